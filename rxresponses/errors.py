@@ -1,0 +1,171 @@
+"""Every error of the package: one tree, the facts in attributes, the text made from them.
+
+What went wrong with a request also says what the server can have seen of it: see `Delivery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
+"""What is known of a request when it fails.
+
+`not_sent`: the frame was never written; `rejected`: the server refused it before any output;
+`unknown`: it was written and nothing came back; `started`: the server had begun to answer.
+"""
+
+
+class ResponsesError(Exception):
+    """Base of every error that this package raises or hands to `on_error`."""
+
+
+class DecodeError(ResponsesError, ValueError):
+    """JSON does not fit the class it should become; `str()` names the class and the field."""
+
+
+class FrameError(DecodeError):
+    """A frame is not one JSON object; `frame` holds it as received."""
+
+    def __init__(self, reason: str, frame: bytes | str) -> None:
+        super().__init__(f"the frame is no JSON object: {reason}")
+        self.frame = frame
+
+
+class InvalidRequestError(ResponsesError, ValueError):
+    """A request is wrong in itself, so nothing was sent; `field` names the part to correct."""
+
+    delivery: Delivery = "not_sent"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ConfigurationError(ResponsesError, ValueError):
+    """URL, credentials or options cannot be used as given; nothing was connected or sent."""
+
+
+class RequestError(ResponsesError):
+    """A request that was accepted from the caller did not reach its terminal event.
+
+    `delivery` is what is known of it; `response_id` and `stream_id` say which one it was.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        delivery: Delivery,
+        response_id: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.delivery: Delivery = delivery
+        self.response_id = response_id
+        self.stream_id = stream_id
+
+
+class LaneLimitError(RequestError):
+    """A connection takes 32 distinct lane names in its life, and this would be one more."""
+
+
+class SocketClosedError(RequestError):
+    """`close()` was called, here or before: a closed socket sends nothing any more."""
+
+
+class ConnectionLostError(RequestError):
+    """The connection went away before the terminal event.
+
+    `close_code` and `close_reason` are those of the close frame, 1006 when there was none;
+    `code` is the server's error code when it announced the end with an `error` event.
+    The transport's own exception is `__cause__`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        delivery: Delivery,
+        response_id: str | None = None,
+        stream_id: str | None = None,
+        close_code: int | None = None,
+        close_reason: str = "",
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, delivery=delivery, response_id=response_id, stream_id=stream_id)
+        self.close_code = close_code
+        self.close_reason = close_reason
+        self.code = code
+
+
+class ConnectFailedError(RequestError):
+    """No connection could be made, so nothing was sent.
+
+    `status` and `headers` are those of a refused upgrade, else `None` and empty.  The transport's
+    own exception is `__cause__`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        super().__init__(message, delivery="not_sent", stream_id=stream_id)
+        self.status = status
+        self.headers: Mapping[str, str] = headers or {}
+
+
+class ResponseFailedError(RequestError):
+    """The server ended the response with `response.failed` or `error`.
+
+    Raised by the operators that reduce events to something else.  `code`, `type`, `status`,
+    `param` and `headers` are the server's, `None` or empty where it gave none; `event` is the
+    terminal event itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        delivery: Delivery,
+        event: object,
+        code: str | None = None,
+        type: str | None = None,
+        status: int | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        response_id: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        super().__init__(message, delivery=delivery, response_id=response_id, stream_id=stream_id)
+        self.event = event
+        self.code = code
+        self.type = type
+        self.status = status
+        self.param = param
+        self.headers: Mapping[str, str] = headers or {}
+
+
+class TerminalTimeoutError(RequestError, TimeoutError):
+    """No terminal event came within `seconds` of subscribing."""
+
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        delivery: Delivery,
+        response_id: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            f"no terminal event within {seconds:g} s; the request was given up here, "
+            "the server may still be working on it",
+            delivery=delivery,
+            response_id=response_id,
+            stream_id=stream_id,
+        )
+        self.seconds = seconds
