@@ -13,9 +13,8 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import msgspec
 from dataclasses_json import DataClassJsonMixin
@@ -32,7 +31,9 @@ Convert = Callable[[Any, Make], Any]
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 # Borrowed, not inherited: the mixin's ABCMeta would make every isinstance() of users ten times dearer.
 _json_from_dict = DataClassJsonMixin.from_dict.__func__  # type: ignore[attr-defined]
+_json_from_json = DataClassJsonMixin.from_json.__func__  # type: ignore[attr-defined]
 _json_to_dict = DataClassJsonMixin.to_dict
+_json_to_json = DataClassJsonMixin.to_json
 
 
 class Model:
@@ -60,8 +61,14 @@ class Model:
         instance: Self = _json_from_dict(cls, values, infer_missing=infer_missing)
         return _with_extra(instance, extra)
 
-    to_json = DataClassJsonMixin.to_json
-    from_json = classmethod(DataClassJsonMixin.from_json.__func__)  # type: ignore[attr-defined]
+    def to_json(self, **options: Any) -> str:
+        """Return JSON text, unknown fields included; `options` are those of `json.dumps`."""
+        return _json_to_json(self, **options)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, s: str | bytes, **options: Any) -> Self:
+        """Build from JSON text as `from_dict` does; `options` are those of `json.loads`."""
+        return typing.cast("Self", _json_from_json(cls, s, **options))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,38 +89,56 @@ class UnknownItem(Model):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How the fields of one class are read."""
+    """How the fields of one class are read, all by their names on the wire."""
 
     leaves: Mapping[str, Any]  # name → type, checked by msgspec
     nested: Mapping[str, Convert]  # name → converter, for fields that hold models
     required: frozenset[str]
     defaulted: frozenset[str]  # not nullable, but with a default: `null` counts as absent
+    attributes: Mapping[str, str]  # name on the wire → name of the field, where they differ (`async`)
 
 
-@cache
+_plans: dict[type[Model], Plan] = {}
+
+
 def plan_of(cls: type[Model]) -> Plan:
     """Return the plan of `cls`, made on first use so that importing stays cheap."""
+    plan = _plans.get(cls)
+    if plan is None:
+        plan = _plans[cls] = _make_plan(cls)
+    return plan
+
+
+def _make_plan(cls: type[Model]) -> Plan:
     hints = typing.get_type_hints(cls)
     leaves: dict[str, Any] = {}
     nested: dict[str, Convert] = {}
     required, defaulted = set(), set()
+    attributes: dict[str, str] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         hint = hints[field.name]
+        rename = field.metadata.get("dataclasses_json", {}).get("letter_case")
+        name = rename(field.name) if rename is not None else field.name
+        if name != field.name:
+            attributes[name] = field.name
         convert = _converter(hint)
         if convert is None:
-            leaves[field.name] = hint
+            leaves[name] = hint
         else:
-            nested[field.name] = convert
+            nested[name] = convert
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            required.add(field.name)
+            required.add(name)
         elif not _admits_none(hint):
-            defaulted.add(field.name)
-    return Plan(leaves, nested, frozenset(required), frozenset(defaulted))
+            defaulted.add(name)
+    return Plan(leaves, nested, frozenset(required), frozenset(defaulted), attributes)
 
 
 def build(cls: type[M], data: Mapping[str, Any]) -> M:
     """Build `cls` from JSON data, every field checked; raise `DecodeError` naming what is wrong."""
     values, extra = _sort(cls, data, build, strict=True)
+    for name, attribute in plan_of(cls).attributes.items():
+        if name in values:
+            values[attribute] = values.pop(name)
     return _with_extra(cls(**values), extra)
 
 
@@ -159,9 +184,9 @@ def _with_extra(instance: M, extra: Mapping[str, Any]) -> M:
 
 def _restore(model: Model, data: dict[str, Any]) -> dict[str, Any]:
     """Write the unknown fields of `model` and of the models below it into its JSON data."""
-    for name in plan_of(type(model)).nested:
-        if name in data:
-            _restore_below(getattr(model, name), data[name])
+    attributes = plan_of(type(model)).attributes
+    for name, encoded in data.items():
+        _restore_below(getattr(model, attributes.get(name, name)), encoded)
     data.update(model.extra)
     return data
 
@@ -172,6 +197,9 @@ def _restore_below(value: Any, data: Any) -> None:
     elif isinstance(value, (list, tuple)):
         for one, encoded in zip(value, data, strict=True):
             _restore_below(one, encoded)
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            _restore_below(one, data[key])
 
 
 def _admits_none(hint: Any) -> bool:
@@ -205,10 +233,11 @@ def _list_converter(hint: Any) -> Convert | None:
 
 def _union_converter(args: tuple[Any, ...]) -> Convert | None:
     models = [arg for arg in args if isinstance(arg, type) and issubclass(arg, Model)]
-    lists = [convert for arg in args if (convert := _converter(arg)) is not None and arg not in models]
-    if not models and not lists:
+    converters = {arg: convert for arg in args if (convert := _converter(arg)) is not None}
+    if not converters:
         return None
-    leaf: Any = typing.Union[tuple(arg for arg in args if arg not in models)] if len(args) > len(models) else None
+    lists = [convert for arg, convert in converters.items() if arg not in models]
+    leaf: Any = typing.Union[tuple(arg for arg in args if arg not in converters) or (NoReturn,)]  # noqa: UP007
     by_type = {tag: model for model in models for tag in _tags(model)}
     only = models[0] if len(models) == 1 else None
 
@@ -229,7 +258,7 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
 
 def _tags(model: type[Model]) -> tuple[str, ...]:
     """The values of `type` that stand for this model: its `Literal`, none for a fallback class."""
-    hint = typing.get_type_hints(model)["type"]
+    hint = typing.get_type_hints(model).get("type")
     return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
 
 

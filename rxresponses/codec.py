@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -33,8 +34,10 @@ class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, 
         hints = typing.get_type_hints(cls)
         nested = tuple(plan_of(cls).nested)
         # Lists of models are nearly always empty in deltas; only a filled one needs `build`.
-        direct = all(typing.get_origin(hints[name]) is list for name in nested)
-        entry = (msgspec.json.Decoder(cls).decode, nested) if direct else None
+        entry = None
+        if all(typing.get_origin(hints[name]) is list for name in nested):
+            with suppress(TypeError):  # msgspec takes no unions of dataclasses
+                entry = (msgspec.json.Decoder(cls).decode, nested)
         self[kind] = entry
         return entry
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-
 from ..base import Model, build, plan_of
 from ..errors import DecodeError
 
@@ -67,6 +66,21 @@ class ServerEvent(Model):
         if cls is not ServerEvent:
             return super().from_dict(kvs, infer_missing=infer_missing)
         return typing.cast("Self", event_from(kvs, lambda kind, data: kind.from_dict(data)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemEvent(ServerEvent):
+    """Base of the events about one output item."""
+
+    item_id: str | None = None
+    output_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentEvent(ItemEvent):
+    """Base of the events about one part of an output item's content."""
+
+    content_index: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

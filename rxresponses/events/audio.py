@@ -1,0 +1,38 @@
+"""What the model speaks, and the transcript of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .base import ServerEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseAudioDeltaEvent(ServerEvent):
+    """The next piece of audio, as base64."""
+
+    type: Literal["response.audio.delta"] = "response.audio.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseAudioDoneEvent(ServerEvent):
+    """The audio is whole."""
+
+    type: Literal["response.audio.done"] = "response.audio.done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseAudioTranscriptDeltaEvent(ServerEvent):
+    """The next characters of the transcript."""
+
+    type: Literal["response.audio.transcript.delta"] = "response.audio.transcript.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseAudioTranscriptDoneEvent(ServerEvent):
+    """The transcript is whole."""
+
+    type: Literal["response.audio.transcript.done"] = "response.audio.transcript.done"

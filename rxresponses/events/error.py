@@ -1,0 +1,50 @@
+"""The error event, in both of its shapes on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..base import Model
+from ..models.response import Misalignment
+from .base import ServerEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseErrorDetail(Model):
+    """The error as WebSocket frames nest it."""
+
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    param: str | None = None
+    headers: dict[str, str] | None = None
+    misalignment: Misalignment | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseErrorEvent(ServerEvent):
+    """Something went wrong with a request, or with the connection.  Terminal.
+
+    The facts stand at the top level, whether the frame had them there or nested in `error`.
+    `status` is an HTTP status; `headers` may hold `retry-after`.
+    """
+
+    type: Literal["error"] = "error"
+    code: str | None = None
+    message: str | None = None
+    param: str | None = None
+    status: int | None = None
+    headers: dict[str, str] | None = None
+    error: ResponseErrorDetail | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            for name in ("code", "message", "param", "headers"):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, getattr(self.error, name))
+
+    @property
+    def error_type(self) -> str | None:
+        """The kind of error, such as `invalid_request_error`; `None` where the frame had none."""
+        return None if self.error is None else self.error.type

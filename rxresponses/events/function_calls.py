@@ -1,0 +1,41 @@
+"""Calls of tools that the client runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .base import ItemEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFunctionCallArgumentsDeltaEvent(ItemEvent):
+    """The next characters of the arguments, which are JSON text."""
+
+    type: Literal["response.function_call_arguments.delta"] = "response.function_call_arguments.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFunctionCallArgumentsDoneEvent(ItemEvent):
+    """The arguments are whole; some servers add the name of the function."""
+
+    type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
+    arguments: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCustomToolCallInputDeltaEvent(ItemEvent):
+    """The next characters of the input to a free-form tool."""
+
+    type: Literal["response.custom_tool_call_input.delta"] = "response.custom_tool_call_input.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCustomToolCallInputDoneEvent(ItemEvent):
+    """The input to a free-form tool is whole."""
+
+    type: Literal["response.custom_tool_call_input.done"] = "response.custom_tool_call_input.done"
+    input: str

@@ -1,0 +1,121 @@
+"""Tools that the server runs: searches, the code interpreter, image generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .base import ItemEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFileSearchCallInProgressEvent(ItemEvent):
+    """A file search begins."""
+
+    type: Literal["response.file_search_call.in_progress"] = "response.file_search_call.in_progress"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFileSearchCallSearchingEvent(ItemEvent):
+    """A file search is under way."""
+
+    type: Literal["response.file_search_call.searching"] = "response.file_search_call.searching"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFileSearchCallCompletedEvent(ItemEvent):
+    """A file search is done."""
+
+    type: Literal["response.file_search_call.completed"] = "response.file_search_call.completed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseWebSearchCallInProgressEvent(ItemEvent):
+    """A web search begins."""
+
+    type: Literal["response.web_search_call.in_progress"] = "response.web_search_call.in_progress"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseWebSearchCallSearchingEvent(ItemEvent):
+    """A web search is under way."""
+
+    type: Literal["response.web_search_call.searching"] = "response.web_search_call.searching"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseWebSearchCallCompletedEvent(ItemEvent):
+    """A web search is done."""
+
+    type: Literal["response.web_search_call.completed"] = "response.web_search_call.completed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCodeInterpreterCallInProgressEvent(ItemEvent):
+    """The model begins to write code."""
+
+    type: Literal["response.code_interpreter_call.in_progress"] = "response.code_interpreter_call.in_progress"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCodeInterpreterCallCodeDeltaEvent(ItemEvent):
+    """The next characters of the code."""
+
+    type: Literal["response.code_interpreter_call_code.delta"] = "response.code_interpreter_call_code.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCodeInterpreterCallCodeDoneEvent(ItemEvent):
+    """The code is whole."""
+
+    type: Literal["response.code_interpreter_call_code.done"] = "response.code_interpreter_call_code.done"
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCodeInterpreterCallInterpretingEvent(ItemEvent):
+    """The code runs."""
+
+    type: Literal["response.code_interpreter_call.interpreting"] = "response.code_interpreter_call.interpreting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCodeInterpreterCallCompletedEvent(ItemEvent):
+    """The code has run."""
+
+    type: Literal["response.code_interpreter_call.completed"] = "response.code_interpreter_call.completed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseImageGenCallInProgressEvent(ItemEvent):
+    """An image is asked for."""
+
+    type: Literal["response.image_generation_call.in_progress"] = "response.image_generation_call.in_progress"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseImageGenCallGeneratingEvent(ItemEvent):
+    """An image is being made."""
+
+    type: Literal["response.image_generation_call.generating"] = "response.image_generation_call.generating"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseImageGenCallPartialImageEvent(ItemEvent):
+    """The image as far as it has come, as base64."""
+
+    type: Literal["response.image_generation_call.partial_image"] = "response.image_generation_call.partial_image"
+    partial_image_b64: str
+    partial_image_index: int | None = None
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseImageGenCallCompletedEvent(ItemEvent):
+    """An image is done; it comes with its output item."""
+
+    type: Literal["response.image_generation_call.completed"] = "response.image_generation_call.completed"

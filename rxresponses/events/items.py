@@ -1,0 +1,51 @@
+"""How output items and their parts come into being."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..models.content import ContentPart
+from ..models.items import ResponseOutputItem
+from .base import ContentEvent, ItemEvent, ServerEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseOutputItemAddedEvent(ServerEvent):
+    """An output item begins; most of its content is still to come."""
+
+    type: Literal["response.output_item.added"] = "response.output_item.added"
+    item: ResponseOutputItem
+    output_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseOutputItemDoneEvent(ServerEvent):
+    """An output item is whole."""
+
+    type: Literal["response.output_item.done"] = "response.output_item.done"
+    item: ResponseOutputItem
+    output_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseContentPartAddedEvent(ContentEvent):
+    """A part of an item begins."""
+
+    type: Literal["response.content_part.added"] = "response.content_part.added"
+    part: ContentPart
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseContentPartDoneEvent(ContentEvent):
+    """A part of an item is whole."""
+
+    type: Literal["response.content_part.done"] = "response.content_part.done"
+    part: ContentPart
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCompactionCompactingEvent(ItemEvent):
+    """The server is compacting earlier turns."""
+
+    type: Literal["response.compaction.compacting"] = "response.compaction.compacting"

@@ -1,0 +1,65 @@
+"""What the model thinks: its reasoning, and the summary of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..models.content import SummaryPart
+from .base import ContentEvent, ItemEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseReasoningTextDeltaEvent(ContentEvent):
+    """The next characters of the reasoning."""
+
+    type: Literal["response.reasoning_text.delta"] = "response.reasoning_text.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseReasoningTextDoneEvent(ContentEvent):
+    """A stretch of reasoning is whole."""
+
+    type: Literal["response.reasoning_text.done"] = "response.reasoning_text.done"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryEvent(ItemEvent):
+    """Base of the events about one part of a reasoning summary."""
+
+    summary_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseReasoningSummaryPartAddedEvent(SummaryEvent):
+    """A part of the summary begins."""
+
+    type: Literal["response.reasoning_summary_part.added"] = "response.reasoning_summary_part.added"
+    part: SummaryPart
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseReasoningSummaryPartDoneEvent(SummaryEvent):
+    """A part of the summary is at its end; `status` is `incomplete` when it was cut short."""
+
+    type: Literal["response.reasoning_summary_part.done"] = "response.reasoning_summary_part.done"
+    part: SummaryPart
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseReasoningSummaryTextDeltaEvent(SummaryEvent):
+    """The next characters of a part of the summary."""
+
+    type: Literal["response.reasoning_summary_text.delta"] = "response.reasoning_summary_text.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseReasoningSummaryTextDoneEvent(SummaryEvent):
+    """The text of a part of the summary is whole."""
+
+    type: Literal["response.reasoning_summary_text.done"] = "response.reasoning_summary_text.done"
+    text: str

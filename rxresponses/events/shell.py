@@ -1,0 +1,85 @@
+"""Shell commands and patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..base import Model
+from ..models.shell import ShellCommandOutput
+from .base import ItemEvent, ServerEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellCallOutputDelta(Model):
+    """The next characters that a command printed."""
+
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellCommandEvent(ServerEvent):
+    """Base of the events about one of the commands of a shell call."""
+
+    output_index: int | None = None
+    command_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseShellCallCommandAddedEvent(ShellCommandEvent):
+    """A command begins."""
+
+    type: Literal["response.shell_call_command.added"] = "response.shell_call_command.added"
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseShellCallCommandDeltaEvent(ShellCommandEvent):
+    """The next characters of a command."""
+
+    type: Literal["response.shell_call_command.delta"] = "response.shell_call_command.delta"
+    delta: str
+    obfuscation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseShellCallCommandDoneEvent(ShellCommandEvent):
+    """A command is whole."""
+
+    type: Literal["response.shell_call_command.done"] = "response.shell_call_command.done"
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseShellCallOutputContentDeltaEvent(ShellCommandEvent):
+    """A command printed something."""
+
+    type: Literal["response.shell_call_output_content.delta"] = "response.shell_call_output_content.delta"
+    delta: ShellCallOutputDelta
+    item_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseShellCallOutputContentDoneEvent(ShellCommandEvent):
+    """All that a command printed, and how it ended."""
+
+    type: Literal["response.shell_call_output_content.done"] = "response.shell_call_output_content.done"
+    output: list[ShellCommandOutput] = field(default_factory=list)
+    item_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseApplyPatchCallOperationDiffDeltaEvent(ItemEvent):
+    """The next characters of a V4A diff."""
+
+    type: Literal["response.apply_patch_call_operation_diff.delta"] = "response.apply_patch_call_operation_diff.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseApplyPatchCallOperationDiffDoneEvent(ItemEvent):
+    """A V4A diff is whole."""
+
+    type: Literal["response.apply_patch_call_operation_diff.done"] = "response.apply_patch_call_operation_diff.done"
+    diff: str

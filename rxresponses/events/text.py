@@ -1,0 +1,53 @@
+"""What the model says: text, its annotations, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..models.annotations import Annotation
+from ..models.content import Logprob
+from .base import ContentEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseTextDeltaEvent(ContentEvent):
+    """The next characters of a text; `logprobs` for each token of them, when asked for."""
+
+    type: Literal["response.output_text.delta"] = "response.output_text.delta"
+    delta: str
+    logprobs: list[Logprob] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseTextDoneEvent(ContentEvent):
+    """A text is whole."""
+
+    type: Literal["response.output_text.done"] = "response.output_text.done"
+    text: str
+    logprobs: list[Logprob] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseOutputTextAnnotationAddedEvent(ContentEvent):
+    """A text got an annotation."""
+
+    type: Literal["response.output_text.annotation.added"] = "response.output_text.annotation.added"
+    annotation: Annotation | None = None
+    annotation_index: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseRefusalDeltaEvent(ContentEvent):
+    """The next characters of a refusal."""
+
+    type: Literal["response.refusal.delta"] = "response.refusal.delta"
+    delta: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseRefusalDoneEvent(ContentEvent):
+    """A refusal is whole."""
+
+    type: Literal["response.refusal.done"] = "response.refusal.done"
+    refusal: str

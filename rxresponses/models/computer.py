@@ -1,0 +1,157 @@
+"""Output items of computer use: the actions to perform, the screenshots given back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ..base import Model, UnknownItem
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionClick(Model):
+    """Click at a point, in pixels, with `keys` held down."""
+
+    type: Literal["click"] = "click"
+    button: str | None = None
+    x: int | None = None
+    y: int | None = None
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionDoubleClick(Model):
+    """Click twice at a point, in pixels, with `keys` held down."""
+
+    type: Literal["double_click"] = "double_click"
+    x: int | None = None
+    y: int | None = None
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionDragPath(Model):
+    """A point of a drag, in pixels."""
+
+    x: int | None = None
+    y: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionDrag(Model):
+    """Drag along a path, with `keys` held down."""
+
+    type: Literal["drag"] = "drag"
+    path: list[ActionDragPath] = field(default_factory=list)
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionKeypress(Model):
+    """Press keys together."""
+
+    type: Literal["keypress"] = "keypress"
+    keys: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionMove(Model):
+    """Move the pointer to a point, in pixels, with `keys` held down."""
+
+    type: Literal["move"] = "move"
+    x: int | None = None
+    y: int | None = None
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionScreenshot(Model):
+    """Take a screenshot."""
+
+    type: Literal["screenshot"] = "screenshot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionScroll(Model):
+    """Scroll by a distance at a point, all in pixels, with `keys` held down."""
+
+    type: Literal["scroll"] = "scroll"
+    scroll_x: int | None = None
+    scroll_y: int | None = None
+    x: int | None = None
+    y: int | None = None
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionType(Model):
+    """Type a text."""
+
+    type: Literal["type"] = "type"
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionWait(Model):
+    """Wait a moment."""
+
+    type: Literal["wait"] = "wait"
+
+
+ComputerAction: TypeAlias = (
+    ActionClick
+    | ActionDoubleClick
+    | ActionDrag
+    | ActionKeypress
+    | ActionMove
+    | ActionScreenshot
+    | ActionScroll
+    | ActionType
+    | ActionWait
+    | UnknownItem
+)
+"""What the client is asked to do on the computer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SafetyCheck(Model):
+    """A concern that the user must acknowledge before the call goes on."""
+
+    id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseComputerToolCall(Model):
+    """A request to act on the computer: one `action`, or several in `actions`."""
+
+    type: Literal["computer_call"] = "computer_call"
+    id: str | None = None
+    call_id: str | None = None
+    action: ComputerAction | None = None
+    actions: list[ComputerAction] | None = None
+    pending_safety_checks: list[SafetyCheck] = field(default_factory=list)
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseComputerToolCallOutputScreenshot(Model):
+    """The screen after an action, by URL (`data:` included) or by file id."""
+
+    type: str | None = None
+    file_id: str | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseComputerToolCallOutputItem(Model):
+    """What the client gave back for a computer call."""
+
+    type: Literal["computer_call_output"] = "computer_call_output"
+    id: str | None = None
+    call_id: str | None = None
+    output: ResponseComputerToolCallOutputScreenshot | None = None
+    acknowledged_safety_checks: list[SafetyCheck] | None = None
+    created_by: str | None = None
+    status: str | None = None

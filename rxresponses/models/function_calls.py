@@ -1,0 +1,136 @@
+"""Output items of tools that the client runs, of programs that call them, and of the search for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from dataclasses_json import config
+
+from ..base import Model, UnknownItem
+from .content import InputContent
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallerDirect(Model):
+    """The model itself called the tool."""
+
+    type: Literal["direct"] = "direct"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallerProgram(Model):
+    """A program that the model wrote called the tool; `caller_id` is that program's call id."""
+
+    type: Literal["program"] = "program"
+    caller_id: str | None = None
+
+
+Caller: TypeAlias = CallerDirect | CallerProgram | UnknownItem
+"""Who called a tool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFunctionToolCall(Model):
+    """A call of one of the client's functions; `arguments` is JSON text, `call_id` what the answer names."""
+
+    type: Literal["function_call"] = "function_call"
+    id: str | None = None
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+    namespace: str | None = None
+    async_: bool | None = field(default=None, metadata=config(field_name="async"))
+    caller: Caller | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFunctionToolCallOutputItem(Model):
+    """What a function gave back."""
+
+    type: Literal["function_call_output"] = "function_call_output"
+    id: str | None = None
+    call_id: str | None = None
+    output: str | list[InputContent] | None = None
+    name: str | None = None
+    namespace: str | None = None
+    caller: Caller | None = None
+    created_by: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCustomToolCall(Model):
+    """A call of one of the client's free-form tools; `input` is whatever text the model wrote for it."""
+
+    type: Literal["custom_tool_call"] = "custom_tool_call"
+    id: str | None = None
+    call_id: str = ""
+    name: str = ""
+    input: str = ""
+    namespace: str | None = None
+    async_: bool | None = field(default=None, metadata=config(field_name="async"))
+    caller: Caller | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCustomToolCallOutputItem(Model):
+    """What a free-form tool gave back."""
+
+    type: Literal["custom_tool_call_output"] = "custom_tool_call_output"
+    id: str | None = None
+    call_id: str | None = None
+    output: str | list[InputContent] | None = None
+    caller: Caller | None = None
+    created_by: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program(Model):
+    """Code that the model wrote to call several tools."""
+
+    type: Literal["program"] = "program"
+    id: str | None = None
+    call_id: str | None = None
+    code: str | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramOutput(Model):
+    """What a program gave back."""
+
+    type: Literal["program_output"] = "program_output"
+    id: str | None = None
+    call_id: str | None = None
+    result: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseToolSearchCall(Model):
+    """A search for tools, to be run by the server or by the client (`execution`)."""
+
+    type: Literal["tool_search_call"] = "tool_search_call"
+    id: str | None = None
+    call_id: str | None = None
+    arguments: Any = None
+    execution: str | None = None
+    created_by: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseToolSearchOutputItem(Model):
+    """The definitions of the tools that a search found."""
+
+    type: Literal["tool_search_output"] = "tool_search_output"
+    id: str | None = None
+    call_id: str | None = None
+    tools: list[Any] = field(default_factory=list)
+    execution: str | None = None
+    created_by: str | None = None
+    status: str | None = None

@@ -1,0 +1,96 @@
+"""Output items of remote MCP servers: their tools, calls of these, and the user's approval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ..base import Model, UnknownItem
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpProtocolError(Model):
+    """The MCP server answered with an error of the protocol."""
+
+    type: Literal["mcp_protocol_error"] = "mcp_protocol_error"
+    code: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpToolExecutionError(Model):
+    """The tool ran and failed; `content` is what it says."""
+
+    type: Literal["mcp_tool_execution_error"] = "mcp_tool_execution_error"
+    content: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HTTPError(Model):
+    """The MCP server could not be asked; `code` is the HTTP status."""
+
+    type: Literal["http_error"] = "http_error"
+    code: int | None = None
+    message: str | None = None
+
+
+McpToolCallError: TypeAlias = McpProtocolError | McpToolExecutionError | HTTPError | UnknownItem
+"""Why an MCP call failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpCall(Model):
+    """A call of a tool on an MCP server; `arguments` is JSON text."""
+
+    type: Literal["mcp_call"] = "mcp_call"
+    id: str | None = None
+    name: str | None = None
+    server_label: str | None = None
+    arguments: str | None = None
+    output: str | None = None
+    error: McpToolCallError | str | None = None
+    approval_request_id: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpListToolsTool(Model):
+    """A tool that an MCP server has."""
+
+    name: str | None = None
+    description: str | None = None
+    input_schema: Any = None
+    annotations: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpListTools(Model):
+    """The tools of an MCP server."""
+
+    type: Literal["mcp_list_tools"] = "mcp_list_tools"
+    id: str | None = None
+    server_label: str | None = None
+    tools: list[McpListToolsTool] = field(default_factory=list)
+    error: str | dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpApprovalRequest(Model):
+    """A call that waits for the user's approval; `arguments` is JSON text."""
+
+    type: Literal["mcp_approval_request"] = "mcp_approval_request"
+    id: str | None = None
+    name: str | None = None
+    server_label: str | None = None
+    arguments: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpApprovalResponse(Model):
+    """The user's answer to an approval request."""
+
+    type: Literal["mcp_approval_response"] = "mcp_approval_response"
+    id: str | None = None
+    approval_request_id: str | None = None
+    approve: bool | None = None
+    reason: str | None = None

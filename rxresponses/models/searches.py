@@ -1,0 +1,79 @@
+"""Output items of searches: in files, and on the web."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ..base import Model, UnknownItem
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSearchResult(Model):
+    """A passage that a file search found; `score` is between 0 and 1."""
+
+    attributes: dict[str, Any] | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    score: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFileSearchToolCall(Model):
+    """A search in vector stores; `results` only when the request included them."""
+
+    type: Literal["file_search_call"] = "file_search_call"
+    id: str | None = None
+    queries: list[str] = field(default_factory=list)
+    results: list[FileSearchResult] | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSearchSource(Model):
+    """A page that a web search used."""
+
+    type: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSearch(Model):
+    """The model searched the web."""
+
+    type: Literal["search"] = "search"
+    query: str | None = None
+    queries: list[str] | None = None
+    sources: list[ActionSearchSource] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionOpenPage(Model):
+    """The model opened a page."""
+
+    type: Literal["open_page"] = "open_page"
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionFind(Model):
+    """The model looked for `pattern` in a page."""
+
+    type: Literal["find_in_page"] = "find_in_page"
+    pattern: str | None = None
+    url: str | None = None
+
+
+WebSearchAction: TypeAlias = ActionSearch | ActionOpenPage | ActionFind | UnknownItem
+"""What the model did on the web."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseFunctionWebSearch(Model):
+    """One action on the web."""
+
+    type: Literal["web_search_call"] = "web_search_call"
+    id: str | None = None
+    action: WebSearchAction | None = None
+    status: str | None = None
