@@ -1,0 +1,273 @@
+"""What the server refuses, and with which error."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .items import unanswered_calls, unasked_outputs
+from .request import Request
+from .wire import JSON
+
+_LANE = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "an array": (list,),
+    "a boolean": (bool,),
+    "a number": (int, float),
+    "an integer": (int,),
+    "a string": (str,),
+    "a string or an array": (str, list),
+    "a string or an object": (str, dict),
+    "an object": (dict,),
+}
+_FIELDS = {
+    "background": "a boolean",
+    "context_management": "an array",
+    "conversation": "a string or an object",
+    "generate": "a boolean",
+    "include": "an array",
+    "input": "a string or an array",
+    "instructions": "a string",
+    "max_output_tokens": "an integer",
+    "max_tool_calls": "an integer",
+    "metadata": "an object",
+    "model": "a string",
+    "parallel_tool_calls": "a boolean",
+    "previous_response_id": "a string",
+    "prompt": "an object",
+    "prompt_cache_key": "a string",
+    "reasoning": "an object",
+    "safety_identifier": "a string",
+    "service_tier": "a string",
+    "store": "a boolean",
+    "stream": "a boolean",
+    "stream_options": "an object",
+    "temperature": "a number",
+    "text": "an object",
+    "tool_choice": "a string or an object",
+    "tools": "an array",
+    "top_logprobs": "an integer",
+    "top_p": "a number",
+    "truncation": "a string",
+    "user": "a string",
+}
+_RANGES = {
+    "max_output_tokens": (1, None),
+    "max_tool_calls": (1, None),
+    "temperature": (0, 2),
+    "top_logprobs": (0, 20),
+    "top_p": (0, 1),
+}
+_ROLES = ("assistant", "developer", "system", "user")
+
+
+class RequestError(Exception):
+    """A request that is refused.  The connection goes on."""
+
+    def __init__(
+        self, message: str, *, code: str | None, param: str | None = None, status: int = 400, type: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.status = status
+        self.type = type or "invalid_request_error"
+
+    def event(self) -> JSON:
+        """Return the `error` event."""
+        error = {"type": self.type, "code": self.code, "message": self.message, "param": self.param}
+        return {"type": "error", "status": self.status, "error": error}
+
+
+def check_type(message: object) -> str:
+    """Return the type of a client message.
+
+    Raises:
+        RequestError: if it is no object, or no message that the service knows.
+    """
+    if not isinstance(message, dict):
+        raise RequestError(f"Expected a JSON object, but got {_name(message)} instead.", code="invalid_type")
+    kind = message.get("type")
+    if kind is None:
+        raise _missing("type")
+    if kind not in ("response.create", "response.steer"):
+        supported = "Supported values are: 'response.create' and 'response.steer'."
+        raise RequestError(f"Invalid value: {kind!r}. {supported}", code="invalid_value", param="type")
+    return str(kind)
+
+
+def check_lane(stream_id: object) -> str:
+    """Return a valid `stream_id`.
+
+    Raises:
+        RequestError: `invalid_stream_id`.
+    """
+    if isinstance(stream_id, str) and _LANE.fullmatch(stream_id):
+        return stream_id
+    rule = "Expected 1 to 256 letters, digits, underscores, hyphens or periods."
+    raise RequestError(f"Invalid 'stream_id'. {rule}", code="invalid_stream_id", param="stream_id")
+
+
+def check_create(body: JSON) -> None:
+    """Check the fields of a `response.create`, except its lane.  Unknown fields are accepted.
+
+    Raises:
+        RequestError: naming the first field that is wrong or missing.
+    """
+    for field, expected in _FIELDS.items():
+        _check_field(field, body.get(field), expected)
+    for field, (low, high) in _RANGES.items():
+        _check_range(field, body.get(field), low, high)
+    if body.get("model") is None and body.get("prompt") is None:
+        raise _missing("model")
+    if body.get("background"):
+        message = "Background responses are not available on a WebSocket."
+        raise RequestError(message, code="unsupported_value", param="background")
+    if body.get("conversation") is not None and body.get("previous_response_id") is not None:
+        message = "Mutually exclusive parameters: 'conversation' and 'previous_response_id'."
+        raise RequestError(message, code="mutually_exclusive_parameters")
+    _check_input(body)
+    _check_tools(body)
+    _check_format((body.get("text") or {}).get("format"))
+
+
+def check_conversation(request: Request) -> None:
+    """Check that calls and outputs of the conversation fit together.
+
+    Raises:
+        RequestError: for a call without its output, or the output of an unknown call.
+    """
+    for item in unasked_outputs(request.items):
+        message = f"No tool call found for function call output with call_id {item['call_id']}."
+        raise RequestError(message, code=None, param="input")
+    for call in unanswered_calls(request.items):
+        name = call["type"].replace("_", " ")
+        raise RequestError(
+            f"No tool output found for {name} {call.get('call_id', call.get('id'))}.", code=None, param="input"
+        )
+
+
+def check_steer_input(message: JSON) -> None:
+    """Check the fields of a `response.steer` and its input.
+
+    Raises:
+        RequestError: saying what is wrong.
+    """
+    for field in message:
+        if field not in ("type", "previous_response_id", "input"):
+            raise RequestError(f"Unknown parameter: '{field}'.", code="unknown_parameter", param=field)
+    value = message["input"]
+    if isinstance(value, str):
+        return
+    if not isinstance(value, list) or not value:
+        raise _wrong_type("input", value, "a string or a non-empty array")
+    for index, item in enumerate(value):
+        _check_item(f"input[{index}]", item)
+        if item.get("role") != "user" or item.keys() - {"type", "role", "content"}:
+            message_text = "Steering accepts only messages of the user, with type, role and content."
+            raise RequestError(message_text, code="invalid_value", param=f"input[{index}]")
+
+
+def _check_field(field: str, value: object, expected: str) -> None:
+    types = _PYTHON_TYPES[expected]
+    if value is None or (isinstance(value, types) and (not isinstance(value, bool) or bool in types)):
+        return
+    raise _wrong_type(field, value, expected)
+
+
+def _check_range(field: str, value: Any, low: float, high: float | None) -> None:
+    if value is None or (low <= value and (high is None or value <= high)):
+        return
+    bound, code = (f">= {low}", "below_min_value") if value < low else (f"<= {high}", "above_max_value")
+    kind = "integer" if _FIELDS[field] == "an integer" else "decimal"
+    message = f"Invalid '{field}': expected a value {bound}, but got {value} instead."
+    raise RequestError(message, code=f"{kind}_{code}", param=field)
+
+
+def _check_input(body: JSON) -> None:
+    value = body.get("input")
+    if value is None:
+        sources = ("previous_response_id", "prompt", "conversation")
+        if body.get("generate") is not False and all(body.get(source) is None for source in sources):
+            names = "'input', 'previous_response_id', 'prompt' or 'conversation'"
+            message = f"One of {names} must be provided."
+            raise RequestError(message, code="missing_required_parameter", param="input")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_item(f"input[{index}]", item)
+
+
+def _check_item(place: str, item: Any) -> None:
+    if not isinstance(item, dict):
+        raise _wrong_type(place, item, "an object")
+    kind = item.get("type", "message" if "role" in item else None)
+    if kind is None:
+        raise _missing(f"{place}.type")
+    if not isinstance(kind, str):
+        raise _wrong_type(f"{place}.type", kind, "a string")
+    if kind == "message":
+        if item.get("role") not in _ROLES:
+            supported = ", ".join(f"'{role}'" for role in _ROLES)
+            message = f"Invalid value: {item.get('role')!r}. Supported values are: {supported}."
+            raise RequestError(message, code="invalid_value", param=f"{place}.role")
+        _check_text(f"{place}.content", item.get("content"))
+    elif kind == "function_call_output":
+        if not isinstance(item.get("call_id"), str):
+            raise _missing(f"{place}.call_id")
+        _check_text(f"{place}.output", item.get("output"))
+
+
+def _check_text(place: str, value: Any) -> None:
+    if value is None:
+        raise _missing(place)
+    _check_field(place, value, "a string or an array")
+    for index, part in enumerate(value if isinstance(value, list) else ()):
+        if not isinstance(part, dict):
+            raise _wrong_type(f"{place}[{index}]", part, "an object")
+
+
+def _check_tools(body: JSON) -> None:
+    tools = body.get("tools") or []
+    for index, tool in enumerate(tools):
+        if not isinstance(tool, dict):
+            raise _wrong_type(f"tools[{index}]", tool, "an object")
+        for field in ("type", "name") if tool.get("type") == "function" else ("type",):
+            if not isinstance(tool.get(field), str):
+                raise _missing(f"tools[{index}].{field}")
+    choice = body.get("tool_choice")
+    if choice == "required" and not tools:
+        message = "Tool choice 'required' must be specified with 'tools' parameter."
+        raise RequestError(message, code=None, param="tool_choice")
+    named: JSON = choice if isinstance(choice, dict) and choice.get("type") == "function" else {}
+    if named and all(tool.get("name") != named.get("name") for tool in tools):
+        message = f"Tool choice 'function' with name {named.get('name')!r} not found in 'tools' parameter."
+        raise RequestError(message, code=None, param="tool_choice")
+
+
+def _check_format(text_format: Any) -> None:
+    _check_field("text.format", text_format, "an object")
+    if text_format is not None and text_format.get("type") == "json_schema":
+        for field, expected in (("name", "a string"), ("schema", "an object")):
+            if text_format.get(field) is None:
+                raise _missing(f"text.format.{field}")
+            _check_field(f"text.format.{field}", text_format[field], expected)
+
+
+def _missing(field: str) -> RequestError:
+    return RequestError(f"Missing required parameter: '{field}'.", code="missing_required_parameter", param=field)
+
+
+def _wrong_type(field: str, value: object, expected: str) -> RequestError:
+    message = f"Invalid type for '{field}': expected {expected}, but got {_name(value)} instead."
+    return RequestError(message, code="invalid_type", param=field)
+
+
+def _name(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    names = {str: "a string", int: "an integer", float: "a number", list: "an array"}
+    return names.get(type(value), "an object")

@@ -1,0 +1,110 @@
+"""Input and output items: their text, their size in tokens, and which calls still wait for an output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .wire import JSON
+
+CALL_OUTPUTS = {
+    "apply_patch_call": "apply_patch_call_output",
+    "computer_call": "computer_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+    "function_call": "function_call_output",
+    "local_shell_call": "local_shell_call_output",
+    "mcp_approval_request": "mcp_approval_response",
+    "shell_call": "shell_call_output",
+    "tool_search_call": "tool_search_output",
+}
+"""Item types that a client must answer, and the type of the answer."""
+
+_OUTPUT_CALLS = {output: call for call, output in CALL_OUTPUTS.items()}
+_PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,3})|\s+")
+
+
+def pieces(text: str) -> list[str]:
+    """Cut `text` into pieces about the size of tokens; joined, they are `text` again."""
+    return _PIECE.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """Return how many tokens `text` is taken for: an approximation, consistent within this server."""
+    return len(pieces(text))
+
+
+def normalize_input(value: object) -> list[JSON]:
+    """Return a checked `input` as items: a string becomes a user message, a bare message gets its type."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]}]
+    assert isinstance(value, list)  # `checks` has refused everything else
+    return [item if "type" in item else {"type": "message", **item} for item in value]
+
+
+def item_text(item: JSON) -> str:
+    """Return the text of one item: a message's content, a call's arguments, a call's output."""
+    if item["type"] == "function_call":
+        return f"{item.get('name', '')} {item.get('arguments', '')}"
+    if item["type"] == "reasoning":
+        return _text(item.get("summary"))
+    return _text(item["content"] if "content" in item else item.get("output", item.get("input")))
+
+
+def item_tokens(items: Iterable[JSON]) -> int:
+    """Return the size of `items` in tokens."""
+    return sum(count_tokens(item_text(item)) for item in items)
+
+
+def unanswered_calls(items: Iterable[JSON]) -> list[JSON]:
+    """Return the calls among `items` that the client still has to answer, in their order."""
+    calls: dict[tuple[str, str], JSON] = {}
+    for item in items:
+        kind = item["type"]
+        if kind in CALL_OUTPUTS and item.get("status") != "incomplete" and item.get("execution") != "server":
+            calls[kind, _call_id(item)] = item
+        elif kind in _OUTPUT_CALLS:
+            calls.pop((_OUTPUT_CALLS[kind], _call_id(item)), None)
+    return list(calls.values())
+
+
+def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
+    """Return the function call outputs among `items` for which there is no call before them."""
+    asked: set[str] = set()
+    outputs = []
+    for item in items:
+        if item["type"] == "function_call":
+            asked.add(_call_id(item))
+        elif item["type"] == "function_call_output" and _call_id(item) not in asked:
+            outputs.append(item)
+    return outputs
+
+
+def required_input(call: JSON) -> JSON:
+    """Return the stub that a client fills with the output of `call`."""
+    stub: JSON = {"type": CALL_OUTPUTS[call["type"]]}
+    if call["type"] == "mcp_approval_request":
+        return {**stub, "approval_request_id": call.get("id")}
+    stub["call_id"] = call.get("call_id")
+    if call["type"] == "function_call":
+        stub["name"] = call.get("name")
+    if call["type"] == "tool_search_call":
+        stub["execution"] = "client"
+    return stub
+
+
+def _call_id(item: JSON) -> str:
+    if item["type"] == "mcp_approval_request":
+        return str(item.get("id"))
+    return str(item.get("approval_request_id") or item.get("call_id") or item.get("id"))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(_text(part) for part in value)
+    if isinstance(value, dict):
+        return _text(value.get("text", value.get("refusal")))
+    return ""

@@ -1,0 +1,152 @@
+"""What the scripted model can be told to answer.
+
+A reply is made of outputs (what the response contains) and interventions (what happens to it on the
+way).  `after` counts the events of the response that are sent before an intervention: 0 is before
+`response.created`, 2 after `response.in_progress`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from .items import pieces
+
+if TYPE_CHECKING:
+    from .request import Request
+    from .transcript import Recording
+
+_STATUS = {
+    "context_length_exceeded": 400,
+    "insufficient_quota": 429,
+    "invalid_prompt": 400,
+    "rate_limit_exceeded": 429,
+}
+_TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A message of the assistant.  `deltas` fixes how it is cut; they replace `text`."""
+
+    text: str = ""
+    deltas: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "deltas", tuple(self.deltas or pieces(self.text)))
+        object.__setattr__(self, "text", "".join(self.deltas))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A message of the assistant that refuses."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """A reasoning item with one summary part for each string."""
+
+    summary: str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class FunctionCall:
+    """A call of a function.  Arguments given as a string are sent as they are, valid JSON or not."""
+
+    name: str
+    arguments: Mapping[str, Any] | str = "{}"
+    call_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Frames sent exactly as they are given: a mapping as JSON, a string as text, bytes as a binary frame.
+
+    Nothing is added to them, neither `stream_id` nor `sequence_number`.  A reply of raw frames only is the
+    whole answer; beside other outputs they are sent in their place among the events of the response.
+    """
+
+    frames: Sequence[Mapping[str, Any] | str | bytes]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An `error` event, followed by `response.failed` if the response was already created.
+
+    With `after=0` the request is refused and no response exists.  An answer shorter than `after` events
+    fails instead of ending.  `status` and `type` follow from the code unless given.
+    """
+
+    code: str | None = "server_error"
+    message: str = "The server had an error while processing your request."
+    after: int = 2
+    status: int | None = None
+    type: str | None = None
+    param: str | None = None
+    headers: Mapping[str, str] | None = None
+
+    @property
+    def http_status(self) -> int:
+        """The status: given, or the usual one of the code."""
+        return self.status if self.status is not None else _STATUS.get(self.code or "", 500)
+
+    @property
+    def error_type(self) -> str:
+        """The error type: given, or the usual one of the code and the status."""
+        if self.type is not None:
+            return self.type
+        return (
+            "insufficient_quota" if self.code == "insufficient_quota" else _TYPES.get(self.http_status, "server_error")
+        )
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close the connection; 1006 aborts the transport without a closing handshake.
+
+    An answer shorter than `after` events is sent whole before.
+    """
+
+    code: int = 1000
+    reason: str = ""
+    after: int = 2
+
+
+class Gate:
+    """Something that responses wait for: see `ResponsesServer.gate`.  Usable from any thread."""
+
+    def __init__(self, on_open: Callable[[], None] = lambda: None) -> None:
+        self._event = threading.Event()
+        self._on_open = on_open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether responses may pass."""
+        return self._event.is_set()
+
+    def open(self) -> None:
+        """Let the waiting responses go on, and all later ones pass."""
+        self._event.set()
+        self._on_open()
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Send nothing more of the response until the gate is open.  Other lanes go on."""
+
+    gate: Gate
+    after: int = 2
+
+
+Output = Text | Refusal | Reasoning | FunctionCall | Raw
+Intervention = Failure | Close | Hold
+Part = Output | Intervention
+Reply = Union[str, Part, "Recording", Sequence[str | Part], "Callable[[Request], Reply]"]
+"""A text, a part, a recording, several parts, or a function that returns one of these for a request."""
+
+OUTPUTS = (Text, Refusal, Reasoning, FunctionCall, Raw)
+INTERVENTIONS = (Failure, Close, Hold)

@@ -1,0 +1,366 @@
+"""One connection, without I/O: frames and "now" go in, frames to send come out.
+
+The session is asked for its output (`step`) and makes each event only then, so that a slow client slows
+its responses down instead of filling memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import run as runs
+from .answer import Answer, new_response
+from .checks import RequestError, check_conversation, check_create, check_lane, check_steer_input, check_type
+from .history import Ids, Storage, Turn
+from .items import count_tokens, item_tokens, normalize_input, required_input, unanswered_calls
+from .model import Script, ScriptedModel
+from .replies import Close, Gate
+from .request import Request
+from .run import Run, Steer
+from .transcript import TERMINAL, Frame
+from .wire import JSON, decode, encode
+
+Output = str | bytes | Close
+
+_CANNOT_STEER = {
+    "unknown": ("response_not_found", "The response is not available on this connection."),
+    "completed": ("response_already_completed", "The response has completed."),
+    "": ("response_not_active", "The response no longer accepts input."),
+}
+"""Code and message with which a steer is refused, by the status of its target."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one connection allows."""
+
+    active: int = 16
+    """Responses that run at once; further ones queue."""
+
+    lanes: int = 32
+    """Distinct named lanes, ever."""
+
+    max_age: float | None = None
+    """Seconds after which the connection is closed."""
+
+    event_interval: float = 0.0
+    """Seconds between two events of a response.  Replays have their own timing."""
+
+
+class Session:
+    """The state of one connection: its lanes, what runs on them, and what it remembers.
+
+    Not thread-safe.  `now` is in seconds on any clock that does not go back; `clock` gives the wall time
+    for the timestamps inside responses.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: float,
+        model: ScriptedModel,
+        storage: Storage | None = None,
+        ids: Ids | None = None,
+        limits: Limits = Limits(),
+        number: int = 1,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.closed = False
+        self._model = model
+        self._storage = storage if storage is not None else {}
+        self._ids = ids or Ids()
+        self._limits = limits
+        self._number = number
+        self._clock = clock
+        self._expiry = now + limits.max_age if limits.max_age is not None else None
+        self._outbox: list[Output] = []
+        self._names: set[str] = set()
+        self._waiting: list[JSON] = []
+        self._running: dict[str | None, Run] = {}
+        self._latest: dict[str | None, Turn] = {}
+        self._ended: dict[str, tuple[str | None, str]] = {}  # lane and status by response id
+        self._pending: dict[str, list[Steer]] = {}  # by the response that waits for the outputs of its calls
+
+    def receive(self, frame: str | bytes, now: float) -> None:
+        """Take a frame of the client.  What is wrong with it is told to the client, never raised."""
+        if self.closed:
+            return
+        lane = None
+        try:
+            message = _parse(frame)
+            if check_type(message) == "response.steer":
+                self._steer(message)
+                return
+            if "stream_id" in message:
+                lane = check_lane(message["stream_id"])
+                self._admit_name(lane)
+        except RequestError as error:
+            self._send(error.event(), lane)
+            return
+        self._waiting.append(message)
+        self._start_waiting(now)
+
+    def step(self, now: float) -> list[Output]:
+        """Return what to send now: answers to frames, and one event of each response that is due.
+
+        After a `Close` nothing more comes.
+        """
+        if self._expiry is not None and now >= self._expiry and not self.closed:
+            self._expire()
+        for run in list(self._running.values()):
+            if run.due <= now and not run.blocked and not self.closed:
+                self._advance(run, now)
+        outputs, self._outbox = self._outbox, []
+        return outputs
+
+    def due(self, now: float) -> float | None:
+        """Return when `step` has something to do; `None` if not before the next `receive`.
+
+        A gate that opens makes a response due without any call of the session.
+        """
+        if self._outbox:
+            return now
+        if self.closed:
+            return None
+        times = [run.due for run in self._running.values() if not run.blocked]
+        if self._expiry is not None:
+            times.append(self._expiry)
+        return min(times, default=None)
+
+    # Starting a response
+
+    def _admit_name(self, lane: str) -> None:
+        if lane not in self._names and len(self._names) >= self._limits.lanes:
+            message = f"A connection may use at most {self._limits.lanes} distinct stream ids. Reuse one of them."
+            raise RequestError(message, code="websocket_stream_limit_reached", param="stream_id")
+        self._names.add(lane)
+
+    def _start_waiting(self, now: float) -> None:
+        """Start what may start, the oldest first, without overtaking within a lane."""
+        still: list[JSON] = []
+        blocked: set[str | None] = set(self._running)
+        for body in self._waiting:
+            lane = body.get("stream_id")
+            if lane in blocked or len(self._running) >= self._limits.active:
+                still.append(body)
+                blocked.add(lane)
+                continue
+            try:
+                check_create(body)
+                self._start(body, now)
+                blocked.add(lane)
+            except RequestError as error:
+                self._send(error.event(), lane)
+                self._evict(lane, body.get("previous_response_id"))
+        self._waiting = still
+
+    def _start(self, body: JSON, now: float) -> None:
+        """Start the response to a checked `response.create`.
+
+        The parent is looked up here, not on arrival: what a waiting fork continues may be gone by now.
+        """
+        lane: str | None = body.get("stream_id")
+        parent_id: str | None = body.get("previous_response_id")
+        parent = self._load(parent_id) if parent_id is not None else None
+        steers = self._pending.get(parent_id, []) if parent_id is not None else []
+        if steers and self._ended[steers[0].target][0] != lane:
+            steers = []  # a fork: the input waits for the continuation on the parent's own lane
+        steering = [item for steer in steers for item in normalize_input(steer.input)]
+        request = Request(
+            body=body,
+            input=[*steering, *normalize_input(body.get("input"))],
+            history=parent.history if parent is not None else [],
+            connection=self._number,
+        )
+        check_conversation(request)
+        script = self._script(request)
+        if steers:
+            del self._pending[steers[0].target]
+        answer = self._answer(request, parent)
+        self._running[lane] = runs.start(answer, script, request, parent, now)
+
+    def _load(self, response_id: str) -> Turn:
+        for turn in self._latest.values():
+            if turn.response_id == response_id:
+                return turn
+        if response_id in self._storage:
+            return self._storage[response_id]
+        message = f"Previous response with id '{response_id}' not found."
+        raise RequestError(message, code="previous_response_not_found", param="previous_response_id")
+
+    def _script(self, request: Request) -> Script:
+        if request.body.get("generate") is False:
+            return Script(())
+        try:
+            return self._model.script(request)
+        except Exception as error:  # the mistake of a test's own function: told where the test looks
+            message = f"The scripted model raised {type(error).__name__}: {error}"
+            raise RequestError(message, code="server_error", status=500, type="server_error") from error
+
+    def _answer(self, request: Request, parent: Turn | None) -> Answer:
+        body = request.body
+        cached = parent.tokens if parent is not None else 0
+        return Answer(
+            new_response(body, self._ids.new("resp"), int(self._clock())),
+            ids=self._ids,
+            clock=self._clock,
+            input_tokens=cached + item_tokens(request.input) + count_tokens(body.get("instructions") or ""),
+            cached_tokens=cached,
+            encrypted="reasoning.encrypted_content" in (body.get("include") or ()),
+        )
+
+    # Sending a response
+
+    def _advance(self, run: Run, now: float) -> None:
+        """Take the next step of `run`."""
+        run.gate = None
+        step = next(run.steps, None)
+        if step is None:
+            self._finish(run, now)
+        elif isinstance(step, Close):
+            self._close(step)
+        elif isinstance(step, Gate):
+            run.gate = step
+        elif isinstance(step, float):
+            run.due = run.started + step
+        elif isinstance(step, Frame):
+            number = step.event.get("sequence_number")
+            run.sequence = number + 1 if isinstance(number, int) else run.sequence + 1
+            self._outbox.append(step.on_lane(run.lane))
+            self._note(run, step.event)
+        else:
+            # A refusal comes before there is a response, hence without a number.
+            refusal = step["type"] == "error" and run.sequence == 0
+            self._send(step if refusal else {**step, "sequence_number": run.next_number()}, run.lane)
+            self._note(run, step)
+            run.due = now if run.ended else now + self._limits.event_interval
+
+    def _note(self, run: Run, event: JSON) -> None:
+        """Remember what ends a response, at the moment the client can know of it."""
+        kind = event.get("type")
+        if kind == "error" or kind == "response.failed":
+            run.ended = True
+            self._ended[run.response_id] = (run.lane, "failed")
+            self._evict(run.lane, run.request.body.get("previous_response_id"))
+        elif kind in TERMINAL:
+            run.ended = True
+            response = event.get("response")
+            output = response.get("output") if isinstance(response, dict) else None
+            items = [item for item in output or () if isinstance(item, dict) and "type" in item]
+            turn = Turn(run.response_id, [*run.request.input, *items], run.parent)
+            self._ended[run.response_id] = (run.lane, str(kind).removeprefix("response."))
+            self._latest[run.lane] = turn
+            if run.request.body.get("store") is not False:
+                self._storage[run.response_id] = turn
+
+    def _finish(self, run: Run, now: float) -> None:
+        """Free the lane of `run` for what comes next: the successor of a steered response goes first."""
+        del self._running[run.lane]
+        if run.steers:
+            self._settle(run, now)
+        self._start_waiting(now)
+
+    def _evict(self, lane: str | None, response_id: object) -> None:
+        """Forget the parent of a continuation that failed in the parent's own lane."""
+        turn = self._latest.get(lane)
+        if turn is None or turn.response_id != response_id:
+            return
+        del self._latest[lane]
+        if turn.response_id not in self._storage:
+            for steer in self._pending.pop(turn.response_id, ()):
+                message = "The response to continue from is gone."
+                self._fail_steer(steer, lane, "successor_creation_failed", message)
+
+    # Steering
+
+    def _steer(self, message: JSON) -> None:
+        target, value = message.get("previous_response_id"), message.get("input")
+        for name, given in (("previous_response_id", isinstance(target, str)), ("input", value is not None)):
+            if not given:
+                text = f"Missing required parameter: '{name}'."
+                raise RequestError(text, code="missing_required_parameter", param=name)
+        run = next((run for run in self._running.values() if run.response_id == target), None)
+        if run is None or run.ended:
+            lane, status = self._ended.get(str(target), (None, "unknown"))
+            code, text = _CANNOT_STEER.get(status, _CANNOT_STEER[""])
+            self._fail_steer(Steer("", value, str(target)), lane, code, text)
+            return
+        lane = run.lane
+        try:
+            _check_steer(message, run.request.body)
+        except RequestError as error:
+            code = error.code or ""
+            self._fail_steer(Steer("", value, run.response_id), lane, code, error.message, number=run.next_number())
+            return
+        steer = Steer(self._ids.new("steer"), value, run.response_id)
+        run.steers.append(steer)
+        run.answer.steered = True
+        event = {"type": "response.steer.accepted", "sequence_number": run.next_number(), "steer": steer.identity}
+        self._send(event, lane)
+
+    def _settle(self, run: Run, now: float) -> None:
+        """Hand the accepted steering input of an ended response on: to a successor, or to the client."""
+        if self._ended[run.response_id][1] == "failed":
+            for steer in run.steers:
+                message = "The response failed before the input was used."
+                self._fail_steer(steer, run.lane, "response_not_active", message, number=run.next_number())
+            return
+        turn = self._latest[run.lane]
+        calls = unanswered_calls(turn.history)
+        if calls:
+            self._pending[run.response_id] = run.steers
+            for steer in run.steers:
+                event = {"type": "response.steer.pending", "sequence_number": run.next_number()}
+                event |= {"steer": steer.identity, "reason": "waiting_for_required_input"}
+                self._send({**event, "required_input": [required_input(call) for call in calls]}, run.lane)
+            return
+        items = [item for steer in run.steers for item in normalize_input(steer.input)]
+        body = {**run.request.body, "previous_response_id": run.response_id, "input": items}
+        try:
+            self._start(body, now)
+        except RequestError as error:
+            for steer in run.steers:
+                code = "successor_creation_failed"
+                self._fail_steer(steer, run.lane, code, error.message, number=run.next_number())
+
+    def _fail_steer(self, steer: Steer, lane: str | None, code: str, message: str, *, number: int = 0) -> None:
+        identity = steer.identity if steer.id else {"previous_response_id": steer.target}
+        error = {"type": "invalid_request_error", "code": code, "message": message}
+        event = {"type": "response.steer.failed", "sequence_number": number, "error": error}
+        self._send({**event, "steer": {**identity, "input": steer.input}}, lane)
+
+    # Ending the connection
+
+    def _expire(self) -> None:
+        message = f"The connection has reached its limit of {self._limits.max_age:g} seconds. Open a new one."
+        self._send(RequestError(message, code="websocket_connection_limit_reached").event(), None)
+        self._close(Close(1000, "connection limit reached"))
+
+    def _close(self, close: Close) -> None:
+        self.closed = True
+        self._outbox.append(close)
+
+    def _send(self, event: JSON, lane: str | None) -> None:
+        self._outbox.append(encode(event if lane is None else {**event, "stream_id": lane}))
+
+
+def _parse(frame: str | bytes) -> Any:
+    if isinstance(frame, bytes):
+        raise RequestError("Expected a text frame, but got a binary one.", code="invalid_type")
+    try:
+        return decode(frame)
+    except ValueError as error:
+        raise RequestError(f"Invalid JSON: {error}", code="invalid_json") from None
+
+
+def _check_steer(message: JSON, body: JSON) -> None:
+    if body.get("conversation") is not None or body.get("context_management"):
+        text = "Responses with a conversation or automatic compaction cannot be steered."
+        raise RequestError(text, code="steering_not_supported")
+    try:
+        check_steer_input(message)
+    except RequestError as error:
+        raise RequestError(error.message, code="invalid_input") from error
