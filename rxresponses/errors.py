@@ -169,3 +169,23 @@ class TerminalTimeoutError(RequestError, TimeoutError):
             stream_id=stream_id,
         )
         self.seconds = seconds
+
+
+class BufferOverflowError(RequestError):
+    """The consumer fell behind by more than `max_buffered` values, so its stream was ended."""
+
+    def __init__(
+        self,
+        max_buffered: int,
+        *,
+        delivery: Delivery = "started",
+        response_id: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            f"more than {max_buffered} values waited for their consumer; consume faster or raise max_buffered",
+            delivery=delivery,
+            response_id=response_id,
+            stream_id=stream_id,
+        )
+        self.max_buffered = max_buffered

@@ -1,0 +1,33 @@
+"""Operators for streams of server events; `from rxresponses import operators as rops`.
+
+Plain RxPY operators, to be used in `pipe` next to those of `reactivex.operators`.  None of them
+keeps state outside a subscription, so each may be made once and used many times.  Operators that
+reduce events to something else work response by response, where a source holds several, and turn
+`response.failed` and `error` into `on_error(ResponseFailedError)`.
+"""
+
+from .accumulate_response import accumulate_response
+from .accumulate_text import accumulate_text
+from .collect_text import collect_text
+from .filter_by_type import filter_by_type
+from .final_response import final_response
+from .function_calls import function_calls
+from .raise_on_failure import raise_on_failure
+from .text_deltas import text_deltas
+from .timeout_on_terminal import timeout_on_terminal
+from .to_async_iterable import to_async_iterable
+from .usage import usage
+
+__all__ = [
+    "accumulate_response",
+    "accumulate_text",
+    "collect_text",
+    "filter_by_type",
+    "final_response",
+    "function_calls",
+    "raise_on_failure",
+    "text_deltas",
+    "timeout_on_terminal",
+    "to_async_iterable",
+    "usage",
+]

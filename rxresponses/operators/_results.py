@@ -1,0 +1,54 @@
+"""What all reducing operators have in common: results pass, failures become errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..events import TERMINAL_TYPES, LifecycleEvent, ServerEvent
+from ..models import Response
+from ._failure import failure_of
+
+T = TypeVar("T")
+E = TypeVar("E", bound=ServerEvent)
+
+
+def subscribe_to_results(
+    source: Observable[E],
+    observer: ObserverBase[T],
+    scheduler: SchedulerBase | None,
+    *,
+    on_event: Callable[[E], None],
+    on_result: Callable[[E], None],
+    on_completed: Callable[[], None] | None = None,
+) -> DisposableBase:
+    """Subscribe: events on the way to `on_event`, the terminal one to `on_result`, failures to `on_error`."""
+    first: ServerEvent | None = None  # of the response under way
+
+    def on_next(event: E) -> None:
+        nonlocal first
+        if event.type not in TERMINAL_TYPES:
+            if first is None:
+                first = event
+            on_event(event)
+            return
+        failure = failure_of(event, first)
+        first = None
+        if failure is None:
+            on_result(event)
+        else:
+            observer.on_error(failure)
+
+    return source.subscribe(on_next, observer.on_error, on_completed or observer.on_completed, scheduler=scheduler)
+
+
+def response_of(event: ServerEvent) -> Response | None:
+    """Return the response of a terminal event, `None` when the event could not be read."""
+    return event.response if isinstance(event, LifecycleEvent) else None
+
+
+def ignore(_: object) -> None:
+    """Take an event and do nothing."""

@@ -1,0 +1,65 @@
+"""`accumulate_text`: the growing text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..errors import DecodeError
+from ..events import ServerEvent
+from ._results import subscribe_to_results
+from ._text import TextReader
+
+
+def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
+    """Emit the whole text so far, each time it grows.
+
+    Marble::
+
+        events:            --created--"He"----"llo"----completed|
+        accumulate_text(): -----------"He"----"Hello"-----------|
+
+    What counts as text, its order and the treatment of halves of characters are those of
+    `text_deltas`: text is emitted when it can be printed, never sooner.  When the source holds
+    several responses in a row, each begins with an empty text.
+
+    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
+    `on_error(ResponseFailedError)`; `response.incomplete` ends like a completed response.
+    """
+
+    def operator(source: Observable[ServerEvent]) -> Observable[str]:
+        def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            text = TextReader()
+            whole = ""
+
+            def on_event(event: ServerEvent) -> None:
+                nonlocal whole
+                if piece := text.read(event):
+                    whole += piece
+                    observer.on_next(whole)
+                elif event.type == "response.created":
+                    whole = ""
+
+            def on_result(event: ServerEvent) -> None:
+                nonlocal whole
+                before, whole = whole, ""
+                rest = text.finish(event)
+                if isinstance(rest, DecodeError):
+                    observer.on_error(rest)
+                elif rest:
+                    observer.on_next(before + rest)
+
+            def on_completed() -> None:
+                if rest := text.flush():
+                    observer.on_next(whole + rest)
+                observer.on_completed()
+
+            return subscribe_to_results(
+                source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
+            )
+
+        return Observable(subscribe)
+
+    return operator

@@ -1,0 +1,83 @@
+"""`filter_by_type`: the events of some types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..events import ServerEvent
+
+A = TypeVar("A", bound=ServerEvent)
+B = TypeVar("B", bound=ServerEvent)
+C = TypeVar("C", bound=ServerEvent)
+D = TypeVar("D", bound=ServerEvent)
+
+
+@overload
+def filter_by_type(a: type[A], /) -> Callable[[Observable[ServerEvent]], Observable[A]]: ...
+@overload
+def filter_by_type(a: type[A], b: type[B], /) -> Callable[[Observable[ServerEvent]], Observable[A | B]]: ...
+@overload
+def filter_by_type(
+    a: type[A], b: type[B], c: type[C], /
+) -> Callable[[Observable[ServerEvent]], Observable[A | B | C]]: ...
+@overload
+def filter_by_type(
+    a: type[A], b: type[B], c: type[C], d: type[D], /
+) -> Callable[[Observable[ServerEvent]], Observable[A | B | C | D]]: ...
+@overload
+def filter_by_type(
+    *types: type[ServerEvent] | str,
+) -> Callable[[Observable[ServerEvent]], Observable[ServerEvent]]: ...
+
+
+def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[ServerEvent]], Observable[Any]]:
+    """Emit only the events of the given types: classes, wire types such as `"error"`, or both.
+
+    Marble::
+
+        events:                  --created--"He"--"llo"--completed|
+        filter_by_type(Delta):   -----------"He"--"llo"-----------|
+
+    A class also matches its subclasses.  A wire type matches whatever came under that name, so an
+    `UnknownEvent` too: a type newer than this library, or an event that did not validate.  No types
+    raise `ValueError`, anything else than an event class or a string raises `TypeError`, both at
+    once.
+
+    Runs on the source's thread; errors and disposal pass through.
+    """
+    if not types:
+        raise ValueError("filter_by_type needs at least one event class or wire type")
+    for one in types:
+        if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, ServerEvent)):
+            raise TypeError(f"filter_by_type takes event classes and wire types, not {one!r}")
+    classes = tuple(one for one in types if isinstance(one, type))
+    names = frozenset(one for one in types if isinstance(one, str))
+    verdicts: dict[type[ServerEvent], bool] = {}  # facts about classes, the same for all subscriptions
+
+    def operator(source: Observable[ServerEvent]) -> Observable[ServerEvent]:
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            emit = observer.on_next
+
+            def by_name(event: ServerEvent) -> None:
+                if event.type in names:
+                    emit(event)
+
+            def by_class(event: ServerEvent) -> None:
+                cls = type(event)
+                verdict = verdicts.get(cls)
+                if verdict is None:
+                    verdict = verdicts[cls] = issubclass(cls, classes)
+                if verdict or event.type in names:
+                    emit(event)
+
+            return source.subscribe(
+                by_class if classes else by_name, observer.on_error, observer.on_completed, scheduler=scheduler
+            )
+
+        return Observable(subscribe)
+
+    return operator

@@ -1,0 +1,45 @@
+"""`final_response`: the response, when it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..events import ServerEvent
+from ..models import Response
+from ._failure import unreadable
+from ._results import ignore, response_of, subscribe_to_results
+
+
+def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]]:
+    """Emit the response once, from its terminal event.
+
+    Marble::
+
+        events:           --created--"He"--"llo"--completed|
+        final_response(): ------------------------response-|
+
+    The response is completed or incomplete: its `status` says which.  A source that completes
+    without a terminal event gives none; of several responses in a row, each is emitted.
+
+    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
+    `on_error(ResponseFailedError)`; a terminal event that could not be decoded becomes
+    `on_error(DecodeError)`.
+    """
+
+    def operator(source: Observable[ServerEvent]) -> Observable[Response]:
+        def subscribe(observer: ObserverBase[Response], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            def on_result(event: ServerEvent) -> None:
+                response = response_of(event)
+                if response is None:
+                    observer.on_error(unreadable(event))
+                else:
+                    observer.on_next(response)
+
+            return subscribe_to_results(source, observer, scheduler, on_event=ignore, on_result=on_result)
+
+        return Observable(subscribe)
+
+    return operator

@@ -1,0 +1,76 @@
+"""`function_calls`: the functions that the model wants called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..events import ResponseOutputItemDoneEvent, ServerEvent
+from ..models import ResponseFunctionToolCall
+from ._failure import unreadable
+from ._results import response_of, subscribe_to_results
+
+
+def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseFunctionToolCall]]:
+    """Emit each function call once, as soon as its arguments are whole.
+
+    Marble::
+
+        events:           --created--args--args--item done--completed|
+        function_calls(): -----------------------call----------------|
+
+    A call comes from its `response.output_item.done`; when a server sends no such event for any call,
+    from the terminal event.  A call that the response cut short (`status` is `incomplete`) is left out: its
+    arguments are no whole JSON.  The calls of several responses in a row all come out.
+
+    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
+    `on_error(ResponseFailedError)`, after calls that were already emitted.
+    """
+
+    def operator(source: Observable[ServerEvent]) -> Observable[ResponseFunctionToolCall]:
+        def subscribe(
+            observer: ObserverBase[ResponseFunctionToolCall], scheduler: SchedulerBase | None = None
+        ) -> DisposableBase:
+            seen = False  # then the terminal event only repeats the calls, with some servers under new ids
+            emitted: set[str] = set()
+
+            def take(item: object) -> None:
+                nonlocal seen
+                if not isinstance(item, ResponseFunctionToolCall):
+                    return
+                seen = True
+                key = item.call_id or item.id or ""
+                if item.status == "incomplete" or key in emitted:
+                    return
+                if key:
+                    emitted.add(key)
+                observer.on_next(item)
+
+            def reset() -> None:
+                nonlocal seen
+                seen = False
+                emitted.clear()
+
+            def on_event(event: ServerEvent) -> None:
+                if isinstance(event, ResponseOutputItemDoneEvent):
+                    take(event.item)
+                elif event.type == "response.created":
+                    reset()
+
+            def on_result(event: ServerEvent) -> None:
+                if not seen:
+                    response = response_of(event)
+                    if response is None:
+                        observer.on_error(unreadable(event))
+                        return
+                    for item in response.output:
+                        take(item)
+                reset()
+
+            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
+
+        return Observable(subscribe)
+
+    return operator

@@ -1,0 +1,45 @@
+"""`usage`: what a response cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..events import ServerEvent
+from ..models import ResponseUsage
+from ._failure import unreadable
+from ._results import ignore, response_of, subscribe_to_results
+
+
+def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
+    """Emit the token counts once, from the terminal event.
+
+    Marble::
+
+        events:  --created--"He"--"llo"--completed|
+        usage(): ------------------------usage----|
+
+    Nothing is emitted for a response without token counts.  Of several responses in a row, each
+    gives its own.
+
+    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
+    `on_error(ResponseFailedError)`; a terminal event that could not be decoded becomes
+    `on_error(DecodeError)`.
+    """
+
+    def operator(source: Observable[ServerEvent]) -> Observable[ResponseUsage]:
+        def subscribe(observer: ObserverBase[ResponseUsage], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            def on_result(event: ServerEvent) -> None:
+                response = response_of(event)
+                if response is None:
+                    observer.on_error(unreadable(event))
+                elif response.usage is not None:
+                    observer.on_next(response.usage)
+
+            return subscribe_to_results(source, observer, scheduler, on_event=ignore, on_result=on_result)
+
+        return Observable(subscribe)
+
+    return operator
