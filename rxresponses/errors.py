@@ -45,6 +45,8 @@ class InvalidRequestError(ResponsesError, ValueError):
 class ConfigurationError(ResponsesError, ValueError):
     """URL, credentials or options cannot be used as given; nothing was connected or sent."""
 
+    delivery: Delivery = "not_sent"
+
 
 class RequestError(ResponsesError):
     """A request that was accepted from the caller did not reach its terminal event.
@@ -97,6 +99,13 @@ class ConnectionLostError(RequestError):
         self.close_code = close_code
         self.close_reason = close_reason
         self.code = code
+
+
+class MessageTooBigError(ConnectionLostError):
+    """A message exceeded a limit: the server's own for a request, or `max_message_size` here.
+
+    Sending the same again would end the same, so it is never retried.
+    """
 
 
 class ConnectFailedError(RequestError):

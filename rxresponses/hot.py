@@ -1,0 +1,81 @@
+"""A hot source: what `events`, `unrouted` and `state` are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+T = TypeVar("T")
+
+
+class Hot(Generic[T]):
+    """Hand each value to all present observers, one raising observer disturbing no other.
+
+    A `Subject` stops at the first observer that raises, and lets two threads be inside `on_next`
+    at once; here all work is done where `run` runs it: on the socket's loop.  With `replay`, a new
+    observer gets the latest value first.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., None],
+        report: Callable[[BaseException], None],
+        *,
+        replay: bool = False,
+    ) -> None:
+        self.observers: tuple[ObserverBase[T], ...] = ()
+        self.observable: Observable[T] = Observable(self._subscribe)
+        self._run = run
+        self._report = report
+        self._replay = replay
+        self._latest: tuple[T, ...] = ()
+        self._completed = False
+
+    def emit(self, value: T) -> None:
+        """Hand on one value."""
+        if self._replay:
+            self._latest = (value,)
+        for observer in self.observers:
+            self._guard(observer, observer.on_next, value)
+
+    def complete(self) -> None:
+        """End the source, for later observers too."""
+        self._completed = True
+        observers, self.observers = self.observers, ()
+        for observer in observers:
+            self._guard(observer, observer.on_completed)
+
+    def _subscribe(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        disposed = False
+
+        def add() -> None:
+            if disposed:
+                return
+            for value in self._latest:
+                self._guard(observer, observer.on_next, value)
+            if self._completed:
+                self._guard(observer, observer.on_completed)
+            elif not disposed:
+                self.observers = (*self.observers, observer)
+
+        def dispose() -> None:
+            nonlocal disposed
+            disposed = True
+            self._run(self._remove, observer)
+
+        self._run(add)
+        return Disposable(dispose)
+
+    def _remove(self, observer: ObserverBase[T]) -> None:
+        self.observers = tuple(one for one in self.observers if one is not observer)
+
+    def _guard(self, observer: ObserverBase[T], notify: Callable[..., Any], *values: T) -> None:
+        try:
+            notify(*values)
+        except Exception as error:
+            self._remove(observer)
+            self._report(error)

@@ -1,0 +1,90 @@
+"""The event-loop thread for programs that run no loop of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from reactivex.abc import ObserverBase
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_thread_id = 0
+_users = 0
+
+
+def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
+    """Return the background loop and its thread's id, started if need be.
+
+    Give it back with `release_loop`.  One daemon thread serves all sockets, so it never keeps a
+    program alive.
+    """
+    global _loop, _thread_id, _users
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=_serve, args=(_loop,), name="rxresponses", daemon=True)
+            thread.start()
+            _thread_id = thread.ident or 0
+        _users += 1
+        return _loop, _thread_id
+
+
+def release_loop() -> None:
+    """Give the background loop back; its thread ends with its last user."""
+    global _loop, _users
+    with _lock:
+        _users -= 1
+        if _users == 0 and _loop is not None:
+            _loop.call_soon_threadsafe(_loop.stop)
+            _loop = None
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class HomeObserver(ObserverBase[T]):
+    """Pass notifications on to an observer on the loop where it subscribed.
+
+    `await observable` is right only on the loop that awaits, so a result that another thread has
+    goes there first.  Order is kept: the loop runs what it is handed first in, first out.
+    """
+
+    def __init__(self, observer: ObserverBase[T], loop: asyncio.AbstractEventLoop) -> None:
+        self._observer = observer
+        self._loop = loop
+
+    def on_next(self, value: T) -> None:
+        self._pass(self._observer.on_next, value)
+
+    def on_error(self, error: Exception) -> None:
+        self._pass(self._observer.on_error, error)
+
+    def on_completed(self) -> None:
+        self._pass(self._observer.on_completed)
+
+    def _pass(self, notify: Callable[..., Any], *values: object) -> None:
+        if not self._loop.is_closed():  # nobody is left to hear it
+            self._loop.call_soon_threadsafe(notify, *values)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

@@ -1,0 +1,57 @@
+"""How a connection is made: limits, clocks and headers, in one frozen dataclass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ssl import SSLContext
+
+from .errors import ConfigurationError
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionOptions:
+    """Options of one socket.  Times are seconds, sizes bytes.
+
+    `connect_timeout` bounds the whole handshake, `close_timeout` the closing one.  A connection is
+    alive as long as pongs come back: a ping goes out each `ping_interval`, and none answered for
+    `ping_timeout` is a lost connection; `None` turns either off.  `max_message_size` bounds what
+    is received (images arrive in one frame, so it is generous), `max_request_size` what is sent.
+    `max_active` responses run at once on a connection, further ones wait here.  `lanes` says whether
+    the server echoes `stream_id`; `None` finds it out, which lets one request at a time go first.
+    `headers` go with
+    the handshake; their values, like all credentials, are in no repr and no log.
+    `allow_insecure_credentials` lets a key travel over `ws://` to a host that is not loopback.
+    `ssl` replaces the default TLS context.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    connect_timeout: float | None = 30.0
+    close_timeout: float = 5.0
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    max_message_size: int = 64 * MEBIBYTE
+    max_request_size: int = 64 * MEBIBYTE
+    max_active: int = 16
+    lanes: bool | None = None
+    compression: bool = False
+    allow_insecure_credentials: bool = False
+    ssl: SSLContext | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout", "close_timeout", "ping_interval", "ping_timeout"):
+            value = getattr(self, name)
+            if value is None and name != "close_timeout":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                raise ConfigurationError(f"`{name}` must be a positive number of seconds, not {value!r}")
+        for name in ("max_message_size", "max_request_size", "max_active"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"`{name}` must be a positive whole number, not {value!r}")
+        for name in self.headers:
+            if not isinstance(self.headers[name], str) or "\n" in self.headers[name] or "\r" in self.headers[name]:
+                raise ConfigurationError(f"the header {name!r} must be one line of text")

@@ -1,0 +1,304 @@
+"""`ResponsesWebSocket`: a socket as a source of Observables."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from .codec import encode
+from .connection import Connection, Outlets, Request, closed_error
+from .credentials import ApiKey, Credentials
+from .endpoint import check_credentials, display, endpoint, is_official
+from .errors import ConfigurationError, InvalidRequestError
+from .events.base import ServerEvent
+from .hot import Hot
+from .loops import HomeObserver, acquire_loop, release_loop, running_loop
+from .options import ConnectionOptions
+from .requests import ResponseCreate, check_stream_id, create_from
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
+
+
+class ConnectionState(Enum):
+    """Where a socket stands.  After a loss it is `IDLE` again: the next request connects anew."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Lane:
+    """A sender bound to one lane of a socket: its requests run in order, beside other lanes."""
+
+    def __init__(self, socket: ResponsesWebSocket, stream_id: str) -> None:
+        check_stream_id(stream_id)
+        self._socket = socket
+        self.stream_id = stream_id
+
+    def __repr__(self) -> str:
+        return f"Lane({self.stream_id!r})"
+
+    def send_request(self, request: ResponseCreate | Mapping[str, Any]) -> Observable[ServerEvent]:
+        """The same as `ResponsesWebSocket.send_request`, on this lane."""
+        return self._socket.send_request(request, stream_id=self.stream_id)
+
+
+class ResponsesWebSocket:
+    """One WebSocket to a Responses API, as Observables.
+
+    `url` is a base or full endpoint, `http(s)` or `ws(s)`; default `OPENAI_BASE_URL`, else the
+    official one.  `api_key` is a string, or a function, plain or async, called at each connect;
+    default `OPENAI_API_KEY`.  The socket connects on the first subscription, and again on the first
+    one after a loss.
+
+    Inside a running asyncio loop it lives on that loop; without one, on a background thread that
+    does not keep the program alive.  All methods may be called from any thread.  Events are
+    delivered one at a time on the socket's loop; a subscriber on another running loop gets them
+    there.
+
+    Raises `ConfigurationError` for a URL, key or option that cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: ApiKey | None = None,
+        options: ConnectionOptions | None = None,
+    ) -> None:
+        self._url = url or os.environ.get("OPENAI_BASE_URL") or None
+        self._options = options or ConnectionOptions()
+        self._credentials = Credentials(api_key)
+        self._endpoint = endpoint(self._url)
+        check_credentials(
+            self._url,
+            has_key=bool(self._credentials),
+            headers=self._options.headers,
+            allow_insecure=self._options.allow_insecure_credentials,
+        )
+        if is_official(self._url) and not self._credentials and not self._options.headers:
+            raise ConfigurationError("no API key: pass `api_key`, or set OPENAI_API_KEY")
+        # The official service has lanes; of any other it is found out.
+        self._echoes = self._options.lanes if self._options.lanes is not None else is_official(self._url) or None
+        self._events: Hot[ServerEvent] = Hot(self._run, self._observer_raised)
+        self._unrouted: Hot[ServerEvent] = Hot(self._run, self._observer_raised)
+        self._state: Hot[ConnectionState] = Hot(self._run, self._observer_raised, replay=True)
+        self._state.emit(ConnectionState.IDLE)
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._owns_loop = False
+        self._connection: Connection | None = None
+        self._closing = False
+        self._last_task: asyncio.Task[None] | None = None
+        self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def __repr__(self) -> str:
+        return f"<ResponsesWebSocket {display(self._endpoint)}>"
+
+    # Sending.
+
+    def send_request(
+        self, request: ResponseCreate | Mapping[str, Any], *, stream_id: str | None = None
+    ) -> Observable[ServerEvent]:
+        """Return the events of one response, as a cold Observable: each subscription sends once.
+
+        It emits every event up to and including the terminal one (`response.completed`, `.failed`,
+        `.incomplete` or `error`), then completes.  `request` may be a plain mapping; `stream_id`
+        names the lane, where requests run in order.
+
+        Marble::
+
+            subscribe: --created--in_progress--"He"--"llo"--completed|
+
+        Disposing before the frame was written means that nothing is sent.  After that the lane
+        stays taken, and its events are swallowed, until the response ends at the server.
+
+        Errors: `ConnectFailedError`, `ConnectionLostError` (the socket went away before the
+        terminal event), `SocketClosedError`, `LaneLimitError`, each with `delivery`.  Raises
+        `InvalidRequestError` at once for a request that cannot be right.
+
+        Delivery is on the socket's loop, or on the running loop that subscribed.
+        """
+        create = create_from(request, stream_id)
+        lane = create.stream_id if isinstance(create.stream_id, str) else None
+        model = create.model if isinstance(create.model, str) else None
+        try:
+            frame = encode(create)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
+        limit = self._options.max_request_size
+        if len(frame) > limit:
+            raise InvalidRequestError(
+                f"the request is {len(frame)} bytes, over `max_request_size` ({limit}); nothing was sent"
+            )
+
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            here = running_loop()
+            loop = self._bind(here)
+            if here is not None and here is not loop:
+                observer = HomeObserver(observer, here)
+            sent = Request(frame, lane, model, observer)
+            self._run(self._submit, sent)
+
+            def dispose() -> None:
+                sent.give_up()
+                self._run(self._dispose, sent)
+
+            return Disposable(dispose)
+
+        return Observable(subscribe)
+
+    def lane(self, stream_id: str) -> Lane:
+        """Return a sender bound to one lane; raise `InvalidRequestError` for an impossible name."""
+        return Lane(self, stream_id)
+
+    # Watching.
+
+    @property
+    def events(self) -> Observable[ServerEvent]:
+        """Hot: everything the socket receives, swallowed events included; completes on `close()`."""
+        return self._events.observable
+
+    @property
+    def unrouted(self) -> Observable[ServerEvent]:
+        """Hot: what belongs to no request, and frames that are no JSON object (as `UnknownEvent`)."""
+        return self._unrouted.observable
+
+    @property
+    def state(self) -> Observable[ConnectionState]:
+        """The connection's state, the latest first; completes on `close()`."""
+        return self._state.observable
+
+    # Closing.
+
+    def close(self) -> None:
+        """Close for good, from any thread; the second call does nothing.
+
+        Requests that have not ended get `SocketClosedError`, with their verdict.  Returns at once:
+        `wait_closed`, and the end of a `with` block, wait.
+        """
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        if self._loop is None or self._loop.is_closed():
+            self._finish_closing()
+        else:
+            self._run(self._start_closing)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is down after `close()`, on any loop."""
+        await asyncio.shield(asyncio.wrap_future(self._closed))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        if running_loop() is None and threading.get_ident() != self._loop_thread:
+            # Twice the bound of the closing handshake: a loop that is stopped must not hang the program.
+            concurrent.futures.wait([self._closed], timeout=2 * self._options.close_timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        await self.wait_closed()
+
+    # On the loop.
+
+    def _bind(self, here: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+        """Return the socket's loop; the first subscription, or the first after it closed, picks it."""
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                self._connection = None
+                if here is not None:
+                    self._loop, self._loop_thread = here, threading.get_ident()
+                else:
+                    self._loop, self._loop_thread = acquire_loop()
+                self._owns_loop = here is None
+            return self._loop
+
+    def _run(self, act: Callable[..., None], *args: Any) -> None:
+        """Run on the socket's loop: now if this is its thread, else soon."""
+        loop = self._loop
+        if loop is None or threading.get_ident() == self._loop_thread or loop.is_closed():
+            act(*args)
+        else:
+            loop.call_soon_threadsafe(act, *args)
+
+    def _submit(self, request: Request) -> None:
+        if request.cancelled:
+            return
+        if self._closing:
+            request.observer.on_error(closed_error(request))
+            return
+        if self._connection is None:
+            assert self._loop is not None
+            outlets = Outlets(self._events, self._unrouted, self._opened, self._ended, self._observer_raised)
+            self._connection = Connection(
+                self._loop, outlets, self._url, self._credentials, self._options, echoes=self._echoes
+            )
+            self._state.emit(ConnectionState.CONNECTING)
+        self._connection.submit(request)
+
+    def _dispose(self, request: Request) -> None:
+        if self._connection is not None:
+            self._connection.dispose(request)
+
+    def _opened(self) -> None:
+        self._state.emit(ConnectionState.OPEN)
+
+    def _ended(self, connection: Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+            if not self._closing:
+                self._state.emit(ConnectionState.IDLE)
+
+    def _observer_raised(self, error: BaseException) -> None:
+        context = {"message": "an observer of a rxresponses Observable raised", "exception": error, "socket": self}
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_exception_handler(context)
+        else:
+            logging.getLogger("rxresponses").error(context["message"], exc_info=error)
+
+    def _start_closing(self) -> None:
+        self._state.emit(ConnectionState.CLOSING)
+        assert self._loop is not None
+        self._last_task = self._loop.create_task(self._close_connection(), name="rxresponses close")
+
+    async def _close_connection(self) -> None:
+        try:
+            if self._connection is not None:
+                await self._connection.close()
+        finally:
+            self._finish_closing()
+
+    def _finish_closing(self) -> None:
+        self._state.emit(ConnectionState.CLOSED)
+        for source in (self._events, self._unrouted, self._state):
+            source.complete()
+        if self._owns_loop:
+            self._owns_loop = False
+            release_loop()
+        self._closed.set_result(None)

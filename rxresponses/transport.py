@@ -1,0 +1,227 @@
+"""The websockets connection: frames go to a listener as they are parsed, with no queue between."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.frames import Opcode
+
+from .endpoint import display
+from .errors import ConnectFailedError
+from .options import ConnectionOptions
+
+_SECRET_HEADER_WORDS = ("authorization", "key", "token", "secret", "cookie")
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+class Listener(Protocol):
+    """Who hears of what a connection receives, on the loop's thread."""
+
+    def frame_received(self, frame: bytes) -> None:
+        """A whole text message."""
+
+    def binary_received(self, frame: bytes) -> None:
+        """A whole binary message, which the protocol does not have."""
+
+    def connection_lost(self, end: End) -> None:
+        """Once, as soon as a close frame came or the transport went away."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a connection ended: the code and reason that tell most, and the exception behind it."""
+
+    code: int
+    reason: str
+    by_peer: bool
+    cause: BaseException | None = None
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        if self.code == 1006:
+            return "the connection broke off without a close frame"
+        return f"{'the server closed' if self.by_peer else 'this side had to close'} with code {self.code}{reason}"
+
+
+class FrameConnection(ClientConnection):
+    """A client connection that hands each message straight to its listener.
+
+    `process_event` is the hook that websockets offers to `create_connection` subclasses.  Going
+    through `recv()` instead costs a queue, a future and a task switch for each message.
+    """
+
+    def __init__(self, *args: Any, listener: Listener, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._listener = listener
+        self._parts: list[bytes] = []
+        self._binary = False
+        self._reported = False
+
+    def process_event(self, event: Any) -> None:
+        """Pass a message on; leave handshake and pongs to websockets."""
+        if self.response is None:
+            super().process_event(event)
+            return
+        opcode = event.opcode
+        if opcode is Opcode.TEXT and event.fin:
+            self._listener.frame_received(bytes(event.data))
+        elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._collect(event)
+        elif opcode is Opcode.CLOSE:
+            # Told now: the TCP connection may stay half open for as long as the peer likes.
+            self._report()
+        else:
+            super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the listener, unless a close frame already did."""
+        super().connection_lost(exc)
+        self._report()
+
+    def _collect(self, event: Any) -> None:
+        if event.opcode is not Opcode.CONT:
+            self._binary = event.opcode is Opcode.BINARY
+        self._parts.append(bytes(event.data))
+        if event.fin:
+            message = b"".join(self._parts)
+            self._parts.clear()
+            if self._binary:
+                self._listener.binary_received(message)
+            else:
+                self._listener.frame_received(message)
+
+    def _report(self) -> None:
+        if self._reported or self.response is None or self.protocol.handshake_exc is not None:
+            return
+        self._reported = True
+        received, sent = self.protocol.close_rcvd, self.protocol.close_sent
+        if received is not None and (sent is None or self.protocol.close_rcvd_then_sent):
+            end = End(received.code, received.reason, True)
+        elif sent is not None:
+            end = End(sent.code, sent.reason, False, self.connection_exc)
+        else:
+            end = End(1006, "", True, self.connection_exc)
+        self._listener.connection_lost(end)
+
+
+class _Connect(connect):
+    """`connect` that follows redirects within an origin only, since credentials go along."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        location = exc.response.headers.get("Location") if isinstance(exc, InvalidStatus) else None
+        if location is not None and _origin(urljoin(self.uri, location)) != _origin(self.uri):
+            return exc
+        return super().process_redirect(exc)
+
+
+async def open_connection(
+    url: str, *, key: str | None, options: ConnectionOptions, listener: Listener
+) -> FrameConnection:
+    """Connect and return the open connection.
+
+    Raises whatever websockets raises; `connect_failure` makes the public error of it.
+    """
+    headers = dict(options.headers)
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    more: dict[str, Any] = {"ssl": options.ssl} if options.ssl is not None and url.startswith("wss:") else {}
+    connection = await _Connect(
+        url,
+        create_connection=functools.partial(FrameConnection, listener=listener),  # type: ignore[arg-type]
+        additional_headers=headers,
+        user_agent_header=_user_agent(),
+        open_timeout=options.connect_timeout,
+        close_timeout=options.close_timeout,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
+        max_size=options.max_message_size,
+        compression="deflate" if options.compression else None,
+        logger=_logger(),
+        **more,
+    )
+    assert isinstance(connection, FrameConnection)
+    return connection
+
+
+def connect_failure(error: Exception, url: str, stream_id: str | None) -> ConnectFailedError:
+    """Return the public error for a connection that could not be made."""
+    where = display(url)
+    status: int | None = None
+    headers: Mapping[str, str] = {}
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        status, headers = response.status_code, dict(response.headers.raw_items())
+        location = response.headers.get("Location")
+        if location is not None:
+            why = f"it redirects (HTTP {status}) to another origin, where no credential is sent: use that URL itself"
+        else:
+            said = _message_in(response.body)
+            why = f"the server refused with HTTP {status}{f': {said}' if said else ''}"
+    elif isinstance(error, TimeoutError):
+        why = "no answer in time; see `connect_timeout`"
+    elif isinstance(error, InvalidHandshake):
+        why = f"the answer was no WebSocket handshake: {error}"
+    else:
+        why = str(error) or type(error).__name__
+    failure = ConnectFailedError(
+        f"cannot connect to {where}: {why}; nothing was sent", status=status, headers=headers, stream_id=stream_id
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _message_in(body: bytes | bytearray | None) -> str:
+    """The message of a JSON error body, else the start of its text."""
+    if not body:
+        return ""
+    text = bytes(body).decode("utf-8", "replace").strip()
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return text[:200]
+    detail = data.get("error", data) if isinstance(data, dict) else data
+    message = detail.get("message") if isinstance(detail, dict) else detail
+    return message if isinstance(message, str) else text[:200]
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    return scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(scheme)
+
+
+@functools.cache
+def _user_agent() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"rxresponses/{version('rxresponses')}"
+    except PackageNotFoundError:  # run from a source tree
+        return "rxresponses"
+
+
+class _HideSecrets(logging.Filter):
+    """websockets logs handshake headers one by one at DEBUG; the values of some must not be read."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args
+        if isinstance(args, tuple) and len(args) == 2 and isinstance(args[0], str):
+            name = args[0].lower()
+            if any(word in name for word in _SECRET_HEADER_WORDS) and not name.startswith("sec-websocket"):
+                record.args = (args[0], "(hidden)")
+        return True
+
+
+@functools.cache
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("rxresponses.transport")
+    logger.addFilter(_HideSecrets())
+    return logger
