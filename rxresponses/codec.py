@@ -63,8 +63,8 @@ def decode(frame: bytes | str) -> ServerEvent:
             else:
                 event.__dict__["raw"] = frame
                 return event
-    except msgspec.DecodeError:
-        pass
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass  # the last two: a `str` with lone surrogates, and nesting that has no end
     return _decode_slowly(frame)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from .base import ServerEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseAudioDeltaEvent(ServerEvent):
     """The next piece of audio, as base64."""
 
@@ -16,14 +16,14 @@ class ResponseAudioDeltaEvent(ServerEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseAudioDoneEvent(ServerEvent):
     """The audio is whole."""
 
     type: Literal["response.audio.done"] = "response.audio.done"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseAudioTranscriptDeltaEvent(ServerEvent):
     """The next characters of the transcript."""
 
@@ -31,7 +31,7 @@ class ResponseAudioTranscriptDeltaEvent(ServerEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseAudioTranscriptDoneEvent(ServerEvent):
     """The transcript is whole."""
 

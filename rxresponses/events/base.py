@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..base import Model, build, plan_of
+from ..base import Model, Unread, build, model, plan_of, unread
 from ..errors import DecodeError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ REGISTRY: dict[str, type[ServerEvent]] = {}
 """Wire `type` → event class."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ServerEvent(Model):
     """One event from the server.
 
@@ -48,10 +47,13 @@ class ServerEvent(Model):
         """Fields of the frame that this class does not declare; read from `raw` when asked for."""
         if "_extra" not in self.__dict__:
             raw = self.raw
-            known = plan_of(type(self))
-            data = json.loads(raw) if raw is not None else {}
+            # The wire codec did not look at unknown fields, so not at their UTF-8 either.
+            text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+            plan = plan_of(type(self))
             self.__dict__["_extra"] = {
-                name: value for name, value in data.items() if name not in known.leaves and name not in known.nested
+                name: value
+                for name, value in json.loads(text or "{}").items()
+                if name not in plan.leaves and name not in plan.nested
             }
         return super().extra
 
@@ -65,10 +67,12 @@ class ServerEvent(Model):
         """Build from plain JSON data; on `ServerEvent` itself, the class is picked by `type`."""
         if cls is not ServerEvent:
             return super().from_dict(kvs, infer_missing=infer_missing)
+        if not isinstance(kvs, Mapping):
+            raise DecodeError(f"{cls.__name__}: expected an object, got {type(kvs).__name__}")
         return typing.cast("Self", event_from(kvs, lambda kind, data: kind.from_dict(data)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ItemEvent(ServerEvent):
     """Base of the events about one output item."""
 
@@ -76,26 +80,21 @@ class ItemEvent(ServerEvent):
     output_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ContentEvent(ItemEvent):
     """Base of the events about one part of an output item's content."""
 
     content_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnknownEvent(ServerEvent):
+@model
+class UnknownEvent(Unread, ServerEvent):
     """An event of a type this version does not know, or a known one whose fields do not validate.
 
     `reason` then says why.  `type`, and `sequence_number` and `stream_id` where they are usable,
     are attributes; everything else is in `extra`.  A frame that is no JSON object at all has the
     type `""`, and only `raw` and `reason`.
     """
-
-    @property
-    def reason(self) -> str | None:
-        """Why the frame could not be read as its type says, `None` for an unknown type."""
-        return typing.cast("str | None", self.__dict__.get("_reason"))
 
 
 def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build) -> ServerEvent:
@@ -118,9 +117,6 @@ def unknown_event(data: Mapping[str, Any], reason: str | None) -> UnknownEvent:
     extra = dict(data)
     fields: dict[str, Any] = {"type": ""}
     for name, kind in (("type", str), ("sequence_number", int), ("stream_id", str)):
-        if isinstance(data.get(name), kind):
+        if type(data.get(name)) is kind:
             fields[name] = extra.pop(name)
-    event = UnknownEvent(**fields)
-    event.__dict__["_extra"] = extra
-    event.__dict__["_reason"] = reason
-    return event
+    return unread(UnknownEvent(**fields), extra, reason)

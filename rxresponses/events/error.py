@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from ..base import Model
+from ..base import Model, model
 from ..models.response import Misalignment
 from .base import ServerEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseErrorDetail(Model):
     """The error as WebSocket frames nest it."""
 
@@ -22,7 +21,7 @@ class ResponseErrorDetail(Model):
     misalignment: Misalignment | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseErrorEvent(ServerEvent):
     """Something went wrong with a request, or with the connection.  Terminal.
 

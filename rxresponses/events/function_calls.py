@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from .base import ItemEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionCallArgumentsDeltaEvent(ItemEvent):
     """The next characters of the arguments, which are JSON text."""
 
@@ -16,7 +16,7 @@ class ResponseFunctionCallArgumentsDeltaEvent(ItemEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionCallArgumentsDoneEvent(ItemEvent):
     """The arguments are whole; some servers add the name of the function."""
 
@@ -25,7 +25,7 @@ class ResponseFunctionCallArgumentsDoneEvent(ItemEvent):
     name: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCustomToolCallInputDeltaEvent(ItemEvent):
     """The next characters of the input to a free-form tool."""
 
@@ -33,7 +33,7 @@ class ResponseCustomToolCallInputDeltaEvent(ItemEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCustomToolCallInputDoneEvent(ItemEvent):
     """The input to a free-form tool is whole."""
 

@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from .base import ItemEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFileSearchCallInProgressEvent(ItemEvent):
     """A file search begins."""
 
     type: Literal["response.file_search_call.in_progress"] = "response.file_search_call.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFileSearchCallSearchingEvent(ItemEvent):
     """A file search is under way."""
 
     type: Literal["response.file_search_call.searching"] = "response.file_search_call.searching"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFileSearchCallCompletedEvent(ItemEvent):
     """A file search is done."""
 
     type: Literal["response.file_search_call.completed"] = "response.file_search_call.completed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseWebSearchCallInProgressEvent(ItemEvent):
     """A web search begins."""
 
     type: Literal["response.web_search_call.in_progress"] = "response.web_search_call.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseWebSearchCallSearchingEvent(ItemEvent):
     """A web search is under way."""
 
     type: Literal["response.web_search_call.searching"] = "response.web_search_call.searching"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseWebSearchCallCompletedEvent(ItemEvent):
     """A web search is done."""
 
     type: Literal["response.web_search_call.completed"] = "response.web_search_call.completed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCodeInterpreterCallInProgressEvent(ItemEvent):
     """The model begins to write code."""
 
     type: Literal["response.code_interpreter_call.in_progress"] = "response.code_interpreter_call.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCodeInterpreterCallCodeDeltaEvent(ItemEvent):
     """The next characters of the code."""
 
@@ -65,7 +65,7 @@ class ResponseCodeInterpreterCallCodeDeltaEvent(ItemEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCodeInterpreterCallCodeDoneEvent(ItemEvent):
     """The code is whole."""
 
@@ -73,35 +73,35 @@ class ResponseCodeInterpreterCallCodeDoneEvent(ItemEvent):
     code: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCodeInterpreterCallInterpretingEvent(ItemEvent):
     """The code runs."""
 
     type: Literal["response.code_interpreter_call.interpreting"] = "response.code_interpreter_call.interpreting"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCodeInterpreterCallCompletedEvent(ItemEvent):
     """The code has run."""
 
     type: Literal["response.code_interpreter_call.completed"] = "response.code_interpreter_call.completed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseImageGenCallInProgressEvent(ItemEvent):
     """An image is asked for."""
 
     type: Literal["response.image_generation_call.in_progress"] = "response.image_generation_call.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseImageGenCallGeneratingEvent(ItemEvent):
     """An image is being made."""
 
     type: Literal["response.image_generation_call.generating"] = "response.image_generation_call.generating"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseImageGenCallPartialImageEvent(ItemEvent):
     """The image as far as it has come, as base64."""
 
@@ -114,7 +114,7 @@ class ResponseImageGenCallPartialImageEvent(ItemEvent):
     size: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseImageGenCallCompletedEvent(ItemEvent):
     """An image is done; it comes with its output item."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from ..models.content import ContentPart
 from ..models.items import ResponseOutputItem
 from .base import ContentEvent, ItemEvent, ServerEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseOutputItemAddedEvent(ServerEvent):
     """An output item begins; most of its content is still to come."""
 
@@ -19,7 +19,7 @@ class ResponseOutputItemAddedEvent(ServerEvent):
     output_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseOutputItemDoneEvent(ServerEvent):
     """An output item is whole."""
 
@@ -28,7 +28,7 @@ class ResponseOutputItemDoneEvent(ServerEvent):
     output_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseContentPartAddedEvent(ContentEvent):
     """A part of an item begins."""
 
@@ -36,7 +36,7 @@ class ResponseContentPartAddedEvent(ContentEvent):
     part: ContentPart
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseContentPartDoneEvent(ContentEvent):
     """A part of an item is whole."""
 
@@ -44,7 +44,7 @@ class ResponseContentPartDoneEvent(ContentEvent):
     part: ContentPart
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCompactionCompactingEvent(ItemEvent):
     """The server is compacting earlier turns."""
 

@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from ..models.response import Response
 from .base import ServerEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class LifecycleEvent(ServerEvent):
     """Base of the events that carry the whole response."""
 
     response: Response
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCreatedEvent(LifecycleEvent):
     """The response exists; its id is known from here on."""
 
     type: Literal["response.created"] = "response.created"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseQueuedEvent(LifecycleEvent):
     """The response waits for its turn."""
 
     type: Literal["response.queued"] = "response.queued"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseInProgressEvent(LifecycleEvent):
     """The model is at work."""
 
     type: Literal["response.in_progress"] = "response.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCompletedEvent(LifecycleEvent):
     """The response is whole.  Terminal."""
 
     type: Literal["response.completed"] = "response.completed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFailedEvent(LifecycleEvent):
     """The response failed; `response.error` says why.  Terminal."""
 
     type: Literal["response.failed"] = "response.failed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseIncompleteEvent(LifecycleEvent):
     """The response was cut short; `response.incomplete_details` says why.  Terminal."""
 

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from .base import ItemEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpListToolsInProgressEvent(ItemEvent):
     """An MCP server is asked for its tools."""
 
     type: Literal["response.mcp_list_tools.in_progress"] = "response.mcp_list_tools.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpListToolsCompletedEvent(ItemEvent):
     """The tools of an MCP server are known."""
 
     type: Literal["response.mcp_list_tools.completed"] = "response.mcp_list_tools.completed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpListToolsFailedEvent(ItemEvent):
     """An MCP server did not tell its tools."""
 
     type: Literal["response.mcp_list_tools.failed"] = "response.mcp_list_tools.failed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpCallInProgressEvent(ItemEvent):
     """A call of an MCP tool begins."""
 
     type: Literal["response.mcp_call.in_progress"] = "response.mcp_call.in_progress"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpCallArgumentsDeltaEvent(ItemEvent):
     """The next characters of the arguments, which are JSON text."""
 
@@ -44,7 +44,7 @@ class ResponseMcpCallArgumentsDeltaEvent(ItemEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpCallArgumentsDoneEvent(ItemEvent):
     """The arguments are whole."""
 
@@ -52,14 +52,14 @@ class ResponseMcpCallArgumentsDoneEvent(ItemEvent):
     arguments: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpCallCompletedEvent(ItemEvent):
     """A call of an MCP tool is done."""
 
     type: Literal["response.mcp_call.completed"] = "response.mcp_call.completed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseMcpCallFailedEvent(ItemEvent):
     """A call of an MCP tool failed."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ..base import model
 from ..models.content import SummaryPart
 from .base import ContentEvent, ItemEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningTextDeltaEvent(ContentEvent):
     """The next characters of the reasoning."""
 
@@ -17,7 +17,7 @@ class ResponseReasoningTextDeltaEvent(ContentEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningTextDoneEvent(ContentEvent):
     """A stretch of reasoning is whole."""
 
@@ -25,14 +25,14 @@ class ResponseReasoningTextDoneEvent(ContentEvent):
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class SummaryEvent(ItemEvent):
     """Base of the events about one part of a reasoning summary."""
 
     summary_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningSummaryPartAddedEvent(SummaryEvent):
     """A part of the summary begins."""
 
@@ -40,7 +40,7 @@ class ResponseReasoningSummaryPartAddedEvent(SummaryEvent):
     part: SummaryPart
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningSummaryPartDoneEvent(SummaryEvent):
     """A part of the summary is at its end; `status` is `incomplete` when it was cut short."""
 
@@ -49,7 +49,7 @@ class ResponseReasoningSummaryPartDoneEvent(SummaryEvent):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningSummaryTextDeltaEvent(SummaryEvent):
     """The next characters of a part of the summary."""
 
@@ -57,7 +57,7 @@ class ResponseReasoningSummaryTextDeltaEvent(SummaryEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningSummaryTextDoneEvent(SummaryEvent):
     """The text of a part of the summary is whole."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
-from ..base import Model
+from ..base import Model, model
 from ..models.shell import ShellCommandOutput
 from .base import ItemEvent, ServerEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ShellCallOutputDelta(Model):
     """The next characters that a command printed."""
 
@@ -18,7 +18,7 @@ class ShellCallOutputDelta(Model):
     stderr: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ShellCommandEvent(ServerEvent):
     """Base of the events about one of the commands of a shell call."""
 
@@ -26,7 +26,7 @@ class ShellCommandEvent(ServerEvent):
     command_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseShellCallCommandAddedEvent(ShellCommandEvent):
     """A command begins."""
 
@@ -34,7 +34,7 @@ class ResponseShellCallCommandAddedEvent(ShellCommandEvent):
     command: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseShellCallCommandDeltaEvent(ShellCommandEvent):
     """The next characters of a command."""
 
@@ -43,7 +43,7 @@ class ResponseShellCallCommandDeltaEvent(ShellCommandEvent):
     obfuscation: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseShellCallCommandDoneEvent(ShellCommandEvent):
     """A command is whole."""
 
@@ -51,7 +51,7 @@ class ResponseShellCallCommandDoneEvent(ShellCommandEvent):
     command: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseShellCallOutputContentDeltaEvent(ShellCommandEvent):
     """A command printed something."""
 
@@ -60,7 +60,7 @@ class ResponseShellCallOutputContentDeltaEvent(ShellCommandEvent):
     item_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseShellCallOutputContentDoneEvent(ShellCommandEvent):
     """All that a command printed, and how it ended."""
 
@@ -69,7 +69,7 @@ class ResponseShellCallOutputContentDoneEvent(ShellCommandEvent):
     item_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseApplyPatchCallOperationDiffDeltaEvent(ItemEvent):
     """The next characters of a V4A diff."""
 
@@ -77,7 +77,7 @@ class ResponseApplyPatchCallOperationDiffDeltaEvent(ItemEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseApplyPatchCallOperationDiffDoneEvent(ItemEvent):
     """A V4A diff is whole."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
-from ..base import Model
+from ..base import Model, model
 from .base import ServerEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class Steer(Model):
     """A steering message that the server took, and the response it was for."""
 
@@ -17,14 +17,14 @@ class Steer(Model):
     previous_response_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class FailedSteer(Steer):
     """A steering message that the server did not take; `input` is plain JSON, to be sent again."""
 
     input: str | list[Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class SteerError(Model):
     """Why a steering message failed."""
 
@@ -33,7 +33,7 @@ class SteerError(Model):
     type: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class SteerRequiredInput(Model):
     """A stub of an input item to be filled and sent; `type` says of which kind."""
 
@@ -44,7 +44,7 @@ class SteerRequiredInput(Model):
     approval_request_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseSteerAcceptedEvent(ServerEvent):
     """The server has the message and will act on it."""
 
@@ -52,7 +52,7 @@ class ResponseSteerAcceptedEvent(ServerEvent):
     steer: Steer
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseSteerPendingEvent(ServerEvent):
     """The message waits until a request brings `required_input`."""
 
@@ -62,7 +62,7 @@ class ResponseSteerPendingEvent(ServerEvent):
     required_input: list[SteerRequiredInput] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseSteerFailedEvent(ServerEvent):
     """The message was not taken, and comes back in `steer.input`."""
 

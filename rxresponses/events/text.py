@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from ..base import model
 from ..models.annotations import Annotation
 from ..models.content import Logprob
 from .base import ContentEvent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseTextDeltaEvent(ContentEvent):
     """The next characters of a text; `logprobs` for each token of them, when asked for."""
 
@@ -19,7 +20,7 @@ class ResponseTextDeltaEvent(ContentEvent):
     logprobs: list[Logprob] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseTextDoneEvent(ContentEvent):
     """A text is whole."""
 
@@ -28,7 +29,7 @@ class ResponseTextDoneEvent(ContentEvent):
     logprobs: list[Logprob] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseOutputTextAnnotationAddedEvent(ContentEvent):
     """A text got an annotation."""
 
@@ -37,7 +38,7 @@ class ResponseOutputTextAnnotationAddedEvent(ContentEvent):
     annotation_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseRefusalDeltaEvent(ContentEvent):
     """The next characters of a refusal."""
 
@@ -45,7 +46,7 @@ class ResponseRefusalDeltaEvent(ContentEvent):
     delta: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseRefusalDoneEvent(ContentEvent):
     """A refusal is whole."""
 

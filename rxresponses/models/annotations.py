@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class AnnotationFileCitation(Model):
     """A file cited after the character at `index`."""
 
@@ -18,7 +17,7 @@ class AnnotationFileCitation(Model):
     index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class AnnotationURLCitation(Model):
     """A web page cited by the characters from `start_index` to `end_index`."""
 
@@ -29,7 +28,7 @@ class AnnotationURLCitation(Model):
     end_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class AnnotationContainerFileCitation(Model):
     """A file in a tool's container, cited by the characters from `start_index` to `end_index`."""
 
@@ -41,7 +40,7 @@ class AnnotationContainerFileCitation(Model):
     end_index: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class AnnotationFilePath(Model):
     """A generated file that the character at `index` stands for."""
 

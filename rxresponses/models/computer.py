@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionClick(Model):
     """Click at a point, in pixels, with `keys` held down."""
 
@@ -19,7 +19,7 @@ class ActionClick(Model):
     keys: list[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionDoubleClick(Model):
     """Click twice at a point, in pixels, with `keys` held down."""
 
@@ -29,7 +29,7 @@ class ActionDoubleClick(Model):
     keys: list[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionDragPath(Model):
     """A point of a drag, in pixels."""
 
@@ -37,7 +37,7 @@ class ActionDragPath(Model):
     y: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionDrag(Model):
     """Drag along a path, with `keys` held down."""
 
@@ -46,7 +46,7 @@ class ActionDrag(Model):
     keys: list[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionKeypress(Model):
     """Press keys together."""
 
@@ -54,7 +54,7 @@ class ActionKeypress(Model):
     keys: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionMove(Model):
     """Move the pointer to a point, in pixels, with `keys` held down."""
 
@@ -64,14 +64,14 @@ class ActionMove(Model):
     keys: list[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionScreenshot(Model):
     """Take a screenshot."""
 
     type: Literal["screenshot"] = "screenshot"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionScroll(Model):
     """Scroll by a distance at a point, all in pixels, with `keys` held down."""
 
@@ -83,7 +83,7 @@ class ActionScroll(Model):
     keys: list[str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionType(Model):
     """Type a text."""
 
@@ -91,7 +91,7 @@ class ActionType(Model):
     text: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionWait(Model):
     """Wait a moment."""
 
@@ -113,7 +113,7 @@ ComputerAction: TypeAlias = (
 """What the client is asked to do on the computer."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class SafetyCheck(Model):
     """A concern that the user must acknowledge before the call goes on."""
 
@@ -122,7 +122,7 @@ class SafetyCheck(Model):
     message: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseComputerToolCall(Model):
     """A request to act on the computer: one `action`, or several in `actions`."""
 
@@ -135,7 +135,7 @@ class ResponseComputerToolCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseComputerToolCallOutputScreenshot(Model):
     """The screen after an action, by URL (`data:` included) or by file id."""
 
@@ -144,7 +144,7 @@ class ResponseComputerToolCallOutputScreenshot(Model):
     image_url: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseComputerToolCallOutputItem(Model):
     """What the client gave back for a computer call."""
 

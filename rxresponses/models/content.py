@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 from .annotations import Annotation
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class LogprobTopLogprob(Model):
     """One of the likeliest alternatives to a token."""
 
@@ -18,7 +18,7 @@ class LogprobTopLogprob(Model):
     logprob: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class Logprob(Model):
     """The natural logarithm of a token's probability, and its likeliest alternatives."""
 
@@ -28,7 +28,7 @@ class Logprob(Model):
     top_logprobs: list[LogprobTopLogprob] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseOutputText(Model):
     """A stretch of the model's text."""
 
@@ -38,7 +38,7 @@ class ResponseOutputText(Model):
     logprobs: list[Logprob] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseOutputRefusal(Model):
     """The model's words when it declines to answer."""
 
@@ -46,7 +46,7 @@ class ResponseOutputRefusal(Model):
     refusal: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ReasoningText(Model):
     """A stretch of the model's reasoning itself."""
 
@@ -54,7 +54,7 @@ class ReasoningText(Model):
     text: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class SummaryText(Model):
     """A paragraph of the summary of the model's reasoning."""
 
@@ -62,7 +62,7 @@ class SummaryText(Model):
     text: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class PromptCacheBreakpoint(Model):
     """A mark up to which the input is to be cached."""
 
@@ -70,7 +70,7 @@ class PromptCacheBreakpoint(Model):
     ttl: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseInputText(Model):
     """Text that was given to the model."""
 
@@ -79,7 +79,7 @@ class ResponseInputText(Model):
     prompt_cache_breakpoint: PromptCacheBreakpoint | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseInputImage(Model):
     """An image that was given to the model, by URL (`data:` included) or by file id."""
 
@@ -90,7 +90,7 @@ class ResponseInputImage(Model):
     prompt_cache_breakpoint: PromptCacheBreakpoint | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseInputFile(Model):
     """A file that was given to the model: its base64 data, its id or its URL."""
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
 from dataclasses_json import config
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 from .content import InputContent
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class CallerDirect(Model):
     """The model itself called the tool."""
 
     type: Literal["direct"] = "direct"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class CallerProgram(Model):
     """A program that the model wrote called the tool; `caller_id` is that program's call id."""
 
@@ -30,7 +30,7 @@ Caller: TypeAlias = CallerDirect | CallerProgram | UnknownItem
 """Who called a tool."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionToolCall(Model):
     """A call of one of the client's functions; `arguments` is JSON text, `call_id` what the answer names."""
 
@@ -45,7 +45,7 @@ class ResponseFunctionToolCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionToolCallOutputItem(Model):
     """What a function gave back."""
 
@@ -60,7 +60,7 @@ class ResponseFunctionToolCallOutputItem(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCustomToolCall(Model):
     """A call of one of the client's free-form tools; `input` is whatever text the model wrote for it."""
 
@@ -75,7 +75,7 @@ class ResponseCustomToolCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCustomToolCallOutputItem(Model):
     """What a free-form tool gave back."""
 
@@ -88,7 +88,7 @@ class ResponseCustomToolCallOutputItem(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class Program(Model):
     """Code that the model wrote to call several tools."""
 
@@ -99,7 +99,7 @@ class Program(Model):
     fingerprint: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ProgramOutput(Model):
     """What a program gave back."""
 
@@ -110,7 +110,7 @@ class ProgramOutput(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseToolSearchCall(Model):
     """A search for tools, to be run by the server or by the client (`execution`)."""
 
@@ -123,7 +123,7 @@ class ResponseToolSearchCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseToolSearchOutputItem(Model):
     """The definitions of the tools that a search found."""
 

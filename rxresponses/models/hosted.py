@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ImageGenerationCallErrorModerationDetails(Model):
     """Which rules an image would have broken, and at what stage that was found."""
 
@@ -16,7 +16,7 @@ class ImageGenerationCallErrorModerationDetails(Model):
     moderation_stage: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ImageGenerationCallError(Model):
     """Why there is no image."""
 
@@ -27,7 +27,7 @@ class ImageGenerationCallError(Model):
     moderation_details: ImageGenerationCallErrorModerationDetails | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ImageGenerationCallSvgUsage(Model):
     """The tokens that drawing an SVG took."""
 
@@ -38,7 +38,7 @@ class ImageGenerationCallSvgUsage(Model):
     total_tokens: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ImageGenerationCall(Model):
     """An image; `result` is base64."""
 
@@ -56,7 +56,7 @@ class ImageGenerationCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OutputLogs(Model):
     """What the code printed."""
 
@@ -64,7 +64,7 @@ class OutputLogs(Model):
     logs: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OutputImage(Model):
     """An image that the code made."""
 
@@ -76,7 +76,7 @@ CodeInterpreterOutput: TypeAlias = OutputLogs | OutputImage | UnknownItem
 """What running code gave."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCodeInterpreterToolCall(Model):
     """Code that the model wrote and ran; `outputs` only when the request included them."""
 

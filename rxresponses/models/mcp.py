@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpProtocolError(Model):
     """The MCP server answered with an error of the protocol."""
 
@@ -17,7 +17,7 @@ class McpProtocolError(Model):
     message: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpToolExecutionError(Model):
     """The tool ran and failed; `content` is what it says."""
 
@@ -25,7 +25,7 @@ class McpToolExecutionError(Model):
     content: Any = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class HTTPError(Model):
     """The MCP server could not be asked; `code` is the HTTP status."""
 
@@ -38,7 +38,7 @@ McpToolCallError: TypeAlias = McpProtocolError | McpToolExecutionError | HTTPErr
 """Why an MCP call failed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpCall(Model):
     """A call of a tool on an MCP server; `arguments` is JSON text."""
 
@@ -53,7 +53,7 @@ class McpCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpListToolsTool(Model):
     """A tool that an MCP server has."""
 
@@ -63,7 +63,7 @@ class McpListToolsTool(Model):
     annotations: Any = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpListTools(Model):
     """The tools of an MCP server."""
 
@@ -71,10 +71,10 @@ class McpListTools(Model):
     id: str | None = None
     server_label: str | None = None
     tools: list[McpListToolsTool] = field(default_factory=list)
-    error: str | dict[str, Any] | None = None
+    error: McpToolCallError | str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpApprovalRequest(Model):
     """A call that waits for the user's approval; `arguments` is JSON text."""
 
@@ -85,7 +85,7 @@ class McpApprovalRequest(Model):
     arguments: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class McpApprovalResponse(Model):
     """The user's answer to an approval request."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
-from ..base import Model
+from ..base import Model, model
 from .content import OutputContent, ReasoningPart, SummaryPart
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseOutputMessage(Model):
     """What the model says; `phase` tells commentary on the way from the final answer."""
 
@@ -21,7 +21,7 @@ class ResponseOutputMessage(Model):
     phase: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseReasoningItem(Model):
     """How the model got there; to be sent back when the conversation is kept by the client."""
 
@@ -33,7 +33,7 @@ class ResponseReasoningItem(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseCompactionItem(Model):
     """Earlier turns, compacted into a form that only the server reads."""
 
@@ -43,7 +43,7 @@ class ResponseCompactionItem(Model):
     created_by: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class AdditionalTools(Model):
     """Tools that came into play during the response, as they were defined."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from ..base import Model
+from ..base import Model, model
 from .content import ResponseOutputText
 from .items import ResponseOutputItem
 from .messages import ResponseOutputMessage
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class InputTokensDetailsCacheWriteTokensDetails(Model):
     """Tokens written to the cache, by how long they stay there."""
 
@@ -19,7 +19,7 @@ class InputTokensDetailsCacheWriteTokensDetails(Model):
     ttl_30m_tokens: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class InputTokensDetails(Model):
     """How many input tokens came from the cache, and how many went there."""
 
@@ -28,14 +28,14 @@ class InputTokensDetails(Model):
     cache_write_tokens_details: InputTokensDetailsCacheWriteTokensDetails | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OutputTokensDetails(Model):
     """How many output tokens were reasoning."""
 
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseUsage(Model):
     """The tokens that a response took."""
 
@@ -46,14 +46,14 @@ class ResponseUsage(Model):
     total_tokens: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class MisalignmentSteer(Model):
     """A message that would bring a stopped response back on its way."""
 
     message: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class Misalignment(Model):
     """What the model was about to do when it was stopped."""
 
@@ -63,7 +63,7 @@ class Misalignment(Model):
     steer: MisalignmentSteer | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseError(Model):
     """Why a response failed."""
 
@@ -74,14 +74,14 @@ class ResponseError(Model):
     type: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class IncompleteDetails(Model):
     """Why a response ended early: `max_output_tokens`, `content_filter`, `steered`, …"""
 
     reason: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class Response(Model):
     """A response, as far as it has come.
 

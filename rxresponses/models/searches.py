@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class FileSearchResult(Model):
     """A passage that a file search found; `score` is between 0 and 1."""
 
@@ -19,7 +19,7 @@ class FileSearchResult(Model):
     text: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFileSearchToolCall(Model):
     """A search in vector stores; `results` only when the request included them."""
 
@@ -30,7 +30,7 @@ class ResponseFileSearchToolCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionSearchSource(Model):
     """A page that a web search used."""
 
@@ -38,7 +38,7 @@ class ActionSearchSource(Model):
     url: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionSearch(Model):
     """The model searched the web."""
 
@@ -48,7 +48,7 @@ class ActionSearch(Model):
     sources: list[ActionSearchSource] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionOpenPage(Model):
     """The model opened a page."""
 
@@ -56,7 +56,7 @@ class ActionOpenPage(Model):
     url: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ActionFind(Model):
     """The model looked for `pattern` in a page."""
 
@@ -69,7 +69,7 @@ WebSearchAction: TypeAlias = ActionSearch | ActionOpenPage | ActionFind | Unknow
 """What the model did on the web."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionWebSearch(Model):
     """One action on the web."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
-from ..base import Model, UnknownItem
+from ..base import Model, UnknownItem, model
 from .function_calls import Caller
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class LocalShellCallAction(Model):
     """A command to run, with its environment; the time limit is in milliseconds."""
 
@@ -21,7 +21,7 @@ class LocalShellCallAction(Model):
     working_directory: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class LocalShellCall(Model):
     """A request to run one command in the client's local shell."""
 
@@ -32,7 +32,7 @@ class LocalShellCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class LocalShellCallOutput(Model):
     """What the local shell gave back, as JSON text."""
 
@@ -42,7 +42,7 @@ class LocalShellCallOutput(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ShellCallAction(Model):
     """Commands to run; the output limit is in characters, the time limit in milliseconds."""
 
@@ -51,14 +51,14 @@ class ShellCallAction(Model):
     timeout_ms: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseLocalEnvironment(Model):
     """The shell is the client's own."""
 
     type: Literal["local"] = "local"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseContainerReference(Model):
     """The shell is in a container of the server."""
 
@@ -70,7 +70,7 @@ ShellEnvironment: TypeAlias = ResponseLocalEnvironment | ResponseContainerRefere
 """Where a shell call runs."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionShellToolCall(Model):
     """A call of the shell tool."""
 
@@ -84,14 +84,14 @@ class ResponseFunctionShellToolCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OutputOutcomeTimeout(Model):
     """The command took too long."""
 
     type: Literal["timeout"] = "timeout"
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OutputOutcomeExit(Model):
     """The command ended with an exit code."""
 
@@ -103,7 +103,7 @@ ShellOutcome: TypeAlias = OutputOutcomeTimeout | OutputOutcomeExit | UnknownItem
 """How a command ended."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ShellCommandOutput(Model):
     """What one command printed, and how it ended."""
 
@@ -113,7 +113,7 @@ class ShellCommandOutput(Model):
     created_by: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseFunctionShellToolCallOutput(Model):
     """What the commands of a shell call printed, one entry for each."""
 
@@ -127,7 +127,7 @@ class ResponseFunctionShellToolCallOutput(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OperationCreateFile(Model):
     """Create a file from a V4A diff."""
 
@@ -136,7 +136,7 @@ class OperationCreateFile(Model):
     diff: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OperationDeleteFile(Model):
     """Delete a file."""
 
@@ -144,7 +144,7 @@ class OperationDeleteFile(Model):
     path: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class OperationUpdateFile(Model):
     """Change a file by a V4A diff."""
 
@@ -157,7 +157,7 @@ PatchOperation: TypeAlias = OperationCreateFile | OperationDeleteFile | Operatio
 """One change to one file."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseApplyPatchToolCall(Model):
     """A request to change a file."""
 
@@ -170,7 +170,7 @@ class ResponseApplyPatchToolCall(Model):
     status: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@model
 class ResponseApplyPatchToolCallOutput(Model):
     """Whether a change was made, and the log of it."""
 
