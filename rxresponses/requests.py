@@ -10,10 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
@@ -21,9 +20,9 @@ import msgspec
 from dataclasses_json import config
 from msgspec import UNSET, UnsetType
 
-from .base import Model
+from .base import Model, model
 from .errors import InvalidRequestError
-from .models import ResponseFunctionToolCall
+from .models import ResponseFunctionToolCall, ResponseInputFile, ResponseInputImage, ResponseInputText
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -40,73 +39,44 @@ def _always(value: object) -> bool:
 
 
 class _Sent(Model):
-    """Base of what is sent: fields that were not given stay out of the JSON and of the repr."""
+    """Base of what is sent: fields that were not given stay out of the JSON."""
 
     dataclass_json_config: ClassVar[dict[str, Any] | None] = config(exclude=_is_unset)["dataclasses_json"]
 
-    def __repr__(self) -> str:
-        given = (
-            (one.name, getattr(self, one.name))
-            for one in dataclasses.fields(self)  # type: ignore[arg-type]
-        )
-        inside = ", ".join(f"{name}={value!r}" for name, value in given if value is not UNSET and name != "type")
-        return f"{type(self).__name__}({inside})"
+    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
+        """Return the JSON that is sent.
 
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class ResponseInputText(_Sent):
-    """A piece of text in a message."""
-
-    text: str
-    type: Literal["input_text"] = "input_text"
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class ResponseInputImage(_Sent):
-    """An image in a message, by URL (a `data:` URL works) or by the id of an uploaded file."""
-
-    image_url: str | None | UnsetType = UNSET
-    file_id: str | None | UnsetType = UNSET
-    detail: str | UnsetType = UNSET
-    type: Literal["input_image"] = "input_image"
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class ResponseInputFile(_Sent):
-    """A file in a message: its id, its URL, or its base64 data with a name."""
-
-    file_id: str | None | UnsetType = UNSET
-    file_url: str | UnsetType = UNSET
-    file_data: str | UnsetType = UNSET
-    filename: str | UnsetType = UNSET
-    type: Literal["input_file"] = "input_file"
+        Classes of received things among the items go without their `null` fields, which mean
+        "absent" there and which servers refuse in input.
+        """
+        return typing.cast("dict[str, Any]", _without_absent(self, super().to_dict(encode_json)))
 
 
 InputContent: TypeAlias = "ResponseInputText | ResponseInputImage | ResponseInputFile | Mapping[str, Any]"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@model
 class EasyInputMessage(_Sent):
     """A message of the conversation; `user_message` makes the common one."""
 
     role: str
     content: str | Sequence[InputContent]
-    phase: str | None | UnsetType = UNSET
+    phase: str | UnsetType | None = UNSET
     type: Literal["message"] = "message"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@model
 class FunctionCallOutput(_Sent):
     """The result of a function call, for the model; `function_result` makes one from any value."""
 
     call_id: str
     output: str | Sequence[InputContent]
-    id: str | None | UnsetType = UNSET
-    status: str | None | UnsetType = UNSET
+    id: str | UnsetType | None = UNSET
+    status: str | UnsetType | None = UNSET
     type: Literal["function_call_output"] = "function_call_output"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@model
 class ItemReference(_Sent):
     """An item the server already stores, by its id."""
 
@@ -114,14 +84,14 @@ class ItemReference(_Sent):
     type: Literal["item_reference"] = "item_reference"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@model
 class FunctionTool(_Sent):
     """A function the model may call; `parameters` is the JSON schema of its arguments."""
 
     name: str
     parameters: Mapping[str, Any] | None = None
-    strict: bool | None | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    strict: bool | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
     defer_loading: bool | UnsetType = UNSET
     type: Literal["function"] = "function"
 
@@ -152,7 +122,7 @@ def function_result(call: ResponseFunctionToolCall | str, output: object) -> Fun
     return FunctionCallOutput(call_id=call_id, output=output)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@model
 class ResponseCreate(_Sent):
     """Ask for one response.
 
@@ -164,42 +134,42 @@ class ResponseCreate(_Sent):
     Raises `InvalidRequestError`, naming the field, for values that cannot be right.
     """
 
-    model: str | None | UnsetType = UNSET
-    input: str | Sequence[InputItem] | None | UnsetType = UNSET
-    instructions: str | None | UnsetType = UNSET
-    previous_response_id: str | None | UnsetType = UNSET
-    stream_id: str | None | UnsetType = UNSET
-    generate: bool | None | UnsetType = UNSET
-    store: bool | None | UnsetType = UNSET
-    tools: Sequence[FunctionTool | Mapping[str, Any]] | None | UnsetType = UNSET
-    tool_choice: str | Mapping[str, Any] | None | UnsetType = UNSET
-    parallel_tool_calls: bool | None | UnsetType = UNSET
-    max_tool_calls: int | None | UnsetType = UNSET
-    max_output_tokens: int | None | UnsetType = UNSET
-    temperature: float | None | UnsetType = UNSET
-    top_p: float | None | UnsetType = UNSET
-    top_logprobs: int | None | UnsetType = UNSET
-    text: Mapping[str, Any] | None | UnsetType = UNSET
-    reasoning: Mapping[str, Any] | None | UnsetType = UNSET
-    include: Sequence[str] | None | UnsetType = UNSET
-    metadata: Mapping[str, str] | None | UnsetType = UNSET
-    conversation: str | Mapping[str, Any] | None | UnsetType = UNSET
-    context_management: Sequence[Mapping[str, Any]] | None | UnsetType = UNSET
-    prompt: Mapping[str, Any] | None | UnsetType = UNSET
-    prompt_cache_key: str | None | UnsetType = UNSET
-    prompt_cache_options: Mapping[str, Any] | None | UnsetType = UNSET
-    prompt_cache_retention: str | None | UnsetType = UNSET
-    moderation: Mapping[str, Any] | None | UnsetType = UNSET
-    image: Mapping[str, Any] | None | UnsetType = UNSET
-    access_programs: Mapping[str, Any] | None | UnsetType = UNSET
-    safety_identifier: str | None | UnsetType = UNSET
-    service_tier: str | None | UnsetType = UNSET
-    truncation: str | None | UnsetType = UNSET
-    user: str | None | UnsetType = UNSET
-    stream: bool | None | UnsetType = UNSET
-    stream_options: Mapping[str, Any] | None | UnsetType = UNSET
-    background: bool | None | UnsetType = UNSET
-    background_options: Mapping[str, Any] | None | UnsetType = UNSET
+    model: str | UnsetType | None = UNSET
+    input: str | Sequence[InputItem] | UnsetType | None = UNSET
+    instructions: str | UnsetType | None = UNSET
+    previous_response_id: str | UnsetType | None = UNSET
+    stream_id: str | UnsetType | None = UNSET
+    generate: bool | UnsetType | None = UNSET
+    store: bool | UnsetType | None = UNSET
+    tools: Sequence[FunctionTool | Mapping[str, Any]] | UnsetType | None = UNSET
+    tool_choice: str | Mapping[str, Any] | UnsetType | None = UNSET
+    parallel_tool_calls: bool | UnsetType | None = UNSET
+    max_tool_calls: int | UnsetType | None = UNSET
+    max_output_tokens: int | UnsetType | None = UNSET
+    temperature: float | UnsetType | None = UNSET
+    top_p: float | UnsetType | None = UNSET
+    top_logprobs: int | UnsetType | None = UNSET
+    text: Mapping[str, Any] | UnsetType | None = UNSET
+    reasoning: Mapping[str, Any] | UnsetType | None = UNSET
+    include: Sequence[str] | UnsetType | None = UNSET
+    metadata: Mapping[str, str] | UnsetType | None = UNSET
+    conversation: str | Mapping[str, Any] | UnsetType | None = UNSET
+    context_management: Sequence[Mapping[str, Any]] | UnsetType | None = UNSET
+    prompt: Mapping[str, Any] | UnsetType | None = UNSET
+    prompt_cache_key: str | UnsetType | None = UNSET
+    prompt_cache_options: Mapping[str, Any] | UnsetType | None = UNSET
+    prompt_cache_retention: str | UnsetType | None = UNSET
+    moderation: Mapping[str, Any] | UnsetType | None = UNSET
+    image: Mapping[str, Any] | UnsetType | None = UNSET
+    access_programs: Mapping[str, Any] | UnsetType | None = UNSET
+    safety_identifier: str | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    truncation: str | UnsetType | None = UNSET
+    user: str | UnsetType | None = UNSET
+    stream: bool | UnsetType | None = UNSET
+    stream_options: Mapping[str, Any] | UnsetType | None = UNSET
+    background: bool | UnsetType | None = UNSET
+    background_options: Mapping[str, Any] | UnsetType | None = UNSET
     extra_body: Mapping[str, Any] = field(default_factory=dict, metadata=config(exclude=_always))
     type: Literal["response.create"] = "response.create"
 
@@ -235,18 +205,12 @@ class ResponseCreate(_Sent):
         return cls(**{name: value for name, value in kvs.items() if name in known}, extra_body=extra)
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
-        """Return the JSON that is sent.
-
-        `stream` and `background` are left out, since they mean nothing on a socket.  Output items
-        of an earlier response go back without their `null` fields, which servers refuse in input.
-        """
+        """Return the JSON that is sent: without what means nothing on a socket."""
         data = super().to_dict(encode_json)
-        data.pop("stream", None)
-        data.pop("background", None)
-        for name in ("input", "tools"):
-            given = getattr(self, name)
-            if isinstance(given, Sequence) and not isinstance(given, str):
-                data[name] = [_plain(item) for item in given]
+        for name in ("stream", "background"):
+            data.pop(name, None)
+        if data.get("stream_id", UNSET) is None:
+            del data["stream_id"]  # the default lane has no name, not even `null`
         return data
 
 
@@ -292,7 +256,9 @@ def _checks(cls: type[ResponseCreate]) -> dict[str, Any]:
     """Field name → the type its value must have when given; made on first use."""
     hints = typing.get_type_hints(cls)
     return {
-        one.name: typing.Union[tuple(arg for arg in typing.get_args(hints[one.name]) if arg is not UnsetType)]
+        one.name: typing.Union[  # noqa: UP007
+            tuple(arg for arg in typing.get_args(hints[one.name]) if arg is not UnsetType)
+        ]
         for one in dataclasses.fields(cls)
         if one.name not in ("input", "tools", "extra_body", "type")
     }
@@ -320,13 +286,14 @@ def _check_items(name: str, value: object) -> None:
             )
 
 
-def _plain(item: InputItem) -> Any:
-    if isinstance(item, _Sent):
-        return item.to_dict()
-    return _without_none(item.to_dict()) if isinstance(item, Model) else item
-
-
-def _without_none(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {name: _without_none(value) for name, value in data.items() if value is not None}
-    return [_without_none(one) for one in data] if isinstance(data, list) else data
+def _without_absent(value: Any, data: Any) -> Any:
+    """Drop the `null` fields of received models from their JSON, at every depth; plain JSON stays."""
+    if isinstance(value, Model):
+        return {
+            name: _without_absent(getattr(value, name, None), one)
+            for name, one in data.items()
+            if one is not None or isinstance(value, _Sent) or name in value.extra
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_absent(one, encoded) for one, encoded in zip(value, data, strict=True)]
+    return data
