@@ -63,13 +63,12 @@ class ScriptedModel:
         while callable(reply):
             reply = reply(request)
         _check(reply)
-        if isinstance(reply, Recording):
-            return Script(reply)
-        parts = [reply] if isinstance(reply, (str, *OUTPUTS, *INTERVENTIONS)) else reply
+        parts = [reply] if isinstance(reply, (str, Recording, *OUTPUTS, *INTERVENTIONS)) else reply
         made = [Text(part) if isinstance(part, str) else part for part in parts]
         outputs = tuple(part for part in made if isinstance(part, OUTPUTS))
         interventions = tuple(part for part in made if isinstance(part, INTERVENTIONS))
-        return Script(outputs or default_reply(request), interventions)
+        recording = next((part for part in made if isinstance(part, Recording)), None)
+        return Script(recording or outputs or default_reply(request), interventions)
 
 
 def default_reply(request: Request) -> tuple[Output, ...]:
@@ -103,8 +102,12 @@ def _matches(match: Match, request: Request) -> bool:
 
 
 def _check(reply: object) -> None:
-    if isinstance(reply, (str, Recording, *OUTPUTS, *INTERVENTIONS)) or callable(reply):
+    if isinstance(reply, str) or callable(reply):
         return
     parts = reply if isinstance(reply, Sequence) else [reply]
-    if not all(isinstance(part, (str, *OUTPUTS, *INTERVENTIONS)) for part in parts):
+    if not all(isinstance(part, (str, Recording, *OUTPUTS, *INTERVENTIONS)) for part in parts):
         raise TypeError(f"Not a reply: {reply!r}")
+    recordings = sum(isinstance(part, Recording) for part in parts)
+    outputs = sum(isinstance(part, (str, *OUTPUTS)) for part in parts)
+    if recordings > 1 or (recordings and outputs):
+        raise TypeError("A recording is the whole of an answer: give further ones to further requests")

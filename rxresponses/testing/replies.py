@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from .items import pieces
+from .transcript import Recording
 
 if TYPE_CHECKING:
     from .request import Request
-    from .transcript import Recording
 
 _STATUS = {
     "context_length_exceeded": 400,
@@ -71,6 +71,11 @@ class Raw:
     """
 
     frames: Sequence[Mapping[str, Any] | str | bytes]
+
+    def __post_init__(self) -> None:
+        for frame in self.frames:
+            if isinstance(frame, str):
+                frame.encode()  # what is no UTF-8 cannot be sent as text: better an error here than a lost connection
 
 
 @dataclass(frozen=True)
@@ -145,8 +150,11 @@ class Hold:
 Output = Text | Refusal | Reasoning | FunctionCall | Raw
 Intervention = Failure | Close | Hold
 Part = Output | Intervention
-Reply = Union[str, Part, "Recording", Sequence[str | Part], "Callable[[Request], Reply]"]
-"""A text, a part, a recording, several parts, or a function that returns one of these for a request."""
+Reply = Union[str, Part, Recording, Sequence[str | Part | Recording], "Callable[[Request], Reply]"]
+"""A text, a part, several parts, or a function that returns one of these for a request.
+
+A recording is the whole of an answer: only interventions go with it.
+"""
 
 OUTPUTS = (Text, Refusal, Reasoning, FunctionCall, Raw)
 INTERVENTIONS = (Failure, Close, Hold)

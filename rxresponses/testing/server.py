@@ -235,22 +235,30 @@ class ResponsesServer:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.close()
-        if self._thread is not None:
-            self._thread.join()
+        assert self._thread is not None  # entered before
+        self._close_when_started()
+        self._thread.join()
 
     async def __aenter__(self) -> ResponsesServer:
         self._begin()
         self._task = asyncio.create_task(self._run(), name="responses-server")
-        await asyncio.wrap_future(self._listening)
+        try:
+            await self._journal.until(self._listening.done, None)
+            self._listening.result()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
-        self.close()
-        if self._task is not None:
-            await self._task
+        assert self._task is not None  # entered before
+        self._close_when_started()
+        await self._task
 
     # On the server's loop
 
@@ -263,9 +271,10 @@ class ResponsesServer:
         asyncio.run(self._run())
 
     async def _run(self) -> None:
+        """Serve until `close`."""
         self._loop = asyncio.get_running_loop()
         try:
-            async with serve(
+            server = await serve(
                 self._handle,
                 self._host,
                 self._port,
@@ -274,15 +283,25 @@ class ResponsesServer:
                 max_size=self._max_size,
                 ping_interval=None,  # a client stopped in a debugger must not lose its connection
                 close_timeout=_CLOSE_TIMEOUT,
-            ) as server:
+            )
+        except Exception as error:
+            self._closed = True
+            self._listening.set_exception(error)
+            self._journal.notify()
+            return
+        try:
+            async with server:
                 self._port = next(iter(server.sockets)).getsockname()[1]
                 self._listening.set_result(None)
+                self._journal.notify()
                 await self._stop.wait()
-        except OSError as error:
-            self._listening.set_exception(error)
         finally:
             self._closed = True
             self._journal.notify()
+
+    def _close_when_started(self) -> None:
+        """Do what `close` does, also when the start is still under way."""
+        self._listening.add_done_callback(lambda _: self.close())
 
     def _check_upgrade(self, connection: ServerConnection, request: UpgradeRequest) -> UpgradeResponse | None:
         refusal = check_upgrade(request.path, request.headers.get("Authorization"), self._api_key)

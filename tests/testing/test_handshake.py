@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from rxresponses.testing.handshake import check_upgrade
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses?model=gpt-4o&x=1"])
+@pytest.mark.parametrize("authorization", [None, "Bearer anything", "Basic x"])
+def test_without_a_key_everyone_is_welcome(path: str, authorization: str | None) -> None:
+    assert check_upgrade(path, authorization, None) is None
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/responses/", "/v1/realtime", "/responses"])
+def test_other_paths_are_not_found(path: str) -> None:
+    refusal = check_upgrade(path, "Bearer secret", "secret")
+
+    assert refusal is not None
+    assert refusal.status == 404
+    assert refusal.body["error"]["message"] == f"Invalid URL (GET {path})"
+
+
+@pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret", "Bearer  secret "])
+def test_the_right_key(authorization: str) -> None:
+    assert check_upgrade("/v1/responses", authorization, "secret") is None
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        (None, None),
+        ("", None),
+        ("secret", None),
+        ("Bearer ", None),
+        ("Basic secret", None),
+        ("Bearer wrong", "invalid_api_key"),
+    ],
+)
+def test_a_wrong_key(authorization: str | None, code: str | None) -> None:
+    refusal = check_upgrade("/v1/responses", authorization, "secret")
+
+    assert refusal is not None
+    assert refusal.status == 401
+    assert refusal.body["error"]["code"] == code
+    assert "secret" not in str(refusal.body)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from rxresponses.testing.journal import Journal, Received
+
+
+def test_entries_are_a_snapshot() -> None:
+    journal = Journal()
+    before = journal.entries
+    journal.add(Received(1, '{"a": 1}'))
+
+    assert before == []
+    assert [entry.message for entry in journal.entries] == [{"a": 1}]
+    assert Received(1, "broken {").message is None
+
+
+def test_waiting_ends_with_the_condition() -> None:
+    journal = Journal()
+    journal.wait_until(lambda: True, timeout=0)
+    looked = threading.Event()
+
+    def two_entries() -> bool:
+        looked.set()
+        return len(journal.entries) == 2
+
+    def write() -> None:
+        looked.wait()
+        journal.add(Received(1, "1"))
+        journal.add(Received(1, "2"))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    journal.wait_until(two_entries, timeout=10)
+    writer.join()
+    assert len(journal.entries) == 2
+
+
+def test_waiting_ends_with_the_time() -> None:
+    journal = Journal()
+
+    with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
+        journal.wait_until(lambda: False, timeout=0.01)
+    with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
+        asyncio.run(journal.until(lambda: False, timeout=0.01))
+
+
+@pytest.mark.parametrize("timeout", [None, 10.0])
+def test_waiting_on_a_loop(timeout: float | None) -> None:
+    journal = Journal()
+
+    async def main() -> None:
+        waiting = asyncio.create_task(journal.until(lambda: len(journal.entries) == 2, timeout))
+        for _ in range(2):
+            await asyncio.to_thread(journal.add, Received(1, "1"))
+        await waiting
+
+    asyncio.run(main())
+    journal.notify()  # nobody is left to be told on a closed loop

@@ -1,0 +1,218 @@
+"""Steering: input for a response that is running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rxresponses.testing.replies import Failure, FunctionCall, Gate, Hold, Part, Reasoning, Text
+from rxresponses.testing.request import Request
+
+from .peer import Event, Peer, response_id, text_of, types
+
+
+def held(*parts: Part, after: int = 5, **body: Any) -> tuple[Peer, Gate, str]:
+    """Return a peer with a response of `parts` that waits after some events, its gate and its id."""
+    peer, gate = Peer(), Gate()
+    peer.model.reply([*parts, Hold(gate, after)])
+    peer.create(**body)
+    events = peer.drain()
+    assert len(events) == after
+    return peer, gate, response_id(events)
+
+
+def conversation(request: Request) -> str:
+    return request.conversation
+
+
+def failed(events: list[Event]) -> tuple[str, dict[str, Any]]:
+    (event,) = events
+    assert event["type"] == "response.steer.failed"
+    assert event["error"]["type"] == "invalid_request_error"
+    return event["error"]["code"], event["steer"]
+
+
+def test_the_response_ends_and_a_successor_goes_on() -> None:
+    peer, gate, target = held(Text(deltas=["a", "b"]), Text("never"), stream_id="main", temperature=0.5)
+    peer.create(stream_id="main", metadata={"n": "queued"})
+    peer.model.reply(conversation)
+    peer.steer(target, "first")
+    peer.steer(target, [{"role": "user", "content": "second"}])
+    accepted = peer.drain()
+    gate.open()
+    events = peer.drain()
+
+    assert types(accepted) == ["steer.accepted"] * 2
+    assert [event["sequence_number"] for event in accepted] == [5, 6]
+    assert accepted[0]["steer"]["previous_response_id"] == target
+    assert accepted[0]["steer"]["id"] != accepted[1]["steer"]["id"]
+    assert {event["stream_id"] for event in accepted + events} == {"main"}
+    end = types(events).index("incomplete")
+    assert types(events)[: end + 2] == [
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "incomplete",
+        "created",
+    ]
+    ended, successor = events[end]["response"], events[end + 1]["response"]
+    assert ended["incomplete_details"] == {"reason": "steered"}
+    assert ended["output"][0]["status"] == "incomplete"
+    assert len(ended["output"]) == 1
+    assert (successor["previous_response_id"], successor["temperature"]) == (target, 0.5)
+    assert text_of(events).startswith("user: hi\nassistant: a\nuser: first\nuser: second")
+    assert [one["response"]["metadata"] for one in events if one["type"] == "response.created"] == [{}, {"n": "queued"}]
+
+
+def test_a_response_may_complete_all_the_same() -> None:
+    peer, gate, target = held(Text(deltas=["a"]), after=8)
+    peer.steer(target)
+    gate.open()
+
+    assert types(peer.drain())[:3] == ["steer.accepted", "completed", "created"]
+
+
+def test_reasoning_is_finished_first() -> None:
+    peer, gate, target = held(Reasoning("a b c"), Text("never"))
+    peer.steer(target)
+    gate.open()
+    events = peer.drain()
+
+    assert types(events).count("reasoning_summary_text.delta") == 2
+    ended = next(event for event in events if event["type"] == "response.incomplete")["response"]
+    assert [item["type"] for item in ended["output"]] == ["reasoning"]
+
+
+def test_with_calls_outstanding_the_input_waits_for_their_outputs() -> None:
+    peer, gate, target = held(FunctionCall("f", call_id="c"), Text("after"), stream_id="main")
+    peer.steer(target, "steered")
+    gate.open()
+    events = peer.drain()
+
+    assert types(events)[-2:] == ["completed", "steer.pending"]
+    assert "after" in text_of(events)
+    pending = events[-1]
+    stub = {"type": "function_call_output", "call_id": "c", "name": "f"}
+    assert pending["reason"] == "waiting_for_required_input"
+    assert pending["required_input"] == [stub]
+    assert pending["stream_id"] == "main"
+    assert pending["steer"]["previous_response_id"] == target
+
+    output = {**stub, "output": "x"}
+    peer.model.on("", conversation)
+    fork = peer.ask(previous_response_id=target, input=[output], stream_id="fork")
+    assert "steered" not in text_of(fork)
+    answer = peer.ask(previous_response_id=target, input=[output, {"role": "user", "content": "own"}], stream_id="main")
+    assert text_of(answer).endswith("user: steered\nuser: own")
+    again = peer.ask(previous_response_id=target, input=[output], stream_id="main")
+    assert "steered" not in text_of(again)
+
+
+def test_pending_input_comes_back_when_its_parent_is_evicted() -> None:
+    peer, gate, target = held(FunctionCall("f", call_id="c"), store=False)
+    peer.steer(target, "steered")
+    gate.open()
+    submission = peer.drain()[0]["steer"]
+    error, returned = peer.ask(previous_response_id=target)
+
+    assert error["error"]["message"] == "No tool output found for function call c."
+    assert failed([returned]) == ("successor_creation_failed", {**submission, "input": "steered"})
+
+
+def test_pending_input_stays_while_its_parent_is_stored() -> None:
+    peer, gate, target = held(FunctionCall("f", call_id="c"))
+    peer.steer(target, "steered")
+    gate.open()
+    peer.drain()
+    assert types(peer.ask(previous_response_id=target)) == ["error"]
+
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    peer.model.reply(conversation)
+    assert text_of(peer.ask(previous_response_id=target, input=[output])).endswith("user: steered")
+
+
+def test_input_comes_back_when_the_response_fails() -> None:
+    peer, gate, target = held(Text("a b c"), Failure(after=7))
+    peer.steer(target, "steered")
+    (accepted,) = peer.drain()
+    gate.open()
+    events = peer.drain()
+
+    assert types(events) == ["output_text.done", "content_part.done", "error", "failed", "steer.failed"]
+    assert failed(events[-1:]) == ("response_not_active", {**accepted["steer"], "input": "steered"})
+    assert types(peer.ask())[0] == "created"
+
+
+def test_input_comes_back_when_there_can_be_no_successor() -> None:
+    peer, gate, target = held(Text("a b c"))
+
+    def broken(request: Request) -> str:
+        raise LookupError("no answer")
+
+    peer.model.on("steered", broken)
+    peer.steer(target, "steered")
+    (accepted,) = peer.drain()
+    gate.open()
+
+    assert failed(peer.drain()[-1:]) == ("successor_creation_failed", {**accepted["steer"], "input": "steered"})
+
+
+def test_an_unknown_target() -> None:
+    peer = Peer()
+    peer.steer("resp_nobody", "x")
+
+    assert failed(peer.drain()) == ("response_not_found", {"previous_response_id": "resp_nobody", "input": "x"})
+
+
+def test_a_target_that_has_ended() -> None:
+    peer = Peer()
+    done = peer.ask(stream_id="a")
+    peer.model.reply(Failure())
+    broken = peer.ask()
+    cut = peer.ask(max_output_tokens=1)
+
+    for events, code in (
+        (done, "response_already_completed"),
+        (broken, "response_not_active"),
+        (cut, "response_not_active"),
+    ):
+        peer.steer(response_id(events))
+        (event,) = answer = peer.drain()
+        assert failed(answer)[0] == code
+        assert event.get("stream_id") == events[0].get("stream_id")
+
+
+def test_a_target_whose_end_was_just_sent() -> None:
+    peer = Peer()
+    peer.create()
+    events = peer.step()
+    while types(events)[-1] != "completed":
+        events += peer.step()
+    peer.steer(response_id(events))
+
+    assert failed(peer.drain())[0] == "response_already_completed"
+
+
+@pytest.mark.parametrize(
+    "body", [{"conversation": "conv_1"}, {"context_management": [{"type": "compaction", "compact_threshold": 9}]}]
+)
+def test_some_responses_cannot_be_steered(body: dict[str, Any]) -> None:
+    peer, _, target = held(Text("a b c"), **body)
+    peer.steer(target)
+
+    assert failed(peer.drain())[0] == "steering_not_supported"
+
+
+def test_invalid_input_is_returned() -> None:
+    peer, gate, target = held(Text("a b c"), stream_id="main")
+    peer.steer(target, [])
+    peer.steer(target, "x", stream_id="main")
+    events = peer.drain()
+    gate.open()
+
+    assert [failed([event])[0] for event in events] == ["invalid_input"] * 2
+    assert [event["sequence_number"] for event in events] == [5, 6]
+    assert events[0]["stream_id"] == "main"
+    assert failed(events[:1])[1] == {"previous_response_id": target, "input": []}
+    assert types(peer.drain())[-1] == "completed"
