@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, FrozenInstanceError
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 from dataclasses_json import DataClassJsonMixin
@@ -154,7 +154,8 @@ class Unread(Model):
         return typing.cast("str | None", self.__dict__.get("_reason"))
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and self.extra == typing.cast("Unread", other).extra
+        same = super().__eq__(other)
+        return self.extra == typing.cast("Unread", other).extra if same is True else same
 
     __hash__ = Model.__hash__
 
@@ -357,7 +358,8 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
     by_type = {kind: arg for arg in models if isinstance(kind := getattr(arg, "type", None), str)}
     only = models[0] if len(models) == 1 else None
     of_list = next((convert for arg, convert in converters.items() if arg not in models), None)
-    plain: Any = typing.Union[tuple(arg for arg in args if arg not in converters) or (NoReturn,)]  # noqa: UP007
+    rest = tuple(arg for arg in args if arg not in converters)
+    plain: Any = typing.Union[rest] if rest else None  # noqa: UP007
 
     def convert_union(value: Any, make: Make) -> Any:
         if isinstance(value, Model):
@@ -366,6 +368,8 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
             return make(only, value) if only is not None else _tagged(by_type, value, make)
         if isinstance(value, list) and of_list is not None:
             return of_list(value, make)
+        if plain is None:
+            raise DecodeError(f"expected an object, got {type(value).__name__}")
         try:
             return msgspec.convert(value, plain)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:

@@ -63,8 +63,8 @@ def decode(frame: bytes | str) -> ServerEvent:
             else:
                 event.__dict__["raw"] = frame
                 return event
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass  # the last two: a `str` with lone surrogates, and nesting that has no end
+    except (ValueError, RecursionError):
+        pass  # not valid, or not in msgspec's eyes, as lone surrogates are
     return _decode_slowly(frame)
 
 
@@ -75,7 +75,10 @@ def _decode_slowly(frame: bytes | str) -> ServerEvent:
         raise FrameError(str(error) or type(error).__name__, frame) from error
     if not isinstance(data, dict):
         raise FrameError(f"it holds {'null' if data is None else type(data).__name__}", frame)
-    event = event_from(data)
+    try:
+        event = event_from(data)
+    except RecursionError:
+        event = unknown_event(data, "it is nested too deeply")
     event.__dict__["raw"] = frame
     return event
 
