@@ -212,7 +212,7 @@ class _Builder:
     def _write(self, event: ItemEvent, place: _Place, text: str, *, append: bool) -> bool:
         index, item = self._item(event)
         if item is None:
-            item = place.item(id=event.item_id)  # type: ignore[call-arg]  # a server that announces no items
+            item = place.item(id=event.item_id)  # a server that announces no items
         if not isinstance(item, place.item):
             return False
         position = _position(event, place.index)

@@ -37,7 +37,11 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
             def on_event(event: ServerEvent) -> None:
                 nonlocal whole
                 if piece := text.read(event):
-                    whole += piece
+                    # CPython appends in place, so in constant time, to a local that nothing else refers to.
+                    grown, whole = whole, ""
+                    grown += piece
+                    whole = grown
+                    del grown
                     observer.on_next(whole)
                 elif event.type == "response.created":
                     whole = ""

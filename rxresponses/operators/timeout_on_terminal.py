@@ -15,8 +15,8 @@ from ._failure import response_id_of
 from ._results import E
 from ._timer import start_timer
 
-# What became of the clock.
-_RUNNING, _SETTLED, _LATE, _DISPOSED = range(4)
+# The states of the clock.  From `_LATE` on, nothing of the source reaches the observer.
+_RUNNING, _SETTLED, _LATE, _OVER = range(4)
 
 
 def timeout_on_terminal(
@@ -57,8 +57,8 @@ def timeout_on_terminal(
 
     def operator(source: Observable[E]) -> Observable[E]:
         def subscribe(observer: ObserverBase[E], subscribe_scheduler: SchedulerBase | None = None) -> DisposableBase:
-            lock = threading.Lock()  # for the state below; never held while anything is called
             clock = _RUNNING
+            lock = threading.Lock()  # for changes of `clock`; never held while anything is called
             delivering = 0  # events inside the observer: more than one when it makes the source emit
             first: ServerEvent | None = None
             response_id: str | None = None
@@ -66,37 +66,25 @@ def timeout_on_terminal(
             fallback = SingleAssignmentDisposable()
             timer = SingleAssignmentDisposable()
 
-            def on_next(event: E) -> None:
-                nonlocal clock, delivering, first, response_id
-                terminal = event.type in TERMINAL_TYPES
-                with lock:
-                    if clock >= _LATE:
-                        return
-                    if terminal:
-                        clock = _SETTLED
-                    delivering += 1
-                if terminal:
-                    timer.dispose()
-                if response_id is None:
-                    response_id = response_id_of(event)
-                    first = first or event
-                try:
-                    observer.on_next(event)
-                finally:
-                    with lock:
-                        delivering -= 1
-                        mine = clock == _LATE and not delivering
-                    if mine:
-                        give_up()
+            # Events and timeout meet without a lock: an event announces itself, then looks at the clock;
+            # the timeout sets the clock, then looks for an announced event.  So at least one sees the
+            # other, and `give_up` lets only one through.
 
-            def settle() -> bool:
-                nonlocal clock
-                with lock:
-                    if clock >= _LATE:
-                        return False
-                    clock = _SETTLED
-                timer.dispose()
-                return True
+            def on_next(event: E) -> None:
+                nonlocal delivering, first, response_id
+                if event.type in TERMINAL_TYPES and not settle():
+                    return
+                delivering += 1
+                try:
+                    if clock < _LATE:
+                        if response_id is None:
+                            first = first or event
+                            response_id = response_id_of(event)
+                        observer.on_next(event)
+                finally:
+                    delivering -= 1
+                    if clock == _LATE and not delivering:
+                        give_up()
 
             def on_error(error: Exception) -> None:
                 if settle():
@@ -106,19 +94,32 @@ def timeout_on_terminal(
                 if settle():
                     observer.on_completed()
 
+            def settle() -> bool:
+                """Stop the clock for good; return whether that was in time."""
+                nonlocal clock
+                with lock:
+                    if clock >= _LATE:
+                        return False
+                    clock = _SETTLED
+                timer.dispose()
+                return True
+
             def on_timeout() -> None:
                 nonlocal clock
                 with lock:
                     if clock != _RUNNING:
                         return
                     clock = _LATE
-                    mine = not delivering
                 upstream.dispose()
-                if mine:
+                if not delivering:
                     give_up()
 
             def give_up() -> None:
-                """Tell the observer; called once, by whoever finds the clock late and nothing in delivery."""
+                nonlocal clock
+                with lock:
+                    if clock != _LATE:
+                        return
+                    clock = _OVER
                 if other is not None:
                     fallback.disposable = other.subscribe(observer, scheduler=subscribe_scheduler)
                     return
@@ -134,7 +135,7 @@ def timeout_on_terminal(
             def dispose() -> None:
                 nonlocal clock
                 with lock:
-                    clock = _DISPOSED
+                    clock = _OVER
 
             timer.disposable = start_timer(seconds, on_timeout, scheduler, subscribe_scheduler)
             upstream.disposable = source.subscribe(on_next, on_error, on_completed, scheduler=subscribe_scheduler)

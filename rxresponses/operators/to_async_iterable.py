@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
-from weakref import WeakSet
 
 from reactivex import Observable
 from reactivex.disposable import SingleAssignmentDisposable
@@ -64,17 +63,15 @@ class AsyncStream(AsyncIterable[T]):
     def __init__(self, source: Observable[T], max_buffered: int) -> None:
         self._source = source
         self._max_buffered = max_buffered
-        self._iterators: WeakSet[_Iterator[T]] = WeakSet()
+        self._open: set[_Inbox[T]] = set()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        iterator = _Iterator(self._source, self._max_buffered)
-        self._iterators.add(iterator)
-        return iterator
+        return _Iterator(self._source, _Inbox(self._max_buffered, self._open))
 
     async def aclose(self) -> None:
         """End all iterations under way and dispose their subscriptions; on the loop they run on."""
-        for iterator in list(self._iterators):
-            await iterator.aclose()
+        for inbox in list(self._open):
+            inbox.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,17 +89,23 @@ class _Inbox(Generic[T]):
     collected while its source still runs.
     """
 
-    def __init__(self, max_buffered: int) -> None:
+    def __init__(self, max_buffered: int, registry: set[_Inbox[T]]) -> None:
         self._max_buffered = max_buffered
-        self._lock = threading.Lock()  # never held while anything is called
+        self._registry = registry  # where it stands while it is subscribed
+        # Never held while anything is called; reentrant, as garbage collection may call `close` anywhere.
+        self._lock = threading.RLock()
         self._values: deque[T] = deque()
         self._ended = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._waiting_thread = 0
-        self.subscription = SingleAssignmentDisposable()
+        self._subscription = SingleAssignmentDisposable()
 
-    def on_next(self, value: T) -> None:
+    def subscribe(self, source: Observable[T]) -> None:
+        self._registry.add(self)
+        self._subscription.disposable = source.subscribe(self._on_next, self._end, self._end)
+
+    def _on_next(self, value: T) -> None:
         with self._lock:
             if self._ended:
                 return
@@ -110,20 +113,25 @@ class _Inbox(Generic[T]):
             if not full:
                 self._values.append(value)
         if full:
-            self.end(BufferOverflowError(self._max_buffered, stream_id=getattr(value, "stream_id", None)))
-            self.subscription.dispose()
+            self._end(BufferOverflowError(self._max_buffered, stream_id=getattr(value, "stream_id", None)))
+            self._subscription.dispose()
         else:
             self._wake()
 
-    def end(self, error: Exception | None = None, *, clear: bool = False) -> None:
+    def _end(self, error: Exception | None = None) -> None:
         with self._lock:
-            if clear:
-                self._values.clear()
-                self._error = None
-            elif not self._ended:
-                self._error = error
-            self._ended = True
+            if not self._ended:
+                self._ended, self._error = True, error
         self._wake()
+
+    def close(self) -> None:
+        """Forget what is buffered, end the iteration, dispose the subscription."""
+        with self._lock:
+            self._values.clear()
+            self._ended, self._error = True, None
+        self._wake()
+        self._registry.discard(self)
+        self._subscription.dispose()
 
     async def take(self) -> T:
         """Return the next value; raise the source's error, or `StopAsyncIteration`, at the end."""
@@ -132,10 +140,7 @@ class _Inbox(Generic[T]):
                 if self._values:
                     return self._values.popleft()
                 if self._ended:
-                    error, self._error = self._error, None
-                    raise error or StopAsyncIteration
-                if self._waiter is not None:
-                    raise RuntimeError("another task is already waiting for the next value of this iterator")
+                    raise self._error or StopAsyncIteration
                 waiter = self._waiter = asyncio.get_running_loop().create_future()
                 self._waiting_thread = threading.get_ident()
             await waiter
@@ -160,38 +165,38 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
 class _Iterator(AsyncIterator[T]):
     """One iteration, with a subscription of its own."""
 
-    def __init__(self, source: Observable[T], max_buffered: int) -> None:
+    def __init__(self, source: Observable[T], inbox: _Inbox[T]) -> None:
         self._source: Observable[T] | None = source
-        self._inbox: _Inbox[T] = _Inbox(max_buffered)
+        self._inbox = inbox
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stepping = False
 
     async def __anext__(self) -> T:
-        inbox = self._inbox
-        if self._source is not None:
-            source, self._source = self._source, None
-            self._loop = asyncio.get_running_loop()
-            inbox.subscription.disposable = source.subscribe(inbox.on_next, inbox.end, inbox.end)
+        if self._stepping:
+            raise RuntimeError("another task is already waiting for the next value of this iterator")
+        self._stepping = True
         try:
-            return await inbox.take()
-        except asyncio.CancelledError:
-            self._close()
+            if self._source is not None:
+                source, self._source = self._source, None
+                self._loop = asyncio.get_running_loop()
+                self._inbox.subscribe(source)
+            return await self._inbox.take()
+        except BaseException:
+            self._inbox.close()
             raise
+        finally:
+            self._stepping = False
 
     async def aclose(self) -> None:
         """End the iteration: dispose the subscription; what is buffered is gone."""
-        self._close()
-
-    def _close(self) -> None:
         self._source = None
-        self._inbox.end(clear=True)
-        self._inbox.subscription.dispose()
+        self._inbox.close()
 
     def __del__(self) -> None:
         if self._loop is None:
             return
-        dispose = self._inbox.subscription.dispose
         # On the loop, not here: collection may strike in the middle of anything, locks held included.
         try:
-            self._loop.call_soon_threadsafe(dispose)
+            self._loop.call_soon_threadsafe(self._inbox.close)
         except RuntimeError:
-            dispose()
+            self._inbox.close()

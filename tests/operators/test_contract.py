@@ -1,0 +1,205 @@
+"""What every operator keeps: endings, disposal, and state of each subscription by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import operators as ops
+from reactivex.testing import TestScheduler
+
+from rxresponses import operators as rops
+from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
+
+from .support import USAGE, Hand, Operator, call, completed, created, delta, item_done, marbles
+
+
+@dataclass
+class Case:
+    make: Callable[[], Operator[Any]]
+    count: int  # of values from EVENTS
+    on_empty: int = 0
+
+
+EVENTS: list[ServerEvent] = [created(), delta("a"), delta("b"), item_done(call(), 1), completed(usage=USAGE)]
+CASES = {
+    "accumulate_response": Case(rops.accumulate_response, 5),
+    "accumulate_text": Case(rops.accumulate_text, 2),
+    "collect_text": Case(rops.collect_text, 1, on_empty=1),
+    "filter_by_type": Case(lambda: rops.filter_by_type(ResponseTextDeltaEvent), 2),
+    "final_response": Case(rops.final_response, 1),
+    "function_calls": Case(rops.function_calls, 1),
+    "raise_on_failure": Case(rops.raise_on_failure, 5),
+    "text_deltas": Case(rops.text_deltas, 2),
+    "timeout_on_terminal": Case(lambda: rops.timeout_on_terminal(5000), 5),
+    "usage": Case(rops.usage, 1),
+}
+REDUCING = sorted(CASES.keys() - {"filter_by_type", "timeout_on_terminal"})
+
+each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def test_every_operator_is_exported_and_has_a_case() -> None:
+    assert set(rops.__all__) == CASES.keys() | {"to_async_iterable"}
+    assert all(callable(getattr(rops, name)) for name in rops.__all__)
+
+
+@each
+def test_never_stays_silent_until_disposed(case: Case) -> None:
+    seen = marbles(case.make(), disposed=500)
+
+    assert not seen.timed
+    assert not seen.errors
+    assert not seen.completions
+    assert seen.subscriptions == [(200, 500)]
+
+
+@each
+def test_empty_completes(case: Case) -> None:
+    seen = marbles(case.make(), (250, None))
+
+    assert len(seen.values) == case.on_empty
+    assert seen.completions == [250]
+    assert seen.subscriptions == [(200, 250)]
+
+
+@each
+def test_values_then_completion(case: Case) -> None:
+    times = [210, 220, 230, 240, 250]
+    seen = marbles(case.make(), *zip(times, EVENTS, strict=True), (260, None))
+
+    assert len(seen.values) == case.count
+    assert seen.completions == [260]
+    assert not seen.errors
+    assert seen.subscriptions == [(200, 260)]
+
+
+@each
+def test_an_error_of_the_source_passes_as_it_is(case: Case) -> None:
+    error = OSError("lost")
+    seen = marbles(case.make(), (210, created()), (250, error))
+
+    assert seen.error is error
+    assert seen.errors[0][0] == 250
+    assert seen.subscriptions == [(200, 250)]
+
+
+@each
+def test_unsubscribing_early_disposes_the_source(case: Case) -> None:
+    seen = marbles(case.make(), (210, EVENTS[0]), (300, EVENTS[1]), disposed=250)
+
+    assert all(time < 250 for time, _ in seen.timed)
+    assert seen.subscriptions == [(200, 250)]
+
+
+@each
+def test_scenario_11_take_one_disposes_the_source_inside_on_next(case: Case) -> None:
+    times = [210, 220, 230, 240, 250]
+    operator = case.make()
+    seen = marbles(lambda source: source.pipe(operator, ops.take(1)), *zip(times, EVENTS, strict=True), (260, None))
+
+    assert len(seen.values) == 1
+    first = seen.timed[0][0]
+    assert seen.completions == [first]
+    assert seen.subscriptions == [(200, first)]
+
+
+@each
+def test_scenario_11_dispose_twice_and_inside_on_next(case: Case) -> None:
+    hand: Hand[ServerEvent] = Hand()
+    seen: list[object] = []
+
+    def take(value: object) -> None:
+        seen.append(value)
+        subscription.dispose()
+        subscription.dispose()
+
+    subscription = hand.source.pipe(case.make()).subscribe(take)
+    hand.emit(*EVENTS)
+    hand.complete()
+    subscription.dispose()
+
+    assert len(seen) == 1
+    assert hand.disposals == 1
+
+
+@each
+def test_state_belongs_to_the_subscription(case: Case) -> None:
+    piped = reactivex.from_iterable(EVENTS).pipe(case.make())
+    first: list[Any] = []
+    again: list[Any] = []
+    piped.subscribe(first.append)
+    piped.subscribe(again.append)
+
+    assert len(first) == case.count
+    assert again == first
+
+
+@each
+def test_a_subscription_given_up_leaves_nothing_to_the_next(case: Case) -> None:
+    hand: Hand[ServerEvent] = Hand()
+    piped = hand.source.pipe(case.make())
+    whole: list[Any] = []
+    again: list[Any] = []
+    piped.subscribe(whole.append)
+    hand.emit(*EVENTS)
+    piped.subscribe().dispose()
+    given_up = piped.subscribe()
+    hand.emit(*EVENTS[:4])
+    given_up.dispose()
+    piped.subscribe(again.append)
+    hand.emit(*EVENTS)
+
+    assert again == whole
+
+
+@each
+def test_retry_starts_from_the_beginning(case: Case) -> None:
+    error = OSError("lost")
+    attempts = iter([reactivex.concat(reactivex.from_iterable(EVENTS[:3]), reactivex.throw(error))])
+    whole = reactivex.from_iterable(EVENTS)
+    source = reactivex.defer(lambda _: next(attempts, whole))
+    seen: list[Any] = []
+    expected: list[Any] = []
+    source.pipe(case.make(), ops.retry(2)).subscribe(seen.append)
+    whole.pipe(case.make()).subscribe(expected.append)
+
+    assert seen[len(seen) - case.count :] == expected
+
+
+@each
+def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) -> None:
+    hand: Hand[ServerEvent] = Hand()
+    piped = hand.source.pipe(case.make())
+    problem = ZeroDivisionError("observer")
+    good: list[object] = []
+
+    def bad(_: object) -> None:
+        raise problem
+
+    piped.subscribe(bad)
+    bad_side = hand.observers[-1]
+    piped.subscribe(good.append)
+
+    def produce() -> None:
+        for event in EVENTS:
+            bad_side.on_next(event)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        produce()
+    hand.emit(*EVENTS)
+
+    assert caught.value is problem
+    assert len(good) == case.count
+
+
+@each
+def test_the_scheduler_of_the_subscription_is_handed_on(case: Case) -> None:
+    hand: Hand[ServerEvent] = Hand()
+    scheduler = TestScheduler()
+    hand.source.pipe(case.make()).subscribe(scheduler=scheduler).dispose()
+
+    assert hand.schedulers == [scheduler]
