@@ -110,9 +110,11 @@ def timeout_on_terminal(
                     if clock != _RUNNING:
                         return
                     clock = _LATE
-                upstream.dispose()
-                if not delivering:
-                    give_up()
+                try:
+                    upstream.dispose()
+                finally:
+                    if not delivering:
+                        give_up()
 
             def give_up() -> None:
                 nonlocal clock
