@@ -28,6 +28,7 @@ from .transcript import Recording
 from .wire import JSON, encode
 
 _ABORT = 1006  # never sent: the code that a client reports when there was no closing handshake
+_BURST = 32  # steps at a stretch, before frames that came in are looked at
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake, with clients that do not answer it
 
 
@@ -346,6 +347,7 @@ class ResponsesServer:
 
     async def _write(self, link: _Link) -> None:
         loop = asyncio.get_running_loop()
+        steps = 0
         with contextlib.suppress(ConnectionClosed):
             while not link.gone:
                 link.wake.clear()
@@ -356,7 +358,9 @@ class ResponsesServer:
                     await link.connection.send(output)
                 due = link.session.due(loop.time())
                 if due is not None and due <= loop.time():
-                    await asyncio.sleep(0)  # sending alone lets nobody else run: frames must come in meanwhile
+                    steps += 1
+                    if steps % _BURST == 0:
+                        await asyncio.sleep(0)  # sending alone lets nobody else run
                 else:
                     timer = loop.call_at(due, link.wake.set) if due is not None else None
                     await link.wake.wait()

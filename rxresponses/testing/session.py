@@ -141,17 +141,14 @@ class Session:
     def _start_waiting(self, now: float) -> None:
         """Start what may start, the oldest first, without overtaking within a lane."""
         still: list[JSON] = []
-        blocked: set[str | None] = set(self._running)
         for body in self._waiting:
             lane = body.get("stream_id")
-            if lane in blocked or len(self._running) >= self._limits.active:
+            if lane in self._running or len(self._running) >= self._limits.active:
                 still.append(body)
-                blocked.add(lane)
                 continue
             try:
                 check_create(body)
                 self._start(body, now)
-                blocked.add(lane)
             except RequestError as error:
                 self._send(error.event(), lane)
                 self._evict(lane, body.get("previous_response_id"))
