@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, FrozenInstanceError
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from dataclasses_json import DataClassJsonMixin
@@ -171,7 +171,11 @@ class UnknownItem(Unread):
     fields are in `extra`.
     """
 
-    type: str
+    if TYPE_CHECKING:
+        # Any string.  But checkers narrow a union by `type` only if each member has a literal there.
+        type: Literal["unknown"]
+    else:
+        type: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -373,7 +377,7 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
         try:
             return msgspec.convert(value, plain)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            raise DecodeError(str(error)) from error
+            raise DecodeError(f"it is no {'object' if models else 'list'}; {error}") from error
 
     return convert_union
 
@@ -388,5 +392,5 @@ def _tagged(by_type: Mapping[str, type[Model]], value: Mapping[str, Any], make: 
         except DecodeError as error:
             reason = str(error)
     # One odd item must not cost its user the whole event: it is kept as it came.
-    item = UnknownItem(type=kind if isinstance(kind, str) else "")
+    item = UnknownItem(type=typing.cast("Any", kind if isinstance(kind, str) else ""))
     return unread(item, {name: one for name, one in value.items() if name != "type" or one != item.type}, reason)
