@@ -1,0 +1,49 @@
+"""Let the model call a Python function, and send it the result."""
+
+import json
+
+from rxresponses import FunctionTool, ResponseCreate, ResponseFunctionToolCall, ResponsesWebSocket, function_result
+from rxresponses import operators as rops
+from rxresponses.demo import url_or_embedded_server
+
+WEATHER = FunctionTool(
+    name="get_weather",
+    description="The weather in a city, now.",
+    parameters={
+        "type": "object",
+        "properties": {"city": {"type": "string", "enum": ["Lisbon", "Oslo"]}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+    strict=True,
+)
+
+
+def get_weather(city: str) -> dict[str, object]:
+    return {"city": city, "celsius": 21, "sky": "clear"}
+
+
+def main() -> None:
+    with url_or_embedded_server() as url, ResponsesWebSocket(url) as socket:
+        question = ResponseCreate(
+            model="gpt-5.2",
+            input="What is the weather in Lisbon?",
+            tools=[WEATHER],
+            tool_choice={"type": "function", "name": "get_weather"},
+        )
+        response = socket.send_request(question).pipe(rops.final_response()).run()
+        call = next(item for item in response.output if isinstance(item, ResponseFunctionToolCall))
+        print(f"the model calls {call.name}({call.arguments})")
+
+        result = get_weather(**json.loads(call.arguments))
+        answer = ResponseCreate(
+            model="gpt-5.2",
+            previous_response_id=response.id,  # the server has the question: only what is new is sent
+            input=[function_result(call, result)],
+            tools=[WEATHER],
+        )
+        print(socket.send_request(answer).pipe(rops.collect_text()).run())
+
+
+if __name__ == "__main__":
+    main()

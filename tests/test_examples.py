@@ -1,0 +1,119 @@
+"""Each example as a reader runs it: a program, no key, the embedded server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from rxresponses import examples
+
+FOLDER = Path(examples.__file__).parent
+MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+SERVER = "This is the embedded test server, not a model. You asked: "
+
+Check = Callable[[list[str]], None]
+
+
+def asyncio_loop(lines: list[str]) -> None:
+    word = f"{SERVER}One word for blue?"
+    assert lines == [f"{SERVER}Say hello.", repr([word, word]), f"{SERVER}Tell a story in one sentence."]
+
+
+def function_call(lines: list[str]) -> None:
+    call, answer = lines
+    assert call == 'the model calls get_weather({"city":"Lisbon"})'
+    assert answer.endswith('Your function returned: {"city": "Lisbon", "celsius": 21, "sky": "clear"}')
+
+
+def merge_lanes(lines: list[str]) -> None:
+    for lane, colour in (("sky", "blue"), ("grass", "green"), ("snow", "white")):
+        pieces = [line.split(": ", 1)[1] for line in lines if line.startswith(f"{lane:>5}: ")]
+        assert "".join(piece[1:-1] for piece in pieces) == f"{SERVER}Why is the {lane} {colour}?"
+    # Side by side: each answer has begun before any has ended.
+    begun = {line.split(": ", 1)[0] for line in lines[: len(lines) // 2]}
+    assert len(begun) == 3
+
+
+def race_models(lines: list[str]) -> None:
+    (line,) = lines
+    assert re.fullmatch(rf"gpt-5\.2(-mini)? was first: {SERVER}Name three uses of a paper clip\.", line)
+
+
+def share_response(lines: list[str]) -> None:
+    assert lines[-1] == f"{SERVER}Say hello to the log."
+    assert all(later.startswith(earlier) for earlier, later in pairwise(lines))
+
+
+def stream_text(lines: list[str]) -> None:
+    text, cost = lines
+    assert text == f"{SERVER}Explain in two sentences why the sky is blue."
+    assert re.fullmatch(r"-- [1-9]\d* tokens", cost)
+
+
+def switch_prompts(lines: list[str]) -> None:
+    prompts = [line for line in lines if line.startswith("> ")]
+    assert prompts == ["> Why is", "> Why is the sky", "> Why is the sky blue?"]
+    answers = lines[lines.index(prompts[-1]) + 1 :]
+    assert answers[0] == "This"  # nothing of the dropped answers comes after the prompt that dropped them
+    assert answers[-1] == f"{SERVER}Why is the sky blue?"
+
+
+def timeout(lines: list[str]) -> None:
+    text, failure, second_choice = lines
+    assert f"{SERVER}Tell a long story".startswith(text[:20])
+    assert failure.startswith("-- no terminal event within 0.3 s;")
+    assert second_choice == f"-- second choice: {SERVER}A haiku about a clock, please."
+
+
+CHECKS: dict[str, Check] = {
+    check.__name__: check
+    for check in (
+        asyncio_loop,
+        function_call,
+        merge_lanes,
+        race_models,
+        share_response,
+        stream_text,
+        switch_prompts,
+        timeout,
+    )
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_runs(name: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
+    program = subprocess.run(
+        [sys.executable, "-W", "error", "-m", f"rxresponses.examples.{name}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+    )
+    assert program.returncode == 0, program.stderr
+    notice, *log = program.stderr.splitlines()
+    assert notice.startswith("OPENAI_API_KEY is not set")
+    if name == "share_response":
+        assert log[0] == "  0 response.created"
+        assert log[-1].endswith(" response.completed")
+    else:
+        assert log == []
+    CHECKS[name](program.stdout.splitlines())
+
+
+def test_every_check_has_its_example() -> None:
+    assert sorted(CHECKS) == MODULES
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_is_short_and_says_what_it_shows(name: str) -> None:
+    lines = (FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 60
+    assert re.fullmatch(r'"""[A-Z].*\."""', lines[0])
