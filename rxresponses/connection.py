@@ -81,6 +81,7 @@ class Outlets:
     unrouted: Hot[ServerEvent]
     opened: Callable[[], None]
     ended: Callable[[Connection], None]  # it takes no more requests
+    down: Callable[[Connection], None]  # nothing of it is left
     observer_raised: Callable[[BaseException], None]
 
 
@@ -106,7 +107,6 @@ class Connection:
         self._websocket: FrameConnection | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._goodbye: asyncio.Task[None] | None = None
         self._over = False
         # Looked up once: these are used for every event.
         self._receive = self._protocol.receive
@@ -129,14 +129,17 @@ class Connection:
         """Give a request up."""
         self._protocol.dispose(request)
 
-    async def close(self) -> None:
-        """End every request with `SocketClosedError`, then close the WebSocket."""
+    def end(self) -> None:
+        """End every request with `SocketClosedError`, now."""
         self._finish(closed_error)
-        if self._websocket is not None:
-            await self._websocket.close()
-        elif self._task is not None:
-            self._task.cancel()  # it is still connecting
-        await asyncio.gather(*filter(None, (self._task, self._goodbye)), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Do what `end` does, and wait until the WebSocket is down."""
+        self.end()
+        if self._task is not None:
+            if self._websocket is None:
+                self._task.cancel()  # it is still connecting
+            await asyncio.gather(self._task, return_exceptions=True)
 
     # The life of the connection.
 
@@ -145,35 +148,32 @@ class Connection:
         try:
             key = await self._credentials.get()
             self._websocket = await open_connection(url, key=key, options=self._options, listener=self)
+            if not self._over:
+                self._outlets.opened()
+            await self._send_all(self._websocket)
         except ConfigurationError as error:
             failure = error  # a name that outlives the `except`
             self._finish(lambda request: failure)
+        except ConnectionClosed:
+            pass  # while sending: the listener is told as well, and knows more
         except Exception as error:
             cause = error
             self._finish(lambda request: connect_failure(cause, url, request.stream_id))
-        except asyncio.CancelledError:  # by `close`, or the program ends its loop
-            self._finish(closed_error)
-            raise
-        else:
-            await self._send_all(self._websocket)
+        finally:
+            self._finish(closed_error)  # cancelled: by `close` while connecting, or the program ends its loop
+            if self._websocket is not None:
+                await self._websocket.close()
+            self._outlets.down(self)
 
     async def _send_all(self, websocket: FrameConnection) -> None:
         """Write what may be sent, in order, as fast as the transport takes it."""
-        if not self._over:
-            self._outlets.opened()
-        try:
-            while not self._over:
-                request = self._protocol.next_to_send()
-                if request is not None:
-                    await websocket.send(request.frame, text=True)
-                    continue
+        while not self._over:
+            request = self._protocol.next_to_send()
+            if request is not None:
+                await websocket.send(request.frame, text=True)
+            else:
                 self._wake.clear()
                 await self._wake.wait()
-        except asyncio.CancelledError:
-            self._finish(closed_error)
-            raise
-        except ConnectionClosed:
-            pass  # the listener is told as well, and knows more
 
     def connection_lost(self, end: End) -> None:
         """End every request at once, whatever the close code."""
@@ -214,8 +214,10 @@ class Connection:
         except Exception as error:
             self._observer_raised(request, error)  # type: ignore[arg-type]
         if request.state is ENDED:
-            self._wake.set()
             self._complete(request)  # type: ignore[arg-type]
+        if self._protocol.unblocked:
+            self._protocol.unblocked = False
+            self._wake.set()
 
     def binary_received(self, frame: bytes) -> None:
         """The protocol has text messages only."""
@@ -237,8 +239,6 @@ class Connection:
                 code=code,
             )
         )
-        if self._websocket is not None:
-            self._goodbye = self._loop.create_task(self._websocket.close())
 
     # Observers: none of them may stop the reader.
 

@@ -83,6 +83,7 @@ class Protocol:
         self.max_active = max_active
         self.echoes = echoes
         self.fatal: ServerEvent | None = None  # the `error` that ends the connection, once it came
+        self.unblocked = False  # an event may have let a waiting request go; whoever looks resets it
         self._waiting: dict[str | None, deque[Exchange]] = {}
         self._ready: dict[str | None, None] = {}  # lanes with a waiting request and none in flight
         self._in_flight: dict[str | None, Exchange] = {}
@@ -278,6 +279,7 @@ class Protocol:
         if exchange.state is SENT:
             exchange.state = STARTED
             self._unanswered.pop(exchange, None)
+            self.unblocked = True
             tagged = event.stream_id is not None
             if exchange.stream_id is not None and self.echoes is None and (tagged or event.type != "error"):
                 self.echoes = tagged
@@ -288,6 +290,7 @@ class Protocol:
 
     def _end(self, exchange: Exchange, *, by_error: bool) -> None:
         exchange.state = ENDED
+        self.unblocked = True
         lane = exchange.stream_id
         for name in (lane, None):
             if self._open.get(name) is exchange:

@@ -102,7 +102,8 @@ class ResponsesWebSocket:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._owns_loop = False
-        self._connection: Connection | None = None
+        self._connection: Connection | None = None  # takes new requests
+        self._connections: set[Connection] = set()  # with those that go down
         self._closing = False
         self._last_task: asyncio.Task[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -150,6 +151,9 @@ class ResponsesWebSocket:
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             here = running_loop()
             loop = self._bind(here)
+            if loop is None:
+                observer.on_error(closed_error(Request(frame, lane, model, observer)))
+                return Disposable()
             if here is not None and here is not loop:
                 observer = HomeObserver(observer, here)
             sent = Request(frame, lane, model, observer)
@@ -227,11 +231,17 @@ class ResponsesWebSocket:
 
     # On the loop.
 
-    def _bind(self, here: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
-        """Return the socket's loop; the first subscription, or the first after it closed, picks it."""
+    def _bind(self, here: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop | None:
+        """Return the socket's loop, `None` once it is closed.
+
+        The first subscription picks it, or the first one after a loop of the program has ended.
+        """
         with self._lock:
+            if self._closing:
+                return self._loop
             if self._loop is None or self._loop.is_closed():
                 self._connection = None
+                self._connections.clear()
                 if here is not None:
                     self._loop, self._loop_thread = here, threading.get_ident()
                 else:
@@ -241,11 +251,12 @@ class ResponsesWebSocket:
 
     def _run(self, act: Callable[..., None], *args: Any) -> None:
         """Run on the socket's loop: now if this is its thread, else soon."""
-        loop = self._loop
-        if loop is None or threading.get_ident() == self._loop_thread or loop.is_closed():
-            act(*args)
-        else:
-            loop.call_soon_threadsafe(act, *args)
+        if threading.get_ident() != self._loop_thread:
+            with self._lock:  # so that the loop is not given back in between
+                if self._loop is not None and not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(act, *args)
+                    return
+        act(*args)
 
     def _submit(self, request: Request) -> None:
         if request.cancelled:
@@ -255,10 +266,13 @@ class ResponsesWebSocket:
             return
         if self._connection is None:
             assert self._loop is not None
-            outlets = Outlets(self._events, self._unrouted, self._opened, self._ended, self._observer_raised)
+            outlets = Outlets(
+                self._events, self._unrouted, self._opened, self._ended, self._down, self._observer_raised
+            )
             self._connection = Connection(
                 self._loop, outlets, self._url, self._credentials, self._options, echoes=self._echoes
             )
+            self._connections.add(self._connection)
             self._state.emit(ConnectionState.CONNECTING)
         self._connection.submit(request)
 
@@ -275,6 +289,9 @@ class ResponsesWebSocket:
             if not self._closing:
                 self._state.emit(ConnectionState.IDLE)
 
+    def _down(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
     def _observer_raised(self, error: BaseException) -> None:
         context = {"message": "an observer of a rxresponses Observable raised", "exception": error, "socket": self}
         if self._loop is not None and not self._loop.is_closed():
@@ -284,13 +301,14 @@ class ResponsesWebSocket:
 
     def _start_closing(self) -> None:
         self._state.emit(ConnectionState.CLOSING)
+        for connection in tuple(self._connections):
+            connection.end()
         assert self._loop is not None
         self._last_task = self._loop.create_task(self._close_connection(), name="rxresponses close")
 
     async def _close_connection(self) -> None:
         try:
-            if self._connection is not None:
-                await self._connection.close()
+            await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
         finally:
             self._finish_closing()
 
@@ -298,7 +316,9 @@ class ResponsesWebSocket:
         self._state.emit(ConnectionState.CLOSED)
         for source in (self._events, self._unrouted, self._state):
             source.complete()
-        if self._owns_loop:
-            self._owns_loop = False
-            release_loop()
+        with self._lock:
+            self._loop, self._loop_thread = None, 0
+            if self._owns_loop:
+                self._owns_loop = False
+                release_loop()
         self._closed.set_result(None)

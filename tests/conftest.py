@@ -1,0 +1,36 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from rxresponses import ResponsesWebSocket
+from rxresponses.testing import ResponsesServer
+
+
+@pytest.fixture(autouse=True)
+def _no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may find a real key or address in the environment."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[ResponsesServer]:
+    """An embedded server."""
+    with ResponsesServer() as server:
+        yield server
+
+
+@pytest.fixture
+def socket(server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
+    """A socket to the embedded server, on the background thread, which must end with it."""
+    with ResponsesWebSocket(server.url) as socket:
+        yield socket
+    for thread in threading.enumerate():
+        if thread.name == "rxresponses":
+            thread.join(10)
+            assert not thread.is_alive()
