@@ -58,8 +58,10 @@ class _Signature:
     """The signature of a model's constructor, made when `help` or an editor asks for it."""
 
     def __get__(self, instance: object, cls: type[Model]) -> inspect.Signature:
+        if not dataclasses.is_dataclass(cls):
+            raise AttributeError("__signature__")  # as if there were none
         parameters = []
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in dataclasses.fields(cls):
             default = field.default if field.default_factory is MISSING else field.default_factory()
             parameters.append(
                 inspect.Parameter(
@@ -130,8 +132,11 @@ class Model:
 
     @classmethod
     def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
-        """Build from plain JSON data; raise `DecodeError` when they do not fit."""
-        values, extra = _sort(cls, kvs, _from_dict)
+        """Build from plain JSON data; raise `DecodeError` when they do not fit.
+
+        With `infer_missing`, required fields that are missing are `None`.
+        """
+        values, extra = _sort(cls, kvs, _from_dict, complete=not infer_missing)
         instance: Self = _json_from_dict(cls, values, infer_missing=infer_missing)
         return _with_extra(instance, extra)
 
@@ -263,7 +268,9 @@ def _from_dict(cls: type[Model], data: Mapping[str, Any]) -> Model:
     return cls.from_dict(data)
 
 
-def _sort(cls: type[Model], data: Mapping[str, Any], make: Make) -> tuple[dict[str, Any], dict[str, Any]]:
+def _sort(
+    cls: type[Model], data: Mapping[str, Any], make: Make, *, complete: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split JSON data into checked values, with nested models made, and what the class does not know."""
     if not isinstance(data, Mapping):
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
@@ -290,7 +297,7 @@ def _sort(cls: type[Model], data: Mapping[str, Any], make: Make) -> tuple[dict[s
     for name in leaves:
         values[name] = getattr(checked, plan.leaves[name])
     missing = plan.required - values.keys()
-    if missing:
+    if missing and complete:
         raise DecodeError(f"{cls.__name__}: required field {min(missing)!r} is missing")
     return values, extra
 
@@ -329,9 +336,14 @@ def _restore_below(value: Any, data: Any) -> None:
             _restore_below(one, data[key])
 
 
+def _is_model(hint: Any) -> bool:
+    # In Python 3.10, `list[int]` is an instance of `type` too.
+    return typing.get_origin(hint) is None and isinstance(hint, type) and issubclass(hint, Model)
+
+
 def _converter(hint: Any) -> Convert | None:
     """Return how a value of this type is read, or `None` when no model is in it."""
-    if isinstance(hint, type) and issubclass(hint, Model):
+    if _is_model(hint):
         return lambda value, make: value if isinstance(value, hint) else make(hint, value)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
@@ -358,7 +370,7 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
     converters = {arg: convert for arg in args if (convert := _converter(arg)) is not None}
     if not converters:
         return None
-    models = [arg for arg in converters if isinstance(arg, type)]
+    models = [arg for arg in converters if _is_model(arg)]
     by_type = {kind: arg for arg in models if isinstance(kind := getattr(arg, "type", None), str)}
     only = models[0] if len(models) == 1 else None
     of_list = next((convert for arg, convert in converters.items() if arg not in models), None)

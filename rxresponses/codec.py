@@ -31,13 +31,12 @@ class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, 
         cls = REGISTRY.get(kind)
         if cls is None:
             return None  # not stored: a server may invent types without end
-        hints = typing.get_type_hints(cls)
-        nested = tuple(plan_of(cls).nested)
+        plan, hints, entry = plan_of(cls), typing.get_type_hints(cls), None
         # Lists of models are nearly always empty in deltas; only a filled one needs `build`.
-        entry = None
-        if all(typing.get_origin(hints[name]) is list for name in nested):
+        lists = tuple(name for name in plan.nested if typing.get_origin(hints.get(name)) is list)
+        if len(lists) == len(plan.nested) and not plan.attributes:
             with suppress(TypeError):  # msgspec takes no unions of dataclasses
-                entry = (msgspec.json.Decoder(cls).decode, nested)
+                entry = (msgspec.json.Decoder(cls).decode, lists)
         self[kind] = entry
         return entry
 

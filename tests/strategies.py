@@ -135,7 +135,7 @@ def _kinds(hint: Any) -> Iterator[str]:
         yield from _SAMPLES
     elif origin is list:
         yield "array"
-    elif origin is dict or (isinstance(hint, type) and issubclass(hint, Model)):
+    elif origin is dict or (origin is None and isinstance(hint, type) and issubclass(hint, Model)):
         yield "object"
     elif hint is float:
         yield from ("integer", "float")

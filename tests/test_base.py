@@ -141,6 +141,10 @@ def test_the_signature_is_that_of_the_fields() -> None:
     assert inspect.signature(Home).parameters["pets"].default == []
 
 
+def test_the_base_has_no_fields_to_show() -> None:
+    assert str(inspect.signature(Model)) == "(**values: 'Any') -> 'None'"
+
+
 def test_they_are_dataclasses() -> None:
     cat = Cat(name="Tom")
     assert dataclasses.is_dataclass(cat)
@@ -276,6 +280,11 @@ def test_an_odd_member_of_a_union_is_kept_beside_the_good_ones(read: Any) -> Non
     assert [pet.reason for pet in home.pets[2:]] == [None, None, None]
     assert [pet.to_dict() for pet in home.pets[2:]] == [odd[1], {"type": "", "name": "x"}, odd[3]]
     assert home.to_dict()["pets"][1] == odd[0]
+
+
+def test_missing_fields_can_be_inferred_when_asked_for() -> None:
+    with pytest.warns(RuntimeWarning, match="infer_missing"):
+        assert Cat.from_dict({}, infer_missing=True).name is None
 
 
 # --- unknown fields

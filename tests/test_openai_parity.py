@@ -23,7 +23,7 @@ RENAMED = {"ResponseWsError": "ResponseErrorEvent"}
 
 def classes_in(hint: Any, base: type) -> Iterator[type]:
     """Yield the classes below `base` that a type is made of."""
-    if isinstance(hint, type) and issubclass(hint, base):
+    if typing.get_origin(hint) is None and isinstance(hint, type) and issubclass(hint, base):
         yield hint
     for argument in typing.get_args(hint):
         yield from classes_in(argument, base)

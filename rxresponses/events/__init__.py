@@ -103,6 +103,7 @@ from .text import (
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
 )
+from .union import ResponsesServerEvent
 
 __all__ = [
     "REGISTRY",
@@ -176,6 +177,7 @@ __all__ = [
     "ResponseWebSearchCallCompletedEvent",
     "ResponseWebSearchCallInProgressEvent",
     "ResponseWebSearchCallSearchingEvent",
+    "ResponsesServerEvent",
     "ServerEvent",
     "ShellCallOutputDelta",
     "ShellCommandEvent",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rxresponses.events import (
     LifecycleEvent,
     ResponseCompletedEvent,
     ResponseOutputItemDoneEvent,
+    ResponsesServerEvent,
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
     ServerEvent,
@@ -34,6 +36,10 @@ def test_each_class_stands_in_the_registry_under_its_type() -> None:
         assert cls.type == kind
         assert cls.__doc__
         assert issubclass(cls, ServerEvent)
+
+
+def test_the_union_leaves_no_event_out() -> None:
+    assert set(typing.get_args(ResponsesServerEvent)) == {*REGISTRY.values(), UnknownEvent}
 
 
 def test_terminal_are_four_types() -> None:
