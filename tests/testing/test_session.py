@@ -203,6 +203,14 @@ def test_a_failed_continuation_evicts_its_parent_in_its_lane_only() -> None:
     assert refused["error"]["code"] == "previous_response_not_found"
 
 
+def test_a_refused_new_conversation_leaves_the_latest_response_of_its_lane() -> None:
+    peer = Peer()
+    latest = response_id(peer.ask(store=False))
+
+    peer.refused(temperature="hot")
+    assert types(peer.ask(store=False, previous_response_id=latest))[-1] == "completed"
+
+
 def test_a_response_that_fails_evicts_its_parent_too() -> None:
     peer = Peer()
     parent = response_id(peer.ask(store=False))
@@ -327,6 +335,20 @@ def test_at_its_age_limit_the_connection_ends() -> None:
     peer.create()
     assert peer.session.due(peer.now) is None
     assert peer.step() == []
+
+
+def test_an_ended_response_frees_its_lane_without_an_interval() -> None:
+    peer = Peer(event_interval=0.5)
+    peer.model.on("", Text())
+    peer.create()
+    peer.create()
+    at: list[tuple[str, float]] = []
+    while (due := peer.session.due(peer.now)) is not None:
+        peer.now = due
+        at += [(kind, peer.now) for kind in types(peer.step())]
+
+    (ended, _) = [time for kind, time in at if kind == "completed"]
+    assert [time for kind, time in at if kind == "created"] == [0.0, ended]
 
 
 def test_events_keep_their_interval() -> None:
