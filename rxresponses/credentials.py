@@ -16,11 +16,13 @@ class Credentials:
     """Hold a key or its provider; without either, `OPENAI_API_KEY` as it is now."""
 
     def __init__(self, api_key: ApiKey | None) -> None:
+        if api_key is None:
+            api_key = os.environ.get("OPENAI_API_KEY") or None
         if isinstance(api_key, str):
             _check(api_key)
         elif api_key is not None and not callable(api_key):
             raise ConfigurationError(f"`api_key` must be a string or a function, not {type(api_key).__name__}")
-        self._api_key: ApiKey | None = api_key or os.environ.get("OPENAI_API_KEY") or None
+        self._api_key: ApiKey | None = api_key
 
     def __repr__(self) -> str:
         return f"Credentials({'set' if self else 'none'})"
@@ -31,17 +33,17 @@ class Credentials:
     async def get(self) -> str | None:
         """Return the key for one connect; raise `ConfigurationError`, without the key in it."""
         if self._api_key is None or isinstance(self._api_key, str):
-            key = self._api_key
+            return self._api_key
+        try:
+            answer = self._api_key()
+            key = await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            kind = type(error).__name__
         else:
-            try:
-                answer = self._api_key()
-                key = await answer if inspect.isawaitable(answer) else answer
-            except Exception as error:
-                # The provider's own text may quote the secret: only its type is told.
-                raise ConfigurationError(
-                    f"the `api_key` function raised {type(error).__name__}; no connection was tried"
-                ) from None
-        return None if key is None else _check(key)
+            return _check(key)
+        # The provider's own text may quote the secret: only its type is told, and raised out here
+        # the exception is not in `__context__` either.
+        raise ConfigurationError(f"the `api_key` function raised {kind}; no connection was tried")
 
 
 def _check(key: object) -> str:

@@ -10,7 +10,7 @@ from .errors import ConfigurationError
 
 OFFICIAL_BASE = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-_SECRET_HEADERS = ("authorization", "key", "token", "secret", "cookie")
+_SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
 
 
 def endpoint(base: str | None, model: str | None = None) -> str:
@@ -26,19 +26,20 @@ def endpoint(base: str | None, model: str | None = None) -> str:
         path += "/responses"
     query = parts.query
     if model and not is_official(base) and "model" not in dict(parse_qsl(query, keep_blank_values=True)):
-        query = "&".join(filter(None, (query, f"model={quote(model, safe='')}")))
+        query = "&".join(filter(None, (query, f"model={quote(model, safe='', errors='replace')}")))
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, query, ""))
 
 
 def is_official(base: str | None) -> bool:
     """Whether this is the official service, which echoes lanes and wants no `model` in the URL."""
-    return base is None or _split(base).hostname == "api.openai.com"
+    return not base or _split(base).hostname == "api.openai.com"
 
 
 def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str], allow_insecure: bool) -> None:
     """Raise `ConfigurationError` when a credential would travel in the clear to another machine."""
     parts = _split(base or OFFICIAL_BASE)
-    secret = has_key or any(word in name.lower() for name in headers for word in _SECRET_HEADERS)
+    names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
+    secret = has_key or any(word in name.lower() for name in names for word in _SECRET_NAMES)
     if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not _is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             f"a credential would go unencrypted to {parts.hostname}: use https:// or wss://, or say "
@@ -52,12 +53,15 @@ def display(url: str) -> str:
 
 
 def _split(base: str) -> SplitResult:
+    if not isinstance(base, str):
+        raise ConfigurationError(f"the URL must be a string, not {type(base).__name__}")
+    base = base.strip()
     try:
-        parts = urlsplit(base.strip())
+        parts = urlsplit(base)
         valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         valid = False
-    if not valid:
+    if not valid or " " in base or not base.isprintable():
         raise ConfigurationError("the URL must be http(s)://host/... or ws(s)://host/..., with a valid host and port")
     if "@" in parts.netloc:
         raise ConfigurationError("the URL must not hold a user name or password: pass `api_key` or `headers` instead")
@@ -65,9 +69,8 @@ def _split(base: str) -> SplitResult:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        # Not `*.localhost`: some resolvers ask the network for these.
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

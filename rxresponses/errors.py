@@ -6,7 +6,7 @@ What went wrong with a request also says what the server can have seen of it: se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What is known of a request when it fails.
@@ -18,6 +18,16 @@ Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 
 class ResponsesError(Exception):
     """Base of every error that this package raises or hands to `on_error`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For copies and for other processes: `args` is only the text, without the keywords of `__init__`.
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[ResponsesError], args: tuple[Any, ...]) -> ResponsesError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class DecodeError(ResponsesError, ValueError):

@@ -55,12 +55,14 @@ class Hot(Generic[T]):
         def add() -> None:
             if disposed:
                 return
+            completed = self._completed
+            if not completed:
+                # Before the latest value, since handing that on may emit another.
+                self.observers = (*self.observers, observer)
             for value in self._latest:
                 self._guard(observer, observer.on_next, value)
-            if self._completed:
+            if completed:
                 self._guard(observer, observer.on_completed)
-            elif not disposed:
-                self.observers = (*self.observers, observer)
 
         def dispose() -> None:
             nonlocal disposed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from reactivex.abc import ObserverBase
@@ -15,6 +17,7 @@ _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _thread_id = 0
 _users = 0
+_process_id = 0
 
 
 def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
@@ -23,13 +26,13 @@ def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
     Give it back with `release_loop`.  One daemon thread serves all sockets, so it never keeps a
     program alive.
     """
-    global _loop, _thread_id, _users
+    global _loop, _thread_id, _users, _process_id
     with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            thread = threading.Thread(target=_serve, args=(_loop,), name="rxresponses", daemon=True)
+        if _loop is None or _process_id != os.getpid():  # a forked process has no thread but its own
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=_serve, args=(loop,), name="rxresponses", daemon=True)
             thread.start()
-            _thread_id = thread.ident or 0
+            _loop, _thread_id, _users, _process_id = loop, thread.ident or 0, 0, os.getpid()
         _users += 1
         return _loop, _thread_id
 
@@ -73,8 +76,15 @@ class HomeObserver(ObserverBase[T]):
         self._pass(self._observer.on_completed)
 
     def _pass(self, notify: Callable[..., Any], *values: object) -> None:
-        if not self._loop.is_closed():  # nobody is left to hear it
-            self._loop.call_soon_threadsafe(notify, *values)
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(self._deliver, notify, *values)
+
+    def _deliver(self, notify: Callable[..., Any], *values: object) -> None:
+        try:
+            notify(*values)
+        except Exception as error:
+            self._observer.on_error(error)  # ends its subscription; whoever waits below it must not wait forever
+            raise  # for the loop to report
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

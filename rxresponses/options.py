@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ssl import SSLContext
@@ -10,6 +11,7 @@ from ssl import SSLContext
 from .errors import ConfigurationError
 
 MEBIBYTE = 2**20
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,20 @@ class ConnectionOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"`{name}` must be a positive whole number, not {value!r}")
-        for name in self.headers:
-            if not isinstance(self.headers[name], str) or "\n" in self.headers[name] or "\r" in self.headers[name]:
-                raise ConfigurationError(f"the header {name!r} must be one line of text")
+        for name in ("compression", "allow_insecure_credentials"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"`{name}` must be True or False, not {getattr(self, name)!r}")
+        if self.lanes is not None and not isinstance(self.lanes, bool):
+            raise ConfigurationError(f"`lanes` must be True, False or None, not {self.lanes!r}")
+        if self.ssl is not None and not isinstance(self.ssl, SSLContext):
+            raise ConfigurationError(f"`ssl` must be an ssl.SSLContext, not {type(self.ssl).__name__}")
+        if not isinstance(self.headers, Mapping):
+            raise ConfigurationError(f"`headers` must be a mapping, not {type(self.headers).__name__}")
+        object.__setattr__(self, "headers", dict(self.headers))  # what was checked is what is sent
+        for name, value in self.headers.items():
+            if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
+                raise ConfigurationError(
+                    "`headers` has a name that HTTP does not allow (not shown: it may be a secret)"
+                )
+            if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+                raise ConfigurationError(f"the header {name!r} must be one line of printable ASCII")

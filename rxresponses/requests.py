@@ -111,13 +111,15 @@ def function_result(call: ResponseFunctionToolCall | str, output: object) -> Fun
     A string goes to the model as it is, any other value as its JSON.  Raises
     `InvalidRequestError` for a value that JSON cannot hold, or a call without a `call_id`.
     """
-    call_id = call if isinstance(call, str) else call.call_id
-    if not call_id:
-        raise InvalidRequestError("the call has no call_id, so nothing can answer it", field="call_id")
+    call_id = call if isinstance(call, str) else getattr(call, "call_id", None)
+    if not isinstance(call_id, str) or not call_id:
+        raise InvalidRequestError(
+            "nothing can answer this call without its call_id: pass a function call, or its `call_id`", field="call_id"
+        )
     if not isinstance(output, str):
         try:
-            output = json.dumps(output, ensure_ascii=False)
-        except (TypeError, ValueError) as error:
+            output = json.dumps(output, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"the function's result is not JSON: {error}", field="output") from error
     return FunctionCallOutput(call_id=call_id, output=output)
 
@@ -178,6 +180,8 @@ class ResponseCreate(_Sent):
             _check(name, getattr(self, name), hint)
         _check_items("input", self.input)
         _check_items("tools", self.tools)
+        for name in self.extra_body.keys() & {one.name for one in dataclasses.fields(self)}:
+            raise InvalidRequestError(f"`extra_body` holds {name!r}, which is a field of its own", field="extra_body")
         if not self.model and not self.prompt:
             raise InvalidRequestError("a request needs `model`, or a `prompt` that brings one", field="model")
         if self.background is True:
@@ -197,6 +201,8 @@ class ResponseCreate(_Sent):
     @classmethod
     def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
         """Build from the JSON of a `response.create`; unknown fields become `extra_body`."""
+        if not isinstance(kvs, Mapping):
+            raise InvalidRequestError(f"a request is a JSON object, not {type(kvs).__name__}")
         kind = kvs.get("type", "response.create")
         if kind != "response.create":
             raise InvalidRequestError(f"the type must be 'response.create', not {kind!r}", field="type")
@@ -255,13 +261,12 @@ def check_stream_id(stream_id: object) -> None:
 def _checks(cls: type[ResponseCreate]) -> dict[str, Any]:
     """Field name → the type its value must have when given; made on first use."""
     hints = typing.get_type_hints(cls)
-    return {
-        one.name: typing.Union[  # noqa: UP007
-            tuple(arg for arg in typing.get_args(hints[one.name]) if arg is not UnsetType)
-        ]
-        for one in dataclasses.fields(cls)
-        if one.name not in ("input", "tools", "extra_body", "type")
-    }
+    return {one.name: _given(hints[one.name]) for one in dataclasses.fields(cls) if one.name not in ("input", "tools")}
+
+
+def _given(hint: Any) -> Any:
+    args = typing.get_args(hint)
+    return typing.Union[tuple(arg for arg in args if arg is not UnsetType)] if UnsetType in args else hint  # noqa: UP007
 
 
 def _check(name: str, value: object, hint: Any) -> None:
@@ -269,14 +274,15 @@ def _check(name: str, value: object, hint: Any) -> None:
         return
     try:
         msgspec.convert(value, hint)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter from a lone surrogate in its message
         raise InvalidRequestError(f"`{name}`: {error}", field=name) from error
+    _check_json(name, value)
 
 
 def _check_items(name: str, value: object) -> None:
     if value is UNSET or value is None or (name == "input" and isinstance(value, str)):
         return
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+    if not isinstance(value, (list, tuple)):
         wanted = "a string or a list of items" if name == "input" else "a list of tools"
         raise InvalidRequestError(f"`{name}` must be {wanted}, not {type(value).__name__}", field=name)
     for index, item in enumerate(value):
@@ -284,16 +290,35 @@ def _check_items(name: str, value: object) -> None:
             raise InvalidRequestError(
                 f"`{name}[{index}]` must be an object, not {type(item).__name__}", field=f"{name}[{index}]"
             )
+        _check_json(f"{name}[{index}]", item)
+
+
+def _check_json(name: str, value: object) -> None:
+    """Refuse what JSON cannot hold: msgspec would send NaN as `null`, and bytes and dates as some text."""
+    try:
+        json.dumps(value, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"`{name}` cannot be written as JSON: {error}", field=name) from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Model):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _without_absent(value: Any, data: Any) -> Any:
     """Drop the `null` fields of received models from their JSON, at every depth; plain JSON stays."""
     if isinstance(value, Model):
         return {
-            name: _without_absent(getattr(value, name, None), one)
+            name: one if name in value.extra else _without_absent(getattr(value, name, None), one)
             for name, one in data.items()
             if one is not None or isinstance(value, _Sent) or name in value.extra
         }
     if isinstance(value, (list, tuple)):
         return [_without_absent(one, encoded) for one, encoded in zip(value, data, strict=True)]
+    if isinstance(value, Mapping):
+        return {name: _without_absent(one, data[name]) for name, one in value.items()}
     return data

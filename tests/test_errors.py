@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rxresponses import errors
+from rxresponses.errors import (
+    BufferOverflowError,
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    DecodeError,
+    Delivery,
+    FrameError,
+    InvalidRequestError,
+    LaneLimitError,
+    MessageTooBigError,
+    RequestError,
+    ResponseFailedError,
+    ResponsesError,
+    SocketClosedError,
+    TerminalTimeoutError,
+)
+from rxresponses.events import ResponseErrorEvent
+
+EVENT = ResponseErrorEvent(code="server_error", message="broken")
+WHERE: dict[str, Any] = {"response_id": "resp_1", "stream_id": "main"}
+
+# Each class with all its arguments, and the attributes that come of them.
+ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]] = [
+    (ResponsesError, ("broken",), {}),
+    (DecodeError, ("broken",), {}),
+    (FrameError, ("broken", b"[]"), {}),
+    (InvalidRequestError, ("broken",), {"field": "model"}),
+    (ConfigurationError, ("broken",), {}),
+    (RequestError, ("broken",), {"delivery": "unknown", **WHERE}),
+    (LaneLimitError, ("broken",), {"delivery": "not_sent", **WHERE}),
+    (SocketClosedError, ("broken",), {"delivery": "not_sent", **WHERE}),
+    (
+        ConnectionLostError,
+        ("broken",),
+        {"delivery": "started", "close_code": 1006, "close_reason": "gone", "code": "x", **WHERE},
+    ),
+    (
+        MessageTooBigError,
+        ("broken",),
+        {"delivery": "unknown", "close_code": 1009, "close_reason": "big", "code": None, **WHERE},
+    ),
+    (ConnectFailedError, ("broken",), {"status": 429, "headers": {"Retry-After": "5"}, "stream_id": "main"}),
+    (
+        ResponseFailedError,
+        ("broken",),
+        {
+            "delivery": "rejected",
+            "event": EVENT,
+            "code": "server_error",
+            "type": "x",
+            "status": 500,
+            "param": "p",
+            "headers": {"a": "b"},
+            **WHERE,
+        },
+    ),
+    (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
+    (BufferOverflowError, (), {"max_buffered": 5, "delivery": "started", **WHERE}),
+]
+IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]
+each = pytest.mark.parametrize(("make", "args", "attributes"), ALL, ids=IDS)
+CLASSES: list[type[BaseException]] = [
+    cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, BaseException)
+]
+
+
+def test_every_error_is_tested_here() -> None:
+    assert {make for make, _, _ in ALL} == set(CLASSES)
+
+
+def test_there_is_one_tree() -> None:
+    assert all(issubclass(cls, ResponsesError) for cls in CLASSES)
+    assert ResponsesError.__mro__[1] is Exception
+    for cls in (DecodeError, InvalidRequestError, ConfigurationError):
+        assert issubclass(cls, ValueError)
+        assert not issubclass(cls, RequestError)
+    assert issubclass(MessageTooBigError, ConnectionLostError)
+    assert issubclass(TerminalTimeoutError, TimeoutError)
+
+
+@each
+def test_the_facts_are_attributes(make: Any, args: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+    error = make(*args, **attributes)
+    for name, value in attributes.items():
+        assert getattr(error, name) == value
+    assert str(error)
+    assert "None" not in str(error)
+
+
+@each
+def test_what_failed_with_a_request_says_how_far_it_came(
+    make: type[ResponsesError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> None:
+    if not issubclass(make, (RequestError, InvalidRequestError, ConfigurationError)):
+        assert not hasattr(make(*args, **attributes), "delivery")  # of frames, not of requests
+        return
+    delivery = make(*args, **attributes).delivery
+    assert delivery in typing.get_args(Delivery)
+    assert delivery == attributes.get("delivery", "not_sent")
+
+
+@each
+@pytest.mark.parametrize(
+    "clone",
+    [copy.copy, copy.deepcopy, *(lambda error, n=n: pickle.loads(pickle.dumps(error, n)) for n in range(6))],
+    ids=["copy", "deepcopy", *(f"pickle{n}" for n in range(6))],
+)
+def test_copies_keep_everything(
+    make: Any, args: tuple[Any, ...], attributes: dict[str, Any], clone: Callable[[Any], Any]
+) -> None:
+    error = make(*args, **attributes)
+    other = clone(error)
+    assert type(other) is make
+    assert other is not error
+    assert str(other) == str(error)
+    assert other.args == error.args
+    assert vars(other) == vars(error)
+
+
+@each
+def test_optional_facts_are_none_or_empty(make: Any, args: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+    compulsory = {
+        name
+        for name, parameter in inspect.signature(make.__init__).parameters.items()
+        if parameter.default is inspect.Parameter.empty
+    }
+    error = make(*args, **{name: value for name, value in attributes.items() if name in compulsory})
+    for name in attributes.keys() - compulsory - {"delivery"}:
+        assert getattr(error, name) in (None, "", {})
+    assert "None" not in str(error)
+
+
+def test_decode_error_texts() -> None:
+    error = FrameError("it holds a list", "[]")
+    assert str(error) == "the frame is no JSON object: it holds a list"
+    assert error.frame == "[]"
+
+
+def test_timeouts_and_overflows_say_their_numbers() -> None:
+    assert "within 30 s;" in str(TerminalTimeoutError(30.0, delivery="unknown"))
+    assert "within 0.25 s;" in str(TerminalTimeoutError(0.25, delivery="unknown"))
+    assert "more than 100 values" in str(BufferOverflowError(100))
+    assert BufferOverflowError(100).delivery == "started"
+
+
+def test_a_failed_connect_sent_nothing() -> None:
+    assert ConnectFailedError("refused").delivery == "not_sent"
+
+
+@pytest.mark.parametrize("make", [RequestError, ConnectionLostError, ResponseFailedError, TerminalTimeoutError])
+def test_nobody_forgets_the_delivery(make: Any) -> None:
+    with pytest.raises(TypeError, match="delivery"):
+        make("broken")

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import ssl
+from collections import UserDict
+from dataclasses import FrozenInstanceError, replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from rxresponses.errors import ConfigurationError
+from rxresponses.options import ConnectionOptions
+
+SECRET = "sk-secret"
+TIMES = ["connect_timeout", "close_timeout", "ping_interval", "ping_timeout"]
+SIZES = ["max_message_size", "max_request_size", "max_active"]
+SWITCHES = ["compression", "allow_insecure_credentials"]
+
+
+def made(**options: Any) -> ConnectionOptions:
+    return ConnectionOptions(**options)
+
+
+def refused(**options: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        made(**options)
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_defaults_are_safe() -> None:
+    options = ConnectionOptions()
+    assert options.allow_insecure_credentials is False
+    assert options.ssl is None  # the default context, which verifies
+    assert options.max_message_size >= 2 * 2**20  # images arrive in one frame
+    assert options.max_active == 16
+    assert options.lanes is None
+    assert options.headers == {}
+    assert options.ping_interval
+    assert options.ping_timeout
+    assert options.connect_timeout
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_times(name: str) -> None:
+    for value in (0.001, 5, 5.5):
+        assert getattr(made(**{name: value}), name) == value
+    for bad in (0, -1, math.nan, math.inf, "5", True, [5]):
+        assert f"`{name}`" in refused(**{name: bad})
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_all_times_but_that_of_closing_can_be_turned_off(name: str) -> None:
+    if name == "close_timeout":
+        assert "`close_timeout`" in refused(close_timeout=None)
+    else:
+        assert getattr(made(**{name: None}), name) is None
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes(name: str) -> None:
+    for value in (1, 2**40):
+        assert getattr(made(**{name: value}), name) == value
+    for bad in (0, -1, 1.0, math.inf, "5", None, True):
+        assert f"`{name}`" in refused(**{name: bad})
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switches(name: str) -> None:
+    for value in (True, False):
+        assert getattr(made(**{name: value}), name) is value
+    for bad in ("no", 0, 1, None):  # a string such as "false" would count as true
+        assert f"`{name}`" in refused(**{name: bad})
+
+
+def test_lanes() -> None:
+    for value in (True, False, None):
+        assert ConnectionOptions(lanes=value).lanes is value
+    for bad in ("yes", 1, 32):
+        assert "`lanes`" in refused(lanes=bad)
+
+
+def test_ssl() -> None:
+    context = ssl.create_default_context()
+    assert ConnectionOptions(ssl=context).ssl is context
+    for bad in (True, False, "cert.pem"):
+        assert "`ssl`" in refused(ssl=bad)
+
+
+@pytest.mark.parametrize("kind", [dict, MappingProxyType, UserDict])
+def test_headers(kind: Any) -> None:
+    headers = {"api-key": SECRET, "X-Empty": "", "X-Words": "two words"}
+    assert ConnectionOptions(headers=kind(headers)).headers == headers
+
+
+@pytest.mark.parametrize(
+    "value", [f"{SECRET}\n", f"{SECRET}\r\nX: 1", f"{SECRET}\0", f"{SECRET}é", 5, None, SECRET.encode()]
+)
+def test_header_values_are_one_line(value: object) -> None:
+    assert "'api-key'" in refused(headers={"X-Good": "1", "api-key": value})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\n", f"Authorization: {SECRET}", "é", 5, None])
+def test_header_names_are_tokens(name: object) -> None:
+    assert "a name that HTTP does not allow" in refused(headers={name: "x"})
+
+
+@pytest.mark.parametrize("headers", [None, [("api-key", SECRET)], SECRET])
+def test_headers_are_a_mapping(headers: object) -> None:
+    assert "`headers` must be a mapping" in refused(headers=headers)
+
+
+def test_later_changes_do_not_come_in() -> None:
+    headers = {"a": "b"}
+    options = ConnectionOptions(headers=headers)
+    headers["a"] = "b\r\nX: 1"
+    assert options.headers == {"a": "b"}
+    with pytest.raises(FrozenInstanceError):
+        options.max_active = 5  # type: ignore[misc]
+    assert options == ConnectionOptions(headers={"a": "b"})
+    assert replace(options, max_active=5) == ConnectionOptions(headers={"a": "b"}, max_active=5)
+    with pytest.raises(ConfigurationError):
+        replace(options, max_active=0)
+
+
+def test_unknown_and_positional_options_are_type_errors() -> None:
+    with pytest.raises(TypeError, match="conect_timeout"):
+        ConnectionOptions(conect_timeout=5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        ConnectionOptions({})  # type: ignore[call-arg]
+
+
+def test_no_repr_shows_a_header() -> None:
+    options = ConnectionOptions(headers={"api-key": SECRET}, max_active=5)
+    assert SECRET not in repr(options)
+    assert "api-key" not in repr(options)
+    assert "max_active=5" in repr(options)
+
+
+def test_options_can_be_copied() -> None:
+    options = ConnectionOptions(headers={"a": "b"}, lanes=True)
+    assert copy.deepcopy(options) == pickle.loads(pickle.dumps(options)) == options
