@@ -195,9 +195,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             answer = running[0]
             if not answer.created:
                 answer.created = True
-                self.deliver(
-                    answer, self.server.say(answer, "response.created", response={"id": answer.response_id})
-                )
+                self.deliver(answer, self.server.say(answer, "response.created", response={"id": answer.response_id}))
             self.deliver(
                 answer,
                 self.server.say(answer, "response.completed", response={"id": answer.response_id}),

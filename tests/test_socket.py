@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 import pytest
+from reactivex import Observable
 from reactivex import operators as ops
 
 from rxresponses import (
@@ -20,6 +21,7 @@ from rxresponses import (
     InvalidRequestError,
     LaneLimitError,
     MessageTooBigError,
+    Response,
     ResponseCompletedEvent,
     ResponseCreate,
     ResponseErrorEvent,
@@ -62,9 +64,7 @@ class TestEndings:
         assert got.text == "Hello there."
         assert Recorder(socket.send_request(ask())).wait().text == "Again."
 
-    def test_scenario_01_failed_incomplete_and_error(
-        self, server: ResponsesServer, socket: ResponsesWebSocket
-    ) -> None:
+    def test_scenario_01_failed_incomplete_and_error(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         for kind in ("response.failed", "response.incomplete"):
             server.reply(Raw([{"type": kind, "response": {"id": "r", "status": kind[9:]}}]))
             got = Recorder(socket.send_request(ask())).wait()
@@ -213,9 +213,7 @@ class TestCancelling:
         assert second.wait().text == "the second"
         assert (first.values, first.ended) == ([], False)
 
-    def test_scenario_10_disposed_before_it_was_sent(
-        self, server: ResponsesServer, socket: ResponsesWebSocket
-    ) -> None:
+    def test_scenario_10_disposed_before_it_was_sent(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         running = Recorder(socket.send_request(ask("hold"))).wait_for(2)
@@ -232,9 +230,7 @@ class TestCancelling:
         Recorder(socket.send_request(ask("next"))).wait()
         assert [request["input"] for request in server.requests] == ["next"]
 
-    def test_scenario_11_take_one_and_dispose_twice(
-        self, server: ResponsesServer, socket: ResponsesWebSocket
-    ) -> None:
+    def test_scenario_11_take_one_and_dispose_twice(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         one = Recorder(socket.send_request(ask()).pipe(ops.take(1))).wait()
         assert one.types == ["response.created"]
         assert one.completions == 1
@@ -365,7 +361,7 @@ class TestLanes:
         assert server.accepted == 0
 
     def test_scenario_17_contradicting_names(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-        with pytest.raises(InvalidRequestError, match="'a'.*'b'"):
+        with pytest.raises(InvalidRequestError, match=r"'a'.*'b'"):
             socket.lane("b").send_request(ask(stream_id="a"))
         same = Recorder(socket.lane("a").send_request(ask(stream_id="a"))).wait()
         assert {event.stream_id for event in same.values} == {"a"}
@@ -373,7 +369,7 @@ class TestLanes:
     def test_scenario_18_strange_frames_go_to_unrouted(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
-        strange = [
+        strange: list[dict[str, Any] | str | bytes] = [
             {"type": "response.output_text.delta", "delta": "x", "stream_id": "nobody"},
             {"type": "response.output_text.delta", "delta": "x", "stream_id": 5},
             "null",
@@ -528,9 +524,7 @@ class TestServersAsTheyAre:
 
 
 class TestConnecting:
-    def test_nothing_happens_before_a_subscription(
-        self, server: ResponsesServer, socket: ResponsesWebSocket
-    ) -> None:
+    def test_nothing_happens_before_a_subscription(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         socket.send_request(ask())
         assert server.accepted == 0
 
@@ -660,9 +654,7 @@ class TestState:
 
 
 class TestClosing:
-    def test_requests_in_flight_and_waiting_are_told(
-        self, server: ResponsesServer, socket: ResponsesWebSocket
-    ) -> None:
+    def test_requests_in_flight_and_waiting_are_told(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         running = Recorder(socket.send_request(ask("hold"))).wait_for(2)
@@ -754,10 +746,13 @@ class TestObservers:
         assert Recorder(socket.send_request(ask())).wait().completions == 1
 
     def test_a_request_from_within_an_observer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        def go_on(response: Response) -> Observable[ServerEvent]:
+            return socket.send_request(ask("more", previous_response_id=response.id))
+
         got = Recorder(
             socket.send_request(ask()).pipe(
                 rops.final_response(),
-                ops.flat_map(lambda response: socket.send_request(ask("more", previous_response_id=response.id))),
+                ops.flat_map(go_on),
             )
         )
         assert got.wait().types[-1] == "response.completed"
@@ -768,8 +763,6 @@ class TestObservers:
         assert (call.name, json.loads(call.arguments)) == ("f", {"x": 1})
 
     def test_a_bug_in_an_operator_ends_run(self, socket: ResponsesWebSocket) -> None:
-        from reactivex import Observable
-
         def broken(source: Observable[ServerEvent]) -> Observable[ServerEvent]:
             def subscribe(observer: Any, scheduler: Any = None) -> Any:
                 def on_next(event: ServerEvent) -> None:
