@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 is success; 1 a failed response, a lost connection or another error; 2 wrong usage; 130 Ctrl-C.
     A reader that closes the pipe has seen what it wanted: that is 0.
     """
+    if sys.stdout is None:  # the program was started with a closed one
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the program runs
     try:
         code = _run(_parse(argv))
         sys.stdout.flush()
@@ -126,7 +128,7 @@ def _prompt(text: str) -> str:
     if text == "-":
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")
-        text = sys.stdin.read()
+        text = sys.stdin.read() if sys.stdin is not None else ""
     if not text.strip():
         raise argparse.ArgumentTypeError("the prompt is empty")
     # An argument that is not valid in the locale's encoding arrives with lone surrogates in it.

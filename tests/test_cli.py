@@ -358,6 +358,14 @@ class TestEnds:
         assert program.stderr is not None
         assert (program.wait(PATIENCE), program.stderr.read()) == (0, b"")
 
+    def test_closed_from_the_start(self, server: ResponsesServer) -> None:
+        command = f'exec "{sys.executable}" -m rxresponses ask --url {server.url}'
+        program = subprocess.run(f"{command} Hi >&-", shell=True, stderr=subprocess.PIPE, timeout=PATIENCE)
+        assert (program.returncode, program.stderr) == (0, b"")
+        program = subprocess.run(f"{command} - <&-", shell=True, stderr=subprocess.PIPE, timeout=PATIENCE)
+        assert program.returncode == 2
+        assert b"the prompt is empty" in program.stderr
+
     @pytest.mark.parametrize("form", [[], ["--events"], ["--json"]])
     def test_interrupt(self, start: Start, server: ResponsesServer, form: list[str]) -> None:
         server.reply(["Hello world", Hold(server.gate(), after=5)])
