@@ -6,7 +6,7 @@ What went wrong with a request also says what the server can have seen of it: se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What is known of a request when it fails.
@@ -169,8 +169,10 @@ class ResponseFailedError(RequestError):
         self.headers: Mapping[str, str] = headers or {}
 
 
-class TerminalTimeoutError(RequestError, TimeoutError):
-    """No terminal event came within `seconds` of subscribing."""
+class ResponseTimeoutError(RequestError, TimeoutError):
+    """A request took longer than the `seconds` it was given: base of the clocks' own errors."""
+
+    _what: ClassVar[str] = "no answer within {seconds:g} s; allow more time"
 
     def __init__(
         self,
@@ -181,13 +183,48 @@ class TerminalTimeoutError(RequestError, TimeoutError):
         stream_id: str | None = None,
     ) -> None:
         super().__init__(
-            f"no terminal event within {seconds:g} s; the request was given up here, "
-            "the server may still be working on it",
-            delivery=delivery,
-            response_id=response_id,
-            stream_id=stream_id,
+            self._what.format(seconds=seconds), delivery=delivery, response_id=response_id, stream_id=stream_id
         )
         self.seconds = seconds
+
+
+class TerminalTimeoutError(ResponseTimeoutError):
+    """No terminal event came within `seconds`."""
+
+    _what = (
+        "no terminal event within {seconds:g} s; the request was given up here, the server may still be "
+        "working on it: allow more time, or ask for a shorter answer"
+    )
+
+
+class FirstEventTimeoutError(ResponseTimeoutError):
+    """Not one event came within `seconds`."""
+
+    _what = (
+        "no event at all within {seconds:g} s; the request was given up here, the server may have it and still "
+        "answer it: allow more time, or send it again if doing it twice does no harm"
+    )
+
+
+class IdleTimeoutError(ResponseTimeoutError):
+    """No event came for `seconds`, and the terminal one had not come yet."""
+
+    _what = (
+        "nothing came for {seconds:g} s before the terminal event; the request was given up here, the server may "
+        "still be working on it: allow longer pauses, or send it again if doing it twice does no harm"
+    )
+
+
+class QueueTimeoutError(ResponseTimeoutError):
+    """A request waited for `seconds` in this client's queue, and was never sent."""
+
+    _what = (
+        "waited {seconds:g} s here for its lane or a free slot; nothing was sent, so it may be sent again: "
+        "use another lane or connection, or allow more time"
+    )
+
+    def __init__(self, seconds: float, *, stream_id: str | None = None) -> None:
+        super().__init__(seconds, delivery="not_sent", stream_id=stream_id)
 
 
 class BufferOverflowError(RequestError):
