@@ -6,12 +6,14 @@ Everything here runs on the connection's loop, one thing at a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
-from reactivex.abc import ObserverBase
 from websockets.exceptions import ConnectionClosed
 
+from .clocks import Clocks
 from .codec import decode, undecodable
 from .credentials import Credentials
 from .endpoint import endpoint
@@ -21,14 +23,18 @@ from .errors import (
     DecodeError,
     FrameError,
     MessageTooBigError,
+    PongTimeoutError,
     RequestError,
     SocketClosedError,
 )
 from .events.base import ServerEvent
+from .exchange import ENDED, Exchange, Steer
+from .flow import Valve
 from .hot import Hot
+from .observed import NOBODY, Observed, give_up
 from .options import ConnectionOptions
-from .protocol import ENDED, Exchange, Protocol
-from .transport import End, FrameConnection, connect_failure, open_connection
+from .protocol import Protocol
+from .transport import End, FrameConnection, connect_failure, keep_alive, open_connection
 
 _MESSAGE_TOO_BIG = 1009
 _OUTCOMES = {
@@ -37,40 +43,6 @@ _OUTCOMES = {
     "unknown": "the request was sent and nothing came back: the server may or may not have run it",
     "started": "the response had begun: its rest is lost, and it may have been billed",
 }
-
-
-class _Nobody(ObserverBase[ServerEvent]):
-    """The observer of a request that was given up."""
-
-    def on_next(self, value: ServerEvent) -> None:
-        pass
-
-    def on_error(self, error: Exception) -> None:
-        pass
-
-    def on_completed(self) -> None:
-        pass
-
-
-NOBODY = _Nobody()
-
-
-class Request(Exchange):
-    """An exchange with the observer that gets its events."""
-
-    __slots__ = ("model", "observer")
-
-    def __init__(
-        self, frame: bytes, stream_id: str | None, model: str | None, observer: ObserverBase[ServerEvent]
-    ) -> None:
-        super().__init__(frame, stream_id)
-        self.model = model
-        self.observer = observer
-
-    def give_up(self) -> None:
-        """From here on nobody hears of this request; callable from any thread."""
-        self.cancelled = True
-        self.observer = NOBODY
 
 
 @dataclass(frozen=True)
@@ -103,7 +75,12 @@ class Connection:
         self._url = url
         self._credentials = credentials
         self._options = options
-        self._protocol = Protocol(max_active=options.max_active, echoes=echoes)
+        self._protocol = Protocol(
+            max_active=options.max_active, echoes=echoes, close_on_dispose=options.on_dispose == "close"
+        )
+        self._clocks = Clocks.of(options)
+        self._timer: asyncio.TimerHandle | None = None
+        self.valve = Valve(loop, self._pause_reading, self._resume_reading)
         self._websocket: FrameConnection | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -111,23 +88,26 @@ class Connection:
         # Looked up once: these are used for every event.
         self._receive = self._protocol.receive
         self._events = outlets.events
+        self._times_idle = options.idle_timeout is not None
 
     # Requests.
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Observed) -> None:
         """Queue a request; the first one opens the connection."""
         try:
-            self._protocol.submit(request)
+            self._protocol.submit(request, self._loop.time())
         except RequestError as error:
             self._fail(request, error)
             return
+        self._watch(request)
         self._wake.set()
         if self._task is None:
             self._task = self._loop.create_task(self._run(request.model), name="rxresponses connection")
 
-    def dispose(self, request: Request) -> None:
-        """Give a request up."""
-        self._protocol.dispose(request)
+    def dispose(self, request: Observed) -> None:
+        """Give a request up; with `on_dispose="close"`, and what else runs here with it."""
+        if self._protocol.dispose(request):
+            self._finish(_given_up_error)
 
     def end(self) -> None:
         """End every request with `SocketClosedError`, now."""
@@ -145,11 +125,14 @@ class Connection:
 
     async def _run(self, model: str | None) -> None:
         url = endpoint(self._url, model)
+        pings: asyncio.Task[None] | None = None
         try:
             key = await self._credentials.get()
             self._websocket = await open_connection(url, key=key, options=self._options, listener=self)
             if not self._over:
                 self._outlets.opened()
+            if self._options.ping_interval is not None:
+                pings = self._loop.create_task(self._ping(self._websocket, self._options.ping_interval))
             await self._send_all(self._websocket)
         except ConfigurationError as error:
             failure = error  # a name that outlives the `except`
@@ -161,6 +144,9 @@ class Connection:
             self._finish(lambda request: connect_failure(cause, url, request.stream_id))
         finally:
             self._finish(closed_error)  # cancelled: by `close` while connecting, or the program ends its loop
+            if pings is not None:
+                pings.cancel()
+                await asyncio.gather(pings, return_exceptions=True)
             if self._websocket is not None:
                 await self._websocket.close()
             self._outlets.down(self)
@@ -168,28 +154,85 @@ class Connection:
     async def _send_all(self, websocket: FrameConnection) -> None:
         """Write what may be sent, in order, as fast as the transport takes it."""
         while not self._over:
-            request = self._protocol.next_to_send()
+            request = self._protocol.next_to_send(self._loop.time())
             if request is not None:
+                self.valve.crowd(self._protocol.active > 1)
+                self._watch(request)
                 await websocket.send(request.frame, text=True)
             else:
                 self._wake.clear()
                 await self._wake.wait()
 
+    async def _ping(self, websocket: FrameConnection, interval: float) -> None:
+        timeout = self._options.ping_timeout
+        with contextlib.suppress(ConnectionClosed):
+            await keep_alive(websocket, interval, timeout, self.valve)
+            self._finish(lambda request: _dead_error(request, timeout or 0.0))
+            websocket.transport.abort()  # nobody is there to close it with
+
+    def _pause_reading(self) -> None:
+        if self._websocket is not None:
+            self._websocket.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._websocket is not None:
+            self._websocket.transport.resume_reading()
+
     def connection_lost(self, end: End) -> None:
         """End every request at once, whatever the close code."""
         self._finish(lambda request: _lost_error(request, end))
 
-    def _finish(self, error_for: Callable[[Request], Exception]) -> None:
+    def _finish(self, error_for: Callable[[Observed], Exception]) -> None:
         """End every request that has not ended; only the first call does anything."""
         if self._over:
             return
         self._over = True
         self._wake.set()
-        requests = [request for request in self._protocol.lost() if isinstance(request, Request)]
+        if self._timer is not None:
+            self._timer.cancel()
+        self._resume_reading()  # the closing handshake has to be read
+        requests = cast("list[Observed]", self._protocol.lost())
         # First the socket: an observer that subscribes again from `on_error` needs a new connection.
         self._outlets.ended(self)
         for request in requests:
             self._fail(request, error_for(request))
+            for follower in request.followers:
+                self._fail(cast("Observed", follower), error_for(cast("Observed", follower)))
+
+    # The clocks: one timer for all requests, at the earliest deadline.
+
+    def _watch(self, exchange: Exchange) -> None:
+        """See to it that the timer goes off no later than this request is overdue."""
+        deadline = self._clocks.deadline(exchange)
+        if deadline is None or self._over:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._look_at_clocks)
+
+    def _look_at_clocks(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for exchange in self._protocol.pending():
+            error = self._clocks.error(exchange, now)
+            if error is None:
+                self._watch(exchange)
+                continue
+            request = cast("Observed", exchange)
+            self._fail(request, error)
+            if isinstance(request, Steer) and not request.committed:
+                self._protocol.abandon(request)
+                self._unblock()
+            else:
+                self.dispose(request)
+
+    def _unblock(self) -> None:
+        """Look again for what may be sent."""
+        self._protocol.unblocked = False
+        self.valve.crowd(self._protocol.active > 1)
+        self._wake.set()
 
     # The event path.
 
@@ -208,16 +251,22 @@ class Connection:
             if self._protocol.fatal is not None:
                 self._end_by_server(event)
             return
-        observer = request.observer  # type: ignore[attr-defined]
-        try:
-            observer.on_next(event)
-        except Exception as error:
-            self._observer_raised(request, error)  # type: ignore[arg-type]
-        if request.state is ENDED:
-            self._complete(request)  # type: ignore[arg-type]
+        if self._times_idle:
+            request.since = self._loop.time()
+        self._deliver(cast("Observed", request), event)
+        for follower in request.followers:
+            self._deliver(cast("Observed", follower), event)
         if self._protocol.unblocked:
-            self._protocol.unblocked = False
-            self._wake.set()
+            self._watch(request)
+            self._unblock()
+
+    def _deliver(self, request: Observed, event: ServerEvent) -> None:
+        try:
+            request.observer.on_next(event)
+        except Exception as error:
+            self._observer_raised(request, error)
+        if request.state is ENDED:
+            self._complete(request)
 
     def binary_received(self, frame: bytes) -> None:
         """The protocol has text messages only."""
@@ -242,25 +291,25 @@ class Connection:
 
     # Observers: none of them may stop the reader.
 
-    def _complete(self, request: Request) -> None:
+    def _complete(self, request: Observed) -> None:
         observer, request.observer = request.observer, NOBODY
         try:
             observer.on_completed()
         except Exception as error:
             self._outlets.observer_raised(error)
 
-    def _fail(self, request: Request, failure: Exception) -> None:
+    def _fail(self, request: Observed, failure: Exception) -> None:
         observer, request.observer = request.observer, NOBODY
         try:
             observer.on_error(failure)
         except Exception as error:
             self._outlets.observer_raised(error)
 
-    def _observer_raised(self, request: Request, error: Exception) -> None:
+    def _observer_raised(self, request: Observed, error: Exception) -> None:
         """End the subscription of an observer that raised, and no other."""
         observer = request.observer
-        request.give_up()
-        self._protocol.dispose(request)
+        give_up(request)
+        self.dispose(request)
         self._outlets.observer_raised(error)
         try:
             observer.on_error(error)  # so that whoever waits below it (`run`, `await`) does not wait forever
@@ -269,7 +318,7 @@ class Connection:
                 self._outlets.observer_raised(again)
 
 
-def _lost_error(request: Request, end: End) -> ConnectionLostError:
+def _lost_error(request: Observed, end: End) -> ConnectionLostError:
     kind = ConnectionLostError
     advice = _OUTCOMES[request.delivery]
     if end.code == _MESSAGE_TOO_BIG:
@@ -289,6 +338,26 @@ def _lost_error(request: Request, end: End) -> ConnectionLostError:
     )
     error.__cause__ = end.cause
     return error
+
+
+def _dead_error(request: Observed, timeout: float) -> PongTimeoutError:
+    return PongTimeoutError(
+        f"no pong within {timeout:g} s: the connection is dead; {_OUTCOMES[request.delivery]}",
+        delivery=request.delivery,
+        response_id=request.response_id,
+        stream_id=request.stream_id,
+        close_code=1006,
+    )
+
+
+def _given_up_error(request: Observed) -> ConnectionLostError:
+    return ConnectionLostError(
+        f"the connection was closed here, because a request on it was disposed with on_dispose='close'; "
+        f"{_OUTCOMES[request.delivery]}",
+        delivery=request.delivery,
+        response_id=request.response_id,
+        stream_id=request.stream_id,
+    )
 
 
 def closed_error(request: Exchange) -> SocketClosedError:

@@ -118,6 +118,10 @@ class MessageTooBigError(ConnectionLostError):
     """
 
 
+class PongTimeoutError(ConnectionLostError):
+    """The peer answered no ping for `ping_timeout`, so the connection was given up as dead."""
+
+
 class ConnectFailedError(RequestError):
     """No connection could be made, so nothing was sent.
 
@@ -136,6 +140,10 @@ class ConnectFailedError(RequestError):
         super().__init__(message, delivery="not_sent", stream_id=stream_id)
         self.status = status
         self.headers: Mapping[str, str] = headers or {}
+
+
+class ConnectTimeoutError(ConnectFailedError, TimeoutError):
+    """The handshake was not done within `connect_timeout`."""
 
 
 class ResponseFailedError(RequestError):
@@ -225,6 +233,15 @@ class QueueTimeoutError(ResponseTimeoutError):
 
     def __init__(self, seconds: float, *, stream_id: str | None = None) -> None:
         super().__init__(seconds, delivery="not_sent", stream_id=stream_id)
+
+
+class SteerTimeoutError(ResponseTimeoutError):
+    """The server said nothing to a steer for `seconds`; some servers ignore what they do not know."""
+
+    _what = (
+        "the server did not answer the steer within {seconds:g} s, and may not know steering: the response goes on "
+        "as it was, or with the new input; send the input as a request of its own if it must be heard"
+    )
 
 
 class BufferOverflowError(RequestError):

@@ -7,11 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ssl import SSLContext
+from typing import Literal
 
 from .errors import ConfigurationError
 
 MEBIBYTE = 2**20
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+_TIMES = (
+    *("connect_timeout", "close_timeout", "ping_interval", "ping_timeout"),
+    *("queue_timeout", "first_event_timeout", "idle_timeout", "steer_timeout"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +29,18 @@ class ConnectionOptions:
     alive as long as pongs come back: a ping goes out each `ping_interval`, and none answered for
     `ping_timeout` is a lost connection; `None` turns either off.  `max_message_size` bounds what
     is received (images arrive in one frame, so it is generous), `max_request_size` what is sent.
+    Clocks of a request, `None` for none: `queue_timeout` while it waits here, `first_event_timeout`
+    from when it was sent, `idle_timeout` between its events, each with its own error; and
+    `steer_timeout` for the answer to a steer.
+
     `max_active` responses run at once on a connection, further ones wait here.  `lanes` says whether
     the server echoes `stream_id`; `None` finds it out, which lets one request at a time go first.
-    `headers` go with
-    the handshake; their values, like all credentials, are in no repr and no log.
+    `on_dispose` says what becomes of a request that is disposed after it was sent: with "drain" the
+    server works on and its events are swallowed, with "close" the connection is closed to stop the
+    spending, for everyone on it.  `max_buffered_bytes` bounds what waits for a subscriber on another
+    event loop.
+
+    `headers` go with the handshake; their values, like all credentials, are in no repr and no log.
     `allow_insecure_credentials` lets a key travel over `ws://` to a host that is not loopback.
     `ssl` replaces the default TLS context.
     """
@@ -37,23 +52,31 @@ class ConnectionOptions:
     ping_timeout: float | None = 20.0
     max_message_size: int = 64 * MEBIBYTE
     max_request_size: int = 64 * MEBIBYTE
+    queue_timeout: float | None = None
+    first_event_timeout: float | None = None
+    idle_timeout: float | None = None
+    steer_timeout: float | None = 10.0
     max_active: int = 16
+    max_buffered_bytes: int = 16 * MEBIBYTE
+    on_dispose: Literal["drain", "close"] = "drain"
     lanes: bool | None = None
     compression: bool = False
     allow_insecure_credentials: bool = False
     ssl: SSLContext | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout", "close_timeout", "ping_interval", "ping_timeout"):
+        for name in _TIMES:
             value = getattr(self, name)
             if value is None and name != "close_timeout":
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
                 raise ConfigurationError(f"`{name}` must be a positive number of seconds, not {value!r}")
-        for name in ("max_message_size", "max_request_size", "max_active"):
+        for name in ("max_message_size", "max_request_size", "max_active", "max_buffered_bytes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"`{name}` must be a positive whole number, not {value!r}")
+        if self.on_dispose not in ("drain", "close"):
+            raise ConfigurationError(f"`on_dispose` must be 'drain' or 'close', not {self.on_dispose!r}")
         for name in ("compression", "allow_insecure_credentials"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"`{name}` must be True or False, not {getattr(self, name)!r}")

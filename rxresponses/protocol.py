@@ -1,24 +1,28 @@
-"""The rules of one connection, without I/O, clocks or Rx: which request goes, whose event this is.
+"""The rules of one connection, without I/O or Rx: which request goes, whose event this is.
 
 A connection has ordered lanes: the default one (`None`) and named ones.  Within a lane one request
 is in flight at a time; lanes run side by side.  `submit` queues a request, `next_to_send` says
 which may go now, `receive` says whom an event belongs to, `dispose` gives a request up, `lost` ends
-them all.  Everything happens on one thread.
+them all.  Everything happens on one thread; `now` is whatever clock the caller has.
 
 Servers differ in one thing that decides the routing: whether they echo `stream_id`.  `echoes` is
 `None` until an answer has shown it.  Until then one unanswered request is in flight at a time, so
 that an untagged answer can mean only one request; a server that drops `stream_id` runs one request
 at a time, so then one is in flight at all.
+
+A steer goes out at once.  While one is unanswered or accepted, the lane of its target stays taken
+after the target's end, because a successor may come on it, which belongs to the steer.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from enum import Enum
+from typing import Any
 
-from .errors import Delivery, LaneLimitError
+from .errors import LaneLimitError
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
+from .exchange import ENDED, QUEUED, SENT, STARTED, Exchange, Steer
 
 MAX_ACTIVE = 16
 MAX_NAMED_LANES = 32
@@ -31,57 +35,21 @@ REFUSAL_CODES = frozenset({"response_already_in_flight", "websocket_queue_full"}
 
 # Events that carry a response, or end a request: only they take more than one look-up.
 _LIFECYCLE_TYPES = TERMINAL_TYPES | {"response.created", "response.queued", "response.in_progress"}
+_STEER_TYPES = frozenset({"response.steer.accepted", "response.steer.pending", "response.steer.failed"})
+_SPECIAL_TYPES = _LIFECYCLE_TYPES | _STEER_TYPES
 # How many ended responses are remembered whose `response.failed` may still come.
 _LATE_LIMIT = 64
-
-
-class ExchangeState(Enum):
-    """How far a request has come."""
-
-    QUEUED = "queued"
-    SENT = "sent"
-    STARTED = "started"
-    ENDED = "ended"
-
-
-QUEUED, SENT, STARTED, ENDED = ExchangeState
-
-
-class Exchange:
-    """One request and where it stands.
-
-    `frame` is what to send, `stream_id` its lane.  `response_ids` are all ids that its events have
-    carried (some gateways change the id from event to event).
-    """
-
-    __slots__ = ("cancelled", "frame", "response_ids", "state", "stream_id")
-
-    def __init__(self, frame: bytes, stream_id: str | None) -> None:
-        self.frame = frame
-        self.stream_id = stream_id
-        self.state = QUEUED
-        self.cancelled = False
-        self.response_ids: list[str] = []
-
-    @property
-    def response_id(self) -> str | None:
-        """The latest id of the response, `None` before one was seen."""
-        return self.response_ids[-1] if self.response_ids else None
-
-    @property
-    def delivery(self) -> Delivery:
-        """What the server can have seen of this request, should it fail now."""
-        if self.state is QUEUED:
-            return "not_sent"
-        return "unknown" if self.state is SENT else "started"
 
 
 class Protocol:
     """The state of one connection: see the module's text."""
 
-    def __init__(self, *, max_active: int = MAX_ACTIVE, echoes: bool | None = None) -> None:
+    def __init__(
+        self, *, max_active: int = MAX_ACTIVE, echoes: bool | None = None, close_on_dispose: bool = False
+    ) -> None:
         self.max_active = max_active
         self.echoes = echoes
+        self.close_on_dispose = close_on_dispose
         self.fatal: ServerEvent | None = None  # the `error` that ends the connection, once it came
         self.unblocked = False  # an event may have let a waiting request go; whoever looks resets it
         self._waiting: dict[str | None, deque[Exchange]] = {}
@@ -93,6 +61,8 @@ class Protocol:
         self._by_id: dict[str, Exchange] = {}
         self._late: dict[str, str | None] = {}  # response ended by `error` → its lane
         self._names: set[str] = set()
+        self._steers_waiting: deque[Steer] = deque()
+        self._steers: list[Steer] = []  # sent, and neither refused, pending nor committed
 
     @property
     def active(self) -> int:
@@ -111,8 +81,12 @@ class Protocol:
 
     # What the caller wants.
 
-    def submit(self, exchange: Exchange) -> None:
+    def submit(self, exchange: Exchange, now: float = 0.0) -> None:
         """Queue a request on its lane; raise `LaneLimitError` for a 33rd lane name."""
+        exchange.since = now
+        if isinstance(exchange, Steer):
+            self._steers_waiting.append(exchange)
+            return
         lane = exchange.stream_id
         if lane is not None and lane not in self._names and lane not in self._waiting:
             waiting_names = sum(name is not None and name not in self._names for name in self._waiting)
@@ -127,8 +101,27 @@ class Protocol:
         if lane not in self._in_flight:
             self._ready[lane] = None
 
-    def next_to_send(self) -> Exchange | None:
+    def next_to_send(self, now: float = 0.0) -> Exchange | None:
         """Return the request to write now, counted as sent from here on, or `None`."""
+        exchange = self._next_steer() or self._next_request()
+        if exchange is not None:
+            exchange.since = now
+        return exchange
+
+    def _next_steer(self) -> Steer | None:
+        while self._steers_waiting and self.fatal is None:
+            steer = self._steers_waiting.popleft()
+            if steer.cancelled:
+                steer.state = ENDED
+                continue
+            steer.state = SENT
+            target = self._by_id.get(steer.target_id)
+            steer.stream_id = None if target is None else target.stream_id
+            self._steers.append(steer)
+            return steer
+        return None
+
+    def _next_request(self) -> Exchange | None:
         while self._ready and self.fatal is None and self._may_send():
             lane = next(iter(self._ready))
             exchange = self._waiting[lane].popleft()
@@ -141,30 +134,38 @@ class Protocol:
             return exchange
         return None
 
-    def dispose(self, exchange: Exchange) -> None:
+    def dispose(self, exchange: Exchange) -> bool:
         """Give a request up: a queued one is forgotten, a sent one keeps its lane to its end.
 
         `receive` still returns a given-up request for its events, so that nobody else gets them.
+        Returns whether the connection is to be closed instead, to stop what the server does.
         """
         exchange.cancelled = True
         if exchange.state is QUEUED:
-            lane = exchange.stream_id
-            waiting = self._waiting.get(lane)
+            waiting: deque[Any] | None = self._waiting.get(exchange.stream_id)
+            if isinstance(exchange, Steer):
+                waiting = self._steers_waiting
             if waiting is not None and exchange in waiting:
                 waiting.remove(exchange)
-                self._forget_if_empty(lane)
+                if not isinstance(exchange, Steer):
+                    self._forget_if_empty(exchange.stream_id)
             exchange.state = ENDED
+            return False
+        return self.close_on_dispose and exchange.state is not ENDED and exchange in self.pending()
+
+    def pending(self) -> list[Exchange]:
+        """Return the requests that have not ended, those in flight first."""
+        waiting = (one for lane in self._waiting.values() for one in lane)
+        # A steer that holds its target's lane is in two tables.
+        return list(dict.fromkeys([*self._in_flight.values(), *self._steers, *self._steers_waiting, *waiting]))
 
     def lost(self) -> list[Exchange]:
-        """Forget everything and return the requests that had not ended, those in flight first.
-
-        Their state is left as it was, for the verdict.
-        """
-        exchanges = [*self._in_flight.values(), *(one for waiting in self._waiting.values() for one in waiting)]
+        """Forget everything and return what was pending, in its state, for the verdict."""
+        exchanges = self.pending()
         for table in (self._waiting, self._ready, self._in_flight, self._unanswered, self._open):
             table.clear()
-        self._by_id.clear()
-        self._late.clear()
+        for tables in (self._by_id, self._late, self._steers, self._steers_waiting):
+            tables.clear()
         return exchanges
 
     # What the server says.
@@ -177,8 +178,8 @@ class Protocol:
         """
         if type(event) is UnknownEvent and event.extra.get("stream_id") is not None:
             return None  # a lane name that is no string
-        if event.type in _LIFECYCLE_TYPES:
-            return self._receive_lifecycle(event)
+        if event.type in _SPECIAL_TYPES:
+            return self._receive_steering(event) if event.type in _STEER_TYPES else self._receive_lifecycle(event)
         exchange = self._open.get(event.stream_id)
         if exchange is not None and exchange.state is SENT:
             self._answered(exchange, event)
@@ -221,6 +222,8 @@ class Protocol:
             exchange = self._target(event, response_id)
         if exchange is None:
             return None
+        if isinstance(exchange, Steer) and event.type != "error":
+            self._commit(exchange)
         self._answered(exchange, event)
         if response_id is not None and self._by_id.get(response_id) is not exchange:
             self._by_id[response_id] = exchange
@@ -242,7 +245,8 @@ class Protocol:
 
     def _target_of_untagged_created(self) -> Exchange | None:
         default = self._in_flight.get(None)
-        if self.echoes or (default is not None and default.state is SENT):
+        awaited = default is not None and (default.state is SENT or _awaits_response(default))
+        if self.echoes or awaited:
             return default
         # A server that drops `stream_id` answers in the order sent.
         return self._oldest_unanswered() or default or self._open.get(None)
@@ -252,6 +256,10 @@ class Protocol:
         if code in CONNECTION_ERROR_CODES:
             self.fatal = event
             return None
+        if "steer" in f"{code} {_message_of(event)}":
+            steer = next((one for one in self._steers if one.state is SENT), None)
+            if steer is not None:
+                return steer
         if event.stream_id is not None:
             return self._in_flight.get(event.stream_id)
         if code in REFUSAL_CODES and self._unanswered:
@@ -288,10 +296,71 @@ class Protocol:
             if event.stream_id is None:
                 self._open[None] = exchange
 
+    # Steering.
+
+    def _receive_steering(self, event: ServerEvent) -> Exchange | None:
+        steer = self._steer_of(event)
+        if steer is None:
+            return None
+        if event.type == "response.steer.accepted":
+            steer.state = STARTED
+        else:
+            self._resolve(steer)
+        return steer
+
+    def _steer_of(self, event: ServerEvent) -> Steer | None:
+        """Return the steer that an event is about: by its id, else the oldest without an answer."""
+        steer_id, target_id = _steer_ids_of(event)
+        for steer in self._steers:
+            if steer_id is not None and steer.steer_id == steer_id:
+                return steer
+        for steer in self._steers:
+            if steer.state is SENT and target_id in (None, steer.target_id):
+                steer.steer_id = steer_id
+                return steer
+        return None
+
+    def abandon(self, steer: Steer) -> None:
+        """Stop waiting for the answer to a steer: the lane goes on without it."""
+        self._resolve(steer)
+
+    def _resolve(self, steer: Steer) -> None:
+        """No response will follow from this steer: let the lane of its target go on."""
+        steer.state = ENDED
+        self._steers = [one for one in self._steers if one is not steer]
+        if self._in_flight.get(steer.stream_id) is steer:
+            self._hand_over(steer.stream_id, [steer.target_id])
+
+    def _commit(self, steer: Steer) -> None:
+        """The response that a steer asked for has begun; one response answers all accepted steers."""
+        if not steer.committed:
+            steer.committed = True
+            accepted = [one for one in self._steers if one.target_id == steer.target_id and one.state is STARTED]
+            steer.followers = tuple(one for one in accepted if one is not steer)
+            self._steers = [one for one in self._steers if one is not steer and one not in accepted]
+
+    def _hand_over(self, lane: str | None, response_ids: list[str]) -> None:
+        """Free a lane, unless a steer of the response that ended may still bring a successor on it."""
+        del self._in_flight[lane]
+        self.unblocked = True
+        heirs = sorted(
+            (one for one in self._steers if one.target_id in response_ids),
+            key=lambda one: one.state is SENT,  # accepted ones first
+        )
+        if heirs:
+            heirs[0].stream_id = lane
+            self._in_flight[lane] = heirs[0]
+        elif lane in self._waiting:
+            self._ready[lane] = None
+
     def _end(self, exchange: Exchange, *, by_error: bool) -> None:
         exchange.state = ENDED
-        self.unblocked = True
+        for follower in exchange.followers:
+            follower.state = ENDED
         lane = exchange.stream_id
+        if isinstance(exchange, Steer) and self._in_flight.get(lane) is not exchange:
+            self._resolve(exchange)  # refused before it took a lane
+            return
         for name in (lane, None):
             if self._open.get(name) is exchange:
                 del self._open[name]
@@ -301,9 +370,10 @@ class Protocol:
                 self._late[response_id] = lane
         while len(self._late) > _LATE_LIMIT:
             del self._late[next(iter(self._late))]
-        del self._in_flight[lane]
-        if lane in self._waiting:
-            self._ready[lane] = None
+        if isinstance(exchange, Steer) and not exchange.committed:
+            self._resolve(exchange)
+        else:
+            self._hand_over(lane, exchange.response_ids)
 
 
 def response_id_of(event: ServerEvent) -> str | None:
@@ -316,9 +386,34 @@ def response_id_of(event: ServerEvent) -> str | None:
     return None if response is None else response.id
 
 
+def _awaits_response(exchange: Exchange) -> bool:
+    return isinstance(exchange, Steer) and not exchange.committed
+
+
+def _steer_ids_of(event: ServerEvent) -> tuple[str | None, str | None]:
+    """Return the steer's id and the id of the response it is for, as far as the event tells them."""
+    if isinstance(event, UnknownEvent):
+        found = event.extra.get("steer")
+        data: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        ids = (data.get("id"), data.get("previous_response_id"))
+    else:
+        steer = getattr(event, "steer", None)
+        ids = (getattr(steer, "id", None), getattr(steer, "previous_response_id", None))
+    steer_id, target_id = (one if isinstance(one, str) else None for one in ids)
+    return steer_id, target_id
+
+
 def _code_of(event: ServerEvent) -> str | None:
+    return _error_field(event, "code")
+
+
+def _message_of(event: ServerEvent) -> str | None:
+    return _error_field(event, "message")
+
+
+def _error_field(event: ServerEvent, name: str) -> str | None:
     if isinstance(event, UnknownEvent):
         detail = event.extra.get("error")
-        code = detail.get("code") if isinstance(detail, Mapping) else event.extra.get("code")
-        return code if isinstance(code, str) else None
-    return getattr(event, "code", None)
+        found = detail.get(name) if isinstance(detail, Mapping) else event.extra.get(name)
+        return found if isinstance(found, str) else None
+    return getattr(event, name, None)

@@ -220,6 +220,32 @@ class ResponseCreate(_Sent):
         return data
 
 
+@model
+class ResponseSteer(_Sent):
+    """Give a running response new input; user messages only.
+
+    The target decides the lane, so there is no `stream_id`.
+    """
+
+    previous_response_id: str
+    input: str | Sequence[InputItem]
+    type: Literal["response.steer"] = "response.steer"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.previous_response_id, str) or not self.previous_response_id:
+            raise InvalidRequestError(
+                f"a steer needs the id of the response to steer, not {self.previous_response_id!r}",
+                field="previous_response_id",
+            )
+        if not self.input:
+            raise InvalidRequestError("a steer needs input", field="input")
+        _check_items("input", self.input)
+        for index, item in enumerate(() if isinstance(self.input, str) else self.input):
+            role = item.get("role") if isinstance(item, Mapping) else getattr(item, "role", None)
+            if role != "user":
+                raise InvalidRequestError("a steer takes messages of the user only", field=f"input[{index}]")
+
+
 def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | None = None) -> ResponseCreate:
     """Return the request as a `ResponseCreate`, bound to the lane `stream_id` when one is given.
 

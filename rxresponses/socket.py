@@ -7,7 +7,7 @@ import concurrent.futures
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,16 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from .codec import encode
-from .connection import Connection, Outlets, Request, closed_error
+from .connection import Connection, Outlets, closed_error
 from .credentials import ApiKey, Credentials
 from .endpoint import check_credentials, display, endpoint, is_official
 from .errors import ConfigurationError, InvalidRequestError
 from .events.base import ServerEvent
 from .hot import Hot
 from .loops import HomeObserver, acquire_loop, release_loop, running_loop
+from .observed import Observed, Request, SteerRequest, give_up
 from .options import ConnectionOptions
-from .requests import ResponseCreate, check_stream_id, create_from
+from .requests import InputItem, ResponseCreate, ResponseSteer, check_stream_id, create_from
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -138,34 +139,31 @@ class ResponsesWebSocket:
         create = create_from(request, stream_id)
         lane = create.stream_id if isinstance(create.stream_id, str) else None
         model = create.model if isinstance(create.model, str) else None
-        try:
-            frame = encode(create)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
-        limit = self._options.max_request_size
-        if len(frame) > limit:
-            raise InvalidRequestError(
-                f"the request is {len(frame)} bytes, over `max_request_size` ({limit}); nothing was sent"
-            )
+        frame = self._frame(create)
+        return self._cold(lambda observer: Request(frame, lane, model, observer))
 
-        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            here = running_loop()
-            loop = self._bind(here)
-            if loop is None:
-                observer.on_error(closed_error(Request(frame, lane, model, observer)))
-                return Disposable()
-            if here is not None and here is not loop:
-                observer = HomeObserver(observer, here)
-            sent = Request(frame, lane, model, observer)
-            self._run(self._submit, sent)
+    def steer(self, response_id: str, input: str | Sequence[InputItem]) -> Observable[ServerEvent]:
+        """Give a running response new input; each subscription sends it once.
 
-            def dispose() -> None:
-                sent.give_up()
-                self._run(self._dispose, sent)
+        Emits the server's answer, then, if it was accepted, the events of the response that follows,
+        up to its terminal one.  The steered response's own stream ends at its own terminal event.
 
-            return Disposable(dispose)
+        Marble::
 
-        return Observable(subscribe)
+            response: --"He"--"llo"-------incomplete|
+            steer:    -----accepted-------------------created--"Hi"--completed|
+            refused:  -----failed|
+
+        `response.steer.failed` brings the input back.  `response.steer.pending` says that the server
+        waits for the outputs of function calls: send a `ResponseCreate` that continues the response
+        and fills the `required_input`; its stream has the answer.
+
+        Errors as `send_request`; and `SteerTimeoutError` when the server says nothing for
+        `steer_timeout`, since some ignore what they do not know.  Raises `InvalidRequestError` at
+        once for input that is no message of the user.
+        """
+        frame = self._frame(ResponseSteer(previous_response_id=response_id, input=input))
+        return self._cold(lambda observer: SteerRequest(frame, response_id, observer))
 
     def lane(self, stream_id: str) -> Lane:
         """Return a sender bound to one lane; raise `InvalidRequestError` for an impossible name."""
@@ -229,6 +227,40 @@ class ResponsesWebSocket:
         self.close()
         await self.wait_closed()
 
+    # From a request to an Observable.
+
+    def _frame(self, request: ResponseCreate | ResponseSteer) -> bytes:
+        try:
+            frame = encode(request)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
+        limit = self._options.max_request_size
+        if len(frame) > limit:
+            raise InvalidRequestError(
+                f"the request is {len(frame)} bytes, over `max_request_size` ({limit}); nothing was sent"
+            )
+        return frame
+
+    def _cold(self, make: Callable[[ObserverBase[ServerEvent]], Observed]) -> Observable[ServerEvent]:
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            here = running_loop()
+            loop = self._bind(here)
+            if loop is None:
+                observer.on_error(closed_error(make(observer)))
+                return Disposable()
+            if here is not None and here is not loop:
+                observer = HomeObserver(observer, here)
+            sent = make(observer)
+            self._run(self._submit, sent)
+
+            def dispose() -> None:
+                give_up(sent)
+                self._run(self._dispose, sent)
+
+            return Disposable(dispose)
+
+        return Observable(subscribe)
+
     # On the loop.
 
     def _bind(self, here: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop | None:
@@ -258,7 +290,7 @@ class ResponsesWebSocket:
                     return
         act(*args)
 
-    def _submit(self, request: Request) -> None:
+    def _submit(self, request: Observed) -> None:
         if request.cancelled:
             return
         if self._closing:
@@ -276,7 +308,7 @@ class ResponsesWebSocket:
             self._state.emit(ConnectionState.CONNECTING)
         self._connection.submit(request)
 
-    def _dispose(self, request: Request) -> None:
+    def _dispose(self, request: Observed) -> None:
         if self._connection is not None:
             self._connection.dispose(request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import logging
@@ -15,7 +16,8 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.frames import Opcode
 
 from .endpoint import display
-from .errors import ConnectFailedError
+from .errors import ConnectFailedError, ConnectTimeoutError
+from .flow import Valve, enter
 from .options import ConnectionOptions
 
 _SECRET_HEADER_WORDS = ("authorization", "key", "token", "secret", "cookie")
@@ -24,6 +26,8 @@ _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 class Listener(Protocol):
     """Who hears of what a connection receives, on the loop's thread."""
+
+    valve: Valve
 
     def frame_received(self, frame: bytes) -> None:
         """A whole text message."""
@@ -64,6 +68,14 @@ class FrameConnection(ClientConnection):
         self._parts: list[bytes] = []
         self._binary = False
         self._reported = False
+
+    def data_received(self, data: bytes) -> None:
+        """Deliver what came, with this connection's valve at hand for consumers that lag."""
+        previous = enter(self._listener.valve)
+        try:
+            super().data_received(data)
+        finally:
+            enter(previous)
 
     def process_event(self, event: Any) -> None:
         """Pass a message on; leave handshake and pongs to websockets."""
@@ -140,8 +152,7 @@ async def open_connection(
         user_agent_header=_user_agent(),
         open_timeout=options.connect_timeout,
         close_timeout=options.close_timeout,
-        ping_interval=options.ping_interval,
-        ping_timeout=options.ping_timeout,
+        ping_interval=None,  # see keep_alive: a pause for a slow consumer is not a dead peer
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
         logger=_logger(),
@@ -149,6 +160,24 @@ async def open_connection(
     )
     assert isinstance(connection, FrameConnection)
     return connection
+
+
+async def keep_alive(connection: FrameConnection, interval: float, timeout: float | None, valve: Valve) -> None:
+    """Send pings; return when one was not answered in time.
+
+    A pong behind messages that nobody has read yet says nothing about the peer, so the clock starts
+    again when reading was paused in between.
+    """
+    while True:
+        await asyncio.sleep(interval)
+        pong = asyncio.ensure_future(await connection.ping())
+        answered = timeout is None
+        while not answered:
+            pauses, paused = valve.pauses, valve.closed
+            await asyncio.wait([pong], timeout=timeout)
+            if not pong.done() and not paused and valve.pauses == pauses:
+                return
+            answered = pong.done()
 
 
 def connect_failure(error: Exception, url: str, stream_id: str | None) -> ConnectFailedError:
@@ -171,7 +200,8 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
         why = f"the answer was no WebSocket handshake: {error}"
     else:
         why = str(error) or type(error).__name__
-    failure = ConnectFailedError(
+    kind = ConnectTimeoutError if isinstance(error, TimeoutError) else ConnectFailedError
+    failure = kind(
         f"cannot connect to {where}: {why}; nothing was sent", status=status, headers=headers, stream_id=stream_id
     )
     failure.__cause__ = error

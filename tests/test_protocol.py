@@ -9,7 +9,8 @@ import pytest
 from rxresponses.errors import LaneLimitError
 from rxresponses.events import ServerEvent
 from rxresponses.events.base import event_from
-from rxresponses.protocol import ENDED, QUEUED, SENT, STARTED, Exchange, Protocol, response_id_of
+from rxresponses.exchange import ENDED, QUEUED, SENT, STARTED, Exchange
+from rxresponses.protocol import Protocol, response_id_of
 
 TERMINAL_KINDS = ["response.completed", "response.failed", "response.incomplete"]
 

@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rxresponses.errors import LaneLimitError
 from rxresponses.events.base import event_from
-from rxresponses.protocol import ENDED, QUEUED, STARTED, Exchange, Protocol
+from rxresponses.exchange import ENDED, QUEUED, STARTED, Exchange
+from rxresponses.protocol import Protocol
 
 LANES: list[str | None] = [None, "a", "b", "c", "d"]
 MAX_ACTIVE = 3

@@ -1,0 +1,67 @@
+"""The clocks of a request: how long it may wait here, for its first event, and between events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .errors import (
+    FirstEventTimeoutError,
+    IdleTimeoutError,
+    QueueTimeoutError,
+    ResponseTimeoutError,
+    SteerTimeoutError,
+)
+from .exchange import QUEUED, SENT, STARTED, Exchange, Steer
+from .options import ConnectionOptions
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Limits in seconds, `None` for no limit; times are those of `Exchange.since`."""
+
+    queue: float | None = None
+    first_event: float | None = None
+    idle: float | None = None
+    steer: float | None = None
+
+    @classmethod
+    def of(cls, options: ConnectionOptions) -> Clocks:
+        """Return the clocks that the options ask for."""
+        return cls(options.queue_timeout, options.first_event_timeout, options.idle_timeout, options.steer_timeout)
+
+    def deadline(self, exchange: Exchange) -> float | None:
+        """Return when a request is overdue in its present state, `None` if never."""
+        limit = self._limit(exchange)
+        return None if limit is None else exchange.since + limit
+
+    def next_deadline(self, exchanges: Iterable[Exchange]) -> float | None:
+        """Return when the first of these is overdue, `None` if none ever is."""
+        deadlines = (self.deadline(exchange) for exchange in exchanges)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def error(self, exchange: Exchange, now: float) -> ResponseTimeoutError | None:
+        """Return the error of a request that is overdue, `None` for one that is not."""
+        limit = self._limit(exchange)
+        if limit is None or exchange.since + limit > now:
+            return None
+        if exchange.state is QUEUED:
+            return QueueTimeoutError(limit, stream_id=exchange.stream_id)
+        kind: type[ResponseTimeoutError] = IdleTimeoutError
+        if exchange.state is SENT:
+            kind = SteerTimeoutError if isinstance(exchange, Steer) else FirstEventTimeoutError
+        return kind(limit, delivery=exchange.delivery, response_id=exchange.response_id, stream_id=exchange.stream_id)
+
+    def _limit(self, exchange: Exchange) -> float | None:
+        if isinstance(exchange, Steer):
+            # Accepted, it waits for as long as its target takes; unanswered, it holds its target's lane.
+            if exchange.state is SENT:
+                return self.steer
+            return self.idle if exchange.committed and not exchange.cancelled else None
+        if exchange.cancelled:
+            return None  # nobody waits for it
+        if exchange.state is QUEUED:
+            return self.queue
+        if exchange.state is SENT:
+            return self.first_event
+        return self.idle if exchange.state is STARTED else None

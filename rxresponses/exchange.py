@@ -1,0 +1,67 @@
+"""One request on a connection, and how far it has come."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from .errors import Delivery
+
+
+class ExchangeState(Enum):
+    """How far a request has come."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    STARTED = "started"
+    ENDED = "ended"
+
+
+QUEUED, SENT, STARTED, ENDED = ExchangeState
+
+
+class Exchange:
+    """One request and where it stands.
+
+    `frame` is what to send, `stream_id` its lane.  `response_ids` are all ids that its events have
+    carried (some gateways change the id from event to event).  `since` is when it was queued, sent,
+    or last heard of, on the clock of whoever drives the protocol.  `followers` get the same events.
+    """
+
+    __slots__ = ("cancelled", "followers", "frame", "response_ids", "since", "state", "stream_id")
+
+    def __init__(self, frame: bytes, stream_id: str | None) -> None:
+        self.frame = frame
+        self.stream_id = stream_id
+        self.state = QUEUED
+        self.cancelled = False
+        self.response_ids: list[str] = []
+        self.since = 0.0
+        self.followers: tuple[Exchange, ...] = ()
+
+    @property
+    def response_id(self) -> str | None:
+        """The latest id of the response, `None` before one was seen."""
+        return self.response_ids[-1] if self.response_ids else None
+
+    @property
+    def delivery(self) -> Delivery:
+        """What the server can have seen of this request, should it fail now."""
+        if self.state is QUEUED:
+            return "not_sent"
+        return "unknown" if self.state is SENT else "started"
+
+
+class Steer(Exchange):
+    """A `response.steer`: an answer of its own, then the events of the response that follows.
+
+    It has no lane of its own: `target_id` names the response to steer, whose lane it takes over when
+    that response has ended.
+    """
+
+    __slots__ = ("committed", "steer_id", "target_id")
+
+    def __init__(self, frame: bytes, target_id: str) -> None:
+        super().__init__(frame, None)
+        self.target_id = target_id
+        self.steer_id: str | None = None
+        self.committed = False  # its response was created

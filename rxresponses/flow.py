@@ -1,0 +1,82 @@
+"""Back-pressure: how a consumer that lags reaches the connection its events come from.
+
+Between the two lies whatever pipeline the user composed, so they meet in a thread-local: while a
+connection delivers, `current_valve()` is its valve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+
+class _Delivering(threading.local):
+    valve: Valve | None = None
+
+
+_delivering = _Delivering()
+
+
+def current_valve() -> Valve | None:
+    """Return the valve of the connection that is delivering on this thread, if one is."""
+    return _delivering.valve
+
+
+def enter(valve: Valve | None) -> Valve | None:
+    """Say whose events are delivered on this thread from here on; return who was before."""
+    previous = _delivering.valve
+    _delivering.valve = valve
+    return previous
+
+
+class Valve:
+    """Pause a connection while a consumer lags and its response is the only one that runs there.
+
+    With several responses a pause would starve the others: then it does not pause, and the laggard's
+    buffer has to hold what comes, up to its bound.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self.closed = False
+        self.pauses = 0  # how often it was closed, to tell whether it was in between
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._pause = pause
+        self._resume = resume
+        self._lagging: set[object] = set()
+        self._crowded = False
+
+    def lag(self, consumer: object) -> None:
+        """A consumer has enough for now; callable from any thread."""
+        self._call(self._lagging.add, consumer)
+
+    def catch_up(self, consumer: object) -> None:
+        """The consumer can take more, or is gone; callable from any thread."""
+        self._call(self._lagging.discard, consumer)
+
+    def crowd(self, crowded: bool) -> None:
+        """Whether more than one response runs on the connection."""
+        if crowded is not self._crowded:
+            self._crowded = crowded
+            self._update()
+
+    def _call(self, change: Callable[[object], None], consumer: object) -> None:
+        if threading.get_ident() == self._thread:
+            self._apply(change, consumer)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._apply, change, consumer)
+
+    def _apply(self, change: Callable[[object], None], consumer: object) -> None:
+        change(consumer)
+        self._update()
+
+    def _update(self) -> None:
+        closed = bool(self._lagging) and not self._crowded
+        if closed is not self.closed:
+            self.closed = closed
+            if closed:
+                self.pauses += 1
+                self._pause()
+            else:
+                self._resume()

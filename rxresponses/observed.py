@@ -1,0 +1,59 @@
+"""Requests with the observers that get their events."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from reactivex.abc import ObserverBase
+
+from .events.base import ServerEvent
+from .exchange import Exchange, Steer
+
+
+class _Nobody(ObserverBase[ServerEvent]):
+    """The observer of a request that was given up."""
+
+    def on_next(self, value: ServerEvent) -> None:
+        pass
+
+    def on_error(self, error: Exception) -> None:
+        pass
+
+    def on_completed(self) -> None:
+        pass
+
+
+NOBODY = _Nobody()
+
+
+class Request(Exchange):
+    """A `response.create` with its observer; `model` is the one that a gateway routes by."""
+
+    __slots__ = ("model", "observer")
+
+    def __init__(
+        self, frame: bytes, stream_id: str | None, model: str | None, observer: ObserverBase[ServerEvent]
+    ) -> None:
+        super().__init__(frame, stream_id)
+        self.model = model
+        self.observer = observer
+
+
+class SteerRequest(Steer):
+    """A `response.steer` with its observer."""
+
+    __slots__ = ("model", "observer")
+
+    def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
+        super().__init__(frame, target_id)
+        self.model: str | None = None
+        self.observer = observer
+
+
+Observed: TypeAlias = Request | SteerRequest
+
+
+def give_up(request: Observed) -> None:
+    """Let nobody hear of a request from here on; callable from any thread."""
+    request.cancelled = True
+    request.observer = NOBODY
