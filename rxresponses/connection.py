@@ -18,6 +18,7 @@ from .codec import decode, undecodable
 from .credentials import Credentials
 from .endpoint import endpoint
 from .errors import (
+    BufferOverflowError,
     ConfigurationError,
     ConnectionLostError,
     DecodeError,
@@ -80,7 +81,7 @@ class Connection:
         )
         self._clocks = Clocks.of(options)
         self._timer: asyncio.TimerHandle | None = None
-        self.valve = Valve(loop, self._pause_reading, self._resume_reading)
+        self.valve = Valve(loop, self._pause, self._resume)
         self._websocket: FrameConnection | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -170,14 +171,6 @@ class Connection:
             self._finish(lambda request: _dead_error(request, timeout or 0.0))
             websocket.transport.abort()  # nobody is there to close it with
 
-    def _pause_reading(self) -> None:
-        if self._websocket is not None:
-            self._websocket.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._websocket is not None:
-            self._websocket.transport.resume_reading()
-
     def connection_lost(self, end: End) -> None:
         """End every request at once, whatever the close code."""
         self._finish(lambda request: _lost_error(request, end))
@@ -190,7 +183,7 @@ class Connection:
         self._wake.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._resume_reading()  # the closing handshake has to be read
+        self._loop.call_soon(self._resume)  # the closing handshake has to be read
         requests = cast("list[Observed]", self._protocol.lost())
         # First the socket: an observer that subscribes again from `on_error` needs a new connection.
         self._outlets.ended(self)
@@ -198,6 +191,16 @@ class Connection:
             self._fail(request, error_for(request))
             for follower in request.followers:
                 self._fail(cast("Observed", follower), error_for(cast("Observed", follower)))
+
+    # Back-pressure.
+
+    def _pause(self) -> None:
+        if self._websocket is not None:
+            self._websocket.pause()
+
+    def _resume(self) -> None:
+        if self._websocket is not None:
+            self._websocket.resume()
 
     # The clocks: one timer for all requests, at the earliest deadline.
 
@@ -263,6 +266,9 @@ class Connection:
     def _deliver(self, request: Observed, event: ServerEvent) -> None:
         try:
             request.observer.on_next(event)
+        except BufferOverflowError as error:
+            self._fail(request, error)
+            self.dispose(request)
         except Exception as error:
             self._observer_raised(request, error)
         if request.state is ENDED:

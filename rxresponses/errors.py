@@ -245,18 +245,20 @@ class SteerTimeoutError(ResponseTimeoutError):
 
 
 class BufferOverflowError(RequestError):
-    """The consumer fell behind by more than `max_buffered` values, so its stream was ended."""
+    """The consumer fell behind by more than `max_buffered` values (or bytes), so its stream was ended."""
 
     def __init__(
         self,
         max_buffered: int,
         *,
+        unit: str = "values",
         delivery: Delivery = "started",
         response_id: str | None = None,
         stream_id: str | None = None,
     ) -> None:
         super().__init__(
-            f"more than {max_buffered} values waited for their consumer; consume faster or raise max_buffered",
+            f"more than {max_buffered} {unit} waited for their consumer, so its stream was ended here; "
+            "consume faster, raise max_buffered, or give it a connection of its own, which is paused instead",
             delivery=delivery,
             response_id=response_id,
             stream_id=stream_id,

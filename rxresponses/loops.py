@@ -5,13 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, TypeVar
-
-from reactivex.abc import ObserverBase
-
-T = TypeVar("T")
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -53,38 +46,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-class HomeObserver(ObserverBase[T]):
-    """Pass notifications on to an observer on the loop where it subscribed.
-
-    `await observable` is right only on the loop that awaits, so a result that another thread has
-    goes there first.  Order is kept: the loop runs what it is handed first in, first out.
-    """
-
-    def __init__(self, observer: ObserverBase[T], loop: asyncio.AbstractEventLoop) -> None:
-        self._observer = observer
-        self._loop = loop
-
-    def on_next(self, value: T) -> None:
-        self._pass(self._observer.on_next, value)
-
-    def on_error(self, error: Exception) -> None:
-        self._pass(self._observer.on_error, error)
-
-    def on_completed(self) -> None:
-        self._pass(self._observer.on_completed)
-
-    def _pass(self, notify: Callable[..., Any], *values: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
-            self._loop.call_soon_threadsafe(self._deliver, notify, *values)
-
-    def _deliver(self, notify: Callable[..., Any], *values: object) -> None:
-        try:
-            notify(*values)
-        except Exception as error:
-            self._observer.on_error(error)  # ends its subscription; whoever waits below it must not wait forever
-            raise  # for the loop to report
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

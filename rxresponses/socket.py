@@ -22,8 +22,9 @@ from .credentials import ApiKey, Credentials
 from .endpoint import check_credentials, display, endpoint, is_official
 from .errors import ConfigurationError, InvalidRequestError
 from .events.base import ServerEvent
+from .home import HomeObserver
 from .hot import Hot
-from .loops import HomeObserver, acquire_loop, release_loop, running_loop
+from .loops import acquire_loop, release_loop, running_loop
 from .observed import Observed, Request, SteerRequest, give_up
 from .options import ConnectionOptions
 from .requests import InputItem, ResponseCreate, ResponseSteer, check_stream_id, create_from
@@ -249,7 +250,7 @@ class ResponsesWebSocket:
                 observer.on_error(closed_error(make(observer)))
                 return Disposable()
             if here is not None and here is not loop:
-                observer = HomeObserver(observer, here)
+                observer = HomeObserver(observer, here, max_bytes=self._options.max_buffered_bytes)
             sent = make(observer)
             self._run(self._submit, sent)
 

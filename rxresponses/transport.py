@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.frames import Opcode
+from websockets.protocol import State
 
 from .endpoint import display
 from .errors import ConnectFailedError, ConnectTimeoutError
@@ -68,6 +70,7 @@ class FrameConnection(ClientConnection):
         self._parts: list[bytes] = []
         self._binary = False
         self._reported = False
+        self._held: deque[Any] | None = None  # while paused: what was parsed already, but not delivered
 
     def data_received(self, data: bytes) -> None:
         """Deliver what came, with this connection's valve at hand for consumers that lag."""
@@ -83,7 +86,9 @@ class FrameConnection(ClientConnection):
             super().process_event(event)
             return
         opcode = event.opcode
-        if opcode is Opcode.TEXT and event.fin:
+        if self._held is not None and opcode not in (Opcode.PING, Opcode.PONG):
+            self._held.append(event)
+        elif opcode is Opcode.TEXT and event.fin:
             self._listener.frame_received(bytes(event.data))
         elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             self._collect(event)
@@ -94,9 +99,35 @@ class FrameConnection(ClientConnection):
             super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the listener, unless a close frame already did."""
+        """Tell the listener, unless a close frame already did, and not before what it paused is delivered."""
         super().connection_lost(exc)
-        self._report()
+        if not self._held:
+            self._report()
+
+    def pause(self) -> None:
+        """Deliver nothing more, and read nothing more, until `resume`."""
+        if self._held is None:
+            self._held = deque()
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Deliver what was held back, then read on; the listener may pause again in between."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        previous = enter(self._listener.valve)
+        try:
+            while held and self._held is None:
+                self.process_event(held.popleft())
+        finally:
+            enter(previous)
+        if self._held is not None:
+            held.extend(self._held)
+            self._held = held
+        elif self.protocol.state is State.CLOSED:
+            self._report()
+        else:
+            self.transport.resume_reading()
 
     def _collect(self, event: Any) -> None:
         if event.opcode is not Opcode.CONT:

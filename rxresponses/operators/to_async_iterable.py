@@ -14,6 +14,7 @@ from reactivex import Observable
 from reactivex.disposable import SingleAssignmentDisposable
 
 from ..errors import BufferOverflowError
+from ..flow import Backlog
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def to_async_iterable(max_buffered: int = 100_000) -> Callable[[Observable[T]], AsyncStream[T]]:
+def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], AsyncStream[T]]:
     """Make a source into an asynchronous iterable, the last step of a `pipe`.
 
     Marble::
@@ -41,10 +42,11 @@ def to_async_iterable(max_buffered: int = 100_000) -> Callable[[Observable[T]], 
     source at once, and the iteration is over.  A `break` alone does too, on the next turn of the loop,
     but only once nothing holds the iterator any more: with CPython that is at once, as a rule.
 
-    Values wait in a buffer while the consumer is busy.  When more than `max_buffered` wait, the
-    source is disposed, and the consumer gets `BufferOverflowError` after the values buffered:
-    nothing is left out in between.  `max_buffered` must be a positive integer (`ValueError`,
-    `TypeError` at once).
+    Values wait in a buffer while the consumer is busy.  When it is half full, the socket stops reading
+    until it is nearly empty again, provided that the response is the only one that runs there: others
+    must not wait for this consumer.  When more than `max_buffered` wait all the same, the source is
+    disposed, and the consumer gets `BufferOverflowError` after the values buffered: nothing is left
+    out in between.  `max_buffered` must be a positive integer (`ValueError`, `TypeError` at once).
     """
     if isinstance(max_buffered, bool) or not isinstance(max_buffered, int):
         raise TypeError(f"max_buffered must be an integer, not {max_buffered!r}")
@@ -95,6 +97,7 @@ class _Inbox(Generic[T]):
         # Never held while anything is called; reentrant, as garbage collection may call `close` anywhere.
         self._lock = threading.RLock()
         self._values: deque[T] = deque()
+        self._backlog = Backlog(max_buffered)
         self._ended = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -109,7 +112,7 @@ class _Inbox(Generic[T]):
         with self._lock:
             if self._ended:
                 return
-            full = len(self._values) >= self._max_buffered
+            full = not self._backlog.add()
             if not full:
                 self._values.append(value)
         if full:
@@ -128,6 +131,7 @@ class _Inbox(Generic[T]):
         """Forget what is buffered, end the iteration, dispose the subscription."""
         with self._lock:
             self._values.clear()
+            self._backlog.clear()
             self._ended, self._error = True, None
         self._wake()
         self._registry.discard(self)
@@ -138,6 +142,7 @@ class _Inbox(Generic[T]):
         while True:
             with self._lock:
                 if self._values:
+                    self._backlog.remove()
                     return self._values.popleft()
                 if self._ended:
                     raise self._error or StopAsyncIteration

@@ -1,0 +1,83 @@
+"""Delivery to a subscriber on another event loop: on that loop, within a bound, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from reactivex.abc import ObserverBase
+
+from .errors import BufferOverflowError
+from .events.base import ServerEvent
+from .flow import Backlog, Valve, current_valve, enter
+
+
+class HomeObserver(ObserverBase[ServerEvent]):
+    """Pass notifications on to an observer on the loop where it subscribed.
+
+    `await observable` is right only on the loop that awaits, so what another thread has goes there
+    first.  What waits is counted in bytes of the frames; when it is over `max_bytes`, `on_next`
+    raises `BufferOverflowError`, for its caller to end the stream with.
+    """
+
+    def __init__(self, observer: ObserverBase[ServerEvent], loop: asyncio.AbstractEventLoop, *, max_bytes: int) -> None:
+        self._observer = observer
+        self._loop = loop
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Callable[..., Any], tuple[object, ...], int]] = []
+        self._backlog = Backlog(max_bytes)
+        self._scheduled = False
+        self._valve: Valve | None = None
+
+    def on_next(self, value: ServerEvent) -> None:
+        """Hand an event over; raise `BufferOverflowError` when too much waits already."""
+        self._valve = current_valve()
+        if not self._pass(self._observer.on_next, (value,), len(value.raw or b"")):
+            raise BufferOverflowError(self._max_bytes, unit="bytes", stream_id=value.stream_id)
+
+    def on_error(self, error: Exception) -> None:
+        """Hand the error over, behind what waits."""
+        self._pass(self._observer.on_error, (error,), 0)
+
+    def on_completed(self) -> None:
+        """Hand the completion over, behind what waits."""
+        self._pass(self._observer.on_completed, (), 0)
+
+    def _pass(self, notify: Callable[..., Any], values: tuple[object, ...], size: int) -> bool:
+        with self._lock:
+            if size and not self._backlog.add(size):
+                return False
+            self._waiting.append((notify, values, size))
+            if self._scheduled:
+                return True
+            self._scheduled = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop is closed: nobody is left to hear it
+            with self._lock:
+                self._waiting.clear()
+                self._backlog.clear()
+        return True
+
+    def _deliver(self) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            self._scheduled = False
+        # A consumer further down may lag as well.
+        previous = enter(self._valve)
+        try:
+            while batch:
+                notify, values, size = batch.pop(0)
+                with self._lock:
+                    self._backlog.remove(size)
+                notify(*values)
+        finally:
+            enter(previous)
+            if batch:  # the observer raised, and the loop reports it: the rest must not be lost
+                with self._lock:
+                    self._waiting[:0] = batch
+                    self._scheduled = True
+                self._loop.call_soon(self._deliver)

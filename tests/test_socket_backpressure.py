@@ -1,0 +1,214 @@
+"""Consumers that lag: the socket pauses for one that is alone, and ends the stream of one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from reactivex import operators as ops
+
+from rxresponses import BufferOverflowError, ConnectionOptions, ResponseCreate, ResponsesWebSocket, ServerEvent
+from rxresponses import operators as rops
+from rxresponses.connection import Connection
+from rxresponses.testing import Close, Hold, Raw, ResponsesServer
+
+from .support import WAIT, Recorder
+
+COUNT = 5_000
+
+
+def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
+    return ResponseCreate(model="m", input=text, **fields)
+
+
+def burst(stream_id: str | None = None, size: int = 1) -> list[dict[str, Any]]:
+    """A response of many deltas, each with its number."""
+    lane = {} if stream_id is None else {"stream_id": stream_id}
+    return [
+        {"type": "response.created", "response": {"id": f"r-{stream_id}"}, **lane},
+        *({"type": "response.output_text.delta", "delta": f"{n} " * size, **lane} for n in range(COUNT)),
+        {"type": "response.completed", "response": {"id": f"r-{stream_id}"}, **lane},
+    ]
+
+
+def connection_of(socket: ResponsesWebSocket) -> Connection:
+    assert socket._connection is not None
+    return socket._connection
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Turn the loop until a condition holds; the server runs on a thread of its own."""
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def run(main: Any) -> None:
+    asyncio.run(asyncio.wait_for(main, WAIT))
+
+
+def texts(events: list[ServerEvent]) -> list[str]:
+    return [event.delta for event in events if event.type == "response.output_text.delta"]  # type: ignore[attr-defined]
+
+
+EXPECTED = [f"{n} " for n in range(COUNT)]
+
+
+def test_a_lone_consumer_that_lags_pauses_the_socket_and_loses_nothing(server: ResponsesServer) -> None:
+    server.reply(Raw(burst()))
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            got: list[ServerEvent] = []
+            async with socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)) as events:
+                iterator = events.__aiter__()
+                got.append(await iterator.__anext__())
+                valve = connection_of(socket).valve
+                await until(lambda: valve.closed)
+                async for event in iterator:
+                    got.append(event)
+            assert texts(got) == EXPECTED
+            assert valve.pauses > 10
+            assert not valve.closed
+
+    run(main())
+
+
+@pytest.mark.parametrize("max_buffered", [1, 2, 3, 7])
+def test_however_small_the_buffer(server: ResponsesServer, max_buffered: int) -> None:
+    server.reply(Raw(burst()))
+
+    async def main() -> None:
+        async with (
+            ResponsesWebSocket(server.url) as socket,
+            socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=max_buffered)) as events,
+        ):
+            assert texts([event async for event in events]) == EXPECTED
+
+    run(main())
+
+
+def test_what_was_held_back_comes_before_the_loss(server: ResponsesServer) -> None:
+    server.reply([Raw(burst()[:-1]), Close(1006, after=COUNT + 1)])
+
+    async def main() -> None:
+        got: list[ServerEvent] = []
+        async with ResponsesWebSocket(server.url) as socket:
+            events = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=10))
+            with pytest.raises(Exception, match=r"1006|broke off"):
+                async for event in events:
+                    got.append(event)
+        assert texts(got) == EXPECTED[: len(texts(got))]
+
+    run(main())
+
+
+def test_leaving_a_paused_stream_lets_the_socket_go_on(server: ResponsesServer) -> None:
+    server.reply(Raw(burst()), "the next")
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            async with socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=20)) as events:
+                async for _ in events:
+                    await until(lambda: connection_of(socket).valve.closed)
+                    break
+            assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
+        assert server.accepted == 1
+
+    run(main())
+
+
+def test_closing_a_paused_socket_is_prompt(server: ResponsesServer) -> None:
+    server.reply(Raw(burst()))
+
+    async def main() -> None:
+        socket = ResponsesWebSocket(server.url)
+        events = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=20))
+        async for _ in events:
+            await until(lambda: connection_of(socket).valve.closed)
+            break
+        socket.close()
+        await socket.wait_closed()
+        await server.until(lambda: server.connections == 0)
+
+    run(main())
+
+
+def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(server: ResponsesServer) -> None:
+    server.on("lazy", Raw(burst("lazy")))
+    server.on("busy", Raw(burst("busy")))
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url, options=ConnectionOptions(lanes=True)) as socket:
+            server.on("other", Raw(burst("other")[:2]))
+            other = asyncio.ensure_future(socket.send_request(ask("other"), stream_id="other"))
+            await server.until(lambda: len(server.requests) == 1)
+            lazy_events = socket.send_request(ask("lazy"), stream_id="lazy")
+            lazy = lazy_events.pipe(rops.to_async_iterable(max_buffered=1_000)).__aiter__()
+            first = await lazy.__anext__()
+            assert first.type == "response.created"
+            busy = await socket.send_request(ask("busy"), stream_id="busy").pipe(ops.count())
+            assert busy == COUNT + 2
+            got = []
+            with pytest.raises(BufferOverflowError) as raised:
+                while True:
+                    got.append(await lazy.__anext__())
+            assert texts(got) == EXPECTED[:1_000]
+            assert raised.value.stream_id == "lazy"
+            other.cancel()
+
+    run(main())
+
+
+class TestAnotherLoop:
+    def test_a_blocked_loop_pauses_the_socket(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+        options = socket._options
+        object.__setattr__(options, "max_buffered_bytes", 4_000)
+        server.reply(Raw(burst()))
+        paused = threading.Event()
+
+        async def main() -> None:
+            valve = connection_of(socket).valve
+            got: list[ServerEvent] = []
+
+            def on_next(event: ServerEvent) -> None:
+                got.append(event)
+                if len(got) == 1:  # block this loop until the socket has had enough
+                    while not valve.closed:
+                        paused.wait(0.001)
+
+            assert (await socket.send_request(ask()).pipe(ops.do_action(on_next))).type == "response.completed"
+            assert texts(got) == EXPECTED
+            assert valve.pauses
+
+        run(main())
+
+    def test_one_that_shares_the_socket_overflows(self, server: ResponsesServer) -> None:
+        server.on("lazy", Raw(burst("lazy", size=10)))
+        gate = server.gate()
+        server.on("hold", ["held", Hold(gate)])
+        options = ConnectionOptions(max_buffered_bytes=20_000, lanes=True)
+        overflown = threading.Event()
+        with ResponsesWebSocket(server.url, options=options) as socket:
+            held = Recorder(socket.send_request(ask("hold"), stream_id="held")).wait_for(2)
+            Recorder(socket.events, lambda event: overflown.set() if event.is_terminal else None)
+
+            async def main() -> None:
+                got: list[ServerEvent] = []
+
+                def on_next(event: ServerEvent) -> None:
+                    got.append(event)
+                    overflown.wait(WAIT)  # the loop is blocked until all has arrived at the socket
+
+                with pytest.raises(BufferOverflowError, match="bytes") as raised:
+                    await socket.send_request(ask("lazy"), stream_id="lazy").pipe(ops.do_action(on_next))
+                assert raised.value.max_buffered == 20_000
+                assert texts(got) == [f"{n} " * 10 for n in range(len(texts(got)))]
+                assert len(got) < COUNT
+
+            run(main())
+            gate.open()
+            assert held.wait().completions == 1
