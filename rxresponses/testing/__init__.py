@@ -11,16 +11,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .faults import DelayUpgrade as DelayUpgrade
+    from .faults import DropStreamIds as DropStreamIds
+    from .faults import Fault as Fault
+    from .faults import IgnoreSteer as IgnoreSteer
+    from .faults import RefuseConcurrent as RefuseConcurrent
+    from .faults import RefuseUpgrade as RefuseUpgrade
+    from .faults import ReorderLanes as ReorderLanes
+    from .journal import Exchange as Exchange
     from .journal import Received as Received
+    from .journal import Upgrade as Upgrade
     from .replies import Close as Close
+    from .replies import Delay as Delay
+    from .replies import Expire as Expire
     from .replies import Failure as Failure
     from .replies import FunctionCall as FunctionCall
     from .replies import Gate as Gate
     from .replies import Hold as Hold
+    from .replies import Inject as Inject
     from .replies import Raw as Raw
     from .replies import Reasoning as Reasoning
     from .replies import Refusal as Refusal
     from .replies import Reply as Reply
+    from .replies import Stall as Stall
     from .replies import Text as Text
     from .request import Request as Request
     from .server import ResponsesServer as ResponsesServer
@@ -28,19 +41,32 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Close": "replies",
+    "Delay": "replies",
+    "DelayUpgrade": "faults",
+    "DropStreamIds": "faults",
+    "Exchange": "journal",
+    "Expire": "replies",
     "Failure": "replies",
+    "Fault": "faults",
     "FunctionCall": "replies",
     "Gate": "replies",
     "Hold": "replies",
+    "IgnoreSteer": "faults",
+    "Inject": "replies",
     "Raw": "replies",
     "Reasoning": "replies",
     "Received": "journal",
     "Recording": "transcript",
     "Refusal": "replies",
+    "RefuseConcurrent": "faults",
+    "RefuseUpgrade": "faults",
+    "ReorderLanes": "faults",
     "Reply": "replies",
     "Request": "request",
     "ResponsesServer": "server",
+    "Stall": "replies",
     "Text": "replies",
+    "Upgrade": "journal",
 }
 
 

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from .wire import JSON
+from .faults import RefuseUpgrade
 
 PATH = "/v1/responses"
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """An HTTP answer in place of the upgrade."""
-
-    status: int
-    body: JSON
-
-
-def check_upgrade(path: str, authorization: str | None, api_key: str | None) -> Refusal | None:
+def check_upgrade(path: str, authorization: str | None, api_key: str | None) -> RefuseUpgrade | None:
     """Return why an upgrade is refused, `None` if it is welcome.
 
     The path counts without its query.  With an `api_key` the request must carry it as its bearer token.
@@ -36,5 +27,5 @@ def check_upgrade(path: str, authorization: str | None, api_key: str | None) -> 
     return None
 
 
-def _refusal(status: int, kind: str, code: str | None, message: str) -> Refusal:
-    return Refusal(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})
+def _refusal(status: int, kind: str, code: str | None, message: str) -> RefuseUpgrade:
+    return RefuseUpgrade(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})

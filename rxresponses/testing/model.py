@@ -59,7 +59,7 @@ class ScriptedModel:
             rules = list(self._rules)
             reply = self._next.popleft() if self._next else None
         if reply is None:
-            reply = next((reply for match, reply in rules if _matches(match, request)), default_reply)
+            reply = next((reply for match, reply in rules if matches(match, request)), default_reply)
         while callable(reply):
             reply = reply(request)
         _check(reply)
@@ -97,7 +97,8 @@ def _sentence(request: Request) -> str:
     return "This is the embedded test server, not a model. You asked nothing."
 
 
-def _matches(match: Match, request: Request) -> bool:
+def matches(match: Match, request: Request) -> bool:
+    """Return whether a rule is for `request`."""
     return bool(re.search(match, request.text)) if isinstance(match, str) else match(request)
 
 

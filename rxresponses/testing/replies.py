@@ -7,9 +7,10 @@ way).  `after` counts the events of the response that are sent before an interve
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
 from .items import pieces
@@ -74,8 +75,7 @@ class Raw:
 
     def __post_init__(self) -> None:
         for frame in self.frames:
-            if isinstance(frame, str):
-                frame.encode()  # what is no UTF-8 cannot be sent as text: better an error here than a lost connection
+            _check_frame(frame)
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Close:
-    """Close the connection; 1006 aborts the transport without a closing handshake.
-
-    An answer shorter than `after` events is sent whole before.
-    """
+    """Close the connection; 1006 drops it: the transport is aborted without a closing handshake."""
 
     code: int = 1000
     reason: str = ""
@@ -141,14 +138,63 @@ class Gate:
 
 @dataclass(frozen=True)
 class Hold:
-    """Send nothing more of the response until the gate is open.  Other lanes go on."""
+    """Send nothing more of the response until the gate is open, without a gate for ever.  Other lanes go on."""
 
-    gate: Gate
+    gate: Gate = field(default_factory=Gate)
+    after: int = 2
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Wait this many seconds before the next event of the response.  Other lanes go on."""
+
+    seconds: float
+    after: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds must be a number from 0, not {self.seconds}: to wait for ever there is Hold")
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Send nothing more on the connection, on any lane, and leave it open.
+
+    Pings are still answered, and requests still received.  With `pongs=False` nothing is read either, as if
+    the peer had vanished without a word: such a connection stays open until the server closes or drops it.
+    """
+
+    after: int = 2
+    pongs: bool = True
+
+
+@dataclass(frozen=True)
+class Inject:
+    """Send a frame that does not belong: a mapping as JSON, a string as text, bytes as a binary frame.
+
+    Nothing is added to it, and the response goes on as if nothing had been: an injected `error` or terminal
+    event ends it for the client only.
+    """
+
+    frame: Mapping[str, Any] | str | bytes
+    after: int = 2
+
+    def __post_init__(self) -> None:
+        _check_frame(self.frame)
+
+
+@dataclass(frozen=True)
+class Expire:
+    """Reach the time limit of the connection: `websocket_connection_limit_reached`, then close with 1000."""
+
     after: int = 2
 
 
 Output = Text | Refusal | Reasoning | FunctionCall | Raw
-Intervention = Failure | Close | Hold
+Disturbance = Close | Stall | Inject | Expire
+"""What happens to a connection, hence to all of its responses."""
+
+Intervention = Failure | Hold | Delay | Disturbance
 Part = Output | Intervention
 Reply = Union[str, Part, Recording, Sequence[str | Part | Recording], "Callable[[Request], Reply]"]
 """A text, a part, several parts, or a function that returns one of these for a request.
@@ -157,4 +203,10 @@ A recording is the whole of an answer: only interventions go with it.
 """
 
 OUTPUTS = (Text, Refusal, Reasoning, FunctionCall, Raw)
-INTERVENTIONS = (Failure, Close, Hold)
+DISTURBANCES = (Close, Stall, Inject, Expire)
+INTERVENTIONS = (Failure, Hold, Delay, *DISTURBANCES)
+
+
+def _check_frame(frame: Mapping[str, Any] | str | bytes) -> None:
+    if isinstance(frame, str):
+        frame.encode()  # what is no UTF-8 cannot be sent as text: better an error here than a lost connection

@@ -26,6 +26,12 @@ class Request:
     connection: int = 1
     """The number of the connection, counted from 1."""
 
+    number: int = 0
+    """Which request of the server it is, counted from 1 as they arrive; 0 for the successor of a steered response."""
+
+    ordinal: int = 0
+    """The same among the requests of its connection."""
+
     @property
     def stream_id(self) -> str | None:
         """The named lane, `None` for the default one."""

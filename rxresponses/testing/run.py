@@ -8,8 +8,9 @@ from typing import Any
 
 from .answer import Answer, Event
 from .history import Turn
+from .journal import Exchange
 from .model import Script
-from .replies import Close, Failure, Gate, Hold, Intervention, Raw
+from .replies import Delay, Disturbance, Failure, Gate, Hold, Intervention, Raw
 from .request import Request
 from .transcript import TERMINAL, Frame, Recording
 from .wire import JSON
@@ -17,7 +18,7 @@ from .wire import JSON
 Wait = float
 """Go on this many seconds after the start of the response."""
 
-Step = Event | Frame | Close | Gate | Wait
+Step = Event | Frame | Disturbance | Delay | Gate | Wait
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Run:
     """A response that is being sent."""
 
     response_id: str
+    lane: str | None
+    """The named lane it runs on, `None` for the default one."""
+
+    exchange: Exchange
     request: Request
     parent: Turn | None
     answer: Answer
@@ -57,11 +62,6 @@ class Run:
     steers: list[Steer] = field(default_factory=list)
 
     @property
-    def lane(self) -> str | None:
-        """The named lane it runs on, `None` for the default one."""
-        return self.request.stream_id
-
-    @property
     def blocked(self) -> bool:
         """Whether it waits for a gate."""
         return self.gate is not None and not self.gate.is_open
@@ -72,7 +72,16 @@ class Run:
         return self.sequence - 1
 
 
-def start(answer: Answer, script: Script, request: Request, parent: Turn | None, now: float) -> Run:
+def start(
+    answer: Answer,
+    script: Script,
+    request: Request,
+    parent: Turn | None,
+    now: float,
+    *,
+    lane: str | None,
+    exchange: Exchange,
+) -> Run:
     """Return the run that sends what `script` says."""
     outputs = script.outputs
     steps: Iterator[Step]
@@ -88,6 +97,8 @@ def start(answer: Answer, script: Script, request: Request, parent: Turn | None,
     answer.response |= _first_response(frames)
     return Run(
         response_id=answer.response["id"],
+        lane=lane,
+        exchange=exchange,
         request=request,
         parent=parent,
         answer=answer,

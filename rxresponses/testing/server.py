@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as UpgradeRequest
 from websockets.http11 import Response as UpgradeResponse
 
+from .faults import Fault, FaultPlan, RefuseUpgrade
 from .handshake import check_upgrade
 from .history import Ids, Storage
-from .journal import Condition, Journal, Received
+from .journal import Condition, Exchange, Journal, Received, Upgrade
 from .model import Match, ScriptedModel
-from .replies import Close, Gate, Reply
+from .replies import Close, Disturbance, Gate, Reply, Stall
 from .session import Limits, Session
 from .transcript import Recording
 from .wire import JSON, encode
@@ -41,6 +44,8 @@ class _Link:
     session: Session
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     gone: bool = False
+    deaf: bool = False
+    """Whether nothing is read any more, not even that the client has gone."""
 
 
 class ResponsesServer:
@@ -59,6 +64,8 @@ class ResponsesServer:
         max_active: responses that run at once on a connection; further ones queue.
         max_lanes: distinct named lanes on a connection, ever.
         max_size: bytes of the largest message accepted; a larger one closes the connection with 1009.
+        faults: what goes wrong; further faults with `fault`.
+        remember: how many frames, exchanges and upgrades the journal keeps, the latest; `None` keeps all.
     """
 
     def __init__(
@@ -72,6 +79,8 @@ class ResponsesServer:
         max_active: int = 16,
         max_lanes: int = 32,
         max_size: int | None = 64 * 2**20,
+        faults: Iterable[Fault] = (),
+        remember: int | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -81,8 +90,11 @@ class ResponsesServer:
         self._model = ScriptedModel()
         self._ids = Ids()
         self._storage: Storage = {}
-        self._journal = Journal()
+        self._plan = FaultPlan(faults)
+        self._journal = Journal(remember)
         self._links: set[_Link] = set()
+        self._attempts = 0
+        self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
         self._accepted = 0
         self._closing: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -143,6 +155,26 @@ class ResponsesServer:
         """Return a gate, to hold responses with `Hold` until it is opened."""
         return Gate(partial(self._call, self._wake_all))
 
+    # What goes wrong
+
+    def fault(self, *faults: Fault) -> None:
+        """Let these faults happen from now on, besides those there are.
+
+        Upgrades, connections and responses that have begun go on as they were.
+        """
+        self._plan.add(*faults)
+
+    def clear_faults(self) -> None:
+        """Let no further fault happen.  Connections and responses that have begun go on as they were."""
+        self._plan.clear()
+
+    def disturb(self, what: Disturbance, *, connection: int | None = None) -> None:
+        """Let something happen now to the connections that are open, or to one; return without waiting for it.
+
+        `what` is a `Close`, an `Expire`, a `Stall` or an `Inject`; its `after` means nothing.
+        """
+        self._call(partial(self._disturb, what, connection))
+
     # What can be seen of it
 
     @property
@@ -178,13 +210,23 @@ class ResponsesServer:
         return self._journal.entries
 
     @property
+    def exchanges(self) -> list[Exchange]:
+        """The `response.create` messages received, in order, each with what has become of it so far."""
+        return self._journal.exchanges
+
+    @property
+    def upgrades(self) -> list[Upgrade]:
+        """The attempts to open a connection, in order, the refused ones too."""
+        return self._journal.upgrades
+
+    @property
     def requests(self) -> list[JSON]:
         """The `response.create` messages received, in order."""
         messages = [received.message for received in self.journal]
         return [one for one in messages if isinstance(one, dict) and one.get("type") == "response.create"]
 
     def wait_until(self, condition: Condition, *, timeout: float = 5.0) -> None:
-        """Block until `condition` holds; it is looked at again when a frame or a connection comes or goes.
+        """Block until `condition` holds; it is looked at again when something comes, goes, starts or ends.
 
         Raises:
             TimeoutError: if it does not hold within `timeout` seconds.
@@ -205,11 +247,11 @@ class ResponsesServer:
 
         With 1006 the transport is aborted, without a closing handshake.
         """
-        self._call(partial(self._close_all, code, reason))
+        self.disturb(Close(code, reason))
 
     def drop(self) -> None:
         """Cut the connections that are open now, as a network failure would."""
-        self.close_connections(_ABORT)
+        self.disturb(Close(_ABORT))
 
     def close(self) -> None:
         """Begin to stop the server; leaving the context or `wait_closed` waits for the end.  Idempotent."""
@@ -296,6 +338,9 @@ class ResponsesServer:
                 self._listening.set_result(None)
                 self._journal.notify()
                 await self._stop.wait()
+                for link in self._links:
+                    if link.deaf:
+                        link.connection.transport.abort()  # a closing handshake would wait in vain
         finally:
             self._closed = True
             self._journal.notify()
@@ -304,43 +349,57 @@ class ResponsesServer:
         """Do what `close` does, also when the start is still under way."""
         self._listening.add_done_callback(lambda _: self.close())
 
-    def _check_upgrade(self, connection: ServerConnection, request: UpgradeRequest) -> UpgradeResponse | None:
-        refusal = check_upgrade(request.path, request.headers.get("Authorization"), self._api_key)
-        if refusal is None:
-            return None
-        response = connection.respond(refusal.status, encode(refusal.body))
-        del response.headers["Content-Type"]  # headers are a multi-mapping: setting one adds to it
-        response.headers["Content-Type"] = "application/json"
-        return response
+    async def _check_upgrade(self, connection: ServerConnection, request: UpgradeRequest) -> UpgradeResponse | None:
+        loop = asyncio.get_running_loop()
+        self._attempts += 1
+        self._numbers[connection] = self._attempts
+        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        upgrade = Upgrade(self._attempts, request.path, headers, loop.time())
+        self._journal.attempt(upgrade)
+        refusal = None
+        for fault in self._plan.at_upgrade(upgrade.connection):
+            if isinstance(fault, RefuseUpgrade):
+                refusal = fault
+                break
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), fault.seconds)
+        refusal = refusal or check_upgrade(request.path, request.headers.get("Authorization"), self._api_key)
+        upgrade.status = refusal.status if refusal is not None else 101
+        return _response(refusal) if refusal is not None else None
 
     async def _handle(self, connection: ServerConnection) -> None:
         self._accepted += 1
+        number = self._numbers.pop(connection)
         session = Session(
             now=asyncio.get_running_loop().time(),
             model=self._model,
             storage=self._storage,
             ids=self._ids,
             limits=self._limits,
-            number=self._accepted,
+            number=number,
+            journal=self._journal,
+            plan=self._plan,
         )
-        link = _Link(self._accepted, connection, session)
+        link = _Link(number, connection, session)
         self._links.add(link)
         self._journal.notify()
         try:
             await asyncio.gather(self._read(link), self._write(link))
         finally:
             self._links.discard(link)
+            session.end()
             self._journal.notify()
 
     async def _read(self, link: _Link) -> None:
         loop = asyncio.get_running_loop()
         try:
             with contextlib.suppress(ConnectionClosed):
-                while True:
+                while not link.deaf:
                     frame = await link.connection.recv()
                     link.session.receive(frame, loop.time())
                     self._journal.add(Received(link.number, frame))
                     link.wake.set()
+                await link.connection.wait_closed()
         finally:
             link.gone = True
             link.wake.set()
@@ -353,9 +412,12 @@ class ResponsesServer:
                 link.wake.clear()
                 for output in link.session.step(loop.time()):
                     if isinstance(output, Close):
-                        await _close(link.connection, output.code, output.reason)
+                        await _close(link.connection, output)
                         return
-                    await link.connection.send(output)
+                    if isinstance(output, Stall):
+                        _stall(link, output)
+                    else:
+                        await link.connection.send(output)
                 due = link.session.due(loop.time())
                 if due is not None and due <= loop.time():
                     steps += 1
@@ -367,11 +429,17 @@ class ResponsesServer:
                     if timer is not None:
                         timer.cancel()
 
-    def _close_all(self, code: int, reason: str) -> None:
+    def _disturb(self, what: Disturbance, connection: int | None) -> None:
         for link in self._links:
-            task = asyncio.create_task(_close(link.connection, code, reason))
-            self._closing.add(task)  # the loop itself keeps only weak references to tasks
-            task.add_done_callback(self._closing.discard)
+            if connection not in (None, link.number):
+                continue
+            if isinstance(what, Close):  # at once: the session would send what it has before
+                task = asyncio.create_task(_close(link.connection, what))
+                self._closing.add(task)  # the loop itself keeps only weak references to tasks
+                task.add_done_callback(self._closing.discard)
+            else:
+                link.session.disturb(what)
+                link.wake.set()
 
     def _wake_all(self) -> None:
         for link in self._links:
@@ -390,8 +458,22 @@ class ResponsesServer:
             return False
 
 
-async def _close(connection: ServerConnection, code: int, reason: str) -> None:
-    if code == _ABORT:
+async def _close(connection: ServerConnection, close: Close) -> None:
+    if close.code == _ABORT:
         connection.transport.abort()
     else:
-        await connection.close(code, reason)
+        await connection.close(close.code, close.reason)
+
+
+def _stall(link: _Link, stall: Stall) -> None:
+    if not stall.pongs:
+        link.deaf = True
+        link.connection.transport.pause_reading()
+
+
+def _response(refusal: RefuseUpgrade) -> UpgradeResponse:
+    content = refusal.content
+    kind = "text/plain; charset=utf-8" if isinstance(content, str) else "application/json"
+    body = (content if isinstance(content, str) else encode(dict(content))).encode()
+    headers = {"Content-Type": kind, **refusal.headers, "Content-Length": str(len(body)), "Connection": "close"}
+    return UpgradeResponse(refusal.status, refusal.reason, Headers(headers), body)

@@ -6,24 +6,27 @@ its responses down instead of filling memory.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import run as runs
 from .answer import Answer, new_response
 from .checks import RequestError, check_conversation, check_create, check_lane, check_steer_input, check_type
+from .faults import DropStreamIds, FaultPlan, IgnoreSteer, RefuseConcurrent, ReorderLanes
 from .history import Ids, Storage, Turn
 from .items import count_tokens, item_tokens, normalize_input, required_input, unanswered_calls
+from .journal import Exchange, Journal, Outcome
 from .model import Script, ScriptedModel
-from .replies import Close, Gate
+from .replies import Close, Delay, Disturbance, Expire, Gate, Inject, Stall
 from .request import Request
 from .run import Run, Steer
 from .transcript import TERMINAL, Frame
 from .wire import JSON, decode, encode
 
-Output = str | bytes | Close
+Output = str | bytes | Close | Stall
 
 _CANNOT_STEER = {
     "unknown": ("response_not_found", "The response is not available on this connection."),
@@ -31,6 +34,8 @@ _CANNOT_STEER = {
     "": ("response_not_active", "The response no longer accepts input."),
 }
 """Code and message with which a steer is refused, by the status of its target."""
+
+_OUTCOMES: dict[str, Outcome] = {"response.completed": "completed", "response.incomplete": "incomplete"}
 
 
 @dataclass(frozen=True)
@@ -67,54 +72,101 @@ class Session:
         limits: Limits = Limits(),
         number: int = 1,
         clock: Callable[[], float] = time.time,
+        journal: Journal | None = None,
+        plan: FaultPlan | None = None,
     ) -> None:
-        self.closed = False
+        self._halted = False  # closed or stalled: nothing more is sent
         self._model = model
         self._storage = storage if storage is not None else {}
         self._ids = ids or Ids()
         self._limits = limits
         self._number = number
         self._clock = clock
+        self._journal = journal if journal is not None else Journal()
+        self._plan = plan if plan is not None else FaultPlan()
+        self._received = 0
         self._expiry = now + limits.max_age if limits.max_age is not None else None
         self._outbox: list[Output] = []
         self._names: set[str] = set()
-        self._waiting: list[JSON] = []
+        self._waiting: list[Exchange] = []
         self._running: dict[str | None, Run] = {}
         self._latest: dict[str | None, Turn] = {}
         self._ended: dict[str, tuple[str | None, str]] = {}  # lane and status by response id
         self._pending: dict[str, list[Steer]] = {}  # by the response that waits for the outputs of its calls
+        self._laneless = self._exclusive = self._deaf_to_steer = False
+        self._pick: Callable[[list[Run]], Run] | None = None  # who goes next, if not all in turns
+        for fault in self._plan.at_opening(number):
+            if isinstance(fault, DropStreamIds):
+                self._laneless = True
+            elif isinstance(fault, RefuseConcurrent):
+                self._exclusive = True
+            elif isinstance(fault, IgnoreSteer):
+                self._deaf_to_steer = True
+            elif isinstance(fault, ReorderLanes):
+                self._pick = random.Random(f"{fault.seed}/{number}").choice if fault.order == "random" else _newest
+            else:
+                self.disturb(fault)
 
     def receive(self, frame: str | bytes, now: float) -> None:
         """Take a frame of the client.  What is wrong with it is told to the client, never raised."""
-        if self.closed:
-            return
         lane = None
+        exchange = None
         try:
             message = _parse(frame)
             if check_type(message) == "response.steer":
-                self._steer(message)
+                if not self._deaf_to_steer:
+                    self._steer(message)
                 return
-            if "stream_id" in message:
+            self._received += 1
+            exchange = self._journal.open(self._number, self._received, message, now)
+            if not self._laneless and "stream_id" in message:
                 lane = check_lane(message["stream_id"])
                 self._admit_name(lane)
+            if self._exclusive and (self._waiting or any(not run.ended for run in self._running.values())):
+                text = "A response is already in flight on this connection."
+                raise RequestError(text, code="response_already_in_flight", status=409)
         except RequestError as error:
-            self._send(error.event(), lane)
+            self._refuse(exchange, error, lane)
             return
-        self._waiting.append(message)
+        self._waiting.append(exchange)
         self._start_waiting(now)
 
     def step(self, now: float) -> list[Output]:
         """Return what to send now: answers to frames, and one event of each response that is due.
 
-        After a `Close` nothing more comes.
+        After a `Close` or a `Stall` nothing more comes.
         """
-        if self._expiry is not None and now >= self._expiry and not self.closed:
+        if self._expiry is not None and now >= self._expiry:
             self._expire()
-        for run in list(self._running.values()):
-            if run.due <= now and not run.blocked and not self.closed:
-                self._advance(run, now)
+        ready = [run for run in self._running.values() if run.due <= now and not run.blocked]
+        if self._pick is not None and ready:
+            ready = [self._pick(ready)]
+        for run in ready:
+            if self._halted:
+                break
+            self._advance(run, now)
         outputs, self._outbox = self._outbox, []
         return outputs
+
+    def disturb(self, what: Disturbance) -> None:
+        """Let something happen to the connection; `after` means nothing here."""
+        if self._halted:
+            return
+        if isinstance(what, Inject):
+            self._outbox.append(Frame.exactly(what.frame).data)
+        elif isinstance(what, Expire):
+            self._expire()
+        else:
+            self._halted = True
+            self._outbox.append(what)
+            if isinstance(what, Close):
+                self.end()
+
+    def end(self) -> None:
+        """Note that the connection is gone, and with it what had not ended."""
+        self._halted = True
+        for exchange in [*self._waiting, *(run.exchange for run in self._running.values())]:
+            self._journal.close(exchange, "lost")
 
     def due(self, now: float) -> float | None:
         """Return when `step` has something to do; `None` if not before the next `receive`.
@@ -123,7 +175,7 @@ class Session:
         """
         if self._outbox:
             return now
-        if self.closed:
+        if self._halted:
             return None
         times = [run.due for run in self._running.values() if not run.blocked]
         if self._expiry is not None:
@@ -140,26 +192,37 @@ class Session:
 
     def _start_waiting(self, now: float) -> None:
         """Start what may start, the oldest first, without overtaking within a lane."""
-        still: list[JSON] = []
-        for body in self._waiting:
-            lane = body.get("stream_id")
+        if self._halted:
+            return
+        still: list[Exchange] = []
+        for exchange in self._waiting:
+            lane = self._lane(exchange.message)
             if lane in self._running or len(self._running) >= self._limits.active:
-                still.append(body)
+                still.append(exchange)
                 continue
             try:
-                check_create(body)
-                self._start(body, now)
+                check_create(exchange.message)
+                self._start(exchange, now)
             except RequestError as error:
-                self._send(error.event(), lane)
-                self._evict(lane, body.get("previous_response_id"))
+                self._refuse(exchange, error, lane)
+                self._evict(lane, exchange.message.get("previous_response_id"))
         self._waiting = still
 
-    def _start(self, body: JSON, now: float) -> None:
+    def _lane(self, body: JSON) -> str | None:
+        return None if self._laneless else body.get("stream_id")
+
+    def _refuse(self, exchange: Exchange | None, error: RequestError, lane: str | None) -> None:
+        self._send(error.event(), lane)
+        if exchange is not None and not self._halted:
+            self._journal.close(exchange, "refused")
+
+    def _start(self, exchange: Exchange, now: float) -> None:
         """Start the response to a checked `response.create`.
 
         The parent is looked up here, not on arrival: what a waiting fork continues may be gone by now.
         """
-        lane: str | None = body.get("stream_id")
+        body = exchange.message
+        lane = self._lane(body)
         parent_id: str | None = body.get("previous_response_id")
         parent = self._load(parent_id) if parent_id is not None else None
         steers = self._pending.get(parent_id, []) if parent_id is not None else []
@@ -171,13 +234,17 @@ class Session:
             input=[*steering, *normalize_input(body.get("input"))],
             history=parent.history if parent is not None else [],
             connection=self._number,
+            number=exchange.number,
+            ordinal=exchange.ordinal,
         )
         check_conversation(request)
-        script = self._script(request)
+        script = self._script(request, exchange)
         if steers:
             del self._pending[steers[0].target]
         answer = self._answer(request, parent)
-        self._running[lane] = runs.start(answer, script, request, parent, now)
+        run = runs.start(answer, script, request, parent, now, lane=lane, exchange=exchange)
+        exchange.started, exchange.response_id = now, run.response_id
+        self._running[lane] = run
 
     def _load(self, response_id: str) -> Turn:
         for turn in self._latest.values():
@@ -188,11 +255,11 @@ class Session:
         message = f"Previous response with id '{response_id}' not found."
         raise RequestError(message, code="previous_response_not_found", param="previous_response_id")
 
-    def _script(self, request: Request) -> Script:
-        if request.body.get("generate") is False:
-            return Script(())
+    def _script(self, request: Request, exchange: Exchange) -> Script:
         try:
-            return self._model.script(request)
+            script = Script(()) if request.body.get("generate") is False else self._model.script(request)
+            exchange.faults = self._plan.at_request(request)
+            return replace(script, interventions=script.interventions + exchange.faults)
         except Exception as error:  # the mistake of a test's own function: told where the test looks
             message = f"The scripted model raised {type(error).__name__}: {error}"
             raise RequestError(message, code="server_error", status=500, type="server_error") from error
@@ -215,35 +282,42 @@ class Session:
         """Take the next step of `run`."""
         run.gate = None
         step = next(run.steps, None)
-        if step is None:
-            self._finish(run, now)
-        elif isinstance(step, Close):
-            self._close(step)
-        elif isinstance(step, Gate):
-            run.gate = step
-        elif isinstance(step, float):
-            run.due = run.started + step
-        elif isinstance(step, Frame):
-            number = step.event.get("sequence_number")
-            run.sequence = number + 1 if isinstance(number, int) else run.sequence + 1
-            self._outbox.append(step.on_lane(run.lane))
-            self._note(run, step.event)
-        else:
+        if isinstance(step, dict):
             # A refusal comes before there is a response, hence without a number.
             refusal = step["type"] == "error" and run.sequence == 0
             self._send(step if refusal else {**step, "sequence_number": run.next_number()}, run.lane)
             self._note(run, step)
             run.due = now if run.ended else now + self._limits.event_interval
+        elif isinstance(step, Frame):
+            number = step.event.get("sequence_number")
+            run.sequence = number + 1 if isinstance(number, int) else run.sequence + 1
+            self._outbox.append(step.on_lane(run.lane))
+            self._note(run, step.event)
+        elif step is None:
+            self._finish(run, now)
+        elif isinstance(step, float):
+            run.due = run.started + step
+        elif isinstance(step, Delay):
+            run.due = now + step.seconds
+        else:
+            if isinstance(step, Gate):
+                run.gate = step
+            else:
+                self.disturb(step)
+            self._journal.notify()  # a test may wait for the response to get here
 
     def _note(self, run: Run, event: JSON) -> None:
-        """Remember what ends a response, at the moment the client can know of it."""
+        """Count an event, and remember what ends a response at the moment the client can know of it."""
+        run.exchange.events += 1
         kind = event.get("type")
         if kind == "error" or kind == "response.failed":
             run.ended = True
+            self._journal.close(run.exchange, "refused" if run.exchange.events == 1 else "failed")
             self._ended[run.response_id] = (run.lane, "failed")
             self._evict(run.lane, run.request.body.get("previous_response_id"))
         elif kind in TERMINAL:
             run.ended = True
+            self._journal.close(run.exchange, _OUTCOMES[str(kind)])
             response = event.get("response")
             output = response.get("output") if isinstance(response, dict) else None
             items = [item for item in output or () if isinstance(item, dict) and "type" in item]
@@ -317,7 +391,7 @@ class Session:
         items = [item for steer in run.steers for item in normalize_input(steer.input)]
         body = {**run.request.body, "previous_response_id": run.response_id, "input": items}
         try:
-            self._start(body, now)
+            self._start(Exchange(0, 0, self._number, body, now), now)  # nobody's request: not in the journal
         except RequestError as error:
             for steer in run.steers:
                 code = "successor_creation_failed"
@@ -332,16 +406,18 @@ class Session:
     # Ending the connection
 
     def _expire(self) -> None:
-        message = f"The connection has reached its limit of {self._limits.max_age:g} seconds. Open a new one."
+        age = f" of {self._limits.max_age:g} seconds" if self._limits.max_age is not None else ""
+        message = f"The connection has reached its time limit{age}. Open a new one."
         self._send(RequestError(message, code="websocket_connection_limit_reached").event(), None)
-        self._close(Close(1000, "connection limit reached"))
-
-    def _close(self, close: Close) -> None:
-        self.closed = True
-        self._outbox.append(close)
+        self.disturb(Close(1000, "connection limit reached"))
 
     def _send(self, event: JSON, lane: str | None) -> None:
-        self._outbox.append(encode(event if lane is None else {**event, "stream_id": lane}))
+        if not self._halted:
+            self._outbox.append(encode(event if lane is None else {**event, "stream_id": lane}))
+
+
+def _newest(ready: list[Run]) -> Run:
+    return ready[-1]
 
 
 def _parse(frame: str | bytes) -> Any:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
+from rxresponses.testing.faults import Fault, FaultPlan
 from rxresponses.testing.history import Ids, Storage
+from rxresponses.testing.journal import Journal
 from rxresponses.testing.model import ScriptedModel
-from rxresponses.testing.replies import Close
+from rxresponses.testing.replies import Close, Stall
 from rxresponses.testing.session import Limits, Session
 
 Event = dict[str, Any]
 
 
 class Peer:
-    def __init__(self, model: ScriptedModel | None = None, storage: Storage | None = None, **limits: Any) -> None:
+    def __init__(
+        self,
+        model: ScriptedModel | None = None,
+        storage: Storage | None = None,
+        *,
+        faults: Iterable[Fault] = (),
+        **limits: Any,
+    ) -> None:
         self.model = model if model is not None else ScriptedModel()
         self.now = 0.0
         self.closed: Close | None = None
+        self.stalled: Stall | None = None
+        self.journal = Journal()
         self.session = Session(
             now=0.0,
             model=self.model,
@@ -25,6 +37,8 @@ class Peer:
             ids=Ids("0"),
             limits=Limits(**limits),
             clock=lambda: 1_700_000_000.0 + self.now,
+            journal=self.journal,
+            plan=FaultPlan(faults),
         )
 
     def send(self, frame: str | bytes) -> None:
@@ -42,6 +56,8 @@ class Peer:
         for output in self.session.step(self.now):
             if isinstance(output, Close):
                 self.closed = output
+            elif isinstance(output, Stall):
+                self.stalled = output
             else:
                 events.append(json.loads(output))
         return events

@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from rxresponses.testing.faults import RefuseUpgrade
 from rxresponses.testing.handshake import check_upgrade
+
+
+def error_of(refusal: RefuseUpgrade) -> dict[str, Any]:
+    assert isinstance(refusal.content, dict)
+    error = refusal.content["error"]
+    assert isinstance(error, dict)
+    return error
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses?model=gpt-4o&x=1"])
@@ -17,7 +27,7 @@ def test_other_paths_are_not_found(path: str) -> None:
 
     assert refusal is not None
     assert refusal.status == 404
-    assert refusal.body["error"]["message"] == f"Invalid URL (GET {path})"
+    assert error_of(refusal)["message"] == f"Invalid URL (GET {path})"
 
 
 @pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret", "Bearer  secret "])
@@ -41,5 +51,5 @@ def test_a_wrong_key(authorization: str | None, code: str | None) -> None:
 
     assert refusal is not None
     assert refusal.status == 401
-    assert refusal.body["error"]["code"] == code
+    assert error_of(refusal)["code"] == code
     assert "secret" not in str(refusal.body)
