@@ -261,7 +261,6 @@ def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | No
         )
     if stream_id is None:
         return create
-    check_stream_id(stream_id)
     own = create.stream_id
     if own is UNSET or own is None:
         return dataclasses.replace(create, stream_id=stream_id)

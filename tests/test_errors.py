@@ -15,16 +15,23 @@ from rxresponses.errors import (
     ConfigurationError,
     ConnectFailedError,
     ConnectionLostError,
+    ConnectTimeoutError,
     DecodeError,
     Delivery,
+    FirstEventTimeoutError,
     FrameError,
+    IdleTimeoutError,
     InvalidRequestError,
     LaneLimitError,
     MessageTooBigError,
+    PongTimeoutError,
+    QueueTimeoutError,
     RequestError,
     ResponseFailedError,
     ResponsesError,
+    ResponseTimeoutError,
     SocketClosedError,
+    SteerTimeoutError,
     TerminalTimeoutError,
 )
 from rxresponses.events import ResponseErrorEvent
@@ -52,7 +59,13 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
         ("broken",),
         {"delivery": "unknown", "close_code": 1009, "close_reason": "big", "code": None, **WHERE},
     ),
+    (
+        PongTimeoutError,
+        ("broken",),
+        {"delivery": "unknown", "close_code": 1006, "close_reason": "", "code": None, **WHERE},
+    ),
     (ConnectFailedError, ("broken",), {"status": 429, "headers": {"Retry-After": "5"}, "stream_id": "main"}),
+    (ConnectTimeoutError, ("broken",), {"status": None, "headers": {}, "stream_id": "main"}),
     (
         ResponseFailedError,
         ("broken",),
@@ -67,7 +80,12 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
             **WHERE,
         },
     ),
+    (ResponseTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
+    (FirstEventTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
+    (IdleTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
+    (QueueTimeoutError, (), {"seconds": 1.5, "stream_id": "main"}),
+    (SteerTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
     (BufferOverflowError, (), {"max_buffered": 5, "delivery": "started", **WHERE}),
 ]
 IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]
@@ -88,7 +106,10 @@ def test_there_is_one_tree() -> None:
         assert issubclass(cls, ValueError)
         assert not issubclass(cls, RequestError)
     assert issubclass(MessageTooBigError, ConnectionLostError)
-    assert issubclass(TerminalTimeoutError, TimeoutError)
+    assert issubclass(PongTimeoutError, ConnectionLostError)
+    for one in CLASSES:
+        assert issubclass(one, TimeoutError) == ("Timeout" in one.__name__ and one.__name__ != "PongTimeoutError")
+        assert issubclass(one, ResponseTimeoutError) == ("seconds" in inspect.signature(one.__init__).parameters)
 
 
 @each
@@ -139,7 +160,7 @@ def test_optional_facts_are_none_or_empty(make: Any, args: tuple[Any, ...], attr
     }
     error = make(*args, **{name: value for name, value in attributes.items() if name in compulsory})
     for name in attributes.keys() - compulsory - {"delivery"}:
-        assert getattr(error, name) in (None, "", {})
+        assert getattr(error, name) == {"headers": {}, "close_reason": ""}.get(name)
     assert "None" not in str(error)
 
 
@@ -149,9 +170,16 @@ def test_decode_error_texts() -> None:
     assert error.frame == "[]"
 
 
-def test_timeouts_and_overflows_say_their_numbers() -> None:
-    assert "within 30 s;" in str(TerminalTimeoutError(30.0, delivery="unknown"))
-    assert "within 0.25 s;" in str(TerminalTimeoutError(0.25, delivery="unknown"))
+@pytest.mark.parametrize("make", [cls for cls in CLASSES if issubclass(cls, ResponseTimeoutError)])
+def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
+    where = {} if make is QueueTimeoutError else {"delivery": "unknown"}
+    assert " 30 s" in str(make(30.0, **where))
+    assert " 0.25 s" in str(make(0.25, **where))
+    for other in CLASSES:
+        assert vars(other).get("_what") != make._what or other is make
+
+
+def test_overflows_say_their_number() -> None:
     assert "more than 100 values" in str(BufferOverflowError(100))
     assert BufferOverflowError(100).delivery == "started"
 

@@ -262,6 +262,17 @@ def test_disposing_before_the_loop_came_to_it() -> None:
     assert case.hot.observers == ()
 
 
+def test_disposing_on_the_loop_before_it_came_to_the_subscription() -> None:
+    later = Later()
+    run: list[Callable[..., None]] = [later]
+    case = Case(lambda act, *args: run[0](act, *args))
+    subscription = case.listen("a")  # from a foreign thread: soon
+    run[0] = now
+    subscription.dispose()  # from the loop's own: at once
+    later.run()
+    assert case.hot.observers == ()
+
+
 def test_a_subscription_from_another_thread() -> None:
     later = Later()
     case = Case(later, replay=True)

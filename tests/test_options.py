@@ -5,7 +5,7 @@ import math
 import pickle
 import ssl
 from collections import UserDict
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,8 +15,11 @@ from rxresponses.errors import ConfigurationError
 from rxresponses.options import ConnectionOptions
 
 SECRET = "sk-secret"
-TIMES = ["connect_timeout", "close_timeout", "ping_interval", "ping_timeout"]
-SIZES = ["max_message_size", "max_request_size", "max_active"]
+TIMES = [
+    *("connect_timeout", "close_timeout", "ping_interval", "ping_timeout"),
+    *("queue_timeout", "first_event_timeout", "idle_timeout", "steer_timeout"),
+]
+SIZES = ["max_message_size", "max_request_size", "max_active", "max_buffered_bytes"]
 SWITCHES = ["compression", "allow_insecure_credentials"]
 
 
@@ -31,6 +34,11 @@ def refused(**options: Any) -> str:
     return str(caught.value)
 
 
+def test_every_option_has_a_test() -> None:
+    others = {"headers", "on_dispose", "lanes", "ssl"}
+    assert {*TIMES, *SIZES, *SWITCHES} | others == {field.name for field in fields(ConnectionOptions)}
+
+
 def test_the_defaults_are_safe() -> None:
     options = ConnectionOptions()
     assert options.allow_insecure_credentials is False
@@ -42,6 +50,9 @@ def test_the_defaults_are_safe() -> None:
     assert options.ping_interval
     assert options.ping_timeout
     assert options.connect_timeout
+    assert options.steer_timeout  # some servers ignore a steer in silence
+    assert options.queue_timeout is options.first_event_timeout is options.idle_timeout is None
+    assert options.on_dispose == "drain"
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -81,6 +92,12 @@ def test_lanes() -> None:
         assert ConnectionOptions(lanes=value).lanes is value
     for bad in ("yes", 1, 32):
         assert "`lanes`" in refused(lanes=bad)
+
+
+def test_on_dispose() -> None:
+    assert made(on_dispose="close").on_dispose == "close"
+    for bad in ("stop", "", None, True, ["close"]):
+        assert "`on_dispose`" in refused(on_dispose=bad)
 
 
 def test_ssl() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 from decimal import Decimal
 from enum import Enum
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from rxresponses.requests import (
     FunctionTool,
     ItemReference,
     ResponseCreate,
+    ResponseSteer,
     check_stream_id,
     create_from,
     function_result,
@@ -150,7 +151,9 @@ def test_an_unknown_keyword_is_a_clear_type_error() -> None:
 
 def test_the_type_is_fixed() -> None:
     refused(lambda: any_create(type="response.steer"), "type")
-    assert "'response.steer'" in refused(lambda: create_from({"type": "response.steer", "model": "m"}), "type")
+    for kind in ("response.steer", None, 5):
+        text = refused(lambda kind=kind: create_from({"type": kind, "model": "m"}), "type")  # type: ignore[misc]
+        assert f"must be 'response.create', not {kind!r}" in text
 
 
 # --- what users get wrong
@@ -464,7 +467,7 @@ def test_function_results_that_are_no_json(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["", None, 5, {"call_id": "call_1"}, ResponseFunctionToolCall(), user_message("x")], ids=repr
+    "call", ["", None, 5, {"call_id": "call_1"}, ResponseFunctionToolCall(), SimpleNamespace(call_id=5)], ids=repr
 )
 def test_function_results_need_a_call(call: Any) -> None:
     refused(lambda: function_result(call, "sunny"), "call_id")
@@ -514,6 +517,47 @@ def test_wrong_items_are_decode_errors() -> None:
         EasyInputMessage.from_dict({"role": 5, "content": "x"})
     with pytest.raises(DecodeError, match="call_id"):
         FunctionCallOutput.from_dict({"output": "x"})
+
+
+# --- steering
+
+
+def test_steer() -> None:
+    for text_or_items in ("stop", [{"role": "user", "content": "stop"}], [user_message("stop").to_dict()]):
+        data = {"type": "response.steer", "previous_response_id": "resp_1", "input": text_or_items}
+        steer = ResponseSteer(previous_response_id="resp_1", input=text_or_items)
+        assert json.loads(codec.encode(steer)) == data
+        assert ResponseSteer.from_dict(data) == steer
+    assert ResponseSteer(previous_response_id="resp_1", input=[user_message("stop")]).to_dict() == data
+    with pytest.raises(TypeError, match="stream_id"):
+        ResponseSteer(previous_response_id="resp_1", input="stop", stream_id="main")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("response_id", ["", None, 5])
+def test_a_steer_needs_a_response(response_id: Any) -> None:
+    refused(lambda: ResponseSteer(previous_response_id=response_id, input="stop"), "previous_response_id")
+
+
+@pytest.mark.parametrize("items", ["", [], None, UNSET, 5, b"stop", {"role": "user", "content": "stop"}], ids=repr)
+def test_a_steer_needs_input(items: Any) -> None:
+    refused(lambda: ResponseSteer(previous_response_id="resp_1", input=items), "input")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "stop",
+        None,
+        {"role": "developer", "content": "stop"},
+        {"content": "stop"},
+        EasyInputMessage(role="assistant", content="stop"),
+        FunctionCallOutput(call_id="call_1", output="stop"),
+        {"role": "user", "content": math.nan},
+    ],
+    ids=repr,
+)
+def test_a_steer_takes_messages_of_the_user_only(item: Any) -> None:
+    refused(lambda: ResponseSteer(previous_response_id="resp_1", input=[user_message("good"), item]), "input[1]")
 
 
 # --- answers as input
@@ -608,6 +652,11 @@ def test_requests_have_the_fields_of_the_sdk() -> None:
     missing = sorted(theirs.model_fields.keys() - {field.name for field in fields(ResponseCreate)})
     print("missing in ResponseCreate:", missing)
     assert missing == []
+
+
+def test_steers_have_the_fields_of_the_sdk() -> None:
+    theirs = pytest.importorskip("openai.types.responses.response_steer_event").ResponseSteerEvent
+    assert theirs.model_fields.keys() == {field.name for field in fields(ResponseSteer)}
 
 
 @pytest.mark.parametrize(
