@@ -256,9 +256,10 @@ class Connection:
             return
         if self._times_idle:
             request.since = self._loop.time()
-        self._deliver(cast("Observed", request), event)
-        for follower in request.followers:
-            self._deliver(cast("Observed", follower), event)
+        self._deliver(request, event)  # type: ignore[arg-type]
+        if request.followers:
+            for follower in request.followers:
+                self._deliver(follower, event)  # type: ignore[arg-type]
         if self._protocol.unblocked:
             self._watch(request)
             self._unblock()

@@ -10,6 +10,8 @@ import pytest
 from rxresponses import ResponsesWebSocket
 from rxresponses.testing import ResponsesServer
 
+pytest_plugins = ["tests.scenarios"]
+
 
 @pytest.fixture(autouse=True)
 def _no_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""List the faults and misuses by number, with the tests that show the required behaviour.
+
+    python -m pytest --scenarios
+
+runs only the tests whose names carry a number (`test_scenario_08_...`) and prints number, test and
+result, one line each; a number without a test is shown as missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import pytest
+
+COUNT = 56
+_NUMBER = re.compile(r"test_scenario_(\d+)")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.addoption("--scenarios", action="store_true", help="run the numbered scenarios and list them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With the option, keep only what carries a number."""
+    if config.getoption("--scenarios"):
+        config.hook.pytest_deselected(items=[item for item in items if not _NUMBER.search(item.name)])
+        items[:] = [item for item in items if _NUMBER.search(item.name)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With the option, print the list."""
+    if not config.getoption("--scenarios"):
+        return
+    results: dict[int, dict[str, str]] = defaultdict(dict)
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            found = _NUMBER.search(report.nodeid)
+            if found is not None:
+                test = report.nodeid.partition("[")[0]  # the parametrised ones together
+                before = results[int(found[1])].get(test, outcome)
+                results[int(found[1])][test] = outcome if before == "passed" else before
+    terminalreporter.section("scenarios")
+    for number in range(1, COUNT + 1):
+        for test, outcome in sorted(results[number].items()) or [("-", "missing")]:
+            terminalreporter.write_line(f"{number:3}  {outcome:8} {test}")
