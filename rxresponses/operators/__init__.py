@@ -11,7 +11,9 @@ from .accumulate_text import accumulate_text
 from .collect_text import collect_text
 from .filter_by_type import filter_by_type
 from .final_response import final_response
+from .first_event_timeout import first_event_timeout
 from .function_calls import function_calls
+from .idle_timeout import idle_timeout
 from .raise_on_failure import raise_on_failure
 from .text_deltas import text_deltas
 from .timeout_on_terminal import timeout_on_terminal
@@ -24,7 +26,9 @@ __all__ = [
     "collect_text",
     "filter_by_type",
     "final_response",
+    "first_event_timeout",
     "function_calls",
+    "idle_timeout",
     "raise_on_failure",
     "text_deltas",
     "timeout_on_terminal",

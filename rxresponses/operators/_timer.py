@@ -1,10 +1,12 @@
-"""One timer on the clock that fits the subscriber."""
+"""Timers and time on the clock that fits the subscriber."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import Disposable
@@ -16,37 +18,57 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 _UNSUITABLE = (ImmediateScheduler, TrampolineScheduler, NewThreadScheduler)
 
 
-def start_timer(
-    seconds: float,
-    action: Callable[[], None],
-    chosen: SchedulerBase | None,
-    inherited: SchedulerBase | None,
-) -> DisposableBase:
-    """Call `action` once after `seconds`, unless disposed before; disposing is free from any thread.
+class Clock(NamedTuple):
+    """A way to tell the time, and to be called later.  Both may be used from any thread."""
 
-    On the `chosen` scheduler; else on the one `inherited` from the subscription, where it is fit
-    for timers; else on the running asyncio loop; else on a daemon thread.
+    now: Callable[[], float]
+    """The seconds since some moment."""
+    start: Callable[[float, Callable[[], None]], DisposableBase]
+    """Call an action once after so many seconds, unless disposed before; disposing is free from any thread."""
+
+
+def clock_for(chosen: SchedulerBase | None, inherited: SchedulerBase | None) -> Clock:
+    """Return the clock of a subscription that is made here and now.
+
+    It is the `chosen` scheduler; else the one `inherited` from the subscription, where it is fit
+    for timers; else the running asyncio loop; else a daemon thread for each timer.
     """
     scheduler = chosen
     if scheduler is None:
         scheduler = None if isinstance(inherited, _UNSUITABLE) else inherited
         if scheduler is None or isinstance(scheduler, AsyncIOScheduler):
             with contextlib.suppress(RuntimeError):
-                return _on_loop(asyncio.get_running_loop(), seconds, action)
-    return (scheduler or TimeoutScheduler.singleton()).schedule_relative(seconds, lambda *_: action())
+                return _clock_of_loop(asyncio.get_running_loop())
+    if scheduler is None:
+        # Its own `now` is the wall clock, which may be set, and takes ten times as long.
+        return Clock(time.monotonic, _start_on(TimeoutScheduler.singleton()))
+    return Clock(_time_on(scheduler), _start_on(scheduler))
 
 
-def _on_loop(loop: asyncio.AbstractEventLoop, seconds: float, action: Callable[[], None]) -> DisposableBase:
+def _time_on(scheduler: SchedulerBase) -> Callable[[], float]:
+    # Differences, because RxPY has changed its mind on whether times are naive.
+    beginning = scheduler.now
+    return lambda: (scheduler.now - beginning).total_seconds()
+
+
+def _start_on(scheduler: SchedulerBase) -> Callable[[float, Callable[[], None]], DisposableBase]:
+    return lambda seconds, action: scheduler.schedule_relative(seconds, lambda *_: action())
+
+
+def _clock_of_loop(loop: asyncio.AbstractEventLoop) -> Clock:
     # Not RxPY's schedulers for asyncio: one cancels the handle on whatever thread disposes, the
     # other blocks that thread, and with it maybe a second loop, until this loop has cancelled it.
-    handle = loop.call_later(seconds, action)
+    def start(seconds: float, action: Callable[[], None]) -> DisposableBase:
+        handle = loop.call_later(seconds, action)  # on the loop's own thread: subscribed there, or called by it
 
-    def cancel() -> None:
-        with contextlib.suppress(RuntimeError):  # no loop runs here, or `loop` is closed: nothing will fire
-            if asyncio.get_running_loop() is loop:
-                handle.cancel()
-                return
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(handle.cancel)
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # no loop runs here, or `loop` is closed: nothing will fire
+                if asyncio.get_running_loop() is loop:
+                    handle.cancel()
+                    return
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(handle.cancel)
 
-    return Disposable(cancel)
+        return Disposable(cancel)
+
+    return Clock(loop.time, start)

@@ -31,13 +31,16 @@ CASES = {
     "collect_text": Case(rops.collect_text, 1, on_empty=1),
     "filter_by_type": Case(lambda: rops.filter_by_type(ResponseTextDeltaEvent), 2),
     "final_response": Case(rops.final_response, 1),
+    "first_event_timeout": Case(lambda: rops.first_event_timeout(5000), 5),
     "function_calls": Case(rops.function_calls, 1),
+    "idle_timeout": Case(lambda: rops.idle_timeout(5000), 5),
     "raise_on_failure": Case(rops.raise_on_failure, 5),
     "text_deltas": Case(rops.text_deltas, 2),
     "timeout_on_terminal": Case(lambda: rops.timeout_on_terminal(5000), 5),
     "usage": Case(rops.usage, 1),
 }
-REDUCING = sorted(CASES.keys() - {"filter_by_type", "timeout_on_terminal"})
+NOT_REDUCING = {"filter_by_type", "first_event_timeout", "idle_timeout", "timeout_on_terminal"}
+REDUCING = sorted(CASES.keys() - NOT_REDUCING)
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
