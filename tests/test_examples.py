@@ -60,9 +60,8 @@ def stream_text(lines: list[str]) -> None:
 def switch_prompts(lines: list[str]) -> None:
     prompts = [line for line in lines if line.startswith("> ")]
     assert prompts == ["> Why is", "> Why is the sky", "> Why is the sky blue?"]
-    last_begins = max(number for number, line in enumerate(lines) if line == "This")
-    assert last_begins > lines.index(prompts[-1])
-    answer = lines[last_begins:]  # from here on nothing of the dropped ones
+    answer = lines[lines.index(prompts[-1]) + 1 :]
+    assert answer[0] == "This"  # nothing of the dropped answers comes after the prompt that dropped them
     assert all(later.startswith(earlier) for earlier, later in pairwise(answer))
     assert answer[-1] == f"{SERVER}Why is the sky blue?"
 
