@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 
 class _Delivering(threading.local):
@@ -65,9 +64,8 @@ class Valve:
     def _call(self, change: Callable[[object], None], consumer: object) -> None:
         if threading.get_ident() == self._thread:
             self._apply(change, consumer)
-        else:
-            with suppress(RuntimeError):  # the loop is closed: there is nothing left to pause
-                self._loop.call_soon_threadsafe(self._apply, change, consumer)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._apply, change, consumer)
 
     def _apply(self, change: Callable[[object], None], consumer: object) -> None:
         change(consumer)
@@ -81,4 +79,53 @@ class Valve:
                 self.pauses += 1
                 self._pause()
             else:
-                self._resume()
+                # Not from within the consumer: to go on means to deliver what was held back.
+                self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.closed:
+            self._resume()
+
+
+class Backlog:
+    """How much waits for one consumer, with a bound.
+
+    Half full, it closes the valve whose events fill it; a quarter full, it opens it again.  Not
+    thread-safe: its owner has a lock.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting = 0
+        self._valves: set[Valve] = set()
+
+    def add(self, size: int = 1) -> bool:
+        """Count something that waits; return whether there was room for it.
+
+        What is alone there always fits, however large.
+        """
+        if self._waiting and self._waiting + size > self._limit:
+            return False
+        self._waiting += size
+        if 2 * self._waiting > self._limit:
+            valve = current_valve()
+            if valve is not None and valve not in self._valves:
+                self._valves.add(valve)
+                valve.lag(self)
+        return True
+
+    def remove(self, size: int = 1) -> None:
+        """Count something that was taken."""
+        self._waiting -= size
+        if self._valves and 4 * self._waiting <= self._limit:
+            self._let_go()
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self._waiting = 0
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for valve in self._valves:
+            valve.catch_up(self)
+        self._valves.clear()
