@@ -28,6 +28,7 @@ class Steer:
     id: str
     input: Any
     target: str
+    lane: str | None = None
 
     @property
     def identity(self) -> JSON:

@@ -65,7 +65,8 @@ class ResponsesServer:
         max_lanes: distinct named lanes on a connection, ever.
         max_size: bytes of the largest message accepted; a larger one closes the connection with 1009.
         faults: what goes wrong; further faults with `fault`.
-        remember: how many frames, exchanges and upgrades the journal keeps, the latest; `None` keeps all.
+        remember: how many frames, exchanges, upgrades and responses to continue are kept, the latest of each;
+            `None` keeps all, which is memory in a test that runs for hours.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class ResponsesServer:
         self._port = port
         self._api_key = api_key
         self._max_size = max_size
-        self._limits = Limits(active=max_active, lanes=max_lanes, max_age=max_age, event_interval=event_interval)
+        self._limits = Limits(max_active, max_lanes, max_age, event_interval, remember)
         self._model = ScriptedModel()
         self._ids = Ids()
         self._storage: Storage = {}

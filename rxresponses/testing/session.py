@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from . import run as runs
 from .answer import Answer, new_response
@@ -25,6 +25,8 @@ from .request import Request
 from .run import Run, Steer
 from .transcript import TERMINAL, Frame
 from .wire import JSON, decode, encode
+
+_T = TypeVar("_T")
 
 Output = str | bytes | Close | Stall
 
@@ -53,6 +55,9 @@ class Limits:
 
     event_interval: float = 0.0
     """Seconds between two events of a response.  Replays have their own timing."""
+
+    remember: int | None = None
+    """Ended responses that a connection knows, and stored ones that the server knows, the latest."""
 
 
 class Session:
@@ -226,7 +231,7 @@ class Session:
         parent_id: str | None = body.get("previous_response_id")
         parent = self._load(parent_id) if parent_id is not None else None
         steers = self._pending.get(parent_id, []) if parent_id is not None else []
-        if steers and self._ended[steers[0].target][0] != lane:
+        if steers and steers[0].lane != lane:
             steers = []  # a fork: the input waits for the continuation on the parent's own lane
         steering = [item for steer in steers for item in normalize_input(steer.input)]
         request = Request(
@@ -313,7 +318,7 @@ class Session:
         if kind == "error" or kind == "response.failed":
             run.ended = True
             self._journal.close(run.exchange, "refused" if run.exchange.events == 1 else "failed")
-            self._ended[run.response_id] = (run.lane, "failed")
+            self._remember(self._ended, run.response_id, (run.lane, "failed"))
             self._evict(run.lane, run.request.body.get("previous_response_id"))
         elif kind in TERMINAL:
             run.ended = True
@@ -322,10 +327,15 @@ class Session:
             output = response.get("output") if isinstance(response, dict) else None
             items = [item for item in output or () if isinstance(item, dict) and "type" in item]
             turn = Turn(run.response_id, [*run.request.input, *items], run.parent)
-            self._ended[run.response_id] = (run.lane, str(kind).removeprefix("response."))
+            self._remember(self._ended, run.response_id, (run.lane, str(kind).removeprefix("response.")))
             self._latest[run.lane] = turn
             if run.request.body.get("store") is not False:
-                self._storage[run.response_id] = turn
+                self._remember(self._storage, run.response_id, turn)
+
+    def _remember(self, memory: dict[str, _T], response_id: str, value: _T) -> None:
+        memory[response_id] = value
+        if self._limits.remember is not None and len(memory) > self._limits.remember:
+            del memory[next(iter(memory))]
 
     def _finish(self, run: Run, now: float) -> None:
         """Free the lane of `run` for what comes next: the successor of a steered response goes first."""
@@ -366,7 +376,7 @@ class Session:
             code = error.code or ""
             self._fail_steer(Steer("", value, run.response_id), lane, code, error.message, number=run.next_number())
             return
-        steer = Steer(self._ids.new("steer"), value, run.response_id)
+        steer = Steer(self._ids.new("steer"), value, run.response_id, lane)
         run.steers.append(steer)
         run.answer.steered = True
         event = {"type": "response.steer.accepted", "sequence_number": run.next_number(), "steer": steer.identity}
@@ -374,7 +384,7 @@ class Session:
 
     def _settle(self, run: Run, now: float) -> None:
         """Hand the accepted steering input of an ended response on: to a successor, or to the client."""
-        if self._ended[run.response_id][1] == "failed":
+        if run.exchange.outcome in ("failed", "refused"):
             for steer in run.steers:
                 message = "The response failed before the input was used."
                 self._fail_steer(steer, run.lane, "response_not_active", message, number=run.next_number())
