@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
+from reactivex.scheduler import TimeoutScheduler
 from reactivex.testing import ReactiveTest, TestScheduler
 
 from rxresponses.events import (
@@ -182,3 +184,31 @@ class Hand(Generic[X]):
 
     def fail(self, error: Exception) -> None:
         self.observers[-1].on_error(error)
+
+
+class ByHand(TimeoutScheduler):
+    """A clock that a test moves: keeps what is scheduled, and runs it when told to."""
+
+    def __new__(cls) -> ByHand:
+        return object.__new__(cls)
+
+    def __init__(self) -> None:
+        self.time = 0.0  # seconds; they pass when a test says so
+        self.actions: list[Any] = []
+        self.delays: list[Any] = []
+        self.disposals = 0
+
+    @property
+    def now(self) -> datetime:
+        return datetime(2000, 1, 1) + timedelta(seconds=self.time)
+
+    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> DisposableBase:
+        self.delays.append(duetime)
+        self.actions.append(action)
+        return Disposable(self._dispose)
+
+    def _dispose(self) -> None:
+        self.disposals += 1
+
+    def fire(self) -> None:
+        self.actions[-1](self, None)

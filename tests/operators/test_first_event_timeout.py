@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+from reactivex import Observable
+from typing_extensions import assert_type
+
+from rxresponses import ResponsesWebSocket
+from rxresponses.errors import FirstEventTimeoutError, ResponseTimeoutError
+from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
+from rxresponses.operators import collect_text, filter_by_type, first_event_timeout
+from rxresponses.requests import ResponseCreate
+from rxresponses.testing import Hold, ResponsesServer
+
+from ..support import Recorder
+from .support import ByHand, Hand, completed, created, delta, error_event, marbles
+
+
+def test_marble_of_the_docstring() -> None:
+    seen = marbles(first_event_timeout(50), (340, created()), (350, delta("He")))
+
+    assert seen.values == []
+    assert seen.errors[0][0] == 250
+    assert isinstance(seen.error, FirstEventTimeoutError)
+    assert seen.subscriptions == [(200, 250)]
+
+
+@pytest.mark.parametrize("first", [created(), delta("x"), completed(), error_event()])
+def test_the_first_event_stops_the_clock_whatever_it_is(first: ServerEvent) -> None:
+    seen = marbles(first_event_timeout(50), (249, first), (900, delta("late")), (950, None))
+
+    assert seen.timed == [(249, first), (900, delta("late"))]
+    assert seen.completions == [950]
+
+
+def test_the_first_event_disposes_the_timer() -> None:
+    hand: Hand[ServerEvent] = Hand()
+    clock = ByHand()
+    hand.source.pipe(first_event_timeout(5, scheduler=clock)).subscribe()
+    hand.emit(*[delta("x")] * 50)
+
+    assert (clock.delays, clock.disposals) == ([5], 1)
+
+
+def test_a_clock_that_fires_in_the_first_delivery_is_late() -> None:
+    hand: Hand[ServerEvent] = Hand()
+    clock = ByHand()
+    seen: list[object] = []
+
+    def on_next(event: ServerEvent) -> None:
+        clock.fire()
+        seen.append(event)
+
+    hand.source.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, seen.append)
+    hand.emit(created(), delta("x"))
+
+    assert seen == [created(), delta("x")]
+
+
+def test_an_observer_that_raises_has_had_its_first_event() -> None:
+    hand: Hand[ServerEvent] = Hand()
+    clock = ByHand()
+    errors: list[Exception] = []
+
+    def on_next(event: ServerEvent) -> None:
+        raise ZeroDivisionError
+
+    hand.source.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
+    with pytest.raises(ZeroDivisionError):
+        hand.emit(created())
+    clock.fire()
+
+    assert not errors
+
+
+def test_type_is_kept() -> None:
+    source = Hand[ServerEvent]().source
+    deltas = source.pipe(filter_by_type(ResponseTextDeltaEvent))
+
+    assert_type(source.pipe(first_event_timeout(5)), Observable[ServerEvent])
+    assert_type(source.pipe(first_event_timeout(5, source)), Observable[ServerEvent])
+    assert_type(deltas.pipe(first_event_timeout(5)), Observable[ResponseTextDeltaEvent])
+
+
+def test_scenario_27_connected_but_no_first_event(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    gate = server.gate()
+    server.reply([Hold(gate, after=0), "never heard"], "second")
+    clock = ByHand()
+    ask = ResponseCreate(model="m", input="hi")
+    got = Recorder(socket.send_request(ask, stream_id="a").pipe(first_event_timeout(5, scheduler=clock)))
+    server.wait_until(lambda: len(server.requests) == 1)
+    clock.fire()
+
+    assert isinstance(got.wait().error, FirstEventTimeoutError)
+    assert (got.values, got.error.delivery, got.error.seconds) == ([], "unknown", 5)
+
+    second = Recorder(socket.send_request(ask, stream_id="a").pipe(collect_text()))
+    gate.open()  # the response given up ends, and its lane is free again
+    assert second.wait().values == ["second"]
+    assert server.accepted == 1
+
+
+def test_scenario_27_on_the_real_clock(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.reply([Hold(server.gate(), after=0), "never heard"])
+    source = socket.send_request(ResponseCreate(model="m", input="hi")).pipe(first_event_timeout(0.05))
+
+    with pytest.raises(ResponseTimeoutError) as caught:
+        source.run()
+    assert type(caught.value) is FirstEventTimeoutError

@@ -1,0 +1,380 @@
+"""What the operators with a clock have in common, and the clocks themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import pytest
+import reactivex
+from reactivex import Observable
+from reactivex import operators as ops
+from reactivex.abc import DisposableBase, SchedulerBase
+from reactivex.disposable import Disposable
+from reactivex.scheduler import CurrentThreadScheduler, HistoricalScheduler, NewThreadScheduler
+from reactivex.testing import ReactiveTest, TestScheduler
+
+from rxresponses.errors import (
+    FirstEventTimeoutError,
+    IdleTimeoutError,
+    ResponseTimeoutError,
+    TerminalTimeoutError,
+)
+from rxresponses.events import ServerEvent
+from rxresponses.operators import first_event_timeout, idle_timeout, timeout_on_terminal
+
+from .support import ByHand, Hand, Operator, completed, created, delta, marbles
+
+NEVER = 1e6
+
+
+class Timeout(Protocol):
+    __name__: str
+
+    def __call__(
+        self, seconds: float, other: Observable[ServerEvent] | None = None, *, scheduler: SchedulerBase | None = None
+    ) -> Operator[ServerEvent]: ...
+
+
+KINDS: dict[Timeout, type[ResponseTimeoutError]] = {
+    first_event_timeout: FirstEventTimeoutError,
+    idle_timeout: IdleTimeoutError,
+    timeout_on_terminal: TerminalTimeoutError,
+}
+each = pytest.mark.parametrize("timeout", KINDS, ids=lambda timeout: timeout.__name__)
+
+
+def timed_out(error: Exception, timeout: Timeout) -> ResponseTimeoutError:
+    assert isinstance(error, ResponseTimeoutError)
+    assert type(error) is KINDS[timeout]
+    return error
+
+
+@each
+def test_completion_and_errors_pass_without_a_terminal_event(timeout: Timeout) -> None:
+    error = OSError("lost")
+
+    assert marbles(timeout(50), (210, created()), (220, None)).completions == [220]
+    assert marbles(timeout(50), (220, error)).error is error
+
+
+@each
+def test_the_error_of_silence(timeout: Timeout) -> None:
+    error = timed_out(marbles(timeout(50)).error, timeout)
+
+    assert (error.delivery, error.response_id, error.stream_id) == ("unknown", None, None)
+
+
+@each
+def test_other_goes_on_under_no_clock(timeout: Timeout) -> None:
+    scheduler = TestScheduler()
+    other = scheduler.create_cold_observable(
+        ReactiveTest.on_next(10, delta("other")),
+        ReactiveTest.on_next(90, completed()),
+        ReactiveTest.on_completed(300),
+    )
+    seen = marbles(timeout(50, other), (260, delta("late")), scheduler=scheduler)
+
+    assert seen.timed == [(260, delta("other")), (340, completed())]
+    assert seen.completions == [550]
+    assert seen.subscriptions == [(200, 250)]
+    assert [(one.subscribe, one.unsubscribe) for one in other.subscriptions] == [(250, 550)]
+
+
+@each
+def test_other_is_disposed_with_the_subscription(timeout: Timeout) -> None:
+    scheduler = TestScheduler()
+    other: Any = scheduler.create_cold_observable()
+    marbles(timeout(50, other), scheduler=scheduler, disposed=400)
+
+    assert [(one.subscribe, one.unsubscribe) for one in other.subscriptions] == [(250, 400)]
+
+
+@each
+def test_other_is_left_alone_when_all_is_in_time(timeout: Timeout) -> None:
+    scheduler = TestScheduler()
+    other: Any = scheduler.create_cold_observable()
+    marbles(timeout(50, other), (210, completed()), scheduler=scheduler)
+
+    assert other.subscriptions == []
+
+
+@each
+def test_a_given_scheduler_beats_that_of_the_subscription(timeout: Timeout) -> None:
+    hand: Hand[ServerEvent] = Hand()
+    clock, inherited = ByHand(), ByHand()
+    hand.source.pipe(timeout(5, scheduler=clock)).subscribe(scheduler=inherited)
+
+    assert len(clock.actions) == 1
+    assert not inherited.actions
+    assert hand.schedulers == [inherited]
+
+
+@each
+def test_a_scheduler_of_the_subscription_is_used(timeout: Timeout) -> None:
+    errors: list[Exception] = []
+    scheduler = HistoricalScheduler()
+    reactivex.never().pipe(timeout(5)).subscribe(on_error=errors.append, scheduler=scheduler)
+    scheduler.advance_by(4.9)
+    assert not errors
+    scheduler.advance_by(0.2)
+
+    assert timed_out(errors[0], timeout).delivery == "unknown"
+
+
+@each
+@pytest.mark.parametrize(
+    "inherited", [None, CurrentThreadScheduler(), NewThreadScheduler()], ids=["none", "blocking", "run"]
+)
+def test_default_clock_is_one_daemon_thread_that_ends_with_the_response(
+    timeout: Timeout, monkeypatch: pytest.MonkeyPatch, inherited: SchedulerBase | None
+) -> None:
+    before = set(threading.enumerate())
+    hand: Hand[ServerEvent] = Hand()
+    hand.source.pipe(timeout(NEVER)).subscribe(scheduler=inherited)
+    [thread] = set(threading.enumerate()) - before
+    assert thread.daemon
+
+    hand.emit(completed())
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+@each
+def test_the_default_clock_fires(timeout: Timeout) -> None:
+    fired = threading.Event()
+    errors: list[Exception] = []
+
+    def on_error(error: Exception) -> None:
+        errors.append(error)
+        fired.set()
+
+    hand: Hand[ServerEvent] = Hand()
+    hand.source.pipe(timeout(0.001)).subscribe(on_error=on_error)
+
+    assert fired.wait(5)
+    assert timed_out(errors[0], timeout).seconds == 0.001
+    assert hand.disposals == 1
+
+
+@each
+def test_run_meets_the_timeout(timeout: Timeout) -> None:
+    with pytest.raises(KINDS[timeout]):
+        reactivex.never().pipe(timeout(0.001)).run()
+
+
+@each
+def test_a_clock_does_not_keep_the_program_alive(timeout: Timeout) -> None:
+    program = (
+        "import reactivex; from rxresponses import operators as rops;"
+        f"reactivex.never().pipe(rops.{timeout.__name__}(1000)).subscribe()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@each
+def test_inside_a_loop_the_clock_is_the_loop(timeout: Timeout) -> None:
+    async def main() -> None:
+        before = threading.active_count()
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[tuple[Exception, int]] = loop.create_future()
+        hand: Hand[ServerEvent] = Hand()
+        hand.source.pipe(timeout(0.001)).subscribe(
+            on_error=lambda error: failed.set_result((error, threading.get_ident()))
+        )
+        assert threading.active_count() == before
+        error, thread = await failed
+        assert timed_out(error, timeout).delivery == "unknown"
+        assert thread == threading.get_ident()
+        with pytest.raises(KINDS[timeout]):
+            await reactivex.never().pipe(timeout(0.001))
+
+    asyncio.run(main())
+
+
+@each
+def test_a_clock_on_a_loop_is_stopped_from_there_and_from_other_threads(timeout: Timeout) -> None:
+    async def main() -> None:
+        handles: list[asyncio.TimerHandle] = []
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def spy(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+            handles.append(call_later(*arguments, **options))
+            return handles[-1]
+
+        loop.call_later = spy  # type: ignore[assignment,method-assign]
+        hand: Hand[ServerEvent] = Hand()
+        piped = hand.source.pipe(timeout(NEVER))
+        piped.subscribe().dispose()
+        assert handles[0].cancelled()
+
+        # Where no loop runs, and where another one does.
+        for dispose_in in (lambda dispose: dispose(), lambda dispose: asyncio.run(asyncio.to_thread(dispose))):
+            subscription = piped.subscribe()
+            thread = threading.Thread(target=dispose_in, args=(subscription.dispose,))
+            thread.start()
+            await asyncio.to_thread(thread.join)
+            assert handles[-1].cancelled()
+
+    asyncio.run(main())
+
+
+@each
+def test_a_clock_on_a_closed_loop_is_no_trouble(timeout: Timeout) -> None:
+    async def main() -> DisposableBase:
+        return reactivex.never().pipe(timeout(NEVER)).subscribe()
+
+    asyncio.run(main()).dispose()
+
+
+@each
+def test_source_endings_after_the_timeout_are_not_heard(timeout: Timeout) -> None:
+    class Deaf(Hand[ServerEvent]):
+        """Goes on after it was disposed, as a source on another thread may for a moment."""
+
+        def _subscribe(self, observer: Any, scheduler: SchedulerBase | None = None) -> DisposableBase:
+            super()._subscribe(observer, scheduler)
+            return Disposable()
+
+    for end in (Hand.complete, lambda hand: hand.fail(OSError()), lambda hand: hand.emit(completed(), delta("x"))):
+        hand = Deaf()
+        clock = ByHand()
+        seen: list[object] = []
+        other = reactivex.never()
+        hand.source.pipe(timeout(5, other, scheduler=clock)).subscribe(
+            seen.append, seen.append, partial(seen.append, "completed")
+        )
+        raw = hand.observers[-1]
+        clock.fire()
+        raw.__dict__["is_stopped"] = False  # as if the event had been past that point already
+        end(hand)
+        assert not seen
+
+
+@each
+def test_a_source_that_cannot_be_disposed_times_out_all_the_same(timeout: Timeout) -> None:
+    def subscribe(observer: object, scheduler: SchedulerBase | None = None) -> DisposableBase:
+        def fail() -> None:
+            raise OSError("stuck")
+
+        return Disposable(fail)
+
+    clock = ByHand()
+    errors: list[Exception] = []
+    source: Observable[ServerEvent] = Observable(subscribe)
+    source.pipe(timeout(5, scheduler=clock)).subscribe(on_error=errors.append)
+    with pytest.raises(OSError, match="stuck"):
+        clock.fire()
+
+    assert timed_out(errors[0], timeout).delivery == "unknown"
+
+
+def race(one: Callable[[], None], another: Callable[[], None]) -> None:
+    """Run both at the same moment."""
+    barrier = threading.Barrier(2)
+
+    def start(action: Callable[[], None]) -> None:
+        barrier.wait()
+        action()
+
+    thread = threading.Thread(target=start, args=(one,))
+    thread.start()
+    start(another)
+    thread.join()
+
+
+@each
+@pytest.mark.parametrize("last", [completed(), None], ids=["terminal event", "completion"])
+def test_timeout_and_end_race_to_one_ending(timeout: Timeout, last: ServerEvent | None) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for round_number in range(600):
+            heard = round_of_a_race(
+                timeout, [created(), *[delta("x")] * (round_number % 5)], last, round_number % 2 == 0
+            )
+            endings = [what for what in heard if what in ("timeout", "completed")]
+            assert endings == [heard[-1]]
+            if last is not None:
+                assert ("response.completed" in heard) == (endings == ["completed"])
+            if timeout is first_event_timeout:
+                assert endings == ["completed"] or heard == ["timeout"]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def round_of_a_race(
+    timeout: Timeout, events: list[ServerEvent], last: ServerEvent | None, clock_first: bool
+) -> list[str]:
+    hand: Hand[ServerEvent] = Hand()
+    clock = ByHand()
+    heard: list[str] = []
+    inside = threading.Lock()
+
+    def hear(what: str) -> None:
+        assert inside.acquire(blocking=False), "two notifications at once"
+        heard.append(what)
+        inside.release()
+
+    hand.source.pipe(timeout(5, scheduler=clock)).subscribe(
+        lambda event: hear(event.type), lambda _: hear("timeout"), lambda: hear("completed")
+    )
+
+    def produce() -> None:
+        for event in events:
+            clock.time += 1
+            hand.emit(event)
+        if last is not None:
+            hand.emit(last)
+        hand.complete()
+
+    def fire() -> None:
+        clock.fire()
+        clock.fire()  # the one that was started for the rest, where there is one
+
+    race(fire, produce) if clock_first else race(produce, fire)
+    return heard
+
+
+@each
+@pytest.mark.parametrize("seconds", [0, -1, 0.0, math.nan, math.inf, -math.inf, 1e300])
+def test_seconds_out_of_range(timeout: Timeout, seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds must be positive"):
+        timeout(seconds)
+
+
+@each
+@pytest.mark.parametrize("seconds", ["5", None, True, [5], 5j])
+def test_seconds_that_are_no_number(timeout: Timeout, seconds: Any) -> None:
+    with pytest.raises(TypeError, match="seconds must be a number"):
+        timeout(seconds)
+
+
+@each
+@pytest.mark.parametrize("other", [5, "x", [created()], OSError()])
+def test_other_that_is_no_observable(timeout: Timeout, other: Any) -> None:
+    with pytest.raises(TypeError, match="other must be an Observable"):
+        timeout(5, other)
+
+
+@each
+def test_a_retry_after_the_timeout_has_a_clock_of_its_own(timeout: Timeout) -> None:
+    scheduler = TestScheduler()
+    seen = marbles(
+        lambda source: source.pipe(timeout(50), ops.retry(2)),
+        (260, created()),
+        (270, completed()),
+        (280, None),
+        scheduler=scheduler,
+    )
+
+    assert seen.values == [created(), completed()]
+    assert seen.completions == [280]
+    assert seen.subscriptions == [(200, 250), (250, 280)]
