@@ -63,7 +63,7 @@ from .support import (
 
 HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 BEGUN = ResponseOutputMessage(id="msg_1", role="assistant", status="in_progress")
-CITATION = UnknownItem(type="citation")
+CITATION = UnknownItem(type="citation")  # type: ignore[arg-type]
 
 
 def outputs(*events: ServerEvent) -> list[list[Any]]:
