@@ -54,14 +54,22 @@ class Exchange:
 class Steer(Exchange):
     """A `response.steer`: an answer of its own, then the events of the response that follows.
 
-    It has no lane of its own: `target_id` names the response to steer, whose lane it takes over when
-    that response has ended.
+    `target_id` names the response to steer, `steer_id` is what the server calls this steer.  Its lane is
+    that of its target, known when it is `placed`.  `committed`: the response that follows has begun, and
+    is accounted for by this one of the steers that share it.  `abandoned`: it was not answered in time.
     """
 
-    __slots__ = ("committed", "steer_id", "target_id")
+    __slots__ = ("abandoned", "committed", "placed", "steer_id", "target_id")
 
     def __init__(self, frame: bytes, target_id: str) -> None:
         super().__init__(frame, None)
         self.target_id = target_id
         self.steer_id: str | None = None
-        self.committed = False  # its response was created
+        self.placed = False
+        self.committed = False
+        self.abandoned = False
+
+    def place(self, lane: str | None) -> None:
+        """Put it on the lane where its response will come."""
+        self.stream_id = lane
+        self.placed = True

@@ -10,19 +10,19 @@ Servers differ in one thing that decides the routing: whether they echo `stream_
 that an untagged answer can mean only one request; a server that drops `stream_id` runs one request
 at a time, so then one is in flight at all.
 
-A steer goes out at once.  While one is unanswered or accepted, the lane of its target stays taken
-after the target's end, because a successor may come on it, which belongs to the steer.
+A steer goes out at once.  While one is unanswered or accepted, the lane of its target is held after
+the target's end, because a response may come on it that belongs to the steer: see `steering`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
 
 from .errors import LaneLimitError
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
 from .exchange import ENDED, QUEUED, SENT, STARTED, Exchange, Steer
+from .steering import STEER_TYPES, Steering, was_steered
 
 MAX_ACTIVE = 16
 MAX_NAMED_LANES = 32
@@ -35,8 +35,7 @@ REFUSAL_CODES = frozenset({"response_already_in_flight", "websocket_queue_full"}
 
 # Events that carry a response, or end a request: only they take more than one look-up.
 _LIFECYCLE_TYPES = TERMINAL_TYPES | {"response.created", "response.queued", "response.in_progress"}
-_STEER_TYPES = frozenset({"response.steer.accepted", "response.steer.pending", "response.steer.failed"})
-_SPECIAL_TYPES = _LIFECYCLE_TYPES | _STEER_TYPES
+_SPECIAL_TYPES = _LIFECYCLE_TYPES | STEER_TYPES
 # How many ended responses are remembered whose `response.failed` may still come.
 _LATE_LIMIT = 64
 
@@ -53,21 +52,21 @@ class Protocol:
         self.fatal: ServerEvent | None = None  # the `error` that ends the connection, once it came
         self.unblocked = False  # an event may have let a waiting request go; whoever looks resets it
         self._waiting: dict[str | None, deque[Exchange]] = {}
-        self._ready: dict[str | None, None] = {}  # lanes with a waiting request and none in flight
+        self._ready: dict[str | None, None] = {}  # lanes with a waiting request that are free
         self._in_flight: dict[str | None, Exchange] = {}
+        self._held: dict[str | None, None] = {}  # lanes with none in flight, where a steer's response may come
         self._unanswered: dict[Exchange, None] = {}  # in flight without an event yet, oldest first
         # Whom an event that carries no response belongs to, by its stream_id: the event path.
         self._open: dict[str | None, Exchange] = {}
         self._by_id: dict[str, Exchange] = {}
         self._late: dict[str, str | None] = {}  # response ended by `error` → its lane
         self._names: set[str] = set()
-        self._steers_waiting: deque[Steer] = deque()
-        self._steers: list[Steer] = []  # sent, and neither refused, pending nor committed
+        self._steering = Steering()
 
     @property
     def active(self) -> int:
-        """How many responses run now, given-up ones included."""
-        return len(self._in_flight)
+        """How many responses run now, given-up ones included, or may begin to by themselves."""
+        return len(self._in_flight) + len(self._held)
 
     @property
     def queued(self) -> int:
@@ -85,7 +84,7 @@ class Protocol:
         """Queue a request on its lane; raise `LaneLimitError` for a 33rd lane name."""
         exchange.since = now
         if isinstance(exchange, Steer):
-            self._steers_waiting.append(exchange)
+            self._steering.submit(exchange)
             return
         lane = exchange.stream_id
         if lane is not None and lane not in self._names and lane not in self._waiting:
@@ -98,7 +97,7 @@ class Protocol:
                     stream_id=lane,
                 )
         self._waiting.setdefault(lane, deque()).append(exchange)
-        if lane not in self._in_flight:
+        if lane not in self._in_flight and lane not in self._held:
             self._ready[lane] = None
 
     def next_to_send(self, now: float = 0.0) -> Exchange | None:
@@ -109,17 +108,10 @@ class Protocol:
         return exchange
 
     def _next_steer(self) -> Steer | None:
-        while self._steers_waiting and self.fatal is None:
-            steer = self._steers_waiting.popleft()
-            if steer.cancelled:
-                steer.state = ENDED
-                continue
-            steer.state = SENT
-            target = self._by_id.get(steer.target_id)
-            steer.stream_id = None if target is None else target.stream_id
-            self._steers.append(steer)
-            return steer
-        return None
+        steer = self._steering.next_to_send() if self.fatal is None else None
+        if steer is not None and steer.target_id in self._by_id:
+            steer.place(self._by_id[steer.target_id].stream_id)
+        return steer
 
     def _next_request(self) -> Exchange | None:
         while self._ready and self.fatal is None and self._may_send():
@@ -138,34 +130,38 @@ class Protocol:
         """Give a request up: a queued one is forgotten, a sent one keeps its lane to its end.
 
         `receive` still returns a given-up request for its events, so that nobody else gets them.
-        Returns whether the connection is to be closed instead, to stop what the server does.
+        Returns whether the connection is to be closed instead, to stop what the server does: not for
+        a steer without a response yet, because that would end its target, nor for a response that
+        another steer shares.
         """
         exchange.cancelled = True
         if exchange.state is QUEUED:
-            waiting: deque[Any] | None = self._waiting.get(exchange.stream_id)
-            if isinstance(exchange, Steer):
-                waiting = self._steers_waiting
-            if waiting is not None and exchange in waiting:
-                waiting.remove(exchange)
-                if not isinstance(exchange, Steer):
-                    self._forget_if_empty(exchange.stream_id)
             exchange.state = ENDED
+            if isinstance(exchange, Steer):
+                self._steering.withdraw(exchange)
+            elif exchange in self._waiting.get(exchange.stream_id, ()):
+                self._waiting[exchange.stream_id].remove(exchange)
+                self._forget_if_empty(exchange.stream_id)
             return False
-        return self.close_on_dispose and exchange.state is not ENDED and exchange in self.pending()
+        if self._in_flight.get(exchange.stream_id) is not exchange:
+            return False
+        if isinstance(exchange, Steer) and self._passed_on(exchange):
+            return False
+        return self.close_on_dispose
 
     def pending(self) -> list[Exchange]:
         """Return the requests that have not ended, those in flight first."""
+        in_flight = (one for exchange in self._in_flight.values() for one in (exchange, *exchange.followers))
         waiting = (one for lane in self._waiting.values() for one in lane)
-        # A steer that holds its target's lane is in two tables.
-        return list(dict.fromkeys([*self._in_flight.values(), *self._steers, *self._steers_waiting, *waiting]))
+        return [*in_flight, *self._steering.pending(), *waiting]
 
     def lost(self) -> list[Exchange]:
         """Forget everything and return what was pending, in its state, for the verdict."""
         exchanges = self.pending()
-        for table in (self._waiting, self._ready, self._in_flight, self._unanswered, self._open):
+        for table in (self._waiting, self._ready, self._in_flight, self._held, self._unanswered, self._open):
             table.clear()
-        for tables in (self._by_id, self._late, self._steers, self._steers_waiting):
-            tables.clear()
+        for forgotten in (self._by_id, self._late, self._steering):
+            forgotten.clear()
         return exchanges
 
     # What the server says.
@@ -179,7 +175,7 @@ class Protocol:
         if type(event) is UnknownEvent and event.extra.get("stream_id") is not None:
             return None  # a lane name that is no string
         if event.type in _SPECIAL_TYPES:
-            return self._receive_steering(event) if event.type in _STEER_TYPES else self._receive_lifecycle(event)
+            return self._receive_steering(event) if event.type in STEER_TYPES else self._receive_lifecycle(event)
         exchange = self._open.get(event.stream_id)
         if exchange is not None and exchange.state is SENT:
             self._answered(exchange, event)
@@ -190,7 +186,7 @@ class Protocol:
     def _may_send(self) -> bool:
         if self.echoes is None and self._unanswered:
             return False
-        return len(self._in_flight) < (1 if self.echoes is False else self.max_active)
+        return self.active < (1 if self.echoes is False else self.max_active)
 
     def _start(self, lane: str | None, exchange: Exchange) -> None:
         exchange.state = SENT
@@ -201,9 +197,12 @@ class Protocol:
         # Behind a response that ended by `error`, stray events may still come: then only
         # `response.created` opens the lane for the next request.
         if lane not in self._late.values() and not (self._late and self.echoes is False):
-            self._open[lane] = exchange
-            if self.echoes is False:
-                self._open[None] = exchange
+            self._open_lane(exchange)
+
+    def _open_lane(self, exchange: Exchange) -> None:
+        self._open[exchange.stream_id] = exchange
+        if self.echoes is False:
+            self._open[None] = exchange
 
     def _forget_if_empty(self, lane: str | None) -> None:
         if not self._waiting[lane]:
@@ -222,54 +221,67 @@ class Protocol:
             exchange = self._target(event, response_id)
         if exchange is None:
             return None
-        if isinstance(exchange, Steer) and event.type != "error":
-            self._commit(exchange)
         self._answered(exchange, event)
         if response_id is not None and self._by_id.get(response_id) is not exchange:
             self._by_id[response_id] = exchange
             exchange.response_ids.append(response_id)
         if event.type in TERMINAL_TYPES:
-            self._end(exchange, by_error=event.type == "error")
+            self._end(exchange, event)
         return exchange
 
     def _target(self, event: ServerEvent, response_id: str | None) -> Exchange | None:
         """Whom a lifecycle event other than `error` belongs to."""
         if event.stream_id is not None:
-            return self._in_flight.get(event.stream_id)
+            return self._on_lane(event.stream_id)
         if event.type == "response.created":
-            return self._target_of_untagged_created()
+            return self._on_lane(None) if self.echoes else self._target_of_untagged_created()
         if response_id is not None and response_id in self._by_id:
             return self._by_id[response_id]
         exchange = self._open.get(None)
-        return exchange if exchange is not None or self.echoes else self._oldest_unanswered()
+        if exchange is not None:
+            return exchange
+        return self._successor(None) if self.echoes else self._oldest_unanswered() or self._any_successor()
 
     def _target_of_untagged_created(self) -> Exchange | None:
         default = self._in_flight.get(None)
-        awaited = default is not None and (default.state is SENT or _awaits_response(default))
-        if self.echoes or awaited:
+        if default is not None and default.state is SENT:
             return default
-        # A server that drops `stream_id` answers in the order sent.
-        return self._oldest_unanswered() or default or self._open.get(None)
+        # A server that drops `stream_id` answers in the order sent, and a steered response goes on at once.
+        return (
+            self._any_successor(owed=True)
+            or self._oldest_unanswered()
+            or default
+            or self._open.get(None)
+            or self._any_successor()
+        )
 
     def _target_of_error(self, event: ServerEvent) -> Exchange | None:
-        code = _code_of(event)
+        code = _error_field(event, "code")
         if code in CONNECTION_ERROR_CODES:
             self.fatal = event
             return None
-        if "steer" in f"{code} {_message_of(event)}":
-            steer = next((one for one in self._steers if one.state is SENT), None)
-            if steer is not None:
-                return steer
+        steer = self._steering.refused_by(
+            lane=event.stream_id,
+            text=f"{code} {_error_field(event, 'message')}",
+            param=_error_field(event, "param"),
+        )
+        if steer is not None:
+            return steer
         if event.stream_id is not None:
-            return self._in_flight.get(event.stream_id)
+            return self._on_lane(event.stream_id)
         if code in REFUSAL_CODES and self._unanswered:
             # The one that runs, or will run first, is not the one that was refused.
             others = list(self._unanswered)
             return others[1] if len(others) == len(self._in_flight) > 1 else others[0]
-        if None in self._in_flight:
-            return self._in_flight[None]
+        exchange = self._on_lane(None)
+        if exchange is None and self.active == 1:
+            exchange = next(iter(self._in_flight.values()), None) or self._any_successor()
         # Several named lanes run and the error names none: it is about the connection.
-        return next(iter(self._in_flight.values())) if len(self._in_flight) == 1 else None
+        return exchange
+
+    def _on_lane(self, lane: str | None) -> Exchange | None:
+        """Return what runs on a lane, or begins to."""
+        return self._in_flight.get(lane) or self._successor(lane)
 
     def _oldest_unanswered(self) -> Exchange | None:
         return next(iter(self._unanswered), None)
@@ -299,81 +311,102 @@ class Protocol:
     # Steering.
 
     def _receive_steering(self, event: ServerEvent) -> Exchange | None:
-        steer = self._steer_of(event)
+        steer = self._steering.find(event)
         if steer is None:
             return None
-        if event.type == "response.steer.accepted":
-            steer.state = STARTED
-        else:
-            self._resolve(steer)
+        if event.type != "response.steer.accepted":
+            self._settle(steer)
+            return steer
+        steer.state = STARTED
+        if not steer.placed:
+            steer.place(event.stream_id)
+        running = self._in_flight.get(steer.stream_id)
+        if running is None:
+            self._hold_or_free(steer.stream_id)
+        elif isinstance(running, Steer) and running.target_id == steer.target_id:
+            # Told only after the response to all steers of this target had begun.
+            self._steering.remove(steer)
+            running.followers += (steer,)
         return steer
 
-    def _steer_of(self, event: ServerEvent) -> Steer | None:
-        """Return the steer that an event is about: by its id, else the oldest without an answer."""
-        steer_id, target_id = _steer_ids_of(event)
-        for steer in self._steers:
-            if steer_id is not None and steer.steer_id == steer_id:
-                return steer
-        for steer in self._steers:
-            if steer.state is SENT and target_id in (None, steer.target_id):
-                steer.steer_id = steer_id
-                return steer
-        return None
-
     def abandon(self, steer: Steer) -> None:
-        """Stop waiting for the answer to a steer: the lane goes on without it."""
-        self._resolve(steer)
+        """Wait no longer for the answer to a steer.
 
-    def _resolve(self, steer: Steer) -> None:
-        """No response will follow from this steer: let the lane of its target go on."""
+        While its target runs the answer may still come, and be obeyed; after that the lane goes on.
+        """
+        steer.cancelled = True
+        steer.abandoned = True
+        if steer in self._steering and steer.target_id not in self._by_id:
+            self._settle(steer)
+
+    def _settle(self, steer: Steer) -> None:
+        """No response will come from this steer: let the lane go on without it."""
         steer.state = ENDED
-        self._steers = [one for one in self._steers if one is not steer]
-        if self._in_flight.get(steer.stream_id) is steer:
-            self._hand_over(steer.stream_id, [steer.target_id])
+        self._steering.remove(steer)
+        if steer.placed and steer.stream_id not in self._in_flight:
+            self._hold_or_free(steer.stream_id)
 
-    def _commit(self, steer: Steer) -> None:
-        """The response that a steer asked for has begun; one response answers all accepted steers."""
-        if not steer.committed:
-            steer.committed = True
-            accepted = [one for one in self._steers if one.target_id == steer.target_id and one.state is STARTED]
-            steer.followers = tuple(one for one in accepted if one is not steer)
-            self._steers = [one for one in self._steers if one is not steer and one not in accepted]
-
-    def _hand_over(self, lane: str | None, response_ids: list[str]) -> None:
-        """Free a lane, unless a steer of the response that ended may still bring a successor on it."""
-        del self._in_flight[lane]
+    def _hold_or_free(self, lane: str | None) -> None:
+        """Let the next request go on a lane where nothing runs, unless the response to a steer may come."""
         self.unblocked = True
-        heirs = sorted(
-            (one for one in self._steers if one.target_id in response_ids),
-            key=lambda one: one.state is SENT,  # accepted ones first
-        )
-        if heirs:
-            heirs[0].stream_id = lane
-            self._in_flight[lane] = heirs[0]
-        elif lane in self._waiting:
+        if self._steering.holds(lane):
+            self._held[lane] = None
+            self._ready.pop(lane, None)
+            return
+        self._held.pop(lane, None)
+        if lane in self._waiting:
             self._ready[lane] = None
 
-    def _end(self, exchange: Exchange, *, by_error: bool) -> None:
-        exchange.state = ENDED
-        for follower in exchange.followers:
-            follower.state = ENDED
+    def _successor(self, lane: str | None) -> Steer | None:
+        """Return the steer whose response begins on a lane, if the lane is held for one."""
+        if lane not in self._held:
+            return None
+        del self._held[lane]
+        steer = self._steering.commit(lane)
+        self._in_flight[lane] = steer
+        self._open_lane(steer)
+        self.unblocked = True
+        return steer
+
+    def _any_successor(self, *, owed: bool = False) -> Steer | None:
+        for lane in self._held:
+            if self._steering.is_owed(lane) or not owed:
+                return self._successor(lane)
+        return None
+
+    def _passed_on(self, steer: Steer) -> bool:
+        """Let another steer account for the response that it shares with one that was given up."""
+        heir = next((one for one in steer.followers if not one.cancelled), None)
+        if not isinstance(heir, Steer):
+            return False
+        heir.committed = True
+        heir.followers = tuple(one for one in steer.followers if one is not heir)
+        heir.response_ids, heir.since = steer.response_ids, steer.since
+        self._in_flight[steer.stream_id] = heir
+        self._open.update({name: heir for name, one in self._open.items() if one is steer})
+        self._by_id.update(dict.fromkeys(steer.response_ids, heir))
+        steer.state = ENDED  # it keeps its followers, who may be about to get an event
+        return True
+
+    def _end(self, exchange: Exchange, event: ServerEvent) -> None:
         lane = exchange.stream_id
-        if isinstance(exchange, Steer) and self._in_flight.get(lane) is not exchange:
-            self._resolve(exchange)  # refused before it took a lane
+        if isinstance(exchange, Steer) and exchange in self._steering:
+            self._settle(exchange)  # refused by an `error`
             return
+        for one in (exchange, *exchange.followers):
+            one.state = ENDED
         for name in (lane, None):
             if self._open.get(name) is exchange:
                 del self._open[name]
         for response_id in exchange.response_ids:
             self._by_id.pop(response_id, None)
-            if by_error:
+            if event.type == "error":
                 self._late[response_id] = lane
         while len(self._late) > _LATE_LIMIT:
             del self._late[next(iter(self._late))]
-        if isinstance(exchange, Steer) and not exchange.committed:
-            self._resolve(exchange)
-        else:
-            self._hand_over(lane, exchange.response_ids)
+        del self._in_flight[lane]
+        self._steering.target_ended(exchange, steered=was_steered(event))
+        self._hold_or_free(lane)
 
 
 def response_id_of(event: ServerEvent) -> str | None:
@@ -384,31 +417,6 @@ def response_id_of(event: ServerEvent) -> str | None:
         return found if isinstance(found, str) else None
     response = getattr(event, "response", None)
     return None if response is None else response.id
-
-
-def _awaits_response(exchange: Exchange) -> bool:
-    return isinstance(exchange, Steer) and not exchange.committed
-
-
-def _steer_ids_of(event: ServerEvent) -> tuple[str | None, str | None]:
-    """Return the steer's id and the id of the response it is for, as far as the event tells them."""
-    if isinstance(event, UnknownEvent):
-        found = event.extra.get("steer")
-        data: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-        ids = (data.get("id"), data.get("previous_response_id"))
-    else:
-        steer = getattr(event, "steer", None)
-        ids = (getattr(steer, "id", None), getattr(steer, "previous_response_id", None))
-    steer_id, target_id = (one if isinstance(one, str) else None for one in ids)
-    return steer_id, target_id
-
-
-def _code_of(event: ServerEvent) -> str | None:
-    return _error_field(event, "code")
-
-
-def _message_of(event: ServerEvent) -> str | None:
-    return _error_field(event, "message")
 
 
 def _error_field(event: ServerEvent, name: str) -> str | None:

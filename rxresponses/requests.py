@@ -222,9 +222,11 @@ class ResponseCreate(_Sent):
 
 @model
 class ResponseSteer(_Sent):
-    """Give a running response new input; user messages only.
+    """Give a running response new input: a string, or messages of the user.
 
-    The target decides the lane, so there is no `stream_id`.
+    The target decides the lane, so there is no `stream_id`; nor is there any other field.
+
+    Raises `InvalidRequestError`, naming the field, for values that cannot be right.
     """
 
     previous_response_id: str
@@ -232,18 +234,38 @@ class ResponseSteer(_Sent):
     type: Literal["response.steer"] = "response.steer"
 
     def __post_init__(self) -> None:
+        if self.type != "response.steer":
+            raise InvalidRequestError(f"the type must be 'response.steer', not {self.type!r}", field="type")
         if not isinstance(self.previous_response_id, str) or not self.previous_response_id:
+            given = "''" if self.previous_response_id == "" else type(self.previous_response_id).__name__
             raise InvalidRequestError(
-                f"a steer needs the id of the response to steer, not {self.previous_response_id!r}",
-                field="previous_response_id",
+                f"a steer needs the id of the response to steer, not {given}", field="previous_response_id"
             )
+        _check_items("input", self.input)
         if not self.input:
             raise InvalidRequestError("a steer needs input", field="input")
-        _check_items("input", self.input)
         for index, item in enumerate(() if isinstance(self.input, str) else self.input):
-            role = item.get("role") if isinstance(item, Mapping) else getattr(item, "role", None)
-            if role != "user":
-                raise InvalidRequestError("a steer takes messages of the user only", field=f"input[{index}]")
+            _check_user_message(f"input[{index}]", item)
+
+    @classmethod
+    def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
+        """Build from the JSON of a `response.steer`."""
+        if not isinstance(kvs, Mapping):
+            raise InvalidRequestError(f"a steer is a JSON object, not {type(kvs).__name__}")
+        for name in kvs.keys() - {one.name for one in dataclasses.fields(cls)}:
+            raise InvalidRequestError(f"a steer has no field {name!r}", field=name)
+        return cls(**{"previous_response_id": None, "input": None, **kvs})
+
+
+def _check_user_message(name: str, item: InputItem) -> None:
+    role, kind, content = (
+        item.get(part) if isinstance(item, Mapping) else getattr(item, part, None)
+        for part in ("role", "type", "content")
+    )
+    if role != "user" or kind not in (None, "message"):
+        raise InvalidRequestError(f"a steer takes messages of the user only, and `{name}` is none", field=name)
+    if not isinstance(content, (str, list, tuple)) or not content:
+        raise InvalidRequestError(f"`{name}` needs `content`: a string or a list of parts", field=name)
 
 
 def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | None = None) -> ResponseCreate:

@@ -1,0 +1,167 @@
+"""The steers of one connection: which are unanswered, and to whom a lane's next response belongs.
+
+A part of `protocol`, and like it without I/O, clock or Rx.
+
+A steer is open from when it was sent until the server refuses it, lets it wait for a request of the
+client (pending), or begins a response with its input.  Its lane is that of its target.  Once the target
+has ended, the lane is held for that response, since nothing but the order of events tells it from the
+response to the next request.  One response answers all steers that were accepted for its target.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from .events.base import ServerEvent, UnknownEvent
+from .exchange import ENDED, SENT, STARTED, Exchange, Steer
+
+STEER_TYPES = frozenset({"response.steer.accepted", "response.steer.pending", "response.steer.failed"})
+
+
+class Steering:
+    """The steers that wait to be sent, and the open ones: see the module's text."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Steer] = deque()
+        self._open: list[Steer] = []  # oldest first
+
+    def submit(self, steer: Steer) -> None:
+        """Take a steer, to be sent at once."""
+        self._waiting.append(steer)
+
+    def withdraw(self, steer: Steer) -> None:
+        """Forget a steer that was not sent."""
+        if steer in self._waiting:
+            self._waiting.remove(steer)
+
+    def next_to_send(self) -> Steer | None:
+        """Return the steer to write now, open from here on, or `None`."""
+        while self._waiting:
+            steer = self._waiting.popleft()
+            if not steer.cancelled:
+                steer.state = SENT
+                self._open.append(steer)
+                return steer
+            steer.state = ENDED
+        return None
+
+    def pending(self) -> list[Steer]:
+        """Return the steers that somebody may wait for."""
+        return [*(steer for steer in self._open if not steer.abandoned), *self._waiting]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
+        self._open.clear()
+
+    def __contains__(self, steer: Steer) -> bool:
+        """Whether a steer is open."""
+        return steer in self._open
+
+    def remove(self, steer: Steer) -> None:
+        """Count an open steer as open no more."""
+        self._open.remove(steer)
+
+    def holds(self, lane: str | None) -> bool:
+        """Whether the next response on a lane may be the answer to a steer."""
+        return bool(self._on(lane))
+
+    def is_owed(self, lane: str | None) -> bool:
+        """Whether the next response on a lane must be the answer to a steer: it was accepted."""
+        return any(steer.state is STARTED for steer in self._on(lane))
+
+    def find(self, event: ServerEvent) -> Steer | None:
+        """Return the open steer that a steering event is about.
+
+        Servers answer in the order in which the steers came, so without an id it is the oldest one in a
+        state that fits: only an accepted one can be pending, while a refusal comes at once or not at all.
+        """
+        steer_id, target_id = _ids_of(event)
+        fits = STARTED if event.type == "response.steer.pending" else SENT
+        steer = min(
+            (
+                one
+                for one in self._open
+                if target_id in (None, one.target_id) and (None in (steer_id, one.steer_id) or steer_id == one.steer_id)
+            ),
+            key=lambda one: (one.steer_id is None or one.steer_id != steer_id, one.state is not fits),
+            default=None,
+        )
+        if steer is not None and steer_id is not None:
+            steer.steer_id = steer_id
+        return steer
+
+    def refused_by(self, *, lane: str | None, text: str, param: str | None) -> Steer | None:
+        """Return the steer that an `error` is about: so answers a server that does not know steering.
+
+        It says so, or that a `type` is wrong, which that of a request never is.
+        """
+        named = "steer" in text.lower()
+        if not named and param != "type":
+            return None
+        fitting = (
+            one
+            for one in self._open
+            if (lane is None or not one.placed or one.stream_id == lane) and (named or one.state is SENT)
+        )
+        return min(fitting, key=lambda one: one.state is not SENT, default=None)
+
+    def target_ended(self, target: Exchange, *, steered: bool) -> None:
+        """Let the steers of a response wait for what follows it.
+
+        When it ended because it was `steered`, one of them was accepted, told or not: then no clock may
+        free the lane just before the successor comes.
+        """
+        steers = [one for one in self._open if one.target_id in target.response_ids]
+        if steered and steers and not any(one.state is STARTED for one in steers):
+            min(steers, key=lambda one: one.abandoned).state = STARTED
+        for steer in steers:
+            steer.place(target.stream_id)
+            if steer.abandoned and steer.state is SENT:
+                steer.state = ENDED
+                self._open.remove(steer)
+
+    def commit(self, lane: str | None) -> Steer:
+        """Return the steer that gets the response that begins on a lane it holds, with its followers set."""
+        here = self._on(lane)
+        # Without an accepted one it is the answer to the oldest, told before it was accepted.
+        accepted = [one for one in here if one.state is STARTED] or here[:1]
+        first, *others = sorted(accepted, key=lambda one: one.cancelled)
+        first.committed = True
+        first.followers = tuple(others)
+        self._open = [one for one in self._open if one not in accepted]
+        return first
+
+    def _on(self, lane: str | None) -> list[Steer]:
+        return [
+            one
+            for one in self._open
+            if one.placed and one.stream_id == lane and not (one.abandoned and one.state is SENT)
+        ]
+
+
+def was_steered(event: ServerEvent) -> bool:
+    """Whether a response ended because it was steered."""
+    if event.type != "response.incomplete":
+        return False
+    if isinstance(event, UnknownEvent):
+        response = event.extra.get("response")
+        details = response.get("incomplete_details") if isinstance(response, Mapping) else None
+        return isinstance(details, Mapping) and details.get("reason") == "steered"
+    details = getattr(getattr(event, "response", None), "incomplete_details", None)
+    return getattr(details, "reason", None) == "steered"
+
+
+def _ids_of(event: ServerEvent) -> tuple[str | None, str | None]:
+    """Return the steer's id and the id of the response it is for, as far as the event tells them."""
+    if isinstance(event, UnknownEvent):
+        found = event.extra.get("steer")
+        data: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        ids = (data.get("id"), data.get("previous_response_id"))
+    else:
+        steer = getattr(event, "steer", None)
+        ids = (getattr(steer, "id", None), getattr(steer, "previous_response_id", None))
+    steer_id, target_id = (one if isinstance(one, str) else None for one in ids)
+    return steer_id, target_id
