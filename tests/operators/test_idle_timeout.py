@@ -9,7 +9,7 @@ import reactivex
 from reactivex import Observable
 from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
-from reactivex.scheduler import HistoricalScheduler
+from reactivex.scheduler import HistoricalScheduler, TimeoutScheduler
 from reactivex.testing import ReactiveTest, TestScheduler
 from typing_extensions import assert_type
 
@@ -260,32 +260,50 @@ def test_type_is_kept() -> None:
     assert_type(deltas.pipe(idle_timeout(5)), Observable[ResponseTextDeltaEvent])
 
 
-def test_the_timer_of_a_thread_goes_on_for_the_rest() -> None:
+def test_the_timer_of_a_thread_goes_on_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     hand: Hand[ServerEvent] = Hand()
     errors: list[Exception] = []
+    delays: list[float] = []
     fired = threading.Event()
+    schedule = TimeoutScheduler.schedule_relative
+
+    def spy(self: TimeoutScheduler, duetime: Any, action: Any, state: Any = None) -> DisposableBase:
+        delays.append(duetime)
+        return schedule(self, duetime, action, state)
 
     def on_error(error: Exception) -> None:
         errors.append(error)
         fired.set()
 
-    hand.source.pipe(idle_timeout(0.05)).subscribe(on_error=on_error)
+    monkeypatch.setattr(TimeoutScheduler, "schedule_relative", spy)
+    hand.source.pipe(idle_timeout(0.5)).subscribe(on_error=on_error)
     hand.emit(created())
 
-    assert fired.wait(5)
-    assert silent(errors[0]).seconds == 0.05
+    assert fired.wait(10)
+    assert silent(errors[0]).seconds == 0.5
     assert hand.disposals == 1
+    first, rest = delays
+    assert first == 0.5
+    assert 0 <= rest < 0.5
 
 
-def test_the_timer_of_a_loop_goes_on_for_the_rest() -> None:
+def test_the_timer_of_a_loop_goes_on_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
+        delays: list[float] = []
         loop = asyncio.get_running_loop()
-        times = [loop.time()]
+        call_later = loop.call_later
+
+        def spy(delay: float, *arguments: Any) -> asyncio.TimerHandle:
+            delays.append(delay)
+            return call_later(delay, *arguments)
+
+        monkeypatch.setattr(loop, "call_later", spy)
         events: Observable[ServerEvent] = reactivex.from_iterable([created(), delta("x")])
         with pytest.raises(IdleTimeoutError):
-            await reactivex.concat(events, reactivex.never()).pipe(idle_timeout(0.01))
-        times.append(loop.time())
-        assert times[1] - times[0] >= 0.01
+            await reactivex.concat(events, reactivex.never()).pipe(idle_timeout(0.5))
+        first, rest = delays
+        assert first == 0.5
+        assert 0 <= rest < 0.5
 
     asyncio.run(main())
 
