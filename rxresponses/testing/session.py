@@ -218,7 +218,11 @@ class Session:
 
     def _refuse(self, exchange: Exchange | None, error: RequestError, lane: str | None) -> None:
         self._send(error.event(), lane)
-        if exchange is not None and not self._halted:
+        if exchange is None:
+            return
+        if self._halted:
+            self._waiting.append(exchange)  # the client is not told: it is lost with the connection
+        else:
             self._journal.close(exchange, "refused")
 
     def _start(self, exchange: Exchange, now: float) -> None:

@@ -258,6 +258,16 @@ def test_a_stall_silences_the_connection() -> None:
     assert peer.journal.exchanges[2].started is None
 
 
+def test_a_refusal_that_cannot_be_told_is_a_loss() -> None:
+    peer = peer_with(Fault(Stall(), request=1))
+    peer.ask()
+    peer.create(stream_id="")
+
+    assert peer.journal.exchanges[1].outcome is None
+    peer.session.end()
+    assert peer.journal.exchanges[1].outcome == "lost"
+
+
 def test_a_delayed_event() -> None:
     peer = peer_with(Fault(Delay(1.5, after=3), request=1))
     peer.create(stream_id="a")

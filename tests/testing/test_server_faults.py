@@ -285,12 +285,16 @@ def test_a_stall_and_frames_now() -> None:
                 assert (await receive(connection, 1)) == [{"type": "hello"}]
                 server.disturb(Stall(pongs=False))
                 with pytest.raises(asyncio.TimeoutError):
-                    while True:  # it takes its moment: the server is on another thread
-                        await asyncio.wait_for(await connection.ping(), 0.2)
+                    await _ping_for_ever(connection)
                 server.drop()
                 await connection.wait_closed()
 
     run(test)
+
+
+async def _ping_for_ever(connection: ClientConnection) -> None:
+    while True:
+        await asyncio.wait_for(await connection.ping(), 0.2)
 
 
 # Many at once

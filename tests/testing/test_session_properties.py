@@ -7,7 +7,8 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxresponses.testing.replies import Failure, FunctionCall, Part, Text
+from rxresponses.testing.faults import DropStreamIds, Fault, IgnoreSteer, RefuseConcurrent, ReorderLanes
+from rxresponses.testing.replies import Close, Delay, Expire, Failure, FunctionCall, Hold, Inject, Part, Stall, Text
 
 from .peer import Event, Peer
 
@@ -72,3 +73,51 @@ def test_each_lane_is_answered_in_order(actions: list[tuple[str, str]], replies:
 
     assert running == {}
     assert answered == asked
+
+
+afters = st.integers(0, 12)
+whats = st.one_of(
+    st.builds(Close, st.sampled_from([1000, 1006]), after=afters),
+    st.builds(Delay, st.sampled_from([0.0, 1.0]), afters),
+    st.builds(Expire, afters),
+    st.builds(Failure, after=afters),
+    st.builds(Hold, after=afters),
+    st.builds(Inject, st.just({"type": "injected"}), afters),
+    st.builds(Stall, afters),
+    st.builds(ReorderLanes, st.sampled_from(["random", "newest"])),
+    st.sampled_from([DropStreamIds(), RefuseConcurrent(), IgnoreSteer()]),
+)
+plans = st.lists(st.builds(Fault, whats, probability=st.sampled_from([0.1, 0.5, 1.0])), max_size=5)
+
+
+@given(plan=plans, lanes=st.lists(st.sampled_from(LANES), max_size=12), steps=st.integers(0, 12))
+def test_whatever_goes_wrong_the_exchanges_tell_it(plan: list[Fault], lanes: list[str], steps: int) -> None:
+    peer = Peer(faults=plan)
+    received: list[Event] = []
+    for lane in lanes:
+        peer.create(**({"stream_id": lane} if lane else {}))
+        for _ in range(steps):
+            received += peer.step()
+    while (due := peer.session.due(peer.now)) is not None:
+        peer.now = max(peer.now, due)
+        received += peer.step()
+    silent = peer.closed is not None or peer.stalled is not None
+    assert peer.step() == []
+
+    exchanges = peer.journal.exchanges
+    assert [one.number for one in exchanges] == list(range(1, len(lanes) + 1))
+    events = [event for event in received if event["type"] != "injected"]
+    expired = sum((event.get("error") or {}).get("code") == "websocket_connection_limit_reached" for event in events)
+    never_run = sum(one.outcome == "refused" and one.started is None for one in exchanges)
+    assert sum(one.events for one in exchanges) == len(events) - expired - never_run
+    created = [event["response"]["id"] for event in events if event["type"] == "response.created"]
+    assert len(created) == len(set(created)) == sum(one.events > 0 and one.outcome != "refused" for one in exchanges)
+    for outcome in ("completed", "incomplete"):
+        ended = [event["response"]["id"] for event in events if event["type"] == f"response.{outcome}"]
+        assert sorted(ended) == sorted(str(one.response_id) for one in exchanges if one.outcome == outcome)
+    errors = sum(event["type"] == "error" for event in events) - expired
+    assert errors == sum(one.outcome in ("failed", "refused") for one in exchanges)
+    held = any(isinstance(fault, Hold) for one in exchanges for fault in one.faults)
+    assert all(one.outcome is not None for one in exchanges) or held or silent
+    peer.session.end()
+    assert all(one.outcome is not None for one in peer.journal.exchanges)
