@@ -94,5 +94,5 @@ def encode(value: Model | dict[str, Any]) -> bytes:
     data = value.to_dict() if isinstance(value, Model) else value
     try:
         return msgspec.json.encode(data)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, TypeError):  # lone surrogates; subclasses of `str` and the like
         return json.dumps(data, separators=(",", ":")).encode("ascii")

@@ -10,7 +10,8 @@ from .errors import ConfigurationError
 
 OFFICIAL_BASE = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-_SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
+SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
+"""Parts of the names of headers and parameters whose values are not to be shown."""
 
 
 def endpoint(base: str | None, model: str | None = None) -> str:
@@ -39,7 +40,7 @@ def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str]
     """Raise `ConfigurationError` when a credential would travel in the clear to another machine."""
     parts = _split(base or OFFICIAL_BASE)
     names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
-    secret = has_key or any(word in name.lower() for name in names for word in _SECRET_NAMES)
+    secret = has_key or any(word in name.lower() for name in names for word in SECRET_NAMES)
     if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not _is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             f"a credential would go unencrypted to {parts.hostname}: use https:// or wss://, or say "

@@ -31,6 +31,7 @@ class HomeObserver(ObserverBase[ServerEvent]):
         self._backlog = Backlog(max_bytes)
         self._scheduled = False
         self._valve: Valve | None = None
+        self._ended = False
 
     def on_next(self, value: ServerEvent) -> None:
         """Hand an event over; raise `BufferOverflowError` when too much waits already."""
@@ -47,6 +48,8 @@ class HomeObserver(ObserverBase[ServerEvent]):
         self._pass(self._observer.on_completed, (), 0)
 
     def _pass(self, notify: Callable[..., Any], values: tuple[object, ...], size: int) -> bool:
+        if self._ended:
+            return True
         with self._lock:
             if size and not self._backlog.add(size):
                 return False
@@ -69,15 +72,16 @@ class HomeObserver(ObserverBase[ServerEvent]):
         # A consumer further down may lag as well.
         previous = enter(self._valve)
         try:
-            while batch:
-                notify, values, size = batch.pop(0)
+            for notify, values, size in batch:
                 with self._lock:
                     self._backlog.remove(size)
                 notify(*values)
+        except Exception as error:  # it ends this subscription, and the loop reports it
+            self._ended = True
+            with self._lock:
+                self._waiting.clear()
+                self._backlog.clear()
+            self._observer.on_error(error)
+            raise
         finally:
             enter(previous)
-            if batch:  # the observer raised, and the loop reports it: the rest must not be lost
-                with self._lock:
-                    self._waiting[:0] = batch
-                    self._scheduled = True
-                self._loop.call_soon(self._deliver)

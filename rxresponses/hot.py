@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from reactivex import Observable
@@ -34,18 +37,40 @@ class Hot(Generic[T]):
         self._replay = replay
         self._latest: tuple[T, ...] = ()
         self._completed = False
+        self._lock = threading.Lock()  # for `observers`: before the socket has a loop, any thread may subscribe
+        self._due: deque[Callable[[], None]] = deque()
+        self._busy = False
 
     def emit(self, value: T) -> None:
-        """Hand on one value."""
+        """Hand on one value, after the one that is being handed on if there is one."""
+        self._do(partial(self._emit, value))
+
+    def complete(self) -> None:
+        """End the source, for later observers too."""
+        self._do(self._complete)
+
+    def _do(self, act: Callable[[], None]) -> None:
+        """Act, unless an observer is the caller: then when the others have heard what it heard."""
+        self._due.append(act)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            self._busy = False
+
+    def _emit(self, value: T) -> None:
         if self._replay:
             self._latest = (value,)
         for observer in self.observers:
             self._guard(observer, observer.on_next, value)
 
-    def complete(self) -> None:
-        """End the source, for later observers too."""
+    def _complete(self) -> None:
         self._completed = True
-        observers, self.observers = self.observers, ()
+        with self._lock:
+            observers, self.observers = self.observers, ()
         for observer in observers:
             self._guard(observer, observer.on_completed)
 
@@ -58,7 +83,8 @@ class Hot(Generic[T]):
             completed = self._completed
             if not completed:
                 # Before the latest value, since handing that on may emit another.
-                self.observers = (*self.observers, observer)
+                with self._lock:
+                    self.observers = (*self.observers, observer)
             for value in self._latest:
                 self._guard(observer, observer.on_next, value)
             if completed:
@@ -73,7 +99,8 @@ class Hot(Generic[T]):
         return Disposable(dispose)
 
     def _remove(self, observer: ObserverBase[T]) -> None:
-        self.observers = tuple(one for one in self.observers if one is not observer)
+        with self._lock:
+            self.observers = tuple(one for one in self.observers if one is not observer)
 
     def _guard(self, observer: ObserverBase[T], notify: Callable[..., Any], *values: T) -> None:
         try:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 
+# The fields that hold items, tools or parts: lists of objects, or text.
+_LISTS = {"input": "items", "tools": "tools", "content": "parts", "output": "parts"}
+
+
 def _is_unset(value: object) -> bool:
     return value is UNSET
 
@@ -42,6 +46,14 @@ class _Sent(Model):
     """Base of what is sent: fields that were not given stay out of the JSON."""
 
     dataclass_json_config: ClassVar[dict[str, Any] | None] = config(exclude=_is_unset)["dataclasses_json"]
+
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for name, hint in _checks(kind).items():
+            if name in _LISTS:
+                _check_items(name, getattr(self, name))
+            else:
+                _check(name, getattr(self, name), hint)
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
         """Return the JSON that is sent.
@@ -73,6 +85,9 @@ class FunctionCallOutput(_Sent):
     output: str | Sequence[InputContent]
     id: str | UnsetType | None = UNSET
     status: str | UnsetType | None = UNSET
+    caller: Mapping[str, Any] | UnsetType | None = UNSET
+    name: str | UnsetType | None = UNSET
+    namespace: str | UnsetType | None = UNSET
     type: Literal["function_call_output"] = "function_call_output"
 
 
@@ -92,7 +107,9 @@ class FunctionTool(_Sent):
     parameters: Mapping[str, Any] | None = None
     strict: bool | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
-    defer_loading: bool | UnsetType = UNSET
+    defer_loading: bool | UnsetType | None = UNSET
+    allowed_callers: Sequence[str] | UnsetType | None = UNSET
+    output_schema: Mapping[str, Any] | UnsetType | None = UNSET
     type: Literal["function"] = "function"
 
 
@@ -176,10 +193,7 @@ class ResponseCreate(_Sent):
     type: Literal["response.create"] = "response.create"
 
     def __post_init__(self) -> None:
-        for name, hint in _checks(ResponseCreate).items():
-            _check(name, getattr(self, name), hint)
-        _check_items("input", self.input)
-        _check_items("tools", self.tools)
+        super().__post_init__()
         for name in self.extra_body.keys() & {one.name for one in dataclasses.fields(self)}:
             raise InvalidRequestError(f"`extra_body` holds {name!r}, which is a field of its own", field="extra_body")
         if not self.model and not self.prompt:
@@ -234,14 +248,9 @@ class ResponseSteer(_Sent):
     type: Literal["response.steer"] = "response.steer"
 
     def __post_init__(self) -> None:
-        if self.type != "response.steer":
-            raise InvalidRequestError(f"the type must be 'response.steer', not {self.type!r}", field="type")
-        if not isinstance(self.previous_response_id, str) or not self.previous_response_id:
-            given = "''" if self.previous_response_id == "" else type(self.previous_response_id).__name__
-            raise InvalidRequestError(
-                f"a steer needs the id of the response to steer, not {given}", field="previous_response_id"
-            )
-        _check_items("input", self.input)
+        super().__post_init__()
+        if not self.previous_response_id:
+            raise InvalidRequestError("a steer needs the id of the response to steer", field="previous_response_id")
         if not self.input:
             raise InvalidRequestError("a steer needs input", field="input")
         for index, item in enumerate(() if isinstance(self.input, str) else self.input):
@@ -305,10 +314,10 @@ def check_stream_id(stream_id: object) -> None:
 
 
 @cache
-def _checks(cls: type[ResponseCreate]) -> dict[str, Any]:
+def _checks(cls: type[Any]) -> dict[str, Any]:
     """Field name → the type its value must have when given; made on first use."""
     hints = typing.get_type_hints(cls)
-    return {one.name: _given(hints[one.name]) for one in dataclasses.fields(cls) if one.name not in ("input", "tools")}
+    return {one.name: _given(hints[one.name]) for one in dataclasses.fields(cls)}
 
 
 def _given(hint: Any) -> Any:
@@ -327,10 +336,11 @@ def _check(name: str, value: object, hint: Any) -> None:
 
 
 def _check_items(name: str, value: object) -> None:
-    if value is UNSET or value is None or (name == "input" and isinstance(value, str)):
+    text_too = name != "tools"
+    if value is UNSET or (value is None and name in ("input", "tools")) or (text_too and isinstance(value, str)):
         return
     if not isinstance(value, (list, tuple)):
-        wanted = "a string or a list of items" if name == "input" else "a list of tools"
+        wanted = f"{'a string or ' if text_too else ''}a list of {_LISTS[name]}"
         raise InvalidRequestError(f"`{name}` must be {wanted}, not {type(value).__name__}", field=name)
     for index, item in enumerate(value):
         if not isinstance(item, (Model, Mapping)):

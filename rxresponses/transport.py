@@ -17,12 +17,11 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.frames import Opcode
 from websockets.protocol import State
 
-from .endpoint import display
+from .endpoint import SECRET_NAMES, display
 from .errors import ConnectFailedError, ConnectTimeoutError
 from .flow import Valve, enter
 from .options import ConnectionOptions
 
-_SECRET_HEADER_WORDS = ("authorization", "key", "token", "secret", "cookie")
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -276,7 +275,7 @@ class _HideSecrets(logging.Filter):
         args = record.args
         if isinstance(args, tuple) and len(args) == 2 and isinstance(args[0], str):
             name = args[0].lower()
-            if any(word in name for word in _SECRET_HEADER_WORDS) and not name.startswith("sec-websocket"):
+            if any(word in name for word in SECRET_NAMES) and not name.startswith("sec-websocket"):
                 record.args = (args[0], "(hidden)")
         return True
 

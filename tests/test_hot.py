@@ -175,7 +175,7 @@ def test_completing_inside_on_next() -> None:
     case.listen("a", lambda value: case.hot.complete())
     case.listen("b")
     case.emit(1)
-    assert case.heard == ["a1", "a|", "b|"]
+    assert case.heard == ["a1", "b1", "a|", "b|"]  # the others hear the value before the end
 
 
 # --- observers that raise
@@ -285,3 +285,11 @@ def test_a_subscription_from_another_thread() -> None:
     case.emit(2)
     assert case.heard == ["a1", "a2"]
     assert threads == {threading.get_ident()}
+
+
+def test_emitting_inside_on_next_keeps_the_order_for_all() -> None:
+    case = Case()
+    case.listen("a", lambda value: case.emit(2) if value == 1 else None)
+    case.listen("b")
+    case.emit(1)
+    assert case.heard == ["a1", "b1", "a2", "b2"]

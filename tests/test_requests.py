@@ -224,15 +224,28 @@ def test_mistakes_are_refused_by_field(field: str, value: Any) -> None:
         {"role": "user", "content": b"hello"},
         {"role": "user", "content": [{"type": "input_text", "text": {"hello"}}]},
         {"role": "user", "content": endless},
-        user_message(endless),
-        user_message([{"score": math.inf}]),
-        FunctionCallOutput(call_id="c", output=b"hello"),  # type: ignore[arg-type]
     ],
     ids=repr,
 )
 def test_mistakes_in_items_are_refused_by_index(item: Any) -> None:
     assert "`input[1]`" in refused(lambda: any_create(input=[user_message("good"), item]), "input[1]")
     assert "`tools[1]`" in refused(lambda: any_create(tools=({"type": "good"}, item)), "tools[1]")
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: user_message(endless), "content[0]"),
+        (lambda: user_message(5), "content"),  # type: ignore[arg-type]
+        (lambda: user_message([{"score": math.inf}]), "content[0]"),
+        (lambda: FunctionCallOutput(call_id="c", output=b"hello"), "output"),  # type: ignore[arg-type]
+        (lambda: FunctionCallOutput(call_id="c", output={"a": 1}), "output"),  # type: ignore[arg-type]
+        (lambda: FunctionTool(name=5), "name"),  # type: ignore[arg-type]
+        (lambda: FunctionTool(name="f", parameters=[]), "parameters"),  # type: ignore[arg-type]
+    ],
+)
+def test_mistakes_within_an_item_are_refused_where_it_is_made(make: Callable[[], Any], field: str) -> None:
+    assert f"`{field}`" in refused(make, field)
 
 
 @pytest.mark.parametrize("name", ["stream_id", "stream", "type", "model", "extra_body"])
