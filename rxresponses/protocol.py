@@ -318,6 +318,8 @@ class Protocol:
             self._settle(steer)
             return steer
         steer.state = STARTED
+        if steer.target_id in self._by_id:
+            return steer
         if not steer.placed:
             steer.place(event.stream_id)
         running = self._in_flight.get(steer.stream_id)
@@ -386,6 +388,7 @@ class Protocol:
         self._open.update({name: heir for name, one in self._open.items() if one is steer})
         self._by_id.update(dict.fromkeys(steer.response_ids, heir))
         steer.state = ENDED  # it keeps its followers, who may be about to get an event
+        self.unblocked = True
         return True
 
     def _end(self, exchange: Exchange, event: ServerEvent) -> None:
