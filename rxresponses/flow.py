@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class _Delivering(threading.local):
@@ -64,8 +65,9 @@ class Valve:
     def _call(self, change: Callable[[object], None], consumer: object) -> None:
         if threading.get_ident() == self._thread:
             self._apply(change, consumer)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._apply, change, consumer)
+        else:
+            with suppress(RuntimeError):  # the loop is closed: there is nothing left to pause
+                self._loop.call_soon_threadsafe(self._apply, change, consumer)
 
     def _apply(self, change: Callable[[object], None], consumer: object) -> None:
         change(consumer)
