@@ -145,12 +145,13 @@ class FrameConnection(ClientConnection):
             return
         self._reported = True
         received, sent = self.protocol.close_rcvd, self.protocol.close_sent
+        cause = getattr(self, "connection_exc", None) or getattr(self, "recv_exc", None)  # its name before 16
         if received is not None and (sent is None or self.protocol.close_rcvd_then_sent):
             end = End(received.code, received.reason, True)
         elif sent is not None:
-            end = End(sent.code, sent.reason, False, self.connection_exc)
+            end = End(sent.code, sent.reason, False, cause)
         else:
-            end = End(1006, "", True, self.connection_exc)
+            end = End(1006, "", True, cause)
         self._listener.connection_lost(end)
 
 
