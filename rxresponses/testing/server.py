@@ -325,6 +325,7 @@ class ResponsesServer:
                 process_request=self._check_upgrade,
                 compression=None,
                 max_size=self._max_size,
+                max_queue=None,  # frames are taken at once; and what pauses reading would also resume it in a stall
                 ping_interval=None,  # a client stopped in a debugger must not lose its connection
                 close_timeout=_CLOSE_TIMEOUT,
             )
@@ -395,12 +396,11 @@ class ResponsesServer:
         loop = asyncio.get_running_loop()
         try:
             with contextlib.suppress(ConnectionClosed):
-                while not link.deaf:
+                while True:
                     frame = await link.connection.recv()
                     link.session.receive(frame, loop.time())
                     self._journal.add(Received(link.number, frame))
                     link.wake.set()
-                await link.connection.wait_closed()
         finally:
             link.gone = True
             link.wake.set()

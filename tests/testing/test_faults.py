@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxresponses.testing.faults import (
@@ -154,8 +154,9 @@ def test_what_is_no_fault() -> None:
         Fault(Text("hi"))  # type: ignore[arg-type]
     with pytest.raises(re.error):
         Fault(DROP, match="(")
-    with pytest.raises(ValueError, match="status must be from 200 to 599, not 101"):
-        RefuseUpgrade(101)
+    for status in (101, 199, 600):
+        with pytest.raises(ValueError, match=f"status must be from 200 to 599, not {status}"):
+            RefuseUpgrade(status)
     with pytest.raises(ValueError, match="order must be"):
         ReorderLanes("oldest")  # type: ignore[arg-type]
     for seconds in (-1.0, math.inf, math.nan):
@@ -184,8 +185,9 @@ def test_a_refusal_says_what_is_usual(status: int, reason: str, kind: str, code:
 
 
 @pytest.mark.parametrize("body", ["", "<html>", {}, {"detail": "no"}])
-def test_a_refusal_says_what_it_is_given(body: Any) -> None:
-    assert RefuseUpgrade(500, body).content == body
+@pytest.mark.parametrize("status", [200, 599])
+def test_a_refusal_says_what_it_is_given(status: int, body: Any) -> None:
+    assert RefuseUpgrade(status, body).content == body
 
 
 # What it does to a response
@@ -279,6 +281,14 @@ def test_a_delayed_event() -> None:
 
     peer.now = 1.5
     assert types(peer.drain())[0] == "content_part.added"
+
+
+def test_delays_add_up() -> None:
+    peer = peer_with(Fault(Delay(1.0, after=1)), Fault(Delay(1.0, after=2)))
+    peer.ask()
+    peer.now = 1.5
+    assert types(peer.drain()) == ["in_progress"]
+    assert peer.session.due(peer.now) == 2.5
 
 
 @pytest.mark.parametrize(
@@ -454,6 +464,7 @@ def test_the_newest_response_goes_first() -> None:
     assert lanes == sorted(lanes, reverse=True)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_a_random_order_keeps_each_lane(seed: int) -> None:
     received = on_three_lanes("random", seed)
@@ -503,6 +514,7 @@ def test_exchanges_tell_what_became_of_each_request() -> None:
 
 def test_a_server_remembers_as_much_as_it_should() -> None:
     peer = Peer(remember=1)
+    assert types(peer.ask(previous_response_id=response_id(peer.ask())))[-1] == "completed"
     first, second = response_id(peer.ask(stream_id="a")), response_id(peer.ask(stream_id="a"))
 
     assert peer.refused(previous_response_id=first)["error"]["code"] == "previous_response_not_found"

@@ -155,9 +155,9 @@ def test_the_client_that_leaves_is_told_of_too() -> None:
     async def test() -> None:
         async with ResponsesServer(faults=[Fault(Stall(after=3))]) as server:
             async with open_connection(server) as connection:
+                waiting = asyncio.create_task(server.until(lambda: [one.events for one in server.exchanges] == [3]))
                 await send(connection)
-                await receive(connection, 3)
-                await server.until(lambda: server.exchanges[0].events == 3)
+                await waiting  # it is told of the stall itself
                 assert server.exchanges[0].outcome is None
             await server.until(lambda: server.exchanges[0].outcome == "lost")
 
