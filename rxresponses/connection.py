@@ -85,6 +85,9 @@ class Connection:
         self._websocket: FrameConnection | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._done = asyncio.Event()
+        self._abrupt = False
         self._over = False
         # Looked up once: these are used for every event.
         self._receive = self._protocol.receive
@@ -104,6 +107,8 @@ class Connection:
         self._wake.set()
         if self._task is None:
             self._task = self._loop.create_task(self._run(request.model), name="rxresponses connection")
+            # Not in the task itself: a program that ends its loop may cancel it before its first step.
+            self._task.add_done_callback(self._down)
 
     def dispose(self, request: Observed) -> None:
         """Give a request up; with `on_dispose="close"`, and what else runs here with it."""
@@ -114,8 +119,9 @@ class Connection:
         """End every request with `SocketClosedError`, now."""
         self._finish(closed_error)
 
-    async def close(self) -> None:
-        """Do what `end` does, and wait until the WebSocket is down."""
+    async def close(self, *, abrupt: bool = False) -> None:
+        """Do what `end` does, and wait until the WebSocket is down; `abrupt` leaves out the good-bye."""
+        self._abrupt = abrupt
         self.end()
         if self._task is not None:
             if self._websocket is None:
@@ -126,50 +132,62 @@ class Connection:
 
     async def _run(self, model: str | None) -> None:
         url = endpoint(self._url, model)
-        pings: asyncio.Task[None] | None = None
         try:
             key = await self._credentials.get()
             self._websocket = await open_connection(url, key=key, options=self._options, listener=self)
             if not self._over:
                 self._outlets.opened()
-            if self._options.ping_interval is not None:
-                pings = self._loop.create_task(self._ping(self._websocket, self._options.ping_interval))
-            await self._send_all(self._websocket)
+                await self._work(self._websocket)
         except ConfigurationError as error:
             failure = error  # a name that outlives the `except`
             self._finish(lambda request: failure)
-        except ConnectionClosed:
-            pass  # while sending: the listener is told as well, and knows more
         except Exception as error:
             cause = error
             self._finish(lambda request: connect_failure(cause, url, request.stream_id))
+        except asyncio.CancelledError:  # by `close` while connecting, or the program ends its loop
+            self._abrupt = True
+            raise
         finally:
-            self._finish(closed_error)  # cancelled: by `close` while connecting, or the program ends its loop
-            if pings is not None:
-                pings.cancel()
-                await asyncio.gather(pings, return_exceptions=True)
+            self._finish(closed_error)
             if self._websocket is not None:
-                await self._websocket.close()
-            self._outlets.down(self)
+                await self._websocket.shut(self._options.close_timeout, abrupt=self._abrupt)
+
+    async def _work(self, websocket: FrameConnection) -> None:
+        """Send requests and pings until the connection is over."""
+        self._tasks = [self._loop.create_task(self._send_all(websocket), name="rxresponses requests")]
+        if self._options.ping_interval is not None:
+            pings = self._ping(websocket, self._options.ping_interval)
+            self._tasks.append(self._loop.create_task(pings, name="rxresponses pings"))
+        try:
+            await self._done.wait()
+        finally:
+            for task in self._tasks:
+                task.cancel()  # a write may be stuck for as long as the peer does not read
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send_all(self, websocket: FrameConnection) -> None:
         """Write what may be sent, in order, as fast as the transport takes it."""
-        while not self._over:
-            request = self._protocol.next_to_send(self._loop.time())
-            if request is not None:
-                self.valve.crowd(self._protocol.active > 1)
-                self._watch(request)
-                await websocket.send(request.frame, text=True)
-            else:
-                self._wake.clear()
-                await self._wake.wait()
+        with contextlib.suppress(ConnectionClosed):  # the listener is told as well, and knows more
+            while not self._over:
+                request = self._protocol.next_to_send(self._loop.time())
+                if request is not None:
+                    self.valve.crowd(self._protocol.active > 1)
+                    self._watch(request)
+                    await websocket.send(request.frame, text=True)
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
 
     async def _ping(self, websocket: FrameConnection, interval: float) -> None:
         timeout = self._options.ping_timeout
         with contextlib.suppress(ConnectionClosed):
             await keep_alive(websocket, interval, timeout, self.valve)
+            self._abrupt = True  # nobody is there to say good-bye to
             self._finish(lambda request: _dead_error(request, timeout or 0.0))
-            websocket.transport.abort()  # nobody is there to close it with
+
+    def _down(self, task: asyncio.Task[None]) -> None:
+        self._finish(closed_error)
+        self._outlets.down(self)
 
     def connection_lost(self, end: End) -> None:
         """End every request at once, whatever the close code."""
@@ -180,10 +198,11 @@ class Connection:
         if self._over:
             return
         self._over = True
-        self._wake.set()
+        with contextlib.suppress(RuntimeError):  # the loop is closed already, and everything on it
+            self._loop.call_soon(self._resume)  # the closing handshake has to be read
+            self._done.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.call_soon(self._resume)  # the closing handshake has to be read
         requests = cast("list[Observed]", self._protocol.lost())
         # First the socket: an observer that subscribes again from `on_error` needs a new connection.
         self._outlets.ended(self)
@@ -241,6 +260,8 @@ class Connection:
 
     def frame_received(self, frame: bytes) -> None:
         """Decode one message and hand its event on."""
+        if self._over:
+            return  # its request has been told another end already
         try:
             event = decode(frame)
         except FrameError as error:
@@ -270,7 +291,7 @@ class Connection:
         except BufferOverflowError as error:
             self._fail(request, error)
             self.dispose(request)
-        except Exception as error:
+        except BaseException as error:
             self._observer_raised(request, error)
         if request.state is ENDED:
             self._complete(request)
@@ -302,25 +323,27 @@ class Connection:
         observer, request.observer = request.observer, NOBODY
         try:
             observer.on_completed()
-        except Exception as error:
+        except BaseException as error:
             self._outlets.observer_raised(error)
 
     def _fail(self, request: Observed, failure: Exception) -> None:
         observer, request.observer = request.observer, NOBODY
         try:
             observer.on_error(failure)
-        except Exception as error:
+        except BaseException as error:
             self._outlets.observer_raised(error)
 
-    def _observer_raised(self, request: Observed, error: Exception) -> None:
+    def _observer_raised(self, request: Observed, error: BaseException) -> None:
         """End the subscription of an observer that raised, and no other."""
         observer = request.observer
         give_up(request)
         self.dispose(request)
         self._outlets.observer_raised(error)
+        if not isinstance(error, Exception):
+            return  # such as SystemExit, which is no news for an observer
         try:
             observer.on_error(error)  # so that whoever waits below it (`run`, `await`) does not wait forever
-        except Exception as again:
+        except BaseException as again:
             if again is not error:
                 self._outlets.observer_raised(again)
 
@@ -328,7 +351,8 @@ class Connection:
 def _lost_error(request: Observed, end: End) -> ConnectionLostError:
     kind = ConnectionLostError
     advice = _OUTCOMES[request.delivery]
-    if end.code == _MESSAGE_TOO_BIG:
+    # The server's refusal is about what was just sent; our own limit is about what came for somebody.
+    if end.code == _MESSAGE_TOO_BIG and (not end.by_peer or request.delivery == "unknown"):
         kind = MessageTooBigError
         advice = (
             "the request is larger than the server takes"

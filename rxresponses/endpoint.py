@@ -10,8 +10,7 @@ from .errors import ConfigurationError
 
 OFFICIAL_BASE = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
-"""Parts of the names of headers and parameters whose values are not to be shown."""
+_SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
 
 
 def endpoint(base: str | None, model: str | None = None) -> str:
@@ -40,8 +39,8 @@ def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str]
     """Raise `ConfigurationError` when a credential would travel in the clear to another machine."""
     parts = _split(base or OFFICIAL_BASE)
     names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
-    secret = has_key or any(word in name.lower() for name in names for word in SECRET_NAMES)
-    if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not _is_loopback(parts.hostname or ""):
+    secret = has_key or any(word in name.lower() for name in names for word in _SECRET_NAMES)
+    if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             f"a credential would go unencrypted to {parts.hostname}: use https:// or wss://, or say "
             "`allow_insecure_credentials=True` if that network is yours alone"
@@ -69,7 +68,8 @@ def _split(base: str) -> SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether this host is the machine itself."""
     try:
         # Not `*.localhost`: some resolvers ask the network for these.
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from reactivex.abc import ObserverBase
 
 from .errors import BufferOverflowError
-from .events.base import ServerEvent
 from .flow import Backlog, Valve, current_valve, enter
+from .loops import running_loop
+
+T = TypeVar("T")
 
 
-class HomeObserver(ObserverBase[ServerEvent]):
+class HomeObserver(ObserverBase[T]):
     """Pass notifications on to an observer on the loop where it subscribed.
 
     `await observable` is right only on the loop that awaits, so what another thread has goes there
@@ -22,30 +24,44 @@ class HomeObserver(ObserverBase[ServerEvent]):
     raises `BufferOverflowError`, for its caller to end the stream with.
     """
 
-    def __init__(self, observer: ObserverBase[ServerEvent], loop: asyncio.AbstractEventLoop, *, max_bytes: int) -> None:
+    def __init__(self, observer: ObserverBase[T], loop: asyncio.AbstractEventLoop, *, max_bytes: int) -> None:
         self._observer = observer
         self._loop = loop
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._waiting: list[tuple[Callable[..., Any], tuple[object, ...], int]] = []
         self._backlog = Backlog(max_bytes)
         self._scheduled = False
         self._valve: Valve | None = None
         self._ended = False
+        self._delivering = False
 
-    def on_next(self, value: ServerEvent) -> None:
+    def on_next(self, value: T) -> None:
         """Hand an event over; raise `BufferOverflowError` when too much waits already."""
+        if self._is_home():
+            self._observer.on_next(value)
+            return
         self._valve = current_valve()
-        if not self._pass(self._observer.on_next, (value,), len(value.raw or b"")):
-            raise BufferOverflowError(self._max_bytes, unit="bytes", stream_id=value.stream_id)
+        if not self._pass(self._observer.on_next, (value,), len(getattr(value, "raw", None) or b"")):
+            raise BufferOverflowError(self._max_bytes, unit="bytes", stream_id=getattr(value, "stream_id", None))
 
     def on_error(self, error: Exception) -> None:
         """Hand the error over, behind what waits."""
+        if self._is_home():
+            self._observer.on_error(error)
+            return
         self._pass(self._observer.on_error, (error,), 0)
 
     def on_completed(self) -> None:
         """Hand the completion over, behind what waits."""
+        if self._is_home():
+            self._observer.on_completed()
+            return
         self._pass(self._observer.on_completed, (), 0)
+
+    def _is_home(self) -> bool:
+        """Whether this is the loop already, and nothing that came before is still on its way."""
+        return not self._scheduled and not self._delivering and running_loop() is self._loop
 
     def _pass(self, notify: Callable[..., Any], values: tuple[object, ...], size: int) -> bool:
         if self._ended:
@@ -68,7 +84,7 @@ class HomeObserver(ObserverBase[ServerEvent]):
     def _deliver(self) -> None:
         with self._lock:
             batch, self._waiting = self._waiting, []
-            self._scheduled = False
+            self._scheduled, self._delivering = False, True
         # A consumer further down may lag as well.
         previous = enter(self._valve)
         try:
@@ -84,4 +100,5 @@ class HomeObserver(ObserverBase[ServerEvent]):
             self._observer.on_error(error)
             raise
         finally:
+            self._delivering = False
             enter(previous)

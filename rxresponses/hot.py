@@ -12,6 +12,9 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
+from .home import HomeObserver
+from .loops import running_loop
+
 T = TypeVar("T")
 
 
@@ -20,7 +23,8 @@ class Hot(Generic[T]):
 
     A `Subject` stops at the first observer that raises, and lets two threads be inside `on_next`
     at once; here all work is done where `run` runs it: on the socket's loop.  With `replay`, a new
-    observer gets the latest value first.
+    observer gets the latest value first.  One that subscribes on a running loop is told there, within
+    `max_bytes`.
     """
 
     def __init__(
@@ -29,15 +33,17 @@ class Hot(Generic[T]):
         report: Callable[[BaseException], None],
         *,
         replay: bool = False,
+        max_bytes: int = 16 * 2**20,
     ) -> None:
         self.observers: tuple[ObserverBase[T], ...] = ()
         self.observable: Observable[T] = Observable(self._subscribe)
         self._run = run
         self._report = report
         self._replay = replay
+        self._max_bytes = max_bytes
         self._latest: tuple[T, ...] = ()
         self._completed = False
-        self._lock = threading.Lock()  # for `observers`: before the socket has a loop, any thread may subscribe
+        self._lock = threading.RLock()  # for `observers`: before the socket has a loop, any thread may subscribe
         self._due: deque[Callable[[], None]] = deque()
         self._busy = False
 
@@ -76,6 +82,9 @@ class Hot(Generic[T]):
 
     def _subscribe(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
         disposed = False
+        here = running_loop()
+        if here is not None:
+            observer = HomeObserver(observer, here, max_bytes=self._max_bytes)
 
         def add() -> None:
             if disposed:
@@ -105,6 +114,6 @@ class Hot(Generic[T]):
     def _guard(self, observer: ObserverBase[T], notify: Callable[..., Any], *values: T) -> None:
         try:
             notify(*values)
-        except Exception as error:
+        except BaseException as error:
             self._remove(observer)
             self._report(error)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may close a socket in the middle of anything
 _loop: asyncio.AbstractEventLoop | None = None
 _thread_id = 0
 _users = 0
@@ -21,7 +21,9 @@ def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
     """
     global _loop, _thread_id, _users, _process_id
     with _lock:
-        if _loop is None or _process_id != os.getpid():  # a forked process has no thread but its own
+        if (
+            _loop is None or _loop.is_closed() or _process_id != os.getpid()
+        ):  # a forked process has no thread but its own
             loop = asyncio.new_event_loop()
             thread = threading.Thread(target=_serve, args=(loop,), name="rxresponses", daemon=True)
             thread.start()

@@ -96,17 +96,20 @@ class ResponsesWebSocket:
             raise ConfigurationError("no API key: pass `api_key`, or set OPENAI_API_KEY")
         # The official service has lanes; of any other it is found out.
         self._echoes = self._options.lanes if self._options.lanes is not None else is_official(self._url) or None
-        self._events: Hot[ServerEvent] = Hot(self._run, self._observer_raised)
-        self._unrouted: Hot[ServerEvent] = Hot(self._run, self._observer_raised)
+        buffered = self._options.max_buffered_bytes
+        self._events: Hot[ServerEvent] = Hot(self._run, self._observer_raised, max_bytes=buffered)
+        self._unrouted: Hot[ServerEvent] = Hot(self._run, self._observer_raised, max_bytes=buffered)
         self._state: Hot[ConnectionState] = Hot(self._run, self._observer_raised, replay=True)
         self._state.emit(ConnectionState.IDLE)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call `close` in the middle of anything
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._owns_loop = False
+        self._process = 0
         self._connection: Connection | None = None  # takes new requests
         self._connections: set[Connection] = set()  # with those that go down
         self._closing = False
+        self._abrupt = False
         self._last_task: asyncio.Task[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
 
@@ -199,7 +202,8 @@ class ResponsesWebSocket:
             if self._closing:
                 return
             self._closing = True
-        if self._loop is None or self._loop.is_closed():
+        if self._loop is None or self._has_ended(running_loop()):
+            self._end_connections()
             self._finish_closing()
         else:
             self._run(self._start_closing)
@@ -214,6 +218,7 @@ class ResponsesWebSocket:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._abrupt = is_interruption(error)
         self.close()
         if running_loop() is None and threading.get_ident() != self._loop_thread:
             # Twice the bound of the closing handshake: a loop that is stopped must not hang the program.
@@ -225,6 +230,7 @@ class ResponsesWebSocket:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._abrupt = is_interruption(error)
         self.close()
         await self.wait_closed()
 
@@ -269,18 +275,34 @@ class ResponsesWebSocket:
 
         The first subscription picks it, or the first one after a loop of the program has ended.
         """
+        left: set[Connection] = set()
         with self._lock:
             if self._closing:
                 return self._loop
-            if self._loop is None or self._loop.is_closed():
-                self._connection = None
-                self._connections.clear()
+            if self._loop is None or self._has_ended(here):
+                left, self._connections, self._connection = self._connections, set(), None
                 if here is not None:
                     self._loop, self._loop_thread = here, threading.get_ident()
                 else:
                     self._loop, self._loop_thread = acquire_loop()
                 self._owns_loop = here is None
-            return self._loop
+                self._process = os.getpid()
+            loop = self._loop
+        for connection in left:
+            connection.end()
+        return loop
+
+    def _has_ended(self, here: asyncio.AbstractEventLoop | None) -> bool:
+        """Whether nothing can happen any more on the loop this socket lives on, seen from a loop or none."""
+        loop = self._loop
+        if loop is None or loop.is_closed() or self._process != os.getpid():
+            return True
+        # One of the program's that it has stopped may never run again: rather a fresh connection than a hang.
+        return not self._owns_loop and not loop.is_running() and here is not loop
+
+    def _end_connections(self) -> None:
+        for connection in tuple(self._connections):
+            connection.end()
 
     def _run(self, act: Callable[..., None], *args: Any) -> None:
         """Run on the socket's loop: now if this is its thread, else soon."""
@@ -295,7 +317,11 @@ class ResponsesWebSocket:
         if request.cancelled:
             return
         if self._closing:
-            request.observer.on_error(closed_error(request))
+            if self._loop is None:
+                request.observer.on_error(closed_error(request))
+            else:
+                # Soon, not now: one that subscribes again on every error must not keep the loop from closing.
+                self._loop.call_soon(request.observer.on_error, closed_error(request))
             return
         if self._connection is None:
             assert self._loop is not None
@@ -327,31 +353,44 @@ class ResponsesWebSocket:
 
     def _observer_raised(self, error: BaseException) -> None:
         context = {"message": "an observer of a rxresponses Observable raised", "exception": error, "socket": self}
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_exception_handler(context)
-        else:
+        loop = self._loop
+        if loop is None or loop.is_closed():
             logging.getLogger("rxresponses").error(context["message"], exc_info=error)
+        elif isinstance(error, (SystemExit, KeyboardInterrupt)) and not self._owns_loop:
+            loop.call_soon(_raise, error)  # it is meant for the program, whose loop this is
+        else:
+            loop.call_exception_handler(context)
 
     def _start_closing(self) -> None:
         self._state.emit(ConnectionState.CLOSING)
-        for connection in tuple(self._connections):
-            connection.end()
         assert self._loop is not None
-        self._last_task = self._loop.create_task(self._close_connection(), name="rxresponses close")
+        self._last_task = self._loop.create_task(self._close_connections(), name="rxresponses close")
+        # Not in the task itself: a program that ends its loop may cancel it before its first step.
+        self._last_task.add_done_callback(lambda _: self._finish_closing())
+        self._end_connections()
 
-    async def _close_connection(self) -> None:
-        try:
-            await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
-        finally:
-            self._finish_closing()
+    async def _close_connections(self) -> None:
+        connections = tuple(self._connections)
+        await asyncio.gather(*(connection.close(abrupt=self._abrupt) for connection in connections))
 
     def _finish_closing(self) -> None:
-        self._state.emit(ConnectionState.CLOSED)
-        for source in (self._events, self._unrouted, self._state):
-            source.complete()
-        with self._lock:
-            self._loop, self._loop_thread = None, 0
-            if self._owns_loop:
-                self._owns_loop = False
-                release_loop()
-        self._closed.set_result(None)
+        try:
+            self._state.emit(ConnectionState.CLOSED)
+            for source in (self._events, self._unrouted, self._state):
+                source.complete()
+        finally:
+            with self._lock:
+                self._loop, self._loop_thread = None, 0
+                if self._owns_loop:
+                    self._owns_loop = False
+                    release_loop()
+            self._closed.set_result(None)
+
+
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether a block was left in a hurry, as by Ctrl-C: then there is no time for a good-bye."""
+    return error is not None and not isinstance(error, Exception)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import logging
@@ -17,11 +18,12 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.frames import Opcode
 from websockets.protocol import State
 
-from .endpoint import SECRET_NAMES, display
+from .endpoint import display, is_loopback
 from .errors import ConnectFailedError, ConnectTimeoutError
 from .flow import Valve, enter
 from .options import ConnectionOptions
 
+_HARMLESS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -78,6 +80,9 @@ class FrameConnection(ClientConnection):
             super().data_received(data)
         finally:
             enter(previous)
+        if self.protocol.close_sent is not None and not self._held:
+            # This side ends the connection, or answered the peer's close: the other may take its time.
+            self._report()
 
     def process_event(self, event: Any) -> None:
         """Pass a message on; leave handshake and pongs to websockets."""
@@ -143,7 +148,6 @@ class FrameConnection(ClientConnection):
     def _report(self) -> None:
         if self._reported or self.response is None or self.protocol.handshake_exc is not None:
             return
-        self._reported = True
         received, sent = self.protocol.close_rcvd, self.protocol.close_sent
         cause = getattr(self, "connection_exc", None) or getattr(self, "recv_exc", None)  # its name before 16
         if received is not None and (sent is None or self.protocol.close_rcvd_then_sent):
@@ -152,7 +156,19 @@ class FrameConnection(ClientConnection):
             end = End(sent.code, sent.reason, False, cause)
         else:
             end = End(1006, "", True, cause)
+        self._reported = True
         self._listener.connection_lost(end)
+
+    async def shut(self, timeout: float, *, abrupt: bool) -> None:
+        """Close and wait until the connection is down: with a good-bye within `timeout` seconds, or at once.
+
+        There is no good-bye behind a message that is stuck half-way either.
+        """
+        if not abrupt and not self.transport.get_write_buffer_size():
+            with contextlib.suppress(asyncio.TimeoutError):  # from Python 3.11 on the built-in one
+                await asyncio.wait_for(self.close(), timeout)
+        self.transport.abort()
+        await self.wait_closed()
 
 
 class _Connect(connect):
@@ -186,6 +202,7 @@ async def open_connection(
         ping_interval=None,  # see keep_alive: a pause for a slow consumer is not a dead peer
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
+        proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
         logger=_logger(),
         **more,
     )
@@ -201,7 +218,10 @@ async def keep_alive(connection: FrameConnection, interval: float, timeout: floa
     """
     while True:
         await asyncio.sleep(interval)
-        pong = asyncio.ensure_future(await connection.ping())
+        try:
+            pong = asyncio.ensure_future(await asyncio.wait_for(connection.ping(), timeout))
+        except asyncio.TimeoutError:
+            return  # it could not even be written
         answered = timeout is None
         while not answered:
             pauses, paused = valve.pauses, valve.closed
@@ -216,6 +236,7 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
     where = display(url)
     status: int | None = None
     headers: Mapping[str, str] = {}
+    timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # one class from Python 3.11 on
     if isinstance(error, InvalidStatus):
         response = error.response
         status, headers = response.status_code, dict(response.headers.raw_items())
@@ -225,17 +246,22 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
         else:
             said = _message_in(response.body)
             why = f"the server refused with HTTP {status}{f': {said}' if said else ''}"
-    elif isinstance(error, TimeoutError):
+    elif timed_out:
         why = "no answer in time; see `connect_timeout`"
     elif isinstance(error, InvalidHandshake):
         why = f"the answer was no WebSocket handshake: {error}"
     else:
         why = str(error) or type(error).__name__
-    kind = ConnectTimeoutError if isinstance(error, TimeoutError) else ConnectFailedError
+    kind = ConnectTimeoutError if timed_out else ConnectFailedError
     failure = kind(
         f"cannot connect to {where}: {why}; nothing was sent", status=status, headers=headers, stream_id=stream_id
     )
     failure.__cause__ = error
+    # The frames of the handshake have the key among their variables, which some reports show.
+    linked: BaseException | None = error
+    while linked is not None:
+        linked.__traceback__ = None
+        linked = linked.__cause__ or linked.__context__
     return failure
 
 
@@ -270,14 +296,19 @@ def _user_agent() -> str:
 
 
 class _HideSecrets(logging.Filter):
-    """websockets logs handshake headers one by one at DEBUG; the values of some must not be read."""
+    """websockets logs the handshake at DEBUG; what may be secret must not be read there.
+
+    Of the headers only well-known harmless ones are shown, of the request's path not the query.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         args = record.args
         if isinstance(args, tuple) and len(args) == 2 and isinstance(args[0], str):
             name = args[0].lower()
-            if any(word in name for word in SECRET_NAMES) and not name.startswith("sec-websocket"):
+            if record.msg == "> %s: %s" and name not in _HARMLESS and not name.startswith("sec-websocket"):
                 record.args = (args[0], "(hidden)")
+        elif isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], str) and " HTTP/" in str(record.msg):
+            record.args = (display(args[0]),)
         return True
 
 

@@ -111,11 +111,15 @@ def test_what_is_over_the_bound_is_refused_and_room_comes_back() -> None:
     async def scenario() -> None:
         log = Log()
         home = HomeObserver(log, asyncio.get_running_loop(), max_bytes=3 * SIZE)
-        for number in range(3):
-            home.on_next(delta(number))
-        with pytest.raises(BufferOverflowError, match="bytes") as raised:
-            home.on_next(delta(3))
-        assert raised.value.max_buffered == 3 * SIZE
+
+        def fill() -> None:
+            for number in range(3):
+                home.on_next(delta(number))
+            with pytest.raises(BufferOverflowError, match="bytes") as raised:
+                home.on_next(delta(3))
+            assert raised.value.max_buffered == 3 * SIZE
+
+        in_a_thread(fill)
         await asyncio.sleep(0)
         assert log.heard == [0, 1, 2]
         home.on_next(delta(4))
@@ -198,11 +202,14 @@ def test_what_comes_after_the_observer_raised_is_not_kept() -> None:
 
         raising = Raising()
         home = HomeObserver(raising, loop, max_bytes=2 * SIZE)
-        home.on_next(delta(1))
-        home.on_next(delta(2))
+        in_a_thread(lambda: home.on_next(delta(1)))
         await asyncio.wait_for(raising.ended.wait(), WAIT)
-        for number in range(10):
-            home.on_next(delta(number))
+
+        def go_on() -> None:
+            for number in range(10):
+                home.on_next(delta(number))
+
+        in_a_thread(go_on)
         await asyncio.sleep(0)
         assert raising.heard[0] == 1
         assert len(raising.heard) == 2
@@ -223,3 +230,23 @@ def test_awaiting_what_another_thread_has() -> None:
         return await source.pipe(ops.count())
 
     assert asyncio.run(scenario()) == 2
+
+
+def test_what_happens_on_its_own_loop_is_told_at_once() -> None:
+    async def scenario() -> None:
+        log = Log()
+        home = HomeObserver(log, asyncio.get_running_loop(), max_bytes=LARGE)
+        home.on_next(delta(1))
+        assert log.heard == [1]
+        in_a_thread(lambda: home.on_next(delta(2)))
+        home.on_next(delta(3))  # not before the one that is under way
+        assert log.heard == [1]
+        await asyncio.sleep(0)
+        assert log.heard == [1, 2, 3]
+        home.on_completed()
+        assert log.heard == [1, 2, 3, "|"]
+        other = Log()
+        HomeObserver(other, asyncio.get_running_loop(), max_bytes=LARGE).on_error(error := ValueError())
+        assert other.heard == [error]
+
+    asyncio.run(scenario())
