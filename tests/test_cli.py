@@ -224,6 +224,12 @@ class TestEvents:
         assert out.splitlines()[-1].split(maxsplit=3)[1:] == ["default", "error", "server_error: Sorry."]
         assert "Sorry." in err
 
+    def test_an_end_that_is_no_response(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(Raw([{"type": "response.completed", "response": 7}]))
+        code, out, err = ask("--events")
+        assert (code, err) == (0, "")
+        assert out.split()[2] == "response.completed"
+
     def test_a_failed_response_is_shown(self, ask: Ask, server: ResponsesServer) -> None:
         failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "Sorry."}}
         server.reply(Raw([{"type": "response.failed", "response": failed}]))
