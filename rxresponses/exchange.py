@@ -69,6 +69,11 @@ class Steer(Exchange):
         self.committed = False
         self.abandoned = False
 
+    @property
+    def silent(self) -> bool:
+        """Whether it was not answered in time, nor later."""
+        return self.abandoned and self.state is SENT
+
     def place(self, lane: str | None) -> None:
         """Put it on the lane where its response will come."""
         self.stream_id = lane

@@ -332,20 +332,19 @@ class Protocol:
         return steer
 
     def abandon(self, steer: Steer) -> None:
-        """Wait no longer for the answer to a steer.
+        """Wait no longer for the answer to a steer: the lane of its target goes on when that has ended.
 
-        While its target runs the answer may still come, and be obeyed; after that the lane goes on.
+        Should the answer come all the same, it is the steer's, and obeyed.
         """
-        steer.cancelled = True
-        steer.abandoned = True
-        if steer in self._steering and steer.target_id not in self._by_id:
-            self._settle(steer)
+        self._steering.abandon(steer)
+        if steer.placed and steer.stream_id in self._held:
+            self._hold_or_free(steer.stream_id)
 
     def _settle(self, steer: Steer) -> None:
         """No response will come from this steer: let the lane go on without it."""
         steer.state = ENDED
         self._steering.remove(steer)
-        if steer.placed and steer.stream_id not in self._in_flight:
+        if steer.placed and steer.stream_id in self._held:
             self._hold_or_free(steer.stream_id)
 
     def _hold_or_free(self, lane: str | None) -> None:

@@ -19,6 +19,9 @@ from .exchange import ENDED, SENT, STARTED, Exchange, Steer
 
 STEER_TYPES = frozenset({"response.steer.accepted", "response.steer.pending", "response.steer.failed"})
 
+# How many steers are remembered whose answer did not come in time.
+_ABANDONED_LIMIT = 64
+
 
 class Steering:
     """The steers that wait to be sent, and the open ones: see the module's text."""
@@ -49,7 +52,7 @@ class Steering:
 
     def pending(self) -> list[Steer]:
         """Return the steers that somebody may wait for."""
-        return [*(steer for steer in self._open if not steer.abandoned), *self._waiting]
+        return [*(steer for steer in self._open if not steer.silent), *self._waiting]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -63,6 +66,15 @@ class Steering:
     def remove(self, steer: Steer) -> None:
         """Count an open steer as open no more."""
         self._open.remove(steer)
+
+    def abandon(self, steer: Steer) -> None:
+        """Let a steer hold its lane no more unless an answer comes: a late one must find no one else."""
+        steer.cancelled = True
+        steer.abandoned = True
+        abandoned = [one for one in self._open if one.silent]
+        for one in abandoned[:-_ABANDONED_LIMIT]:
+            one.state = ENDED
+            self._open.remove(one)
 
     def holds(self, lane: str | None) -> bool:
         """Whether the next response on a lane may be the answer to a steer."""
@@ -119,9 +131,6 @@ class Steering:
             min(steers, key=lambda one: one.abandoned).state = STARTED
         for steer in steers:
             steer.place(target.stream_id)
-            if steer.abandoned and steer.state is SENT:
-                steer.state = ENDED
-                self._open.remove(steer)
 
     def commit(self, lane: str | None) -> Steer:
         """Return the steer that gets the response that begins on a lane it holds, with its followers set."""
@@ -135,11 +144,7 @@ class Steering:
         return first
 
     def _on(self, lane: str | None) -> list[Steer]:
-        return [
-            one
-            for one in self._open
-            if one.placed and one.stream_id == lane and not (one.abandoned and one.state is SENT)
-        ]
+        return [one for one in self._open if one.placed and one.stream_id == lane and not one.silent]
 
 
 def was_steered(event: ServerEvent) -> bool:

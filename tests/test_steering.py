@@ -63,11 +63,16 @@ def running(lane: str | None = None, response_id: str = "r1", **options: Any) ->
     return protocol, target
 
 
-def all_gone(protocol: Protocol) -> None:
+def nothing_open(protocol: Protocol) -> None:
+    """Nothing is taken, and nobody waits."""
     assert_nothing_left(protocol)
     assert not protocol._held
-    assert not protocol._steering._open
     assert not protocol.pending()
+
+
+def all_gone(protocol: Protocol) -> None:
+    nothing_open(protocol)
+    assert not protocol._steering._open
 
 
 class TestAccepted:
@@ -548,11 +553,10 @@ class TestSilence:
         assert protocol.pending() == [target, after]
         assert protocol.receive(delta("x", lane)) is target
         assert protocol.receive(completed("r1", lane)) is target
-        assert one.state is ENDED
         assert protocol.next_to_send() is after
         assert protocol.receive(created("r2", lane)) is after
         assert protocol.receive(completed("r2", lane)) is after
-        all_gone(protocol)
+        nothing_open(protocol)
 
     def test_after_the_target(self) -> None:
         protocol, _ = running()
@@ -577,8 +581,10 @@ class TestSilence:
         protocol, target = running()
         one = steer(protocol, "r0")
         protocol.abandon(one)
-        assert one.state is ENDED
+        assert protocol.pending() == [target]
         assert protocol.receive(completed("r1")) is target
+        nothing_open(protocol)
+        assert protocol.receive(failed(target="r0")) is one
         all_gone(protocol)
 
     def test_accepted_too_late_is_accepted(self) -> None:
@@ -630,7 +636,30 @@ class TestSilence:
         protocol.abandon(one)
         protocol.receive(steered("r1"))
         assert protocol.receive(created("r2")) is two
-        assert one.state is ENDED
+        assert two.followers == ()
+        assert protocol.receive(completed("r2")) is two
+        nothing_open(protocol)
+
+    def test_an_answer_that_comes_too_late_hits_nobody_else(self) -> None:
+        protocol, _ = running()
+        one, after = steer(protocol, "r1"), submit(protocol)
+        protocol.receive(completed("r1"))
+        protocol.abandon(one)
+        assert protocol.next_to_send() is after
+        assert protocol.receive(refusal("what is response.steer?")) is one
+        assert protocol.receive(created("r2")) is after
+        assert protocol.receive(completed("r2")) is after
+        all_gone(protocol)
+
+    def test_only_so_many_are_remembered(self) -> None:
+        protocol, target = running()
+        steers = [steer(protocol, "r1") for _ in range(100)]
+        for one in steers:
+            protocol.abandon(one)
+        assert len(protocol._steering._open) == 64
+        assert protocol.receive(failed(target="r1")) is steers[36]
+        assert protocol.receive(completed("r1")) is target
+        nothing_open(protocol)
 
 
 class TestOddOrder:
@@ -734,7 +763,7 @@ class TestServersWithoutLanes:
         assert protocol.receive(created("r2")) is other
         assert protocol.receive(completed("r2")) is other
         protocol.abandon(one)
-        all_gone(protocol)
+        nothing_open(protocol)
 
     def test_unless_the_steer_was_accepted(self) -> None:
         protocol, _ = running(echoes=None)
