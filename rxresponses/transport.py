@@ -164,10 +164,12 @@ class FrameConnection(ClientConnection):
 
         There is no good-bye behind a message that is stuck half-way either.
         """
-        if not abrupt and not self.transport.get_write_buffer_size():
-            with contextlib.suppress(asyncio.TimeoutError):  # from Python 3.11 on the built-in one
-                await asyncio.wait_for(self.close(), timeout)
-        self.transport.abort()
+        try:
+            if not abrupt and not self.transport.get_write_buffer_size():
+                with contextlib.suppress(asyncio.TimeoutError):  # from Python 3.11 on the built-in one
+                    await asyncio.wait_for(self.close(), timeout)
+        finally:
+            self.transport.abort()  # also when a program ends its loop meanwhile: nobody else would
         await self.wait_closed()
 
 

@@ -246,6 +246,21 @@ def test_scenario_42_a_second_loop_gets_a_fresh_connection(server: ResponsesServ
     run(close())
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_loop_that_ends_while_the_socket_closes_leaves_nothing_open(server: ResponsesServer, turns: int) -> None:
+    async def main() -> Any:
+        socket = ResponsesWebSocket(server.url)
+        await socket.send_request(ask())
+        assert socket._connection is not None
+        websocket = socket._connection._websocket
+        socket.close()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return websocket
+
+    assert asyncio.run(main()).transport.is_closing()
+
+
 def test_closing_after_the_loop_has_ended(server: ResponsesServer) -> None:
     socket = ResponsesWebSocket(server.url)
     pending: list[Recorder[ServerEvent]] = []
