@@ -27,6 +27,8 @@ from .models import ResponseFunctionToolCall, ResponseInputFile, ResponseInputIm
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
+    from .events.steering import SteerRequiredInput
+
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 
@@ -122,8 +124,8 @@ def user_message(content: str | Sequence[InputContent]) -> EasyInputMessage:
     return EasyInputMessage(role="user", content=content)
 
 
-def function_result(call: ResponseFunctionToolCall | str, output: object) -> FunctionCallOutput:
-    """Return the answer to a function call, given the call or its `call_id`.
+def function_result(call: ResponseFunctionToolCall | SteerRequiredInput | str, output: object) -> FunctionCallOutput:
+    """Return the answer to a function call, given the call, its `call_id`, or the stub that asks for it.
 
     A string goes to the model as it is, any other value as its JSON.  Raises
     `InvalidRequestError` for a value that JSON cannot hold, or a call without a `call_id`.

@@ -151,20 +151,30 @@ class ResponsesWebSocket:
 
         Emits the server's answer, then, if it was accepted, the events of the response that follows,
         up to its terminal one.  The steered response's own stream ends at its own terminal event.
+        Its lane stays taken in between.  One response answers all steers accepted for its target:
+        each of their streams gets its events.
 
         Marble::
 
             response: --"He"--"llo"-------incomplete|
             steer:    -----accepted-------------------created--"Hi"--completed|
             refused:  -----failed|
+            pending:  -----accepted-----------pending|
 
         `response.steer.failed` brings the input back.  `response.steer.pending` says that the server
-        waits for the outputs of function calls: send a `ResponseCreate` that continues the response
-        and fills the `required_input`; its stream has the answer.
+        waits for the outputs of function calls: send one `ResponseCreate` that continues the response
+        on its lane with the `required_input` filled; its stream has the answer.  Should that input
+        come back later after all, `unrouted` has the `response.steer.failed`.
+
+        Disposing means that nothing is sent, or that what follows is swallowed; with
+        `on_dispose="close"`, disposing the last stream of a response that has begun closes the
+        connection.
 
         Errors as `send_request`; and `SteerTimeoutError` when the server says nothing for
-        `steer_timeout`, since some ignore what they do not know.  Raises `InvalidRequestError` at
-        once for input that is no message of the user.
+        `steer_timeout`, since some ignore what they do not know: then the steered response goes on.
+        An `error` that names steering, or a wrong `type`, is taken for the answer; any other one
+        without a lane is the running response's.  Raises `InvalidRequestError` at once for input that
+        is no message of the user.
         """
         frame = self._frame(ResponseSteer(previous_response_id=response_id, input=input))
         return self._cold(lambda observer: SteerRequest(frame, response_id, observer))
