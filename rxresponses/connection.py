@@ -114,6 +114,8 @@ class Connection:
         """Give a request up; with `on_dispose="close"`, and what else runs here with it."""
         if self._protocol.dispose(request):
             self._finish(_given_up_error)
+        elif self._protocol.unblocked:
+            self._unblock()
 
     def end(self) -> None:
         """End every request with `SocketClosedError`, now."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 
 from .errors import LaneLimitError
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
@@ -36,8 +37,8 @@ REFUSAL_CODES = frozenset({"response_already_in_flight", "websocket_queue_full"}
 # Events that carry a response, or end a request: only they take more than one look-up.
 _LIFECYCLE_TYPES = TERMINAL_TYPES | {"response.created", "response.queued", "response.in_progress"}
 _SPECIAL_TYPES = _LIFECYCLE_TYPES | STEER_TYPES
-# How many ended responses are remembered whose `response.failed` may still come.
-_LATE_LIMIT = 64
+# How many responses that have ended are remembered, since more of them may still come.
+_REMEMBERED = 64
 
 
 class Protocol:
@@ -59,7 +60,10 @@ class Protocol:
         # Whom an event that carries no response belongs to, by its stream_id: the event path.
         self._open: dict[str | None, Exchange] = {}
         self._by_id: dict[str, Exchange] = {}
-        self._late: dict[str, str | None] = {}  # response ended by `error` → its lane
+        self._over: dict[str, bool] = {}  # ids of the latest responses that have ended → by `error`
+        # Lanes where more may come of a request that an `error` ended: of a response, or its first event yet.
+        self._stray: set[str | None] = set()
+        self._refused: set[str | None] = set()
         self._names: set[str] = set()
         self._steering = Steering()
 
@@ -114,8 +118,11 @@ class Protocol:
         return steer
 
     def _next_request(self) -> Exchange | None:
-        while self._ready and self.fatal is None and self._may_send():
-            lane = next(iter(self._ready))
+        while self.fatal is None:
+            lanes = [lane for lane in islice(self._ready, 2) if self._may_send(lane)]
+            if not lanes:
+                return None
+            lane = lanes[0]
             exchange = self._waiting[lane].popleft()
             self._forget_if_empty(lane)
             if exchange.cancelled:  # given up by another thread, and not yet taken out
@@ -135,6 +142,7 @@ class Protocol:
         another steer shares.
         """
         exchange.cancelled = True
+        self.unblocked = True
         if exchange.state is QUEUED:
             exchange.state = ENDED
             if isinstance(exchange, Steer):
@@ -160,7 +168,7 @@ class Protocol:
         exchanges = self.pending()
         for table in (self._waiting, self._ready, self._in_flight, self._held, self._unanswered, self._open):
             table.clear()
-        for forgotten in (self._by_id, self._late, self._steering):
+        for forgotten in (self._by_id, self._over, self._stray, self._refused, self._steering):
             forgotten.clear()
         return exchanges
 
@@ -177,15 +185,17 @@ class Protocol:
         if event.type in _SPECIAL_TYPES:
             return self._receive_steering(event) if event.type in STEER_TYPES else self._receive_lifecycle(event)
         exchange = self._open.get(event.stream_id)
-        if exchange is not None and exchange.state is SENT:
+        if exchange is not None and exchange.state is SENT and event.type.startswith("response."):
             self._answered(exchange, event)
         return exchange
 
     # Sending.
 
-    def _may_send(self) -> bool:
+    def _may_send(self, lane: str | None) -> bool:
         if self.echoes is None and self._unanswered:
-            return False
+            # One that was given up may never be answered, and must not hold up other named lanes: there an
+            # untagged answer still means the oldest.
+            return lane is not None and all(exchange.cancelled for exchange in self._unanswered)
         return self.active < (1 if self.echoes is False else self.max_active)
 
     def _start(self, lane: str | None, exchange: Exchange) -> None:
@@ -196,13 +206,18 @@ class Protocol:
             self._names.add(lane)
         # Behind a response that ended by `error`, stray events may still come: then only
         # `response.created` opens the lane for the next request.
-        if lane not in self._late.values() and not (self._late and self.echoes is False):
+        if lane not in self._stray and not (self._stray and self.echoes is False):
             self._open_lane(exchange)
 
-    def _open_lane(self, exchange: Exchange) -> None:
+    def _open_lane(self, exchange: Exchange, event: ServerEvent | None = None) -> None:
+        """Give the events that carry no response to this request from here on."""
         self._open[exchange.stream_id] = exchange
-        if self.echoes is False:
+        if self.echoes is False or (event is not None and event.stream_id is None):
             self._open[None] = exchange
+        if self.echoes is False:
+            self._stray.clear()
+        else:
+            self._stray.discard(exchange.stream_id)
 
     def _forget_if_empty(self, lane: str | None) -> None:
         if not self._waiting[lane]:
@@ -219,9 +234,11 @@ class Protocol:
             return None
         else:
             exchange = self._target(event, response_id)
-        if exchange is None:
+        if exchange is None or self._is_late_failure(event, exchange):
             return None
         self._answered(exchange, event)
+        if event.type not in TERMINAL_TYPES:
+            self._open_lane(exchange, event)
         if response_id is not None and self._by_id.get(response_id) is not exchange:
             self._by_id[response_id] = exchange
             exchange.response_ids.append(response_id)
@@ -235,6 +252,9 @@ class Protocol:
             return self._on_lane(event.stream_id)
         if event.type == "response.created":
             return self._on_lane(None) if self.echoes else self._target_of_untagged_created()
+        default = self._in_flight.get(None)
+        if default is not None and response_id in default.response_ids:
+            return default  # another lane may have a response with the same id
         if response_id is not None and response_id in self._by_id:
             return self._by_id[response_id]
         exchange = self._open.get(None)
@@ -274,6 +294,9 @@ class Protocol:
             others = list(self._unanswered)
             return others[1] if len(others) == len(self._in_flight) > 1 else others[0]
         exchange = self._on_lane(None)
+        oldest = self._oldest_unanswered()
+        if exchange is None and self.echoes is None and oldest is not None and oldest.cancelled:
+            exchange = oldest
         if exchange is None and self.active == 1:
             exchange = next(iter(self._in_flight.values()), None) or self._any_successor()
         # Several named lanes run and the error names none: it is about the connection.
@@ -287,12 +310,30 @@ class Protocol:
         return next(iter(self._unanswered), None)
 
     def _is_late(self, event: ServerEvent, response_id: str | None) -> bool:
-        """Whether this comes after the `error` that ended its response (`response.failed` does)."""
-        if response_id not in self._late or event.type == "response.created":
+        """Whether this is of a response that has ended: after `error` comes `response.failed`.
+
+        Some servers have one id for all responses: then it is late only for a request that has another.
+        """
+        if response_id is None or response_id not in self._over:
+            return False
+        if event.type == "response.created":
+            del self._over[response_id]
+            return False
+        running = self._in_flight.get(event.stream_id) or self._open.get(event.stream_id)
+        known = running.response_ids if running is not None else []
+        if response_id in known or not (known or self._over[response_id]):
             return False
         if event.type in TERMINAL_TYPES:
-            del self._late[response_id]
+            self._stray.discard(event.stream_id)
         return True
+
+    def _is_late_failure(self, event: ServerEvent, exchange: Exchange) -> bool:
+        """Whether this is the `response.failed` of a request that was refused before it had an id."""
+        refused = exchange.stream_id in self._refused or (self._refused and self.echoes is False)
+        if self.echoes is False:
+            self._refused.clear()
+        self._refused.discard(exchange.stream_id)
+        return bool(refused) and event.type == "response.failed" and exchange.state is SENT
 
     def _answered(self, exchange: Exchange, event: ServerEvent) -> None:
         """An event has come for this request: it has started, and the server has shown its kind."""
@@ -303,10 +344,6 @@ class Protocol:
             tagged = event.stream_id is not None
             if exchange.stream_id is not None and self.echoes is None and (tagged or event.type != "error"):
                 self.echoes = tagged
-        if event.type == "response.created":
-            self._open[exchange.stream_id] = exchange
-            if event.stream_id is None:
-                self._open[None] = exchange
 
     # Steering.
 
@@ -401,11 +438,13 @@ class Protocol:
             if self._open.get(name) is exchange:
                 del self._open[name]
         for response_id in exchange.response_ids:
-            self._by_id.pop(response_id, None)
-            if event.type == "error":
-                self._late[response_id] = lane
-        while len(self._late) > _LATE_LIMIT:
-            del self._late[next(iter(self._late))]
+            if self._by_id.get(response_id) is exchange:
+                del self._by_id[response_id]
+            self._over[response_id] = event.type == "error"
+        while len(self._over) > _REMEMBERED:
+            del self._over[next(iter(self._over))]
+        if event.type == "error":
+            (self._stray if exchange.response_ids else self._refused).add(lane)
         del self._in_flight[lane]
         self._steering.target_ended(exchange, steered=was_steered(event))
         self._hold_or_free(lane)

@@ -120,8 +120,96 @@ class TestEndings:
             send(protocol)
             protocol.receive(created(f"r{number}"))
             protocol.receive(error())
-        assert len(protocol._late) == 64
+        assert len(protocol._over) == 64
         assert protocol.receive(ended("response.failed", "r99")) is None
+
+    @pytest.mark.parametrize("lane", [None, "a"])
+    def test_scenario_03_failed_after_a_refusal_reaches_nobody(self, lane: str | None) -> None:
+        protocol = Protocol()
+        first = send(protocol, lane)
+        assert protocol.receive(error(lane)) is first
+        second = send(protocol, lane)
+        assert protocol.receive(ended("response.failed", "never seen", lane)) is None
+        assert protocol.receive(created("r2", lane)) is second
+        assert protocol.receive(ended("response.failed", "r2", lane)) is second
+        third = send(protocol, lane)
+        assert protocol.receive(ended("response.failed", "r3", lane)) is third
+
+    def test_scenario_03_failed_after_a_refusal_by_a_server_without_lanes(self) -> None:
+        protocol = Protocol(echoes=False)
+        send(protocol, "a")
+        protocol.receive(error())
+        second = send(protocol, "b")
+        assert protocol.receive(ended("response.failed", "never seen")) is None
+        assert protocol.receive(completed("r2")) is second
+
+    @pytest.mark.parametrize("kind", TERMINAL_KINDS)
+    def test_a_terminal_event_told_twice_ends_one_request(self, kind: str) -> None:
+        protocol = Protocol()
+        send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(ended(kind, "r1"))
+        second = send(protocol)
+        protocol.receive(created("r2"))
+        assert protocol.receive(ended(kind, "r1")) is None
+        assert protocol.receive(completed("r2")) is second
+
+    def test_a_server_that_uses_one_id_for_all(self) -> None:
+        protocol = Protocol()
+        for end in (error(), completed("r"), error(), completed("r")):
+            exchange = send(protocol)
+            assert protocol.receive(created("r")) is exchange
+            assert protocol.receive(event("response.in_progress", response={"id": "r"})) is exchange
+            assert protocol.receive(delta()) is exchange
+            assert protocol.receive(end) is exchange
+        assert_nothing_left(protocol)
+
+    def test_two_lanes_with_one_id(self) -> None:
+        protocol = Protocol(echoes=True)
+        default, a = send(protocol), send(protocol, "a")
+        protocol.receive(created("r"))
+        protocol.receive(created("r", "a"))
+        assert protocol.receive(completed("r")) is default
+        assert protocol.receive(completed("r", "a")) is a
+        assert_nothing_left(protocol)
+
+    @pytest.mark.parametrize(("echoes", "lane"), [(None, None), (True, "a"), (False, "a")])
+    def test_after_an_error_a_server_without_created(self, echoes: bool | None, lane: str | None) -> None:
+        protocol = Protocol(echoes=echoes)
+        tag = lane if echoes else None
+        first = send(protocol, lane)
+        protocol.receive(event("response.in_progress", tag, response={"id": "r1"}))
+        assert protocol.receive(error(tag)) is first
+        second = send(protocol, lane)
+        assert protocol.receive(delta("late", tag)) is None
+        assert protocol.receive(event("response.in_progress", tag, response={"id": "r2"})) is second
+        assert protocol.receive(delta("new", tag)) is second
+        assert protocol.receive(completed("r2", tag)) is second
+
+    def test_one_that_is_given_up_and_never_answered_holds_up_no_other_named_lane(self) -> None:
+        protocol = Protocol()
+        lost, default, b = send(protocol, "a"), submit(protocol), submit(protocol, "b")
+        assert protocol.next_to_send() is None
+        protocol.dispose(lost)
+        assert protocol.unblocked
+        assert protocol.next_to_send() is b  # an untagged answer to `default` could be the one to `lost`
+        assert protocol.next_to_send() is None
+        assert protocol.receive(created("r", "b")) is b
+        assert protocol.next_to_send() is default
+
+    def test_an_error_for_one_that_was_given_up(self) -> None:
+        protocol = Protocol()
+        lost, b = send(protocol, "a"), submit(protocol, "b")
+        protocol.dispose(lost)
+        assert protocol.next_to_send() is b
+        assert protocol.receive(error()) is lost
+        assert protocol.receive(created("r")) is b
+
+    def test_what_is_about_no_response_is_no_answer(self) -> None:
+        protocol = Protocol()
+        first = send(protocol)
+        assert protocol.receive(event("rate_limits.updated")) is first
+        assert first.delivery == "unknown"
 
     def test_scenario_54_bare_error_then_the_next_request_works(self) -> None:
         protocol = Protocol()
