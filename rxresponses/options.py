@@ -47,7 +47,7 @@ class ConnectionOptions:
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     connect_timeout: float | None = 30.0
-    close_timeout: float = 5.0
+    close_timeout: float = 2.0
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     max_message_size: int = 64 * MEBIBYTE
