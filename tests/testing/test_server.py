@@ -73,7 +73,6 @@ def text_of(received: list[Event]) -> str:
 
 
 def test_on_its_own_thread() -> None:
-    before = threading.active_count()
     with ResponsesServer() as server, connect_sync(endpoint(server)) as connection:
         connection.send(json.dumps({"type": "response.create", "model": "m", "input": "Why?"}))
         received: list[Event] = []
@@ -84,15 +83,14 @@ def test_on_its_own_thread() -> None:
         assert repr(server) == f"<ResponsesServer {server.url}>"
 
     assert repr(server) == "<ResponsesServer closed>"
-    assert threading.active_count() == before
+    assert not [thread for thread in threading.enumerate() if thread.name == "responses-server"]
 
 
 def test_on_the_running_loop() -> None:
     async def test() -> None:
-        before = threading.active_count()
         async with ResponsesServer() as server, open_connection(server) as connection:
             assert (await ask(connection))[-1]["type"] == "response.completed"
-            assert threading.active_count() == before
+            assert not [thread for thread in threading.enumerate() if thread.name == "responses-server"]
             with pytest.raises(RuntimeError, match="await until"):
                 server.wait_until(lambda: True)
         assert server.connections == 0
