@@ -258,7 +258,8 @@ class TestClose:
         assert server.accepted == 1
 
     def test_from_within_on_next(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
-        one = Recorder(closing.send_request(ask("long " * 100)).pipe(ops.take(3))).wait()
+        server.reply(["text", Hold(after=4)])
+        one = Recorder(closing.send_request(ask()).pipe(ops.take(3))).wait()
         assert len(one.values) == 3
         server.wait_until(lambda: server.accepted == 1 and server.connections == 0)
         assert Recorder(closing.send_request(ask())).wait().completions == 1
