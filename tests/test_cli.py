@@ -551,6 +551,7 @@ class TestServe:
     def test_as_a_program(self, start: Start) -> None:
         program = start("serve")
         url = read_until(program, b"\n").decode().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", url)
         assert answer(url).endswith("Hi")
         program.send_signal(signal.SIGINT)
         assert ended(program) == (130, "", "")
