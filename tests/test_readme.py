@@ -114,6 +114,18 @@ def frames(lines: list[str], requests: int) -> None:
     assert requests == 1
 
 
+def steering(lines: list[str], requests: int) -> None:
+    accepted = ["response.steer.accepted", "response.incomplete", "response.completed"]
+    too_late = {"response.completed", "response.steer.failed"}
+    assert lines == accepted or set(lines) == too_late
+    assert requests == 1
+
+
+def faults(lines: list[str], requests: int) -> None:
+    assert lines == ["ConnectFailedError not_sent", "True", "ConnectionLostError started", "('lost', 3)"]
+    assert requests == 0  # it has a server of its own
+
+
 def failure(lines: list[str], requests: int) -> None:
     assert lines == ["rate_limit_exceeded 429 rejected"]
     assert requests == 1
@@ -128,7 +140,9 @@ CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "Share one response": share,
     "Cancel the old answer when a new prompt comes": switch,
     "Draw at 30 frames a second": frames,
+    "Steer a running answer": steering,
     "When something goes wrong": failure,
+    "Fault plans": faults,
 }
 SCRIPTS = [block for block in PROGRAMS if "def test_" not in block.code]
 TESTS = [block for block in PROGRAMS if "def test_" in block.code]
