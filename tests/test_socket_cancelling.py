@@ -265,6 +265,17 @@ class TestClose:
         assert Recorder(closing.send_request(ask())).wait().completions == 1
         assert server.accepted == 2
 
+    def test_what_comes_until_it_is_down_is_on_events_only(
+        self, server: ResponsesServer, closing: ResponsesWebSocket
+    ) -> None:
+        unrouted, events = Recorder(closing.unrouted), Recorder(closing.events)
+        server.reply(["word " * 100, Hold(after=100)])
+        Recorder(closing.send_request(ask()).pipe(ops.take(3))).wait()
+        server.wait_until(lambda: server.accepted == 1 and server.connections == 0)
+        closing.close()
+        assert unrouted.wait().values == []
+        assert events.wait().types[:2] == ["response.created", "response.in_progress"]
+
     def test_twice_and_of_an_older_connection(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
@@ -461,6 +472,42 @@ class TestClosing:
         states = Recorder(socket.state).wait()
         assert set(states.values) <= {ConnectionState.CLOSING, ConnectionState.CLOSED}
         assert states.values[-1] is ConnectionState.CLOSED
+
+
+class TestBlockedWrites:
+    """The peer reads nothing while a large request is written to it."""
+
+    @pytest.mark.parametrize("how", ["close", "dispose"])
+    def test_scenario_29_it_ends_within_the_bound(self, server: ResponsesServer, how: str) -> None:
+        async def main() -> None:
+            options = ConnectionOptions(close_timeout=0.1, ping_interval=None, on_dispose="close", lanes=True)
+            server.on("stall", ["text", Stall(after=1, pongs=False)])
+            socket = ResponsesWebSocket(server.url, options=options)
+            stalled = asyncio.Event()
+            small = Recorder(socket.send_request(ask("stall"), stream_id="a"), lambda _: stalled.set())
+            await stalled.wait()
+            server.disturb(Stall(pongs=False))
+            large = Recorder(socket.send_request(ask("x" * 2**25)))
+            await asyncio.sleep(0)
+            assert socket._connection is not None
+            websocket = socket._connection._websocket
+            assert websocket is not None
+            while not websocket.transport.get_write_buffer_size():  # noqa: ASYNC110 - nobody is told of it
+                await asyncio.sleep(0)
+            if how == "close":
+                socket.close()
+                assert isinstance(large.error, SocketClosedError)
+                assert large.error.delivery == "unknown"
+            else:
+                large.subscription.dispose()
+                assert isinstance(small.error, ConnectionLostError)
+            assert small.error.delivery == "started"
+            while socket._connections:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            socket.close()
+            await socket.wait_closed()
+
+        asyncio.run(asyncio.wait_for(main(), WAIT))
 
 
 class TestOneConnection:

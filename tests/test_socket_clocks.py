@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -43,9 +44,15 @@ class MovedLoop(asyncio.SelectorEventLoop):
     """An event loop whose time stands still until it is put forward."""
 
     now = 1000.0
+    stuck_since = math.inf
 
     def time(self) -> float:
-        return self.now
+        return self.now + max(0.0, super().time() - self.stuck_since)
+
+    def give_up(self, task: asyncio.Task[None]) -> None:
+        """Cancel a test that got stuck, and let time go by, so that what it closes ends."""
+        self.stuck_since = super().time()
+        task.cancel()
 
     async def move(self, seconds: float) -> None:
         """Let so much time have passed, and let what is due happen."""
@@ -101,7 +108,7 @@ def run(main: Callable[[MovedLoop], Coroutine[Any, Any, None]]) -> None:
     """Run `main` on a loop of its own, within a bound of real time; no task and no timer may be left."""
     loop = MovedLoop()
     task = loop.create_task(main(loop))
-    bound = threading.Timer(WAIT, loop.call_soon_threadsafe, (task.cancel,))
+    bound = threading.Timer(WAIT, loop.call_soon_threadsafe, (loop.give_up, task))
     bound.start()
     try:
         loop.run_until_complete(task)
@@ -590,7 +597,7 @@ async def bare() -> AsyncIterator[Peer]:
             peer.changed()
 
     async with serve(
-        handle, "127.0.0.1", 0, create_connection=Counting, ping_interval=None, close_timeout=0.1
+        handle, "127.0.0.1", 0, create_connection=Counting, ping_interval=None, close_timeout=0.1, max_size=None
     ) as server:
         peer.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/v1"
         try:
@@ -600,12 +607,52 @@ async def bare() -> AsyncIterator[Peer]:
                 peer.connection.transport.abort()  # it may be paused
 
 
+LARGE = 2**25  # more than the buffers on the way take
 CREATED = '{"type": "response.created", "response": {"id": "r1"}}'
 DELTA = '{"type": "response.output_text.delta", "delta": "x"}'
 COMPLETED = '{"type": "response.completed", "response": {"id": "r1"}}'
 
 
+class TestPausedReading:
+    def test_it_may_wait_for_its_turn_no_longer_than_otherwise(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(queue_timeout=60)) as socket:
+                got = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await got.count(1)
+                connection_of(socket).valve.lag(self)
+                waiting = Watch(socket.send_request(ask("waiting")))
+                await loop.move(60)
+                assert isinstance(waiting.error, QueueTimeoutError)
+                connection_of(socket).valve.catch_up(self)
+
+        run(main)
+
+
 class TestSteering:
+    def test_one_response_that_several_steers_share_is_timed_for_all(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(idle_timeout=60)) as socket:
+                got = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await got.count(1)
+                steers = [Watch(socket.steer("r1", text)) for text in ("shorter", "louder")]
+                await peer.until(lambda: len(peer.received) == 3)
+                for name in ("s1", "s2"):
+                    steer = f'{{"id": "{name}", "previous_response_id": "r1"}}'
+                    await peer.send(f'{{"type": "response.steer.accepted", "steer": {steer}}}')
+                await peer.send(COMPLETED, CREATED.replace("r1", "r2"))
+                for one in steers:
+                    await one.count(2)
+                await loop.move(60)
+                for one in steers:
+                    assert isinstance(one.error, IdleTimeoutError)
+                    assert one.error.delivery == "started"
+
+        run(main)
+
     def test_scenario_37_a_server_that_ignores_a_steer_in_silence(self) -> None:
         async def main(loop: MovedLoop) -> None:
             async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(steer_timeout=10)) as socket:
@@ -755,6 +802,27 @@ class TestPings:
                 await loop.move(15)  # and now nobody is to blame but the peer
                 await got.end()
                 assert isinstance(got.error, PongTimeoutError)
+
+        run(main)
+
+    def test_scenario_26_no_pong_while_a_large_request_is_written(self) -> None:
+        """Half-open, with the buffers full: the ping itself cannot be written."""
+
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=self.OPTIONS) as socket:
+                first = Watch(socket.send_request(ask(), stream_id="a"))
+                await peer.until(lambda: len(peer.received) == 1)
+                peer.pause()
+                large = Watch(socket.send_request(ask("x" * LARGE)))
+                await loop.turn()
+                await loop.move(20)
+                await loop.move(14)
+                assert not large.ended
+                await loop.move(1)
+                for got in (first, large):
+                    await got.end()
+                    assert isinstance(got.error, PongTimeoutError)
+                    assert got.error.delivery == "unknown"
 
         run(main)
 

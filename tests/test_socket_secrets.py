@@ -26,7 +26,8 @@ from rxresponses.testing import Close, Fault, Hold, RefuseUpgrade, ResponsesServ
 from .support import WAIT, Recorder
 
 KEY = "sk-very-secret"
-HEADERS = {"api-key": f"{KEY}-2", "X-Auth-Token": f"{KEY}-3", "Cookie": f"session={KEY}-4"}
+HEADERS = {"api-key": f"{KEY}-2", "X-Auth-Token": f"{KEY}-3", "Cookie": f"session={KEY}-4", "X-Pass": f"{KEY}-5"}
+QUERY = f"?subscription={KEY}-6"
 
 
 def ask(text: str = "hi") -> ResponseCreate:
@@ -34,7 +35,7 @@ def ask(text: str = "hi") -> ResponseCreate:
 
 
 def open_socket(server: ResponsesServer, **options: Any) -> ResponsesWebSocket:
-    return ResponsesWebSocket(server.url, api_key=KEY, options=ConnectionOptions(headers=HEADERS, **options))
+    return ResponsesWebSocket(server.url + QUERY, api_key=KEY, options=ConnectionOptions(headers=HEADERS, **options))
 
 
 def is_clean(error: BaseException | None) -> bool:
@@ -106,6 +107,19 @@ def test_each_trouble_is_the_one_it_is_meant_to_be() -> None:
         ):
             trouble(server, socket)
             assert isinstance(Recorder(socket.send_request(ask())).wait().error, kind)
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "ws_proxy"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_what_is_for_this_machine_goes_through_no_proxy(
+    server: ResponsesServer, name: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy is another machine, and would read the key."""
+    for other in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with ResponsesWebSocket(f"http://{host}:{server.port}/v1", api_key=KEY) as socket:
+        assert Recorder(socket.send_request(ask())).wait().completions == 1
 
 
 def test_no_repr_tells_a_secret(server: ResponsesServer) -> None:
