@@ -402,7 +402,6 @@ class Protocol:
         del self._held[lane]
         steer = self._steering.commit(lane)
         self._in_flight[lane] = steer
-        self._open_lane(steer)
         self.unblocked = True
         return steer
 

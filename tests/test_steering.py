@@ -92,6 +92,7 @@ class TestAccepted:
         for said in (created("r2", lane), delta("x", lane), event("response.new_thing", lane)):
             assert protocol.receive(said) is one
         assert one.response_id == "r2"
+        assert one.committed
         assert protocol.next_to_send() is None
         assert protocol.receive(completed("r2", lane)) is one
         assert one.state is ENDED
@@ -226,12 +227,14 @@ class TestFailed:
     @LANES
     def test_scenario_37_refused_while_the_target_runs(self, lane: str | None) -> None:
         protocol, target = running(lane)
-        one = steer(protocol, "r1")
+        one, after = steer(protocol, "r1"), submit(protocol, lane)
         assert protocol.receive(failed(target="r1", lane=lane)) is one
         assert one.state is ENDED
         assert protocol.receive(delta("x", lane)) is target
+        assert protocol.next_to_send() is None
         assert protocol.receive(completed("r1", lane)) is target
-        all_gone(protocol)
+        assert not protocol._steering._open
+        assert protocol.next_to_send() is after
 
     def test_the_target_had_just_ended(self) -> None:
         protocol, target = running()
@@ -321,6 +324,23 @@ class TestWhichSteer:
         protocol.receive(accepted("s1", "r1"))
         assert protocol.receive(failed(target="r1")) is two
         assert protocol.receive(failed(target="r1")) is one
+
+    def test_an_id_tells_more_than_turn_and_state(self) -> None:
+        protocol, _ = running()
+        one, two = steer(protocol, "r1"), steer(protocol, "r1")
+        assert protocol.receive(accepted()) is one
+        assert protocol.receive(accepted("s2")) is two
+        assert protocol.receive(pending("s2")) is two
+        assert protocol.receive(pending("s1")) is one
+
+    def test_only_an_accepted_one_is_pending(self) -> None:
+        protocol, _ = running("a")
+        other = send(protocol, "b")
+        assert protocol.receive(created("r2", "b")) is other
+        one, two = steer(protocol, "r1"), steer(protocol, "r2")
+        assert protocol.receive(accepted(target="r2")) is two
+        assert protocol.receive(pending()) is two
+        assert protocol.receive(failed()) is one
 
     def test_pending_without_being_accepted(self) -> None:
         protocol, _ = running()
@@ -453,6 +473,7 @@ class TestDispose:
         assert protocol.pending() == [target, one]
         assert not protocol.dispose(one)
         assert one.state is ENDED
+        assert protocol.pending() == [target]
         assert protocol.next_to_send() is None
         protocol.dispose(one)
         assert protocol.receive(completed("r1")) is target
@@ -516,7 +537,10 @@ class TestDispose:
         one.since = 7.0
         assert not protocol.dispose(two)
         assert protocol.receive(delta("x", lane)) is one
+        protocol.unblocked = False
         assert not protocol.dispose(one)
+        assert one.state is ENDED
+        assert protocol.unblocked  # the clocks have to hear of the one that accounts for it now
         assert one.followers == (two, three)  # the event that made it give up is still theirs
         assert (three.followers, three.committed, three.since, three.response_id) == ((two,), True, 7.0, "r2")
         assert protocol.pending() == [three, two]
@@ -551,6 +575,7 @@ class TestSilence:
         protocol.abandon(one)
         assert one.delivery == "unknown"
         assert protocol.pending() == [target, after]
+        assert protocol.next_to_send() is None
         assert protocol.receive(delta("x", lane)) is target
         assert protocol.receive(completed("r1", lane)) is target
         assert protocol.next_to_send() is after
@@ -657,6 +682,7 @@ class TestSilence:
         for one in steers:
             protocol.abandon(one)
         assert len(protocol._steering._open) == 64
+        assert (steers[35].state, steers[36].state) == (ENDED, SENT)
         assert protocol.receive(failed(target="r1")) is steers[36]
         assert protocol.receive(completed("r1")) is target
         nothing_open(protocol)
@@ -768,11 +794,13 @@ class TestServersWithoutLanes:
     def test_unless_the_steer_was_accepted(self) -> None:
         protocol, _ = running(echoes=None)
         one = steer(protocol, "r1")
+        two = steer(protocol, "r1")
         protocol.receive(accepted("s1", "r1"))
         protocol.receive(completed("r1"))
         other = send(protocol, "a")
         assert protocol.receive(created("r2")) is one
         assert protocol.receive(completed("r2")) is one
+        assert two.state is SENT
         assert protocol.receive(created("r3")) is other
 
     def test_on_the_default_lane_of_a_server_with_lanes(self) -> None:
