@@ -10,6 +10,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+
+_LOOK_AGAIN = 0.5  # seconds after which a pause is looked into
 
 
 class _Delivering(threading.local):
@@ -45,16 +48,20 @@ class Valve:
         self._thread = threading.get_ident()
         self._pause = pause
         self._resume = resume
-        self._lagging: set[object] = set()
+        self._lagging: dict[object, Callable[[], bool] | None] = {}
         self._crowded = False
+        self._timer: asyncio.TimerHandle | None = None
 
-    def lag(self, consumer: object) -> None:
-        """A consumer has enough for now; callable from any thread."""
-        self._call(self._lagging.add, consumer)
+    def lag(self, consumer: object, gone: Callable[[], bool] | None = None) -> None:
+        """A consumer has enough for now; callable from any thread.
+
+        `gone` is asked from time to time whether it will never catch up: a loop that ends tells nobody.
+        """
+        self._call(partial(self._lagging.__setitem__, consumer, gone))
 
     def catch_up(self, consumer: object) -> None:
         """The consumer can take more, or is gone; callable from any thread."""
-        self._call(self._lagging.discard, consumer)
+        self._call(partial(self._lagging.pop, consumer, None))
 
     def crowd(self, crowded: bool) -> None:
         """Whether more than one response runs on the connection."""
@@ -62,15 +69,15 @@ class Valve:
             self._crowded = crowded
             self._update()
 
-    def _call(self, change: Callable[[object], None], consumer: object) -> None:
+    def _call(self, change: Callable[[], object]) -> None:
         if threading.get_ident() == self._thread:
-            self._apply(change, consumer)
+            self._apply(change)
         else:
             with suppress(RuntimeError):  # the loop is closed: there is nothing left to pause
-                self._loop.call_soon_threadsafe(self._apply, change, consumer)
+                self._loop.call_soon_threadsafe(self._apply, change)
 
-    def _apply(self, change: Callable[[object], None], consumer: object) -> None:
-        change(consumer)
+    def _apply(self, change: Callable[[], object]) -> None:
+        change()
         self._update()
 
     def _update(self) -> None:
@@ -83,6 +90,15 @@ class Valve:
             else:
                 # Not from within the consumer: to go on means to deliver what was held back.
                 self._loop.call_soon(self._go_on)
+        if closed and self._timer is None and any(self._lagging.values()):
+            self._timer = self._loop.call_later(_LOOK_AGAIN, self._look)
+
+    def _look(self) -> None:
+        """Let nobody who is gone hold up the others."""
+        self._timer = None
+        for consumer in [consumer for consumer, gone in self._lagging.items() if gone is not None and gone()]:
+            del self._lagging[consumer]
+        self._update()
 
     def _go_on(self) -> None:
         if not self.closed:
@@ -96,8 +112,9 @@ class Backlog:
     thread-safe: its owner has a lock.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, gone: Callable[[], bool] | None = None) -> None:
         self._limit = limit
+        self._gone = gone
         self._waiting = 0
         self._valves: set[Valve] = set()
 
@@ -113,7 +130,7 @@ class Backlog:
             valve = current_valve()
             if valve is not None and valve not in self._valves:
                 self._valves.add(valve)
-                valve.lag(self)
+                valve.lag(self, self._gone)
         return True
 
     def remove(self, size: int = 1) -> None:

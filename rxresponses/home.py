@@ -30,7 +30,7 @@ class HomeObserver(ObserverBase[T]):
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._waiting: list[tuple[Callable[..., Any], tuple[object, ...], int]] = []
-        self._backlog = Backlog(max_bytes)
+        self._backlog = Backlog(max_bytes, gone=loop.is_closed)
         self._scheduled = False
         self._valve: Valve | None = None
         self._ended = False
@@ -64,7 +64,7 @@ class HomeObserver(ObserverBase[T]):
         return not self._scheduled and not self._delivering and running_loop() is self._loop
 
     def _pass(self, notify: Callable[..., Any], values: tuple[object, ...], size: int) -> bool:
-        if self._ended:
+        if self._ended or self._loop.is_closed():
             return True
         with self._lock:
             if size and not self._backlog.add(size):

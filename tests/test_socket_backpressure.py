@@ -193,6 +193,23 @@ class TestAnotherLoop:
 
         run(main())
 
+    def test_one_that_has_ended_holds_up_nobody(self, server: ResponsesServer) -> None:
+        server.reply("first", Raw(burst()), "the next")
+        with ResponsesWebSocket(server.url, options=ConnectionOptions(max_buffered_bytes=4_000)) as socket:
+            Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+            abandoned: list[ServerEvent] = []
+
+            async def main() -> None:
+                socket.send_request(ask()).subscribe(abandoned.append)
+                valve = connection_of(socket).valve
+                while not valve.closed:
+                    threading.Event().wait(0.001)
+
+            run(main())
+            assert Recorder(socket.send_request(ask())).wait().text == "the next"
+        assert server.accepted == 1
+        assert len(abandoned) < COUNT
+
     def test_one_that_shares_the_socket_overflows(self, server: ResponsesServer) -> None:
         server.on("lazy", Raw(burst("lazy", size=10)))
         gate = server.gate()
