@@ -511,7 +511,10 @@ class TestBlockedWrites:
 
 
 class TestOneConnection:
-    def test_scenario_30_disposed_in_the_handshake_and_sent_again(self, server: ResponsesServer) -> None:
+    @pytest.mark.parametrize("options", [ConnectionOptions(), CLOSE], ids=["drain", "close"])
+    def test_scenario_30_disposed_in_the_handshake_and_sent_again(
+        self, server: ResponsesServer, options: ConnectionOptions
+    ) -> None:
         asked, go = threading.Event(), threading.Event()
 
         def key() -> str:
@@ -519,19 +522,17 @@ class TestOneConnection:
             go.wait(WAIT)
             return "k"
 
-        for options in (ConnectionOptions(), CLOSE):
-            with ResponsesWebSocket(server.url, api_key=key, options=options) as socket:
-                before = server.accepted
-                first = Recorder(socket.send_request(ask("first")))
-                assert asked.wait(WAIT)
-                first.subscription.dispose()
-                second = Recorder(socket.send_request(ask("second")))
-                go.set()
-                assert second.wait().completions == 1
-                assert (server.accepted - before, server.connections) == (1, 1)
-                assert not first.ended
-            server.wait_until(lambda: server.connections == 0)
-        assert inputs(server) == ["second", "second"]
+        with ResponsesWebSocket(server.url, api_key=key, options=options) as socket:
+            first = Recorder(socket.send_request(ask("first")))
+            assert asked.wait(WAIT)
+            first.subscription.dispose()
+            second = Recorder(socket.send_request(ask("second")))
+            go.set()
+            assert second.wait().completions == 1
+            assert (server.accepted, server.connections) == (1, 1)
+            assert not first.ended
+        server.wait_until(lambda: server.connections == 0)
+        assert inputs(server) == ["second"]
 
     def test_scenario_30_sent_again_while_the_old_one_goes_down(
         self, server: ResponsesServer, closing: ResponsesWebSocket
