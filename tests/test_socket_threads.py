@@ -71,7 +71,7 @@ class TestObservers:
         assert str(bad.error) == "observer failed"
         gate.open()
         assert other.wait().text == "held"
-        assert watcher.types.count("response.completed") == 2
+        watcher.wait(lambda: watcher.types.count("response.completed") == 2)
         reports = [record for record in caplog.records if record.levelno >= logging.ERROR]
         assert len(reports) == 2
         for record in reports:
