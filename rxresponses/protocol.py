@@ -293,9 +293,11 @@ class Protocol:
             # The one that runs, or will run first, is not the one that was refused.
             others = list(self._unanswered)
             return others[1] if len(others) == len(self._in_flight) > 1 else others[0]
-        exchange = self._on_lane(None)
         oldest = self._oldest_unanswered()
-        if exchange is None and self.echoes is None and oldest is not None and oldest.cancelled:
+        exchange = self._in_flight.get(None)
+        if exchange is None and (self.echoes or oldest is None or self._steering.is_owed(None)):
+            exchange = self._successor(None)
+        if exchange is None and self.echoes is None:
             exchange = oldest
         if exchange is None and self.active == 1:
             exchange = next(iter(self._in_flight.values()), None) or self._any_successor()

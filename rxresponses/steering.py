@@ -98,7 +98,7 @@ class Steering:
                 for one in self._open
                 if target_id in (None, one.target_id) and (None in (steer_id, one.steer_id) or steer_id == one.steer_id)
             ),
-            key=lambda one: (one.steer_id is None or one.steer_id != steer_id, one.state is not fits),
+            key=lambda one: (one.steer_id is None and steer_id is not None, one.state is not fits),
             default=None,
         )
         if steer is not None and steer_id is not None:

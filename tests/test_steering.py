@@ -791,6 +791,24 @@ class TestServersWithoutLanes:
         protocol.abandon(one)
         nothing_open(protocol)
 
+    def test_nor_is_its_refusal(self) -> None:
+        protocol, _ = running(echoes=None)
+        one = steer(protocol, "r1")
+        protocol.receive(completed("r1"))
+        other = send(protocol, "a")
+        assert protocol.receive(error()) is other
+        assert protocol.receive(failed(target="r1")) is one
+        all_gone(protocol)
+
+    def test_a_refusal_of_the_successor_is(self) -> None:
+        protocol, _ = running(echoes=None)
+        one = steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(completed("r1"))
+        other = send(protocol, "a")
+        assert protocol.receive(error()) is one
+        assert protocol.receive(created("r2")) is other
+
     def test_unless_the_steer_was_accepted(self) -> None:
         protocol, _ = running(echoes=None)
         one = steer(protocol, "r1")
