@@ -210,8 +210,6 @@ class Connection:
         self._outlets.ended(self)
         for request in requests:
             self._fail(request, error_for(request))
-            for follower in request.followers:
-                self._fail(cast("Observed", follower), error_for(cast("Observed", follower)))
 
     # Back-pressure.
 

@@ -192,10 +192,11 @@ class Protocol:
     # Sending.
 
     def _may_send(self, lane: str | None) -> bool:
-        if self.echoes is None and self._unanswered:
-            # One that was given up may never be answered, and must not hold up other named lanes: there an
-            # untagged answer still means the oldest.
-            return lane is not None and all(exchange.cancelled for exchange in self._unanswered)
+        # One that was given up may never be answered, and must not hold up other named lanes: there an
+        # untagged answer still means the oldest.
+        waited_for = lane is None or not all(exchange.cancelled for exchange in self._unanswered)
+        if self.echoes is None and self._unanswered and waited_for:
+            return False
         return self.active < (1 if self.echoes is False else self.max_active)
 
     def _start(self, lane: str | None, exchange: Exchange) -> None:

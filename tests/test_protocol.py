@@ -197,6 +197,13 @@ class TestEndings:
         assert protocol.receive(created("r", "b")) is b
         assert protocol.next_to_send() is default
 
+    def test_however_many_are_given_up_no_more_run_than_may(self) -> None:
+        protocol = Protocol(max_active=2)
+        for lane in ("a", "b"):
+            protocol.dispose(send(protocol, lane))
+        submit(protocol, "c")
+        assert protocol.next_to_send() is None
+
     def test_an_error_for_one_that_was_given_up(self) -> None:
         protocol = Protocol()
         lost, b = send(protocol, "a"), submit(protocol, "b")
