@@ -29,7 +29,7 @@ from .errors import (
     SocketClosedError,
 )
 from .events.base import ServerEvent
-from .exchange import ENDED, Exchange, Steer
+from .exchange import ENDED, QUEUED, Exchange, Steer
 from .flow import Valve
 from .hot import Hot
 from .observed import NOBODY, Observed, give_up
@@ -218,6 +218,11 @@ class Connection:
             self._websocket.pause()
 
     def _resume(self) -> None:
+        now = self._loop.time()
+        for exchange in self._protocol.pending():
+            if exchange.state is not QUEUED:
+                exchange.since = now  # what may have come meanwhile was not read
+                self._watch(exchange)
         if self._websocket is not None:
             self._websocket.resume()
 
@@ -238,6 +243,8 @@ class Connection:
         self._timer = None
         now = self._loop.time()
         for exchange in self._protocol.pending():
+            if self.valve.closed and exchange.state is not QUEUED:
+                continue  # the silence is this side's: see `_resume`
             error = self._clocks.error(exchange, now)
             if error is None:
                 self._watch(exchange)

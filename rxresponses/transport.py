@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus
 from websockets.frames import Opcode
 from websockets.protocol import State
 
@@ -220,17 +220,34 @@ async def keep_alive(connection: FrameConnection, interval: float, timeout: floa
     """
     while True:
         await asyncio.sleep(interval)
-        try:
-            pong = asyncio.ensure_future(await asyncio.wait_for(connection.ping(), timeout))
-        except asyncio.TimeoutError:
-            return  # it could not even be written
-        answered = timeout is None
-        while not answered:
-            pauses, paused = valve.pauses, valve.closed
-            await asyncio.wait([pong], timeout=timeout)
-            if not pong.done() and not paused and valve.pauses == pauses:
-                return
-            answered = pong.done()
+        if timeout is None:
+            await connection.ping()
+        elif not await _answered(connection, timeout, valve):
+            return
+
+
+async def _answered(connection: FrameConnection, timeout: float, valve: Valve) -> bool:
+    """Send a ping; return whether a pong came in time."""
+    round_trip = asyncio.ensure_future(_round_trip(connection))
+    await asyncio.sleep(0)  # now the ping is in the buffer, and only the peer makes that shrink
+    try:
+        while True:
+            before = valve.pauses, connection.transport.get_write_buffer_size()
+            paused = valve.closed
+            await asyncio.wait([round_trip], timeout=timeout)
+            if round_trip.done():
+                await round_trip  # raises if the connection is closed
+                return True
+            # Behind a large request to a slow peer the ping has to wait: what still shrinks is alive.
+            if not paused and before == (valve.pauses, connection.transport.get_write_buffer_size()):
+                return False
+    finally:
+        round_trip.cancel()
+
+
+async def _round_trip(connection: FrameConnection) -> None:
+    # Together, since writing waits as well: for ever, when the peer has vanished behind a full buffer.
+    await (await connection.ping())
 
 
 def connect_failure(error: Exception, url: str, stream_id: str | None) -> ConnectFailedError:
@@ -248,6 +265,8 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
         else:
             said = _message_in(response.body)
             why = f"the server refused with HTTP {status}{f': {said}' if said else ''}"
+    elif isinstance(error, InvalidProxy):
+        why = f"the proxy that the environment names cannot be used: {error.msg}"  # its URL may hold a password
     elif timed_out:
         why = "no answer in time; see `connect_timeout`"
     elif isinstance(error, InvalidHandshake):
@@ -258,7 +277,8 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
     failure = kind(
         f"cannot connect to {where}: {why}; nothing was sent", status=status, headers=headers, stream_id=stream_id
     )
-    failure.__cause__ = error
+    if not isinstance(error, InvalidProxy):
+        failure.__cause__ = error
     # The frames of the handshake have the key among their variables, which some reports show.
     linked: BaseException | None = error
     while linked is not None:
@@ -307,7 +327,11 @@ class _HideSecrets(logging.Filter):
         args = record.args
         if isinstance(args, tuple) and len(args) == 2 and isinstance(args[0], str):
             name = args[0].lower()
-            if record.msg == "> %s: %s" and name not in _HARMLESS and not name.startswith("sec-websocket"):
+            if (
+                record.msg in ("> %s: %s", "< %s: %s")
+                and name not in _HARMLESS
+                and not name.startswith("sec-websocket")
+            ):
                 record.args = (args[0], "(hidden)")
         elif isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], str) and " HTTP/" in str(record.msg):
             record.args = (display(args[0]),)

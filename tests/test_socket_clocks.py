@@ -614,6 +614,29 @@ COMPLETED = '{"type": "response.completed", "response": {"id": "r1"}}'
 
 
 class TestPausedReading:
+    def test_a_paused_reader_is_not_idle(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(idle_timeout=60)) as socket:
+                got = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await got.count(1)
+                valve = connection_of(socket).valve
+                valve.lag(self)
+                await peer.send(DELTA)
+                waiting = Watch(socket.send_request(ask("waiting")))
+                await loop.move(600)
+                assert not got.ended
+                valve.catch_up(self)
+                await got.count(2)
+                await loop.move(59)
+                assert not got.ended
+                await loop.move(1)
+                assert isinstance(got.error, IdleTimeoutError)
+                assert not waiting.ended
+
+        run(main)
+
     def test_it_may_wait_for_its_turn_no_longer_than_otherwise(self) -> None:
         async def main(loop: MovedLoop) -> None:
             async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(queue_timeout=60)) as socket:
@@ -823,6 +846,34 @@ class TestPings:
                     await got.end()
                     assert isinstance(got.error, PongTimeoutError)
                     assert got.error.delivery == "unknown"
+
+        run(main)
+
+    def test_a_slow_upload_is_life(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=self.OPTIONS) as socket:
+                first = Watch(socket.send_request(ask(), stream_id="a"))
+                await peer.until(lambda: len(peer.received) == 1)
+                peer.pause()
+                large = Watch(socket.send_request(ask("x" * LARGE)))
+                await loop.turn()
+                websocket = connection_of(socket)._websocket
+                assert websocket is not None
+                left = websocket.transport.get_write_buffer_size
+                await loop.move(20)
+                for _ in range(5):
+                    before = left()
+                    peer.resume()
+                    while left() >= before:  # noqa: ASYNC110 - the peer's buffers tell nobody
+                        await asyncio.sleep(0)
+                    peer.pause()
+                    await loop.move(15)
+                    assert not large.ended
+                peer.resume()
+                await peer.until(lambda: len(peer.received) == 2)
+                await peer.send(CREATED, COMPLETED)
+                assert (await large.end()).completions == 1
+                assert not first.ended
 
         run(main)
 

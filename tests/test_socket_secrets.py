@@ -109,6 +109,19 @@ def test_each_trouble_is_the_one_it_is_meant_to_be() -> None:
             assert isinstance(Recorder(socket.send_request(ask())).wait().error, kind)
 
 
+@pytest.mark.parametrize(
+    "proxy", [f"ftp://user:{KEY}@127.0.0.1:1", f"http://{KEY}@:1", f"http://user:{KEY}@127.0.0.1:1"]
+)
+def test_a_proxy_that_cannot_be_used_is_not_shown(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", proxy)
+    with ResponsesWebSocket("https://example.invalid/v1", api_key=KEY) as socket:
+        error = Recorder(socket.send_request(ask())).wait().error
+    assert isinstance(error, ConnectFailedError)
+    assert is_clean(error)
+
+
 @pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "ws_proxy"])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_what_is_for_this_machine_goes_through_no_proxy(
