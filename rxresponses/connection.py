@@ -89,6 +89,7 @@ class Connection:
         self._done = asyncio.Event()
         self._abrupt = False
         self._over = False
+        self.orphaned = False  # cancelled by nobody here: the program ends the loop
         # Looked up once: these are used for every event.
         self._receive = self._protocol.receive
         self._events = outlets.events
@@ -148,6 +149,7 @@ class Connection:
             self._finish(lambda request: connect_failure(cause, url, request.stream_id))
         except asyncio.CancelledError:  # by `close` while connecting, or the program ends its loop
             self._abrupt = True
+            self.orphaned = not self._over
             raise
         finally:
             self._finish(closed_error)
@@ -188,6 +190,7 @@ class Connection:
             self._finish(lambda request: _dead_error(request, timeout or 0.0))
 
     def _down(self, task: asyncio.Task[None]) -> None:
+        self.orphaned |= not self._over  # cancelled before its first step
         self._finish(closed_error)
         self._outlets.down(self)
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
 
+_LOOP_END = 1.0  # seconds after which a loop that cancelled the connection's task has not ended after all
+
+
 class ConnectionState(Enum):
     """Where a socket stands.  After a loss it is `IDLE` again: the next request connects anew."""
 
@@ -109,6 +112,7 @@ class ResponsesWebSocket:
         self._connection: Connection | None = None  # takes new requests
         self._connections: set[Connection] = set()  # with those that go down
         self._closing = False
+        self._loop_ends = False
         self._abrupt = False
         self._last_task: asyncio.Task[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -296,6 +300,7 @@ class ResponsesWebSocket:
                 else:
                     self._loop, self._loop_thread = acquire_loop()
                 self._owns_loop = here is None
+                self._loop_ends = False
                 self._process = os.getpid()
             loop = self._loop
         for connection in left:
@@ -326,7 +331,7 @@ class ResponsesWebSocket:
     def _submit(self, request: Observed) -> None:
         if request.cancelled:
             return
-        if self._closing:
+        if self._closing or self._loop_ends:
             if self._loop is None:
                 request.observer.on_error(closed_error(request))
             else:
@@ -353,10 +358,19 @@ class ResponsesWebSocket:
         self._state.emit(ConnectionState.OPEN)
 
     def _ended(self, connection: Connection) -> None:
+        if connection.orphaned and self._loop is not None and not self._loop.is_closed():
+            # What is begun now, as by `retry`, would neither be cancelled nor run to its end.
+            self._loop_ends = True
+            self._loop.call_later(_LOOP_END, self._loop_goes_on, self._loop)
         if self._connection is connection:
             self._connection = None
             if not self._closing:
                 self._state.emit(ConnectionState.IDLE)
+
+    def _loop_goes_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop did not end: somebody cancelled all tasks, and went on."""
+        if self._loop is loop:
+            self._loop_ends = False
 
     def _down(self, connection: Connection) -> None:
         self._connections.discard(connection)

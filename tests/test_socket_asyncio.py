@@ -261,6 +261,43 @@ def test_a_loop_that_ends_while_the_socket_closes_leaves_nothing_open(server: Re
     assert asyncio.run(main()).transport.is_closing()
 
 
+def test_a_retry_begins_nothing_on_a_loop_that_ends(server: ResponsesServer) -> None:
+    server.on("", ["text", Hold(server.gate())])
+    socket = ResponsesWebSocket(server.url)
+    pending: list[Recorder[ServerEvent]] = []
+
+    async def main() -> None:
+        pending.append(Recorder(socket.send_request(ask()).pipe(ops.retry(3))))
+        await server.until(lambda: len(server.requests) == 1)
+
+    asyncio.run(main())
+    assert isinstance(pending[0].wait().error, SocketClosedError)
+    assert server.accepted == len(server.requests) == 1
+    with socket:
+        pass
+
+
+def test_a_loop_that_goes_on_after_all_tasks_were_cancelled(
+    server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rxresponses.socket._LOOP_END", 0.01)
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            await socket.send_request(ask())
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with pytest.raises(SocketClosedError):
+                await socket.send_request(ask())
+            while socket._loop_ends:  # noqa: ASYNC110 - only time tells
+                await asyncio.sleep(0.001)
+            assert isinstance(await socket.send_request(ask()), ResponseCompletedEvent)
+
+    asyncio.run(main())
+
+
 def test_closing_after_the_loop_has_ended(server: ResponsesServer) -> None:
     socket = ResponsesWebSocket(server.url)
     pending: list[Recorder[ServerEvent]] = []
