@@ -229,8 +229,9 @@ async def keep_alive(connection: FrameConnection, interval: float, timeout: floa
 async def _answered(connection: FrameConnection, timeout: float, valve: Valve) -> bool:
     """Send a ping; return whether a pong came in time."""
     round_trip = asyncio.ensure_future(_round_trip(connection))
-    await asyncio.sleep(0)  # now the ping is in the buffer, and only the peer makes that shrink
+    round_trip.add_done_callback(_look)
     try:
+        await asyncio.sleep(0)  # now the ping is in the buffer, and only the peer makes that shrink
         while True:
             before = valve.pauses, connection.transport.get_write_buffer_size()
             paused = valve.closed
@@ -243,6 +244,12 @@ async def _answered(connection: FrameConnection, timeout: float, valve: Valve) -
                 return False
     finally:
         round_trip.cancel()
+
+
+def _look(task: asyncio.Task[None]) -> None:
+    """See how a task ended, so that asyncio does not complain when nobody else looks."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _round_trip(connection: FrameConnection) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 
 from rxresponses import (
@@ -24,7 +27,8 @@ from rxresponses import (
     ResponsesWebSocket,
 )
 from rxresponses import operators as rops
-from rxresponses.transport import End
+from rxresponses.flow import Valve
+from rxresponses.transport import End, keep_alive
 
 from .support import WAIT, Recorder
 
@@ -302,3 +306,39 @@ def test_a_connection_that_dies_while_a_large_request_is_written() -> None:
 )
 def test_how_an_end_reads(end: End, text: str) -> None:
     assert text in str(end)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("turns", range(8))
+def test_pings_end_quietly_when_cancelled_whatever_they_are_at(turns: int, fails: bool) -> None:
+    class Peer:
+        """Takes a turn of the loop for a ping, and then does not answer, or is gone."""
+
+        transport = SimpleNamespace(get_write_buffer_size=lambda: 0)
+
+        async def ping(self) -> Awaitable[None]:
+            await asyncio.sleep(0)
+            if fails:
+                raise ConnectionClosedError(None, None)
+            return asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        complaints: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        peer: Any = Peer()
+        pings = asyncio.ensure_future(keep_alive(peer, 0, 60, Valve(loop, lambda: None, lambda: None)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        pings.cancel()
+        await asyncio.wait([pings], timeout=1)
+        assert pings.cancelled() or isinstance(pings.exception(), ConnectionClosedError)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait([task], timeout=1)
+            assert task.done()
+            del task
+        del pings
+        gc.collect()
+        assert not complaints
+
+    asyncio.run(main())
