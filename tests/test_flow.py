@@ -17,12 +17,17 @@ class Calls:
         self.log: list[str] = []
         self.later: list[Callable[[], None]] = []
         self.from_elsewhere: list[Callable[[], None]] = []
+        self.timers: list[Callable[..., Any]] = []
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
         self.later.append(lambda: callback(*args))
 
     def call_soon_threadsafe(self, callback: Callable[..., None], *args: Any) -> None:
         self.from_elsewhere.append(lambda: callback(*args))
+
+    def call_later(self, delay: float, callback: Callable[..., Any]) -> object:
+        self.timers.append(callback)
+        return callback
 
     def turn(self) -> list[str]:
         """Do what was handed over; return all that was done so far."""
@@ -58,6 +63,23 @@ def delivering(calls: Calls) -> Iterator[Valve]:
 
 
 class TestValve:
+    def test_a_consumer_that_is_gone_holds_up_nobody(self, calls: Calls) -> None:
+        valve = calls.valve()
+        gone = False
+        valve.lag("a", lambda: gone)
+        valve.lag("b")
+        calls.timers.pop()()
+        assert (valve.closed, len(calls.timers)) == (True, 1)  # it is still there, and looked at again
+        valve.catch_up("b")
+        gone = True
+        calls.timers.pop()()
+        assert (valve.closed, calls.timers, calls.turn()) == (False, [], ["pause", "resume"])
+
+    def test_of_one_that_cannot_tell_nobody_asks(self, calls: Calls) -> None:
+        valve = calls.valve()
+        valve.lag("a")
+        assert calls.timers == []
+
     def test_a_consumer_that_lags_pauses_until_it_caught_up(self, calls: Calls) -> None:
         valve = calls.valve()
         assert (valve.closed, valve.pauses) == (False, 0)

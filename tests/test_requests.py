@@ -546,6 +546,13 @@ def test_steer() -> None:
         ResponseSteer(previous_response_id="resp_1", input="stop", stream_id="main")  # type: ignore[call-arg]
 
 
+def test_json_of_no_steer_is_refused() -> None:
+    not_a_mapping: Any = [1]
+    assert "list" in refused(lambda: ResponseSteer.from_dict(not_a_mapping), None)
+    odd = {"previous_response_id": "resp_1", "input": "stop", "stream_id": "a"}
+    assert "stream_id" in refused(lambda: ResponseSteer.from_dict(odd), "stream_id")
+
+
 @pytest.mark.parametrize("response_id", ["", None, 5])
 def test_a_steer_needs_a_response(response_id: Any) -> None:
     refused(lambda: ResponseSteer(previous_response_id=response_id, input="stop"), "previous_response_id")
