@@ -67,7 +67,7 @@ from rxresponses.testing.replies import Part, Reply
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
 
-EXAMPLES = 40
+EXAMPLES = 60
 STEPS = 30
 WAIT = 30.0  # seconds after which something hangs; nothing takes that long when all is well
 
@@ -132,10 +132,14 @@ class Probe(ObserverBase[ServerEvent]):
         self._subscribed = threading.Event()
         self._thread = 0  # inside a notification
         self._threads: set[int] = set()
+        self._home: int | None = None  # the thread of the loop on which it was subscribed
         self._late = 0
 
     def subscribe(self, source: Observable[ServerEvent], *, raw: bool) -> None:
         """Subscribe; `raw` without the guard of `Observable.subscribe`, which hides what comes after the end."""
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            self._home = threading.get_ident()
         assert source._subscribe is not None
         with contextlib.suppress(Boom):  # from `on_error`, when the socket is closed already
             self.subscription.disposable = source._subscribe(self, None) if raw else source.subscribe(self)
@@ -205,6 +209,8 @@ class Probe(ObserverBase[ServerEvent]):
             if self._late > 1:
                 self.table.object(f"{self}: {what} long after dispose")
         self._threads.add(here)
+        if self._home not in (None, here):
+            self.table.object(f"{self}: {what} not on the loop where it was subscribed")
         if len(self._threads) > 1 and not isinstance(self.error, SocketClosedError) and "SocketClosed" not in what:
             self.table.object(f"{self}: {what} on a second thread")
         try:
@@ -488,19 +494,21 @@ class SocketMachine(RuleBasedStateMachine):
     @rule(asks=st.lists(ASKS, min_size=1, max_size=4), events=st.sampled_from([0, 0, 1, 3, 20]))
     def request(self, asks: list[Ask], events: int) -> None:
         for ask in asks:
-            before = self.probe(ask.parent) if ask.parent is not None else None
-            previous = before.response_ids[-1] if before is not None and before.response_ids else None
-            tag = f"#{len(self.creates)}"
-            probe = Probe(self.table, tag, ask.place, self.deed(ask), ask.at)
-            self.creates.append(probe)
-            self.asked[tag] = ask
-            self.sockets[tag] = self.socket
-            source = self.socket.send_request(self.create(ask, tag, previous), stream_id=ask.lane)
-            raw = ask.raw and ask.place != "loop"
-            self.at(ask.place, partial(probe.subscribe, source, raw=raw))
-            self.await_events(probe, events)
+            self.await_events(self.send(ask), events)
             if ask.deed == "close" and ask.at % 2:
                 self.socket = self.open()
+
+    def send(self, ask: Ask) -> Probe:
+        before = self.probe(ask.parent) if ask.parent is not None else None
+        previous = before.response_ids[-1] if before is not None and before.response_ids else None
+        tag = f"#{len(self.creates)}"
+        probe = Probe(self.table, tag, ask.place, self.deed(ask), ask.at)
+        self.creates.append(probe)
+        self.asked[tag] = ask
+        self.sockets[tag] = self.socket
+        source = self.socket.send_request(self.create(ask, tag, previous), stream_id=ask.lane)
+        self.at(ask.place, partial(probe.subscribe, source, raw=ask.raw and ask.place != "loop"))
+        return probe
 
     def create(self, ask: Ask, tag: str, previous: str | None) -> dict[str, Any]:
         chain = {} if previous is None else {"previous_response_id": previous}
@@ -533,11 +541,14 @@ class SocketMachine(RuleBasedStateMachine):
 
         return {"dispose": dispose, "raise": throw, "close": close, "again": again}.get(ask.deed, lambda probe: None)
 
-    @rule(pick=st.integers(0, 99), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=3))
-    def steer(self, pick: int, places: list[str]) -> None:
-        """Steer a response, mostly one that runs now; or one that has ended, or that nobody knows."""
-        running = [one for one in self.creates if one.response_ids and not one.settled]
-        target = self.probe(pick) if pick % 4 == 0 or not running else running[pick % len(running)]
+    @rule(pick=st.integers(0, 99), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=3), ask=ASKS)
+    def steer(self, pick: int, places: list[str], ask: Ask) -> None:
+        """Steer a response that runs now, mostly; or one that has ended, or that nobody knows."""
+        target = self.probe(pick)
+        if pick % 4:
+            ask = replace(ask, lane=f"steered{pick % 3}", kind="text", hold=pick % 4 + 1, deed="nothing")
+            target = self.send(ask)
+            self.await_events(target, 1)
         target_id = target.response_ids[-1] if target is not None and target.response_ids else "resp_unknown"
         for place in places:
             tag = f"#s{len(self.steers)}"
