@@ -1,0 +1,138 @@
+"""When to try again, and how long to wait."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+
+from rxresponses import errors
+from rxresponses.backoff import Backoff, is_rate_limit, is_retryable, retry_after
+from rxresponses.errors import Delivery
+
+
+def least() -> float:
+    return 0.0
+
+
+def most() -> float:
+    return 1.0
+
+
+def test_delays_grow_to_their_cap() -> None:
+    backoff = Backoff(initial=1.0, factor=3.0, max_delay=20.0)
+    assert [backoff.delay(retry, draw=least) for retry in (1, 2, 3, 4, 5)] == [1.0, 3.0, 9.0, 20.0, 20.0]
+
+
+def test_delays_never_overflow() -> None:
+    assert Backoff(max_delay=7.0, jitter=0.0).delay(10**6) == 7.0
+
+
+def test_jitter_takes_a_share_off() -> None:
+    backoff = Backoff(initial=1.0, jitter=0.25)
+    assert backoff.delay(1, draw=most) == 0.75
+    assert 0.75 <= backoff.delay(1) <= 1.0
+
+
+def test_the_server_s_wish_is_obeyed_and_spread() -> None:
+    backoff = Backoff(initial=1.0, max_delay=5.0, jitter=0.5)
+    assert backoff.delay(1, 60.0, draw=least) == 60.0  # longer than any delay of its own
+    assert backoff.delay(9, 0.1, draw=most) == 0.6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"initial": -1},
+        {"initial": float("inf")},
+        {"initial": "1"},
+        {"factor": 0.5},
+        {"max_delay": float("nan")},
+        {"jitter": 1.5},
+        {"jitter": True},
+        {"max_retries": -1},
+        {"max_retries": 1.5},
+        {"max_retries": True},
+    ],
+)
+def test_impossible_options_name_themselves(options: dict[str, object]) -> None:
+    with pytest.raises(errors.ConfigurationError, match=next(iter(options))):
+        Backoff(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"Retry-After": "9", "retry-after-ms": "1500"}, 1.5),
+        ({"Retry-After-Ms": "soon", "Retry-After": "2"}, 2.0),
+        ({"Retry-After": "-3"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"Retry-After": "later"}, None),
+        ({"Retry-After": "Mon, 99 Foo 2026 00:00:00 GMT"}, None),
+        ({"Retry-After": formatdate(1_000_012, usegmt=True)}, 12.0),
+        ({"Retry-After": formatdate(999_000, usegmt=True)}, 0.0),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, now=1_000_000.0) == seconds
+
+
+def test_a_date_is_compared_with_the_time_of_day() -> None:
+    assert retry_after({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0.0
+
+
+def failed(delivery: Delivery = "rejected", **facts: object) -> errors.ResponseFailedError:
+    return errors.ResponseFailedError("no", delivery=delivery, event=None, **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (errors.ConnectFailedError("no"), True),
+        (errors.ConnectTimeoutError("no"), True),
+        *((errors.ConnectFailedError("no", status=status), True) for status in (408, 425, 429, 500, 503)),
+        *((errors.ConnectFailedError("no", status=status), False) for status in (301, 400, 401, 403, 404, 426)),
+        (errors.ConnectionLostError("no", delivery="not_sent"), True),
+        (errors.ConnectionLostError("no", delivery="unknown"), False),
+        (errors.ConnectionLostError("no", delivery="started"), False),
+        (errors.MessageTooBigError("no", delivery="not_sent"), False),
+        (errors.QueueTimeoutError(1.0), True),
+        (errors.FirstEventTimeoutError(1.0, delivery="unknown"), False),
+        (errors.SocketClosedError("no", delivery="not_sent"), False),
+        (errors.LaneLimitError("no", delivery="not_sent"), False),
+        (errors.InvalidRequestError("no"), False),
+        (errors.ConfigurationError("no"), False),
+        (ValueError("no"), False),
+        (failed(code="rate_limit_exceeded"), True),
+        (failed(code="server_error"), True),
+        (failed(type="server_error"), True),
+        (failed(status=503), True),
+        (failed(status=429), True),
+        (failed(status=429, code="insufficient_quota"), False),
+        (failed(status=400), False),
+        (failed(code="context_length_exceeded"), False),
+        (failed(), False),
+        (failed("started", code="server_error"), False),
+    ],
+)
+def test_what_may_be_sent_again(error: Exception, answer: bool) -> None:
+    assert is_retryable(error) is answer
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (failed(code="rate_limit_exceeded"), True),
+        (failed("started", code="rate_limit_exceeded"), True),
+        (failed(status=429), True),
+        (failed(status=429, code="insufficient_quota"), False),
+        (failed(status=500), False),
+        (errors.ConnectFailedError("no", status=429), True),
+        (ValueError("no"), False),
+    ],
+)
+def test_what_asks_for_fewer_requests(error: Exception, answer: bool) -> None:
+    assert is_rate_limit(error) is answer
