@@ -32,7 +32,7 @@ from .events.base import ServerEvent
 from .exchange import ENDED, QUEUED, Exchange, Steer
 from .flow import Valve
 from .hot import Hot
-from .observed import NOBODY, Observed, give_up
+from .observed import NOBODY, Observed, Pending, give_up
 from .options import ConnectionOptions
 from .protocol import Protocol
 from .transport import End, FrameConnection, connect_failure, keep_alive, open_connection
@@ -401,7 +401,7 @@ def _given_up_error(request: Observed) -> ConnectionLostError:
     )
 
 
-def closed_error(request: Exchange) -> SocketClosedError:
+def closed_error(request: Pending) -> SocketClosedError:
     """Return the error of a request that `close()` ended or kept from starting."""
     return SocketClosedError(
         f"the socket was closed before the terminal event; {_OUTCOMES[request.delivery]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 
 _lock = threading.RLock()  # a signal handler may close a socket in the middle of anything
@@ -48,6 +49,17 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def ends(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop on which a task was cancelled comes to its end, as far as its tasks show.
+
+    `asyncio.run` cancels all that are left; where one runs on, only some were meant.
+    """
+    tasks = asyncio.all_tasks(loop)
+    if sys.version_info < (3, 11):
+        return True  # a task does not tell there whether it was cancelled
+    return all(task.cancelling() for task in tasks)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

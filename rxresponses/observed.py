@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from reactivex.abc import ObserverBase
 
+from .errors import Delivery
 from .events.base import ServerEvent
 from .exchange import Exchange, Steer
 
@@ -53,7 +54,23 @@ class SteerRequest(Steer):
 Observed: TypeAlias = Request | SteerRequest
 
 
-def give_up(request: Observed) -> None:
+class Pending(Protocol):
+    """What there is of a request between its subscription and its end."""
+
+    stream_id: str | None
+    cancelled: bool
+    observer: ObserverBase[ServerEvent]
+
+    @property
+    def delivery(self) -> Delivery:
+        """What the server can have seen of it."""
+
+    @property
+    def response_id(self) -> str | None:
+        """The id of its response, once it is known."""
+
+
+def give_up(request: Pending) -> None:
     """Let nobody hear of a request from here on; callable from any thread."""
     request.cancelled = True
     request.observer = NOBODY

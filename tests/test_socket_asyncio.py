@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -277,25 +278,60 @@ def test_a_retry_begins_nothing_on_a_loop_that_ends(server: ResponsesServer) -> 
         pass
 
 
-def test_a_loop_that_goes_on_after_all_tasks_were_cancelled(
+def cancel_all_others() -> set[asyncio.Task[Any]]:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    return tasks
+
+
+def test_a_loop_that_goes_on_after_other_tasks_were_cancelled(
     server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rxresponses.socket._LOOP_END", 0.01)
+    monkeypatch.setattr("rxresponses.source._LOOP_END", 0.0 if sys.version_info < (3, 11) else 1e9)
 
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
             await socket.send_request(ask())
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with pytest.raises(SocketClosedError):
-                await socket.send_request(ask())
-            while socket._loop_ends:  # noqa: ASYNC110 - only time tells
-                await asyncio.sleep(0.001)
+            await asyncio.gather(*cancel_all_others(), return_exceptions=True)
             assert isinstance(await socket.send_request(ask()), ResponseCompletedEvent)
 
     asyncio.run(main())
+
+
+def test_a_loop_that_runs_on_without_a_task(server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but time tells that it does not end."""
+    monkeypatch.setattr("rxresponses.source._LOOP_END", 0.05)
+    socket = ResponsesWebSocket(server.url)
+
+    async def main() -> None:
+        await socket.send_request(ask())
+        cancel_all_others()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    errors: list[Exception] = []
+
+    def again() -> None:
+        socket.send_request(ask()).subscribe(on_error=refused, on_completed=loop.stop)
+
+    def refused(error: Exception) -> None:
+        errors.append(error)
+        loop.call_later(0.01, again)
+
+    loop.call_soon(again)
+    loop.call_later(WAIT, loop.stop)
+    loop.run_forever()
+    assert errors
+    assert all(isinstance(error, SocketClosedError) for error in errors)
+    assert len(server.requests) == 2
+    loop.run_until_complete(aclose(socket))
+    loop.close()
+
+
+async def aclose(socket: ResponsesWebSocket) -> None:
+    async with socket:
+        pass
 
 
 def test_closing_after_the_loop_has_ended(server: ResponsesServer) -> None:
