@@ -25,6 +25,7 @@ from .errors import (
     ResponsesError,
     ResponseTimeoutError,
     SocketClosedError,
+    SteerPendingError,
     SteerTimeoutError,
     TerminalTimeoutError,
 )
@@ -442,6 +443,7 @@ __all__ = [
     "SocketClosedError",
     "Steer",
     "SteerError",
+    "SteerPendingError",
     "SteerRequiredInput",
     "SteerTimeoutError",
     "SummaryEvent",

@@ -5,8 +5,11 @@ What went wrong with a request also says what the server can have seen of it: se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .events.steering import SteerRequiredInput
 
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What is known of a request when it fails.
@@ -147,11 +150,11 @@ class ConnectTimeoutError(ConnectFailedError, TimeoutError):
 
 
 class ResponseFailedError(RequestError):
-    """The server ended the response with `response.failed` or `error`.
+    """The server ended the response with `response.failed` or `error`, or refused a steer.
 
     Raised by the operators that reduce events to something else.  `code`, `type`, `status`,
-    `param` and `headers` are the server's, `None` or empty where it gave none; `event` is the
-    terminal event itself.
+    `param` and `headers` are the server's, `None` or empty where it gave none; `event` is the event
+    itself.  That of a refused steer, `response.steer.failed`, brings back the input: `event.steer.input`.
     """
 
     def __init__(
@@ -175,6 +178,38 @@ class ResponseFailedError(RequestError):
         self.status = status
         self.param = param
         self.headers: Mapping[str, str] = headers or {}
+
+
+class SteerPendingError(RequestError):
+    """A steer was taken, but its answer waits for a request of this side: `response.steer.pending`.
+
+    Raised by the operators that reduce events to something else.  To have the answer, send one
+    `ResponseCreate` that continues `response_id` on its lane, with `required_input` filled in: these are
+    stubs of the outputs that the server waits for, empty where they could not be read.  The server keeps
+    the input of the steer itself.  `event` is the event.
+    """
+
+    def __init__(
+        self,
+        required_input: Sequence[SteerRequiredInput],
+        *,
+        event: object,
+        response_id: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        stubs = ", ".join(
+            " ".join(filter(None, (one.type, one.call_id or one.approval_request_id))) for one in required_input
+        )
+        super().__init__(
+            f"the response waits for the outputs of function calls{f' ({stubs})' if stubs else ''} before it answers "
+            "the steer: send one ResponseCreate that continues it on its lane, with `required_input` filled in; "
+            "the server has the input of the steer",
+            delivery="started",
+            response_id=response_id,
+            stream_id=stream_id,
+        )
+        self.required_input = tuple(required_input)
+        self.event = event
 
 
 class ResponseTimeoutError(RequestError, TimeoutError):

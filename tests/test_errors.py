@@ -31,12 +31,18 @@ from rxresponses.errors import (
     ResponsesError,
     ResponseTimeoutError,
     SocketClosedError,
+    SteerPendingError,
     SteerTimeoutError,
     TerminalTimeoutError,
 )
-from rxresponses.events import ResponseErrorEvent
+from rxresponses.events import ResponseErrorEvent, SteerRequiredInput
 
 EVENT = ResponseErrorEvent(code="server_error", message="broken")
+STUBS = (
+    SteerRequiredInput(type="function_call_output", call_id="call_1"),
+    SteerRequiredInput(type="mcp_approval_response", approval_request_id="mcpr_1"),
+    SteerRequiredInput(type="something_new"),
+)
 WHERE: dict[str, Any] = {"response_id": "resp_1", "stream_id": "main"}
 
 # Each class with all its arguments, and the attributes that come of them.
@@ -80,6 +86,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
             **WHERE,
         },
     ),
+    (SteerPendingError, (), {"required_input": STUBS, "event": EVENT, **WHERE}),
     (ResponseTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (FirstEventTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
@@ -130,7 +137,7 @@ def test_what_failed_with_a_request_says_how_far_it_came(
         return
     delivery = make(*args, **attributes).delivery
     assert delivery in typing.get_args(Delivery)
-    assert delivery == attributes.get("delivery", "not_sent")
+    assert delivery == attributes.get("delivery", "started" if make is SteerPendingError else "not_sent")
 
 
 @each
@@ -177,6 +184,15 @@ def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
     assert " 0.25 s" in str(make(0.25, **where))
     for other in CLASSES:
         assert vars(other).get("_what") != make._what or other is make
+
+
+def test_a_pending_steer_says_what_it_waits_for() -> None:
+    stubs = "(function_call_output call_1, mcp_approval_response mcpr_1, something_new)"
+    assert stubs in str(SteerPendingError(STUBS, event=EVENT))
+    assert SteerPendingError(list(STUBS), event=EVENT).required_input == STUBS
+    for wanted in ("one ResponseCreate", "`required_input`"):
+        assert wanted in str(SteerPendingError((), event=EVENT))
+    assert "()" not in str(SteerPendingError((), event=EVENT))
 
 
 def test_overflows_say_their_number() -> None:

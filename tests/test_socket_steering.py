@@ -24,6 +24,7 @@ from rxresponses import (
     ResponsesWebSocket,
     ServerEvent,
     SocketClosedError,
+    SteerPendingError,
     SteerTimeoutError,
     function_result,
     user_message,
@@ -247,6 +248,16 @@ class TestPending:
         target.gate.open()
         steer.wait()
         assert after.wait().types[-1] == "response.completed"
+
+    def test_nobody_takes_it_for_an_empty_answer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        target = Held(server, socket, None, FunctionCall("weather", call_id="call_7"))
+        text = Recorder(socket.steer(target.id, "x").pipe(rops.collect_text()))
+        server.wait_until(lambda: len(steers(server)) == 1)
+        target.gate.open()
+        error = text.wait().error
+        assert isinstance(error, SteerPendingError)
+        assert [stub.call_id for stub in error.required_input] == ["call_7"]
+        assert (error.response_id, text.values) == (target.id, [])
 
     def test_input_that_comes_back_later_is_seen_on_unrouted(
         self, server: ResponsesServer, socket: ResponsesWebSocket

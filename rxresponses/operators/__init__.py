@@ -2,8 +2,10 @@
 
 Plain RxPY operators, to be used in `pipe` next to those of `reactivex.operators`.  None of them
 keeps state outside a subscription, so each may be made once and used many times.  Operators that
-reduce events to something else work response by response, where a source holds several, and turn
-`response.failed` and `error` into `on_error(ResponseFailedError)`.
+reduce events to something else work response by response, where a source holds several.  What nobody
+could see behind them is an error there: `response.failed`, `error` and a refused steer become
+`on_error(ResponseFailedError)`, a steer whose answer waits for the outputs of function calls becomes
+`on_error(SteerPendingError)`.
 """
 
 from .accumulate_response import accumulate_response

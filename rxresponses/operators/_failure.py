@@ -1,12 +1,19 @@
-"""The one place where a terminal event becomes an error."""
+"""The one place where an event becomes an error."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import DecodeError, Delivery, ResponseFailedError
-from ..events import TERMINAL_TYPES, ResponseErrorEvent, ServerEvent, UnknownEvent
+from ..errors import DecodeError, Delivery, ResponseFailedError, SteerPendingError
+from ..events import (
+    TERMINAL_TYPES,
+    ResponseErrorEvent,
+    ResponseSteerPendingEvent,
+    ServerEvent,
+    SteerError,
+    UnknownEvent,
+)
 
 _ADVICE = {
     "context_length_exceeded": "shorten the input",
@@ -26,10 +33,12 @@ _ADVICE = {
 def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> ResponseFailedError | None:
     """Return the error that `event` stands for, `None` when it is no failure.
 
-    A failure is `error`, `response.failed`, or another terminal event whose response has the
-    status `failed`; also as an `UnknownEvent`, as far as that can be read.  `first` is the first
-    event of the response: an `error` with nothing before it means that the request was rejected.
+    A failure is `error`, `response.failed`, another terminal event whose response has the status
+    `failed`, or a refused steer; also as an `UnknownEvent`, as far as that can be read.  `first` is the
+    first event of the response: an `error` with nothing before it means that the request was rejected.
     """
+    if event.type == "response.steer.failed":
+        return _steer_failure(event)
     if event.type not in TERMINAL_TYPES:
         return None
     if isinstance(event, ResponseErrorEvent):
@@ -49,6 +58,14 @@ def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> Response
     return _error(event, first, {} if error is None else vars(error))
 
 
+def pending_of(event: ServerEvent) -> SteerPendingError:
+    """Return the error that `response.steer.pending` stands for where a result was promised."""
+    if not isinstance(event, ResponseSteerPendingEvent):  # it could not be read
+        return SteerPendingError((), event=event, stream_id=event.stream_id)
+    target = event.steer.previous_response_id
+    return SteerPendingError(event.required_input, event=event, response_id=target, stream_id=event.stream_id)
+
+
 def response_id_of(event: ServerEvent | None) -> str | None:
     """Return the id of the response that a lifecycle event carries, `None` when it carries none."""
     if isinstance(event, UnknownEvent):
@@ -59,6 +76,22 @@ def response_id_of(event: ServerEvent | None) -> str | None:
 def unreadable(event: ServerEvent) -> DecodeError:
     """Return the error for a terminal event whose response is needed and cannot be read."""
     return DecodeError(f"{event.type} came without a readable response: {getattr(event, 'reason', None)}")
+
+
+def _steer_failure(event: ServerEvent) -> ResponseFailedError:
+    error = event.extra.get("error") if isinstance(event, UnknownEvent) else getattr(event, "error", None)
+    facts = _mapping(vars(error) if isinstance(error, SteerError) else error)
+    code, kind, message = _text(facts.get("code")), _text(facts.get("type")), _text(facts.get("message"))
+    first = "correct it, then " if code == "invalid_input" else ""
+    return ResponseFailedError(
+        f"the server refused the steer{_reason(code, kind)}: {message or 'no reason given'} "
+        f"[the input came back: {first}send it as a request of its own]",
+        delivery="rejected",  # so too when it was accepted before: it comes back unused
+        event=event,
+        code=code,
+        type=kind,
+        stream_id=event.stream_id,
+    )
 
 
 def _unknown_failure(event: UnknownEvent, first: ServerEvent | None) -> ResponseFailedError | None:
@@ -87,10 +120,9 @@ def _error(
     code, kind, message = _text(facts.get("code")), _text(facts.get("type")), _text(facts.get("message"))
     delivery: Delivery = "rejected" if event.type == "error" and first is None else "started"
     what = "the server rejected the request" if delivery == "rejected" else "the response failed"
-    reason = f" ({code or kind})" if code or kind else ""
     advice = _ADVICE.get(code or kind or "")
     return ResponseFailedError(
-        f"{what}{reason}: {message or 'no reason given'}" + (f" [{advice}]" if advice else ""),
+        f"{what}{_reason(code, kind)}: {message or 'no reason given'}" + (f" [{advice}]" if advice else ""),
         delivery=delivery,
         event=event,
         code=code,
@@ -101,6 +133,10 @@ def _error(
         response_id=response_id_of(event) or response_id_of(first),
         stream_id=event.stream_id,
     )
+
+
+def _reason(code: str | None, kind: str | None) -> str:
+    return f" ({code or kind})" if code or kind else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

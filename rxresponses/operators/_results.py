@@ -10,10 +10,13 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..events import TERMINAL_TYPES, LifecycleEvent, ServerEvent
 from ..models import Response
-from ._failure import failure_of
+from ._failure import failure_of, pending_of
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ServerEvent)
+
+_PENDING = "response.steer.pending"
+_ENDS = TERMINAL_TYPES | {_PENDING, "response.steer.failed"}
 
 
 def subscribe_to_results(
@@ -23,17 +26,27 @@ def subscribe_to_results(
     *,
     on_event: Callable[[E], None],
     on_result: Callable[[E], None],
+    on_pending: Callable[[E], None] | None = None,
     on_completed: Callable[[], None] | None = None,
 ) -> DisposableBase:
-    """Subscribe: events on the way to `on_event`, the terminal one to `on_result`, failures to `on_error`."""
-    first: ServerEvent | None = None  # of the response under way
+    """Subscribe: events on the way to `on_event`, the terminal one to `on_result`, failures to `on_error`.
+
+    A steer that waits for outputs ends its stream without a result: an error too, unless there is `on_pending`.
+    """
+    first: ServerEvent | None = None  # of the response under way, else that of the steer it comes from
 
     def on_next(event: E) -> None:
         nonlocal first
-        if event.type not in TERMINAL_TYPES:
-            if first is None:
+        if event.type not in _ENDS:
+            if first is None or first.type == "response.steer.accepted":
                 first = event
             on_event(event)
+            return
+        if event.type == _PENDING:
+            if on_pending is None:
+                observer.on_error(pending_of(event))
+            else:
+                on_pending(event)
             return
         failure = failure_of(event, first)
         first = None

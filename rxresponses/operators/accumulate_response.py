@@ -76,8 +76,9 @@ def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Resp
     where the server leaves its `output` empty.  Before the response is known (`response.created`)
     nothing is emitted.  Of several responses in a row, each starts anew.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`; a terminal event that could not be decoded becomes
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`, and a terminal event that could not be decoded
     `on_error(DecodeError)`.
     """
 

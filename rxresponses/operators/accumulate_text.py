@@ -25,8 +25,9 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
     `text_deltas`: text is emitted when it can be printed, never sooner.  When the source holds
     several responses in a row, each begins with an empty text.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`; `response.incomplete` ends like a completed response.
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`; `response.incomplete` ends like a completed response.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:

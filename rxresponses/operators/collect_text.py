@@ -26,9 +26,10 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
     a source that completes without any event; one that completes without a terminal event gives what
     it had.  Of several responses in a row, each gives its text.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`, and the text until then is gone; `response.incomplete` gives the
-    text as far as it came.
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`, and the text until then is gone; `response.incomplete` gives
+    the text as far as it came.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:

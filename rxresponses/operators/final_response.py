@@ -24,8 +24,9 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
     The response is completed or incomplete: its `status` says which.  A source that completes
     without a terminal event gives none; of several responses in a row, each is emitted.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`; a terminal event that could not be decoded becomes
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`, and a terminal event that could not be decoded
     `on_error(DecodeError)`.
     """
 

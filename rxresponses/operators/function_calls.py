@@ -25,8 +25,9 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
     from the terminal event.  A call that the response cut short (`status` is `incomplete`) is left out: its
     arguments are no whole JSON.  The calls of several responses in a row all come out.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`, after calls that were already emitted.
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`, after calls that were already emitted.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[ResponseFunctionToolCall]:

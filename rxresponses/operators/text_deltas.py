@@ -30,8 +30,9 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
     Of several responses in a row, the text of each comes out.  Lanes that run at once are better
     separated before than merged before this.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`; `response.incomplete` ends like a completed response.
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`; `response.incomplete` ends like a completed response.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:

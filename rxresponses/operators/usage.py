@@ -24,8 +24,9 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
     Nothing is emitted for a response without token counts.  Of several responses in a row, each
     gives its own.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed` and `error` become
-    `on_error(ResponseFailedError)`; a terminal event that could not be decoded becomes
+    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
+    `on_error(SteerPendingError)`, and a terminal event that could not be decoded
     `on_error(DecodeError)`.
     """
 

@@ -14,6 +14,7 @@ from reactivex.scheduler import TimeoutScheduler
 from reactivex.testing import ReactiveTest, TestScheduler
 
 from rxresponses.events import (
+    FailedSteer,
     ResponseCompletedEvent,
     ResponseCreatedEvent,
     ResponseErrorDetail,
@@ -22,9 +23,15 @@ from rxresponses.events import (
     ResponseIncompleteEvent,
     ResponseOutputItemAddedEvent,
     ResponseOutputItemDoneEvent,
+    ResponseSteerAcceptedEvent,
+    ResponseSteerFailedEvent,
+    ResponseSteerPendingEvent,
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
     ServerEvent,
+    Steer,
+    SteerError,
+    SteerRequiredInput,
 )
 from rxresponses.models import (
     IncompleteDetails,
@@ -99,6 +106,24 @@ def error_event(code: str = "rate_limit_exceeded", message: str = "slow down") -
         type="requests", code=code, message=message, param="model", headers={"retry-after": "3"}
     )
     return ResponseErrorEvent(error=detail, status=429, stream_id="main")
+
+
+STEER = Steer(id="steer_1", previous_response_id="resp_1")
+
+
+def accepted() -> ResponseSteerAcceptedEvent:
+    return ResponseSteerAcceptedEvent(steer=STEER)
+
+
+def pending() -> ResponseSteerPendingEvent:
+    stub = SteerRequiredInput(type="function_call_output", call_id="call_1")
+    return ResponseSteerPendingEvent(steer=STEER, required_input=[stub], stream_id="main")
+
+
+def refused(code: str = "response_already_completed") -> ResponseSteerFailedEvent:
+    steer = FailedSteer(previous_response_id="resp_1", input="shorter")
+    error = SteerError(code=code, message="too late", type="invalid_request_error")
+    return ResponseSteerFailedEvent(steer=steer, error=error, stream_id="main")
 
 
 @dataclass

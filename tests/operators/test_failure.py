@@ -10,11 +10,24 @@ import pytest
 
 from rxresponses import operators as rops
 from rxresponses.codec import decode
-from rxresponses.errors import DecodeError, ResponseFailedError
+from rxresponses.errors import DecodeError, ResponseFailedError, SteerPendingError
 from rxresponses.events import ServerEvent, UnknownEvent
-from rxresponses.operators._failure import failure_of, response_id_of
+from rxresponses.operators._failure import failure_of, pending_of, response_id_of
 
-from .support import Operator, completed, created, delta, error_event, failed, incomplete, marbles, run
+from .support import (
+    Operator,
+    accepted,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    marbles,
+    pending,
+    refused,
+    run,
+)
 from .test_contract import CASES, REDUCING
 
 reducing = pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING], ids=REDUCING)
@@ -73,6 +86,47 @@ def test_scenario_53_incomplete_is_a_result(make: Callable[[], Operator[Any]], e
 
     assert not seen.errors
     assert seen.completions == [213]
+
+
+@reducing
+@pytest.mark.parametrize("before", [[], [accepted()], [created(), delta("x")]], ids=["at once", "later", "in a merge"])
+def test_scenario_37_a_refused_steer_is_a_rejection(make: Callable[[], Operator[Any]], before: list[Any]) -> None:
+    end = refused()
+    seen = run(make(), *before, end, created(), completed())
+
+    error = seen.error
+    assert isinstance(error, ResponseFailedError)
+    assert error.event is end
+    assert end not in seen.values
+    assert error.delivery == "rejected"
+    assert (error.code, error.type, error.status) == ("response_already_completed", "invalid_request_error", None)
+    assert (error.response_id, error.stream_id) == (None, "main")
+    assert seen.subscriptions == [(200, 210 + len(before))]
+
+
+@pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING if name != "raise_on_failure"])
+@pytest.mark.parametrize("before", [[], [accepted()], [created(), delta("x"), completed()]])
+def test_scenario_37_a_pending_steer_is_no_empty_result(make: Callable[[], Operator[Any]], before: list[Any]) -> None:
+    end = pending()
+    seen = run(make(), *before, end)
+
+    error = seen.error
+    assert isinstance(error, SteerPendingError)
+    assert error.event is end
+    assert error.required_input == tuple(end.required_input)
+    assert (error.response_id, error.stream_id, error.delivery) == ("resp_1", "main", "started")
+    assert seen.subscriptions == [(200, 210 + len(before))]
+
+
+@reducing
+def test_scenario_37_the_response_that_follows_a_steer_is_judged_by_itself(make: Callable[[], Operator[Any]]) -> None:
+    seen = run(make(), accepted(), created("resp_2"), delta("x"), completed())
+    assert not seen.errors
+
+    for before, response_id in (([created("resp_2"), delta("x")], "resp_2"), ([], None)):
+        error = run(make(), accepted(), *before, error_event()).error
+        assert isinstance(error, ResponseFailedError)
+        assert (error.delivery, error.response_id) == ("started", response_id)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +209,48 @@ def test_little_information_is_still_an_error(frame: dict[str, Any], text: str) 
 
 
 @pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            refused(),
+            "the server refused the steer (response_already_completed): too late "
+            "[the input came back: send it as a request of its own]",
+        ),
+        (
+            refused("invalid_input"),
+            "the server refused the steer (invalid_input): too late "
+            "[the input came back: correct it, then send it as a request of its own]",
+        ),
+        (
+            decode('{"type": "response.steer.failed", "steer": {}}'),
+            "the server refused the steer: no reason given [the input came back: send it as a request of its own]",
+        ),
+        (
+            unknown(type="response.steer.failed", error={"code": "c", "message": "m"}),
+            "the server refused the steer (c): m [the input came back: send it as a request of its own]",
+        ),
+        (
+            unknown(type="response.steer.failed", error="no"),
+            "the server refused the steer: no reason given [the input came back: send it as a request of its own]",
+        ),
+    ],
+)
+def test_scenario_37_a_refused_steer_says_what_to_do(event: ServerEvent, text: str) -> None:
+    assert str(failure(event)) == text
+
+
+def test_a_pending_steer_that_cannot_be_read() -> None:
+    error = pending_of(unknown(type="response.steer.pending", steer=7))
+
+    assert (error.required_input, error.response_id) == ((), None)
+    assert "one ResponseCreate" in str(error)
+
+
+@pytest.mark.parametrize(
     "event",
     [
+        accepted(),
+        pending(),
         created(),
         delta("x"),
         completed(),

@@ -8,7 +8,7 @@ from rxresponses.errors import ResponseFailedError
 from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.operators import filter_by_type, raise_on_failure
 
-from .support import Hand, completed, created, delta, failed, incomplete, marbles, run
+from .support import Hand, accepted, completed, created, delta, failed, incomplete, marbles, pending, run
 
 
 def test_marble_of_the_docstring() -> None:
@@ -39,6 +39,13 @@ def test_scenario_54_a_bare_error_after_deltas() -> None:
 
     assert isinstance(error, ResponseFailedError)
     assert error.delivery == "started"
+
+
+def test_scenario_37_a_steer_that_waits_passes() -> None:
+    seen = run(raise_on_failure(), accepted(), pending())
+
+    assert seen.values == [accepted(), pending()]
+    assert seen.completions == [212]
 
 
 def test_type_is_kept() -> None:
