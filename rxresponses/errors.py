@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from .headers import Headers
+
 if TYPE_CHECKING:
     from .events.steering import SteerRequiredInput
 
@@ -128,8 +130,8 @@ class PongTimeoutError(ConnectionLostError):
 class ConnectFailedError(RequestError):
     """No connection could be made, so nothing was sent.
 
-    `status` and `headers` are those of a refused upgrade, else `None` and empty.  The transport's
-    own exception is `__cause__`.
+    `status` and `headers` are those of a refused upgrade, else `None` and empty; headers are found in any
+    case.  The transport's own exception is `__cause__`.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class ConnectFailedError(RequestError):
     ) -> None:
         super().__init__(message, delivery="not_sent", stream_id=stream_id)
         self.status = status
-        self.headers: Mapping[str, str] = headers or {}
+        self.headers: Mapping[str, str] = Headers(headers or {})
 
 
 class ConnectTimeoutError(ConnectFailedError, TimeoutError):
@@ -153,8 +155,9 @@ class ResponseFailedError(RequestError):
     """The server ended the response with `response.failed` or `error`, or refused a steer.
 
     Raised by the operators that reduce events to something else.  `code`, `type`, `status`,
-    `param` and `headers` are the server's, `None` or empty where it gave none; `event` is the event
-    itself.  That of a refused steer, `response.steer.failed`, brings back the input: `event.steer.input`.
+    `param` and `headers` are the server's, `None` or empty where it gave none; headers are found in
+    any case.  `event` is the event itself.  That of a refused steer, `response.steer.failed`, brings back
+    the input: `event.steer.input`.
     """
 
     def __init__(
@@ -177,7 +180,7 @@ class ResponseFailedError(RequestError):
         self.type = type
         self.status = status
         self.param = param
-        self.headers: Mapping[str, str] = headers or {}
+        self.headers: Mapping[str, str] = Headers(headers or {})
 
 
 class SteerPendingError(RequestError):

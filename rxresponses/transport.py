@@ -8,7 +8,6 @@ import functools
 import json
 import logging
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -21,6 +20,7 @@ from websockets.protocol import State
 from .endpoint import display, is_loopback
 from .errors import ConnectFailedError, ConnectTimeoutError
 from .flow import Valve, enter
+from .headers import Headers
 from .options import ConnectionOptions
 
 _HARMLESS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
@@ -261,11 +261,11 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
     """Return the public error for a connection that could not be made."""
     where = display(url)
     status: int | None = None
-    headers: Mapping[str, str] = {}
+    headers = Headers()
     timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # one class from Python 3.11 on
     if isinstance(error, InvalidStatus):
         response = error.response
-        status, headers = response.status_code, dict(response.headers.raw_items())
+        status, headers = response.status_code, Headers(response.headers.raw_items())
         location = response.headers.get("Location")
         if location is not None:
             why = f"it redirects (HTTP {status}) to another origin, where no credential is sent: use that URL itself"

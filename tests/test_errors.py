@@ -200,6 +200,16 @@ def test_overflows_say_their_number() -> None:
     assert BufferOverflowError(100).delivery == "started"
 
 
+@pytest.mark.parametrize("make", [ConnectFailedError, ResponseFailedError])
+def test_headers_are_found_in_any_case(make: Any) -> None:
+    where = {} if make is ConnectFailedError else {"delivery": "rejected", "event": EVENT}
+    error = make("refused", headers={"Retry-After": "5", "Set-Cookie": "secret"}, **where)
+    for one in (error, copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert one.headers["retry-after"] == one.headers["RETRY-AFTER"] == "5"
+        assert list(one.headers) == ["Retry-After", "Set-Cookie"]
+        assert "secret" not in f"{one!r} {vars(one)}"
+
+
 def test_a_failed_connect_sent_nothing() -> None:
     assert ConnectFailedError("refused").delivery == "not_sent"
 

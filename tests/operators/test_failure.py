@@ -144,7 +144,8 @@ def test_scenario_04_all_that_the_server_said() -> None:
     error = failure(error_event())
 
     assert (error.code, error.type, error.status, error.param) == ("rate_limit_exceeded", "requests", 429, "model")
-    assert error.headers == {"retry-after": "3"}
+    assert dict(error.headers) == {"retry-after": "3"}
+    assert error.headers["Retry-After"] == "3"
     assert error.stream_id == "main"
     assert str(error) == (
         "the server rejected the request (rate_limit_exceeded): slow down "

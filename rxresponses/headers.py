@@ -1,0 +1,38 @@
+"""Header fields of an answer, to look things up in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+
+class Headers(Mapping[str, str]):
+    """Header fields as a server sent them, read-only: names are found, and compared, in any case.
+
+    Iterating gives the server's spelling.  The values of a field that came several times are joined
+    by ", ", as HTTP means them (RFC 9110, section 5.2).  `repr` shows the names only, as a value may be
+    a secret: `dict(headers)` shows all.
+    """
+
+    def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        self._fields: dict[str, tuple[str, str]] = {}  # by the name in lower case
+        for name, value in fields.items() if isinstance(fields, Mapping) else fields:
+            spelling, before = self._fields.get(name.lower(), (name, None))
+            self._fields[name.lower()] = spelling, value if before is None else f"{before}, {value}"
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (spelling for spelling, _ in self._fields.values())
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        values = {name: value for name, (_, value) in self._fields.items()}
+        return values == {str(name).lower(): value for name, value in other.items()}
+
+    def __repr__(self) -> str:
+        return f"<Headers: {', '.join(self) or 'none'}>"
