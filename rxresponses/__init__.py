@@ -1,6 +1,7 @@
 """The Responses API's WebSocket mode, as RxPY Observables."""
 
 from . import codec, operators
+from .backoff import Backoff
 from .base import (
     UnknownItem,
 )
@@ -257,6 +258,7 @@ __all__ = [
     "AnnotationFileCitation",
     "AnnotationFilePath",
     "AnnotationURLCitation",
+    "Backoff",
     "BufferOverflowError",
     "Caller",
     "CallerDirect",

@@ -22,7 +22,12 @@ Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 
 
 class ResponsesError(Exception):
-    """Base of every error that this package raises or hands to `on_error`."""
+    """Base of every error that this package raises or hands to `on_error`.
+
+    `tries` is how often it was tried, where `retry_with_backoff` handed the error on, else `None`.
+    """
+
+    tries: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For copies and for other processes: `args` is only the text, without the keywords of `__init__`.

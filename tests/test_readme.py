@@ -20,7 +20,7 @@ from reactivex import operators as ops
 import rxresponses
 from rxresponses import ResponsesWebSocket, ServerEvent
 from rxresponses import operators as rops
-from rxresponses.testing import Failure, ResponsesServer, Text
+from rxresponses.testing import Failure, Fault, ResponsesServer, Text
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,6 +66,8 @@ def server() -> Iterator[ResponsesServer]:
         server.on("story", "Once upon a time")
         server.on("just say hello", "Hello!")
         server.on("^Fail", Failure("rate_limit_exceeded", after=0))
+        server.on("^Knock", "Who is there?")
+        server.fault(Fault(Failure("rate_limit_exceeded", after=0), match="^Knock", times=1))
         yield server
 
 
@@ -131,6 +133,11 @@ def failure(lines: list[str], requests: int) -> None:
     assert requests == 1
 
 
+def again(lines: list[str], requests: int) -> None:
+    assert lines == ["Who is there?"]
+    assert requests == 2
+
+
 CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "What people come for": stream,
     "Nothing is sent until you subscribe": cold,
@@ -142,6 +149,7 @@ CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "Draw at 30 frames a second": frames,
     "Steer a running answer": steering,
     "When something goes wrong": failure,
+    "Try again": again,
     "Fault plans": faults,
 }
 SCRIPTS = [block for block in PROGRAMS if "def test_" not in block.code]

@@ -17,6 +17,7 @@ from .first_event_timeout import first_event_timeout
 from .function_calls import function_calls
 from .idle_timeout import idle_timeout
 from .raise_on_failure import raise_on_failure
+from .retry_with_backoff import retry_with_backoff
 from .text_deltas import text_deltas
 from .timeout_on_terminal import timeout_on_terminal
 from .to_async_iterable import to_async_iterable
@@ -32,6 +33,7 @@ __all__ = [
     "function_calls",
     "idle_timeout",
     "raise_on_failure",
+    "retry_with_backoff",
     "text_deltas",
     "timeout_on_terminal",
     "to_async_iterable",

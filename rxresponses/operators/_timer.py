@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from reactivex.abc import DisposableBase, SchedulerBase
-from reactivex.disposable import Disposable
+from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler, TimeoutScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
+
+from ..loops import running_loop
 
 # Not for timers: the first two sleep in the subscribing thread, and the third, which `run()` hands to
 # every subscription, keeps a thread for the whole time even when the timer is disposed.
@@ -37,8 +39,9 @@ def clock_for(chosen: SchedulerBase | None, inherited: SchedulerBase | None) -> 
     if scheduler is None:
         scheduler = None if isinstance(inherited, _UNSUITABLE) else inherited
         if scheduler is None or isinstance(scheduler, AsyncIOScheduler):
-            with contextlib.suppress(RuntimeError):
-                return _clock_of_loop(asyncio.get_running_loop())
+            loop = running_loop()
+            if loop is not None:
+                return _clock_of_loop(loop)
     if scheduler is None:
         # Its own `now` is the wall clock, which may be set, and takes ten times as long.
         return Clock(time.monotonic, _start_on(TimeoutScheduler.singleton()))
@@ -59,16 +62,19 @@ def _clock_of_loop(loop: asyncio.AbstractEventLoop) -> Clock:
     # Not RxPY's schedulers for asyncio: one cancels the handle on whatever thread disposes, the
     # other blocks that thread, and with it maybe a second loop, until this loop has cancelled it.
     def start(seconds: float, action: Callable[[], None]) -> DisposableBase:
-        handle = loop.call_later(seconds, action)  # on the loop's own thread: subscribed there, or called by it
+        timer = SingleAssignmentDisposable()
 
-        def cancel() -> None:
-            with contextlib.suppress(RuntimeError):  # no loop runs here, or `loop` is closed: nothing will fire
-                if asyncio.get_running_loop() is loop:
-                    handle.cancel()
-                    return
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(handle.cancel)
+        def begin() -> None:
+            timer.disposable = Disposable(loop.call_later(seconds, action).cancel)
 
-        return Disposable(cancel)
+        on_loop(begin)
+        return Disposable(lambda: on_loop(timer.dispose))
+
+    def on_loop(act: Callable[[], None]) -> None:
+        if running_loop() is loop:
+            act()
+            return
+        with contextlib.suppress(RuntimeError):  # `loop` is closed: nothing will fire
+            loop.call_soon_threadsafe(act)
 
     return Clock(loop.time, start)

@@ -35,11 +35,12 @@ CASES = {
     "function_calls": Case(rops.function_calls, 1),
     "idle_timeout": Case(lambda: rops.idle_timeout(5000), 5),
     "raise_on_failure": Case(rops.raise_on_failure, 5),
+    "retry_with_backoff": Case(rops.retry_with_backoff, 5),
     "text_deltas": Case(rops.text_deltas, 2),
     "timeout_on_terminal": Case(lambda: rops.timeout_on_terminal(5000), 5),
     "usage": Case(rops.usage, 1),
 }
-NOT_REDUCING = {"filter_by_type", "first_event_timeout", "idle_timeout", "timeout_on_terminal"}
+NOT_REDUCING = {"filter_by_type", "first_event_timeout", "idle_timeout", "retry_with_backoff", "timeout_on_terminal"}
 REDUCING = sorted(CASES.keys() - NOT_REDUCING)
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

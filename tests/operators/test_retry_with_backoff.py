@@ -1,0 +1,539 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import Observable
+from reactivex import operators as ops
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+from reactivex.scheduler import ImmediateScheduler
+from reactivex.testing import ReactiveTest, TestScheduler
+from typing_extensions import assert_type
+
+from rxresponses import ResponsesWebSocket
+from rxresponses import operators as rops
+from rxresponses.backoff import Backoff, is_retryable
+from rxresponses.errors import (
+    ConnectFailedError,
+    ConnectionLostError,
+    Delivery,
+    InvalidRequestError,
+    ResponseFailedError,
+    SocketClosedError,
+)
+from rxresponses.events import ResponseErrorDetail, ResponseErrorEvent, ServerEvent
+from rxresponses.operators import collect_text, retry_with_backoff, text_deltas
+from rxresponses.requests import ResponseCreate
+from rxresponses.testing import Close, Failure, Fault, RefuseUpgrade, ResponsesServer
+
+from ..support import Recorder
+from .support import ByHand, Hand, Step, completed, created, delta, error_event, failed, incomplete
+
+STEADY = Backoff(initial=10, factor=2, max_delay=50, jitter=0, max_retries=4)
+AT_ONCE = Backoff(initial=0, jitter=0)
+
+
+def lost(delivery: Delivery = "not_sent") -> ConnectionLostError:
+    return ConnectionLostError("lost", delivery=delivery)
+
+
+def refused(status: int = 503, **headers: str) -> ConnectFailedError:
+    return ConnectFailedError(
+        "refused", status=status, headers={name.replace("_", "-"): headers[name] for name in headers}
+    )
+
+
+def never(error: Exception) -> None:
+    raise AssertionError("this must not be heard") from error
+
+
+class Script:
+    """A cold source: its nth subscription does what the nth line says, at the times since then."""
+
+    def __init__(self, *lines: Iterable[Step]) -> None:
+        self.scheduler = TestScheduler()
+        self._lines = [self.scheduler.create_cold_observable(*map(_message, line)) for line in lines]
+        self._next = iter(self._lines)
+        self.source: Observable[ServerEvent] = reactivex.defer(lambda _: next(self._next))
+
+    def play(self, operator: Callable[[Observable[Any]], Observable[Any]], disposed: float = 1000) -> list[Any]:
+        """Subscribe at 200; return what was heard, with the times; a completion is `None`."""
+        heard: list[Any] = []
+
+        def hear(what: object = None) -> None:
+            heard.append((self.scheduler.clock, what))
+
+        self.scheduler.start(lambda: self.source.pipe(operator, ops.do_action(hear, hear, hear)), disposed=disposed)
+        return heard
+
+    @property
+    def subscriptions(self) -> list[tuple[float, float]]:
+        return [(one.subscribe, one.unsubscribe) for line in self._lines for one in line.subscriptions]
+
+
+def _message(step: Step) -> Any:
+    time, what = step
+    if what is None:
+        return ReactiveTest.on_completed(time)
+    return ReactiveTest.on_error(time, what) if isinstance(what, Exception) else ReactiveTest.on_next(time, what)
+
+
+WHOLE: list[Step] = [
+    (5, created()),
+    (10, delta("He")),
+    (20, completed()),
+    (20, None),
+]
+
+
+def test_marble_of_the_docstring() -> None:
+    script = Script([(20, lost())], WHOLE)
+
+    assert script.play(retry_with_backoff(STEADY)) == [
+        (235, created()),
+        (240, delta("He")),
+        (250, completed()),
+        (250, None),
+    ]
+    assert script.subscriptions == [(200, 220), (230, 250)]
+
+
+def test_waits_grow_and_end_and_the_last_error_says_how_often_it_was_tried() -> None:
+    errors = [lost() for _ in range(5)]
+    script = Script(*([(1, error)] for error in errors))
+    heard = script.play(retry_with_backoff(STEADY))
+
+    assert [begin for begin, _ in script.subscriptions] == [200, 211, 232, 273, 324]
+    assert heard == [(325, errors[-1])]
+    assert errors[-1].tries == 5
+
+
+def test_without_retries_there_is_one_try() -> None:
+    script = Script([(1, lost())], WHOLE)
+    [(time, error)] = script.play(retry_with_backoff(Backoff(max_retries=0)))
+
+    assert (time, error.tries) == (201, 1)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 426])
+def test_a_permanent_refusal_is_not_tried_again(status: int) -> None:
+    error = refused(status)
+    script = Script([(1, error)], WHOLE)
+
+    assert script.play(retry_with_backoff(STEADY)) == [(201, error)]
+    assert error.tries == 1
+
+
+def test_a_permanent_refusal_after_others_tells_of_them() -> None:
+    error = refused(401)
+    Script([(1, refused(503))], [(1, error)]).play(retry_with_backoff(STEADY))
+
+    assert error.tries == 2
+
+
+def test_retry_after_of_a_refused_upgrade_is_obeyed() -> None:
+    script = Script([(1, refused(429, Retry_After="77"))], WHOLE)
+    script.play(retry_with_backoff(STEADY))
+
+    assert script.subscriptions[1][0] == 201 + 77
+
+
+def test_a_rejection_in_a_stream_of_events_is_held_back_and_its_retry_after_obeyed() -> None:
+    script = Script([(1, error_event()), (2, None)], WHOLE)
+    heard = script.play(retry_with_backoff(STEADY))
+
+    assert [event for _, event in heard] == [created(), delta("He"), completed(), None]
+    assert script.subscriptions == [(200, 201), (204, 224)]  # disposed at the event, not later
+
+
+def test_the_last_rejection_goes_on_as_the_event_it_is() -> None:
+    events = [error_event(message=f"slow down {number}") for number in range(5)]
+    script = Script(*([(1, event), (2, None)] for event in events))
+    heard = script.play(retry_with_backoff(STEADY))
+
+    assert [what for _, what in heard] == [events[-1], None]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        error_event("insufficient_quota"),
+        ResponseErrorEvent(error=ResponseErrorDetail(code="invalid_prompt"), status=400),
+        failed(),  # an answer had begun, though nobody said so
+        incomplete(),
+        completed(),
+    ],
+)
+def test_a_first_event_that_no_retry_changes_passes(event: ServerEvent) -> None:
+    script = Script([(1, event), (2, None)], WHOLE)
+
+    assert script.play(retry_with_backoff(STEADY)) == [(201, event), (202, None)]
+
+
+def test_after_an_event_nothing_is_tried_again_whatever_when_says() -> None:
+    for end in (lost("started"), lost("not_sent")):
+        script = Script([(1, created()), (2, end)], WHOLE)
+        assert script.play(retry_with_backoff(STEADY, when=lambda error: True)) == [(201, created()), (202, end)]
+        assert end.tries == 1
+
+    script = Script([(1, created()), (2, error_event()), (3, None)], WHOLE)
+    heard = script.play(retry_with_backoff(STEADY, when=lambda error: True))
+    assert heard == [(201, created()), (202, error_event()), (203, None)]
+
+
+def test_what_may_have_been_done_is_tried_again_only_when_asked_for() -> None:
+    error = lost("unknown")
+    assert Script([(1, error)], WHOLE).play(retry_with_backoff(STEADY)) == [(201, error)]
+
+    asked: list[Exception] = []
+
+    def when(error: Exception) -> bool:
+        asked.append(error)
+        return isinstance(error, ConnectionLostError)
+
+    script = Script([(1, error)], WHOLE)
+    assert script.play(retry_with_backoff(STEADY, when=when))[-1] == (231, None)
+    assert asked == [error]
+
+
+def test_what_operators_make_of_events_is_tried_again_while_nothing_came_out_of_them() -> None:
+    half: list[Step] = [(1, created()), (2, delta("Ha")), (3, failed())]
+
+    script = Script(half, WHOLE)
+    [(_, error)] = script.play(lambda source: source.pipe(collect_text(), retry_with_backoff(STEADY)))
+    assert (type(error), error.delivery, error.tries) == (ResponseFailedError, "started", 1)
+
+    script = Script(half, WHOLE)
+    anything = retry_with_backoff(STEADY, when=lambda error: True)
+    assert script.play(lambda source: source.pipe(collect_text(), anything)) == [(233, "He"), (233, None)]
+
+    script = Script(half, WHOLE)
+    heard = script.play(lambda source: source.pipe(text_deltas(), anything))
+    assert heard[0] == (202, "Ha")
+    assert isinstance(heard[1][1], ResponseFailedError)
+
+
+def test_rejected_before_any_text_is_tried_again_behind_a_reducing_operator_too() -> None:
+    script = Script([(1, error_event())], WHOLE)
+    heard = script.play(lambda source: source.pipe(collect_text(), retry_with_backoff(STEADY)))
+
+    assert [what for _, what in heard] == ["He", None]
+
+
+def test_an_error_of_somebody_else_passes_and_is_left_alone() -> None:
+    error = ValueError("mine")
+    assert Script([(1, error)], WHOLE).play(retry_with_backoff(STEADY)) == [(201, error)]
+    assert not hasattr(error, "tries")
+
+    script = Script([(1, error)], WHOLE)
+    assert script.play(retry_with_backoff(STEADY, when=lambda error: isinstance(error, ValueError)))[-1] == (231, None)
+
+
+@pytest.mark.parametrize("first", [lost(), error_event()])
+def test_a_when_that_raises_ends_the_stream(first: Any) -> None:
+    problem = ZeroDivisionError("when")
+
+    def when(error: Exception) -> bool:
+        raise problem
+
+    script = Script([(1, first), (2, None)], WHOLE)
+
+    assert script.play(retry_with_backoff(STEADY, when=when)) == [(201, problem)]
+    assert script.subscriptions == [(200, 201)]
+
+
+def test_a_source_that_cannot_be_subscribed_fails_the_try() -> None:
+    problem = InvalidRequestError("wrong")
+
+    def raises(_: object) -> Observable[ServerEvent]:
+        raise problem
+
+    heard: list[object] = []
+    reactivex.defer(raises).pipe(retry_with_backoff()).subscribe(heard.append, heard.append)
+
+    assert heard == [problem]
+
+
+def test_disposing_ends_the_wait() -> None:
+    script = Script([(1, lost())], WHOLE)
+
+    assert script.play(retry_with_backoff(STEADY), disposed=205) == []
+    assert script.subscriptions == [(200, 201)]
+
+
+def test_disposing_ends_the_clock_and_the_try() -> None:
+    hand: Hand[ServerEvent] = Hand()
+    clock = ByHand()
+    piped = hand.source.pipe(retry_with_backoff(scheduler=clock))
+    waiting = piped.subscribe(on_error=never)
+    hand.fail(lost())
+    assert (len(clock.actions), clock.disposals) == (1, 0)
+    waiting.dispose()
+    assert clock.disposals == 1
+    clock.fire()  # it may be under way already
+    assert len(hand.observers) == 1
+
+    running = piped.subscribe(on_error=never)
+    hand.fail(lost())
+    clock.fire()
+    assert (len(hand.observers), hand.disposals) == (3, 2)
+    running.dispose()
+    assert hand.disposals == 3
+
+
+@pytest.mark.parametrize(
+    "end", [lambda observer: observer.on_error(OSError()), lambda observer: observer.on_completed()]
+)
+def test_a_source_that_goes_on_after_its_failure_is_not_heard(end: Callable[[ObserverBase[ServerEvent]], None]) -> None:
+    clock = ByHand()
+    observers: list[ObserverBase[ServerEvent]] = []
+
+    def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        observers.append(observer)
+        if len(observers) == 1:
+            observer.on_next(error_event())
+            observer.on_next(delta("late"))
+            clock.fire()  # the next try is under way before this one has returned from `subscribe`
+            observers[1].on_next(created())
+            observer.on_next(delta("later"))
+            end(observer)
+            observers[1].on_completed()
+        return Disposable()
+
+    heard: list[object] = []
+    source: Observable[ServerEvent] = Observable(subscribe)
+    source.pipe(retry_with_backoff(scheduler=clock)).subscribe(heard.append, heard.append, lambda: heard.append(None))
+
+    assert heard == [created(), None]
+
+
+def test_a_very_long_wait_is_one_that_clocks_can_tell() -> None:
+    clock = ByHand()
+    hand: Hand[ServerEvent] = Hand()
+    hand.source.pipe(retry_with_backoff(scheduler=clock)).subscribe()
+    hand.fail(refused(503, Retry_After="1e300"))
+
+    assert clock.delays == [threading.TIMEOUT_MAX]
+
+
+def failing(count: int) -> tuple[Observable[ServerEvent], Iterator[int]]:
+    """A source whose first subscriptions fail, and a counter of them."""
+    numbers = iter(range(1, 1_000_000))
+
+    def source(_: object) -> Observable[ServerEvent]:
+        return reactivex.throw(lost()) if next(numbers) <= count else reactivex.of(created(), completed())
+
+    return reactivex.defer(source), numbers
+
+
+def test_a_clock_that_does_not_wait() -> None:
+    source, numbers = failing(3)
+    heard: list[object] = []
+    source.pipe(retry_with_backoff(AT_ONCE, scheduler=ImmediateScheduler())).subscribe(heard.append)
+
+    assert heard == [created(), completed()]
+    assert next(numbers) == 5
+
+
+def test_many_tries_on_a_loop_do_not_pile_up() -> None:
+    source, _ = failing(3000)
+    again = retry_with_backoff(Backoff(initial=0, jitter=0, max_retries=3000))
+
+    async def main() -> ServerEvent:
+        return await source.pipe(again)
+
+    assert asyncio.run(main()) == completed()
+
+
+def test_an_error_from_another_thread_waits_on_the_loop_of_the_subscriber() -> None:
+    threads: list[int] = []
+    hand: Hand[ServerEvent] = Hand()
+
+    def count(_: object) -> Observable[ServerEvent]:
+        threads.append(threading.get_ident())
+        return hand.source if len(threads) == 1 else reactivex.of(completed())
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_debug(True)  # it complains of calls from other threads
+        waiting = asyncio.ensure_future(reactivex.defer(count).pipe(retry_with_backoff(AT_ONCE)))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(hand.fail, lost())
+        assert await waiting == completed()
+
+    asyncio.run(main())
+    assert threads == [threading.get_ident()] * 2
+
+
+def test_disposing_from_another_thread_ends_a_wait_that_another_thread_began() -> None:
+    async def main() -> None:
+        hand: Hand[ServerEvent] = Hand()
+        subscription = hand.source.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
+
+        def fail_and_dispose() -> None:
+            hand.fail(lost())
+            subscription.dispose()
+
+        thread = threading.Thread(target=fail_and_dispose)
+        thread.start()
+        thread.join()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(hand.observers) == 1
+
+    asyncio.run(main())
+
+
+def test_a_wait_that_begins_when_the_loop_has_ended_is_no_trouble() -> None:
+    hand: Hand[ServerEvent] = Hand()
+
+    async def main() -> None:
+        hand.source.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
+
+    asyncio.run(main())
+    hand.fail(lost())
+    assert len(hand.observers) == 1
+
+
+def test_each_try_runs_in_the_context_of_the_subscription() -> None:
+    name: ContextVar[str] = ContextVar("name")
+    names: list[str] = []
+    hand: Hand[ServerEvent] = Hand()
+    clock = ByHand()
+
+    def look(_: object) -> Observable[ServerEvent]:
+        names.append(name.get())
+        return hand.source
+
+    name.set("subscriber")
+    reactivex.defer(look).pipe(retry_with_backoff(scheduler=clock)).subscribe(on_error=never)
+    name.set("somebody else")
+    for _ in range(2):
+        hand.fail(lost())
+        clock.fire()
+
+    assert names == ["subscriber"] * 3
+
+
+def test_tries_are_counted_for_each_subscription() -> None:
+    clock = ByHand()
+    hand: Hand[ServerEvent] = Hand()
+    piped = hand.source.pipe(retry_with_backoff(Backoff(max_retries=1), scheduler=clock))
+    errors: list[Any] = []
+    for _ in range(2):
+        piped.subscribe(on_error=errors.append)
+        hand.fail(lost())
+        clock.fire()
+        hand.fail(lost())
+
+    assert [error.tries for error in errors] == [2, 2]
+
+
+def test_wrong_arguments_are_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="backoff must be a Backoff"):
+        retry_with_backoff(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="when must be a function"):
+        retry_with_backoff(when=True)  # type: ignore[arg-type]
+
+
+def test_type_is_kept() -> None:
+    source = Hand[ServerEvent]().source
+
+    assert_type(source.pipe(retry_with_backoff()), Observable[ServerEvent])
+    assert_type(source.pipe(collect_text(), retry_with_backoff(STEADY)), Observable[str])
+
+
+# Against the embedded server.
+
+QUICK = Backoff(initial=0.001, max_retries=3)
+ASK = ResponseCreate(model="m", input="hi")
+
+
+def test_scenario_28_429_and_5xx_are_tried_again_and_retry_after_is_obeyed(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
+    server.fault(Fault(RefuseUpgrade(429, headers={"Retry-After": "0.05"}), connection=1))
+    server.fault(Fault(RefuseUpgrade(503), connection=2))
+    server.reply("Hello")
+    answer = socket.send_request(ASK).pipe(retry_with_backoff(QUICK), collect_text())
+
+    assert answer.run() == "Hello"
+    assert [upgrade.status for upgrade in server.upgrades] == [429, 503, 101]
+    assert server.upgrades[1].received - server.upgrades[0].received >= 0.05
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 426])
+def test_scenario_28_other_refusals_are_not(server: ResponsesServer, socket: ResponsesWebSocket, status: int) -> None:
+    server.fault(Fault(RefuseUpgrade(status)))
+    got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
+
+    assert (got.wait().error.status, got.error.tries) == (status, 1)
+    assert len(server.upgrades) == 1
+
+
+def test_scenario_28_there_is_an_end(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.fault(Fault(RefuseUpgrade(503)))
+    got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
+
+    assert (got.wait().error.status, got.error.tries) == (503, 4)
+    assert len(server.upgrades) == 4
+
+
+def test_rejected_requests_are_sent_again_on_a_loop(server: ResponsesServer) -> None:
+    slow_down = Failure("rate_limit_exceeded", after=0, headers={"retry-after-ms": "1"})
+    server.reply(slow_down, slow_down, "Hello", Failure("server_error", after=0))
+    server.on("", Failure("server_error", after=0))
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            events = socket.send_request(ASK)
+            assert await events.pipe(retry_with_backoff(QUICK), collect_text()) == "Hello"
+            assert len(server.requests) == 3
+            last = await events.pipe(retry_with_backoff(QUICK))
+            assert (last.type, len(server.requests)) == ("error", 7)
+
+    asyncio.run(main())
+
+
+def test_scenario_21_what_may_have_been_done_is_not_sent_again(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
+    server.reply([Close(1006, after=0), "lost"])
+    got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
+
+    assert (got.wait().error.delivery, len(server.requests)) == ("unknown", 1)
+
+
+def test_scenario_22_nor_what_had_started(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.reply([Close(1006, after=1), "lost"])
+    got = Recorder(socket.send_request(ASK).pipe(rops.collect_text(), retry_with_backoff(QUICK)))
+
+    assert (got.wait().error.delivery, len(server.requests)) == ("started", 1)
+
+
+def test_scenario_29_a_socket_closed_in_between_ends_it(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.fault(Fault(RefuseUpgrade(503)))
+
+    def when(error: Exception) -> bool:
+        socket.close()
+        return is_retryable(error)
+
+    got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK, when=when)))
+
+    assert (type(got.wait().error), got.error.tries) == (SocketClosedError, 2)
+    assert len(server.upgrades) == 1
+
+
+def test_a_shared_response_is_tried_once_for_all(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.reply(Failure("server_error", after=0), "Hello")
+    shared = socket.send_request(ASK).pipe(retry_with_backoff(QUICK), collect_text(), ops.replay())
+    both = [Recorder(shared), Recorder(shared)]
+    shared.connect()
+
+    assert [got.wait().values for got in both] == [["Hello"], ["Hello"]]
+    assert len(server.requests) == 2
