@@ -18,6 +18,7 @@ import msgspec
 from .base import Model, plan_of
 from .errors import DecodeError, FrameError
 from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
+from .jsontext import read_json
 
 
 class _Peek(msgspec.Struct):
@@ -49,7 +50,8 @@ def decode(frame: bytes | str) -> ServerEvent:
     """Return the event of one frame.
 
     Never raises for a JSON object: an unknown type, or a known one whose fields do not validate,
-    becomes an `UnknownEvent`.  Raises `FrameError` for anything else.
+    becomes an `UnknownEvent`; so does an object that Python cannot read whole, as it is nested too deeply
+    or has an integer of thousands of digits.  Raises `FrameError` for anything else.
     """
     try:
         entry = _direct[_peek(frame).type]
@@ -69,13 +71,13 @@ def decode(frame: bytes | str) -> ServerEvent:
 
 def _decode_slowly(frame: bytes | str) -> ServerEvent:
     try:
-        data = json.loads(frame)
+        data, reason = read_json(frame)
     except (ValueError, RecursionError) as error:
         raise FrameError(str(error) or type(error).__name__, frame) from error
     if not isinstance(data, dict):
         raise FrameError(f"it holds {'null' if data is None else type(data).__name__}", frame)
     try:
-        event = event_from(data)
+        event = event_from(data) if reason is None else unknown_event(data, reason)
     except RecursionError:
         event = unknown_event(data, "it is nested too deeply")
     event.__dict__["raw"] = frame

@@ -172,7 +172,10 @@ def _decode_whatever(frame: bytes | str) -> None:
         (b"\xff\x00", "Expecting value"),
         (b"{}\xff", "utf-8"),
         (b'{"type": "response.output_text.delta", "delta": "\xff"}', "utf-8"),
-        ('{"type": "x", "deep": ' + "[" * 100_000 + "]" * 100_000 + "}", "recursion"),
+        ("[" * 100_000 + "]" * 100_000, "list"),
+        ('{"type": "x", "deep": ' + "[" * 100_000, "delimiter"),
+        ('{"type": "x", "deep": ' + "[" * 100_000 + "]" * 100_000 + ", x}", "property name"),
+        ("1" * 5000, "null"),
     ],
 )
 def test_what_is_no_json_object_raises_a_frame_error(frame: bytes | str, reason: str) -> None:
@@ -181,6 +184,37 @@ def test_what_is_no_json_object_raises_a_frame_error(frame: bytes | str, reason:
     assert caught.value.frame == frame
     assert isinstance(caught.value, DecodeError)
     assert str(caught.value).startswith("the frame is no JSON object: ")
+
+
+@pytest.mark.parametrize("convert", [str, str.encode], ids=["str", "bytes"])
+@pytest.mark.parametrize(
+    "absurd",
+    ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "1" * 5000],
+    ids=["lists", "objects", "integer"],
+)
+def test_an_object_that_python_cannot_read_is_an_event_all_the_same(absurd: str, convert: Any) -> None:
+    response = f'{{"id": "resp_1", "x": [{absurd}, "é"]}}'
+    frame = convert(f'{{"response": {response}, "sequence_number": 3, "stream_id": "a", "type": "response.completed"}}')
+    event = codec.decode(frame)
+    assert isinstance(event, UnknownEvent)
+    assert (event.type, event.sequence_number, event.stream_id) == ("response.completed", 3, "a")
+    assert event.is_terminal
+    assert event.raw == frame
+    assert event.reason is not None
+    assert "left out" in event.reason
+    (value, last) = event.extra["response"]["x"]
+    assert event.extra["response"]["id"] == "resp_1"
+    assert last == "é"
+    while value is not None:  # so far it was read
+        (value,) = value.values() if isinstance(value, dict) else value
+    assert json.loads(codec.encode(event))["type"] == "response.completed"
+
+
+def test_a_known_event_with_an_unknown_number_that_python_cannot_read() -> None:
+    event = codec.decode(f'{{"type": "response.output_text.delta", "delta": "a", "x_new": {"1" * 5000}, "y_new": 2}}')
+    assert isinstance(event, ResponseTextDeltaEvent)
+    assert event.delta == "a"
+    assert event.extra == {"x_new": None, "y_new": 2}
 
 
 def test_a_frame_too_deep_for_its_class_is_kept_as_an_unknown_event(monkeypatch: pytest.MonkeyPatch) -> None:

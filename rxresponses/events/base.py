@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..base import Model, Unread, build, model, plan_of, unread
 from ..errors import DecodeError
+from ..jsontext import read_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -44,16 +44,18 @@ class ServerEvent(Model):
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """Fields of the frame that this class does not declare; read from `raw` when asked for."""
+        """Fields of the frame that this class does not declare; read from `raw` when asked for.
+
+        What Python cannot read, as an integer of thousands of digits, is `None`.
+        """
         if "_extra" not in self.__dict__:
             raw = self.raw
             # The wire codec did not look at unknown fields, so not at their UTF-8 either.
             text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
             plan = plan_of(type(self))
+            fields, _ = read_json(text or "{}")
             self.__dict__["_extra"] = {
-                name: value
-                for name, value in json.loads(text or "{}").items()
-                if name not in plan.leaves and name not in plan.nested
+                name: value for name, value in fields.items() if name not in plan.leaves and name not in plan.nested
             }
         return super().extra
 
