@@ -230,11 +230,8 @@ from .requests import (
     function_result,
     user_message,
 )
-from .socket import (
-    ConnectionState,
-    Lane,
-    ResponsesWebSocket,
-)
+from .socket import ConnectionState, ResponsesWebSocket
+from .source import Lane
 
 __all__ = [
     "TERMINAL_TYPES",

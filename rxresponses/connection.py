@@ -90,12 +90,25 @@ class Connection:
         self._abrupt = False
         self._over = False
         self.orphaned = False  # cancelled by nobody here: the program ends the loop
+        self.error_for: Callable[[Pending], Exception] = closed_error  # what a request gets, once it is over
         # Looked up once: these are used for every event.
         self._receive = self._protocol.receive
         self._events = outlets.events
         self._times_idle = options.idle_timeout is not None
 
     # Requests.
+
+    @property
+    def echoes(self) -> bool | None:
+        """Whether the server echoes `stream_id`, `None` until an answer has shown it."""
+        return self._protocol.echoes
+
+    def open(self, model: str | None = None) -> None:
+        """Begin to connect, unless that was begun already; `model` is the one that a gateway routes by."""
+        if self._task is None:
+            self._task = self._loop.create_task(self._run(model), name="rxresponses connection")
+            # Not in the task itself: a program that ends its loop may cancel it before its first step.
+            self._task.add_done_callback(self._down)
 
     def submit(self, request: Observed) -> None:
         """Queue a request; the first one opens the connection."""
@@ -106,10 +119,7 @@ class Connection:
             return
         self._watch(request)
         self._wake.set()
-        if self._task is None:
-            self._task = self._loop.create_task(self._run(request.model), name="rxresponses connection")
-            # Not in the task itself: a program that ends its loop may cancel it before its first step.
-            self._task.add_done_callback(self._down)
+        self.open(request.model)
 
     def dispose(self, request: Observed) -> None:
         """Give a request up; with `on_dispose="close"`, and what else runs here with it."""
@@ -117,6 +127,8 @@ class Connection:
             self._finish(_given_up_error)
         elif self._protocol.unblocked:
             self._unblock()
+        if request.state is ENDED:
+            self._release(request, None)
 
     def end(self) -> None:
         """End every request with `SocketClosedError`, now."""
@@ -198,11 +210,12 @@ class Connection:
         """End every request at once, whatever the close code."""
         self._finish(lambda request: _lost_error(request, end))
 
-    def _finish(self, error_for: Callable[[Observed], Exception]) -> None:
+    def _finish(self, error_for: Callable[[Pending], Exception]) -> None:
         """End every request that has not ended; only the first call does anything."""
         if self._over:
             return
         self._over = True
+        self.error_for = error_for
         with contextlib.suppress(RuntimeError):  # the loop is closed already, and everything on it
             self._loop.call_soon(self._resume)  # the closing handshake has to be read
             self._done.set()
@@ -304,7 +317,7 @@ class Connection:
         except BaseException as error:
             self._observer_raised(request, error)
         if request.state is ENDED:
-            self._complete(request)
+            self._complete(request, event)
 
     def binary_received(self, frame: bytes) -> None:
         """The protocol has text messages only."""
@@ -329,7 +342,13 @@ class Connection:
 
     # Observers: none of them may stop the reader.
 
-    def _complete(self, request: Observed) -> None:
+    def _release(self, request: Observed, event: ServerEvent | None) -> None:
+        lease, request.lease = request.lease, None
+        if lease is not None:
+            lease.ended(event)
+
+    def _complete(self, request: Observed, event: ServerEvent) -> None:
+        self._release(request, event)  # first: an observer may go on from here at once
         observer, request.observer = request.observer, NOBODY
         try:
             observer.on_completed()
@@ -358,7 +377,7 @@ class Connection:
                 self._outlets.observer_raised(again)
 
 
-def _lost_error(request: Observed, end: End) -> ConnectionLostError:
+def _lost_error(request: Pending, end: End) -> ConnectionLostError:
     kind = ConnectionLostError
     advice = _OUTCOMES[request.delivery]
     # The server's refusal is about what was just sent; our own limit is about what came for somebody.
@@ -381,7 +400,7 @@ def _lost_error(request: Observed, end: End) -> ConnectionLostError:
     return error
 
 
-def _dead_error(request: Observed, timeout: float) -> PongTimeoutError:
+def _dead_error(request: Pending, timeout: float) -> PongTimeoutError:
     return PongTimeoutError(
         f"no pong within {timeout:g} s: the connection is dead; {_OUTCOMES[request.delivery]}",
         delivery=request.delivery,
@@ -391,7 +410,7 @@ def _dead_error(request: Observed, timeout: float) -> PongTimeoutError:
     )
 
 
-def _given_up_error(request: Observed) -> ConnectionLostError:
+def _given_up_error(request: Pending) -> ConnectionLostError:
     return ConnectionLostError(
         f"the connection was closed here, because a request on it was disposed with on_dispose='close'; "
         f"{_OUTCOMES[request.delivery]}",

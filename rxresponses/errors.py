@@ -92,6 +92,21 @@ class LaneLimitError(RequestError):
     """A connection takes 32 distinct lane names in its life, and this would be one more."""
 
 
+class QueueFullError(RequestError):
+    """As many requests as `max_queued` allows wait in the client, and this would be one more."""
+
+
+class PreviousResponseLostError(RequestError):
+    """The response that a request continues, or steers, is on no connection, and is not stored.
+
+    `previous_response_id` names it.  Nothing was sent: the server could not have known it either.
+    """
+
+    def __init__(self, message: str, *, previous_response_id: str, stream_id: str | None = None) -> None:
+        super().__init__(message, delivery="not_sent", stream_id=stream_id)
+        self.previous_response_id = previous_response_id
+
+
 class SocketClosedError(RequestError):
     """`close()` was called, here or before: a closed socket sends nothing any more."""
 

@@ -27,10 +27,20 @@ class _Nobody(ObserverBase[ServerEvent]):
 NOBODY = _Nobody()
 
 
+class Lease(Protocol):
+    """Whoever lent the lane of a request."""
+
+    def ended(self, event: ServerEvent | None) -> None:
+        """The server has ended the request with this event, or it was taken back before it was sent.
+
+        Also when its observer was gone long before; not when the connection is over.
+        """
+
+
 class Request(Exchange):
     """A `response.create` with its observer; `model` is the one that a gateway routes by."""
 
-    __slots__ = ("model", "observer")
+    __slots__ = ("lease", "model", "observer")
 
     def __init__(
         self, frame: bytes, stream_id: str | None, model: str | None, observer: ObserverBase[ServerEvent]
@@ -38,17 +48,19 @@ class Request(Exchange):
         super().__init__(frame, stream_id)
         self.model = model
         self.observer = observer
+        self.lease: Lease | None = None
 
 
 class SteerRequest(Steer):
     """A `response.steer` with its observer."""
 
-    __slots__ = ("model", "observer")
+    __slots__ = ("lease", "model", "observer")
 
     def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
         super().__init__(frame, target_id)
         self.model: str | None = None
         self.observer = observer
+        self.lease: Lease | None = None
 
 
 Observed: TypeAlias = Request | SteerRequest

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Literal
 
+from .backoff import Backoff
 from .errors import ConfigurationError
 
 MEBIBYTE = 2**20
@@ -94,3 +95,43 @@ class ConnectionOptions:
                 )
             if not isinstance(value, str) or not value.isascii() or not value.isprintable():
                 raise ConfigurationError(f"the header {name!r} must be one line of printable ASCII")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolOptions:
+    """Options of a client: how many connections, for how long, and who may wait.  Times are seconds.
+
+    `max_connections` are open at most; those that only finish their work come on top.  `max_queued`
+    requests may wait.  `min_idle` connections stay open, with work or without; of the others one
+    without work is closed after `close_idle_after`, unless it holds a response that is not stored.
+    A connection takes new work until `max_age`, less a random share of up to `age_jitter` (0 to 1), so
+    that not all are replaced at once; the server ends one after 60 minutes.
+
+    `backoff` is for connections that cannot be made, and for requests that the server refuses for now:
+    after its `max_retries` what waits gets the last error.
+    """
+
+    max_connections: int = 8
+    max_queued: int = 10_000
+    min_idle: int = 0
+    close_idle_after: float = 60.0
+    max_age: float = 55 * 60.0
+    age_jitter: float = 0.1
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_connections", 1), ("max_queued", 1), ("min_idle", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"`{name}` must be a whole number of at least {least}, not {value!r}")
+        for name in ("close_idle_after", "max_age"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                raise ConfigurationError(f"`{name}` must be a positive number of seconds, not {value!r}")
+        jitter = self.age_jitter
+        if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or not 0 <= jitter <= 0.9:
+            raise ConfigurationError(f"`age_jitter` must be from 0 to 0.9, not {jitter!r}")
+        if self.min_idle > self.max_connections:
+            raise ConfigurationError("`min_idle` must not be more than `max_connections`")
+        if not isinstance(self.backoff, Backoff):
+            raise ConfigurationError(f"`backoff` must be a Backoff, not {type(self.backoff).__name__}")

@@ -14,7 +14,7 @@ from .events.base import ServerEvent
 from .hot import Hot
 from .observed import Observed, Request, SteerRequest
 from .options import ConnectionOptions
-from .requests import InputItem, ResponseCreate, ResponseSteer, check_stream_id, create_from
+from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .source import Source
 
 
@@ -26,22 +26,6 @@ class ConnectionState(Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
-
-
-class Lane:
-    """A sender bound to one lane of a socket: its requests run in order, beside other lanes."""
-
-    def __init__(self, socket: ResponsesWebSocket, stream_id: str) -> None:
-        check_stream_id(stream_id)
-        self._socket = socket
-        self.stream_id = stream_id
-
-    def __repr__(self) -> str:
-        return f"Lane({self.stream_id!r})"
-
-    def send_request(self, request: ResponseCreate | Mapping[str, Any]) -> Observable[ServerEvent]:
-        """The same as `ResponsesWebSocket.send_request`, on this lane."""
-        return self._socket.send_request(request, stream_id=self.stream_id)
 
 
 class ResponsesWebSocket(Source):
@@ -135,9 +119,7 @@ class ResponsesWebSocket(Source):
         frame = self._frame(ResponseSteer(previous_response_id=response_id, input=input))
         return self._cold(lambda observer: SteerRequest(frame, response_id, observer))
 
-    def lane(self, stream_id: str) -> Lane:
-        """Return a sender bound to one lane; raise `InvalidRequestError` for an impossible name."""
-        return Lane(self, stream_id)
+    # Watching.
 
     @property
     def state(self) -> Observable[ConnectionState]:

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,29 @@ from .hot import Hot
 from .loops import acquire_loop, ends, release_loop, running_loop
 from .observed import Pending, give_up
 from .options import ConnectionOptions
-from .requests import ResponseCreate, ResponseSteer
+from .requests import ResponseCreate, ResponseSteer, check_stream_id
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
 
 _LOOP_END = 1.0  # seconds after which a loop without tasks that cancelled the connection's has not ended after all
+
+
+class Lane:
+    """A sender bound to one lane: its requests run in order, beside other lanes."""
+
+    def __init__(self, source: Source, stream_id: str) -> None:
+        check_stream_id(stream_id)
+        self._source = source
+        self.stream_id = stream_id
+
+    def __repr__(self) -> str:
+        return f"Lane({self.stream_id!r})"
+
+    def send_request(self, request: ResponseCreate | Mapping[str, Any]) -> Observable[ServerEvent]:
+        """Do what `send_request` of the lane's socket or client does, on this lane."""
+        return self._source.send_request(request, stream_id=self.stream_id)
 
 
 class Source(ABC):
@@ -79,6 +95,18 @@ class Source(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {display(self._endpoint)}>"
+
+    # Sending.
+
+    @abstractmethod
+    def send_request(
+        self, request: ResponseCreate | Mapping[str, Any], *, stream_id: str | None = None
+    ) -> Observable[ServerEvent]:
+        """Return the events of one response, as a cold Observable: each subscription sends once."""
+
+    def lane(self, stream_id: str) -> Lane:
+        """Return a sender bound to one lane; raise `InvalidRequestError` for an impossible name."""
+        return Lane(self, stream_id)
 
     # Watching.
 
