@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import logging
 from collections import deque
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from .endpoint import display, is_loopback
 from .errors import ConnectFailedError, ConnectTimeoutError
 from .flow import Valve, enter
 from .headers import Headers
+from .jsontext import read_json
 from .options import ConnectionOptions
 
 _HARMLESS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
@@ -300,7 +300,7 @@ def _message_in(body: bytes | bytearray | None) -> str:
         return ""
     text = bytes(body).decode("utf-8", "replace").strip()
     try:
-        data = json.loads(text)
+        data, _ = read_json(text)
     except ValueError:
         return text[:200]
     detail = data.get("error", data) if isinstance(data, dict) else data

@@ -78,6 +78,7 @@ def run(main: Any) -> None:
         (503, "<h1>Busy</h1>", "<h1>Busy</h1>"),
         (500, '{"error": {"code": 7}}', '{"error": {"code": 7}}'),
         (502, "", "HTTP 502"),
+        pytest.param(500, f'{{"x": {"[" * 100_000}{"]" * 100_000}, "message": "too deep"}}', "too deep", id="deep"),
     ],
 )
 def test_a_refused_upgrade_tells_status_headers_and_message(status: int, body: str, shown: str) -> None:
