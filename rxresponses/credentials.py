@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable
@@ -35,15 +36,25 @@ class Credentials:
         if self._api_key is None or isinstance(self._api_key, str):
             return self._api_key
         try:
-            answer = self._api_key()
-            key = await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:
+            key: object = self._api_key()
+        except (Exception, asyncio.CancelledError) as error:
             kind = type(error).__name__
         else:
-            return _check(key)
+            if inspect.isawaitable(key):
+                # In a task of its own, so that a cancellation which the provider met somewhere can be told
+                # from one of this task: only the latter is raised here, when the provider has cleaned up.
+                (key,) = await asyncio.gather(_awaited(key), return_exceptions=True)
+            if not isinstance(key, BaseException):
+                return _check(key)
+            kind = type(key).__name__
+            del key
         # The provider's own text may quote the secret: only its type is told, and raised out here
         # the exception is not in `__context__` either.
         raise ConfigurationError(f"the `api_key` function raised {kind}; no connection was tried")
+
+
+async def _awaited(answer: Awaitable[object]) -> object:
+    return await answer
 
 
 def _check(key: object) -> str:

@@ -175,6 +175,66 @@ def test_cancelling_reaches_the_provider() -> None:
     assert asyncio.run(scenario())
 
 
+def test_a_provider_cleans_up_before_the_cancellation_goes_on() -> None:
+    async def scenario() -> list[str]:
+        steps: list[str] = []
+        entered = asyncio.Event()
+
+        async def provide() -> str:
+            try:
+                entered.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await asyncio.sleep(0)
+                steps.append("cleaned up")
+            return SECRET  # it keeps the cancellation to itself
+
+        task = asyncio.ensure_future(Credentials(provide).get())
+        await entered.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        return [*steps, "cancelled" if task.cancelled() else "not cancelled"]
+
+    assert asyncio.run(scenario()) == ["cleaned up", "cancelled"]
+
+
+async def cancelled_elsewhere() -> str:
+    refresh = asyncio.ensure_future(asyncio.Event().wait())
+    refresh.cancel()
+    await refresh
+    return SECRET
+
+
+async def cancelled_later() -> str:
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError(SECRET)
+
+
+def cancelled_future() -> Awaitable[str]:
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    return future
+
+
+def cancelled_at_once() -> str:
+    raise asyncio.CancelledError(SECRET)
+
+
+@pytest.mark.parametrize("provider", [cancelled_elsewhere, cancelled_later, cancelled_future, cancelled_at_once])
+def test_a_cancellation_that_the_provider_met_is_its_failure(provider: Any) -> None:
+    text = refused(lambda: get(Credentials(provider)))
+    assert text == "the `api_key` function raised CancelledError; no connection was tried"
+
+
+def test_an_awaitable_of_another_loop_is_a_failure() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        future = loop.create_future()
+        assert "RuntimeError" in refused(lambda: get(Credentials(lambda: future)))
+    finally:
+        loop.close()
+
+
 def test_no_repr_shows_the_key() -> None:
     for credentials in (Credentials(SECRET), Credentials(lambda: SECRET)):
         assert repr(credentials) == str(credentials) == "Credentials(set)"

@@ -187,6 +187,23 @@ def test_scenario_47_a_key_function_that_raises_with_the_key(server: ResponsesSe
     assert "LookupError" in str(error)
 
 
+def test_scenario_47_a_key_function_whose_own_work_was_cancelled(server: ResponsesServer) -> None:
+    cancelled = True
+
+    async def key() -> str:
+        if cancelled:
+            raise asyncio.CancelledError(KEY)
+        return KEY
+
+    with ResponsesWebSocket(server.url, api_key=key) as socket:
+        error = Recorder(socket.send_request(ask())).wait().error
+        assert isinstance(error, ConfigurationError)
+        assert is_clean(error)
+        assert "CancelledError" in str(error)
+        cancelled = False
+        assert Recorder(socket.send_request(ask())).wait().completions == 1
+
+
 def test_scenario_48_no_credential_follows_a_redirect_to_another_origin(server: ResponsesServer) -> None:
     with ResponsesServer() as other:
         location = other.url + "/responses"
