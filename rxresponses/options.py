@@ -38,8 +38,8 @@ class ConnectionOptions:
     the server echoes `stream_id`; `None` finds it out, which lets one request at a time go first.
     `on_dispose` says what becomes of a request that is disposed after it was sent: with "drain" the
     server works on and its events are swallowed, with "close" the connection is closed to stop the
-    spending, for everyone on it.  `max_buffered_bytes` bounds what waits for a subscriber on another
-    event loop.
+    spending, for everyone on it.  An observer that raises has its subscription ended, so with "close" it
+    closes the connection too.  `max_buffered_bytes` bounds what waits for a subscriber on another event loop.
 
     `headers` go with the handshake; their values, like all credentials, are in no repr and no log.
     `allow_insecure_credentials` lets a key travel over `ws://` to a host that is not loopback.

@@ -204,6 +204,17 @@ class TestClose:
         assert [state.value for state in states.values] == ["idle", "connecting", "open"] * 2
         assert [exchange.outcome for exchange in server.exchanges] == ["lost", "lost", "lost", "completed"]
 
+    def test_an_observer_that_raises_closes_it_too(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
+        def fail(event: ServerEvent) -> None:
+            raise LookupError(event.type)
+
+        server.on("hold", ["text", Hold()])
+        other = Recorder(closing.send_request(ask("hold"), stream_id="a")).wait_for(2)
+        raising = Recorder(closing.send_request(ask("hold"), stream_id="b"), fail)
+        assert isinstance(raising.wait().error, LookupError)
+        assert isinstance(other.wait().error, ConnectionLostError)
+        server.wait_until(lambda: server.connections == 0)
+
     def test_a_request_that_was_not_answered_yet(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         server.on("hold", Hold(after=0))
         got = Recorder(closing.send_request(ask("hold")))
