@@ -1,10 +1,13 @@
-"""The Responses API's WebSocket mode, as RxPY Observables."""
+"""The Responses API's WebSocket mode, as RxPY Observables.
+
+Observers run on the loop of their socket, so they must not block: `.run()` in one waits for ever, for
+events that only the thread it blocks can deliver.  Chain what follows, with `ops.flat_map` for example.
+"""
 
 from . import codec, operators
 from .backoff import Backoff
-from .base import (
-    UnknownItem,
-)
+from .base import UnknownItem
+from .client import ClientState, ResponsesClient
 from .errors import (
     BufferOverflowError,
     ConfigurationError,
@@ -20,6 +23,8 @@ from .errors import (
     LaneLimitError,
     MessageTooBigError,
     PongTimeoutError,
+    PreviousResponseLostError,
+    QueueFullError,
     QueueTimeoutError,
     RequestError,
     ResponseFailedError,
@@ -217,6 +222,7 @@ from .models import (
     SummaryText,
     WebSearchAction,
 )
+from .operators.metrics import ResponseMetrics
 from .options import (
     ConnectionOptions,
 )
@@ -260,6 +266,7 @@ __all__ = [
     "Caller",
     "CallerDirect",
     "CallerProgram",
+    "ClientState",
     "CodeInterpreterOutput",
     "ComputerAction",
     "ConfigurationError",
@@ -322,9 +329,12 @@ __all__ = [
     "OutputTokensDetails",
     "PatchOperation",
     "PongTimeoutError",
+    "PoolOptions",
+    "PreviousResponseLostError",
     "Program",
     "ProgramOutput",
     "PromptCacheBreakpoint",
+    "QueueFullError",
     "QueueTimeoutError",
     "ReasoningPart",
     "ReasoningText",
@@ -393,6 +403,7 @@ __all__ = [
     "ResponseMcpListToolsCompletedEvent",
     "ResponseMcpListToolsFailedEvent",
     "ResponseMcpListToolsInProgressEvent",
+    "ResponseMetrics",
     "ResponseOutputItem",
     "ResponseOutputItemAddedEvent",
     "ResponseOutputItemDoneEvent",
@@ -428,6 +439,7 @@ __all__ = [
     "ResponseWebSearchCallCompletedEvent",
     "ResponseWebSearchCallInProgressEvent",
     "ResponseWebSearchCallSearchingEvent",
+    "ResponsesClient",
     "ResponsesError",
     "ResponsesServerEvent",
     "ResponsesWebSocket",
