@@ -223,9 +223,7 @@ from .models import (
     WebSearchAction,
 )
 from .operators.metrics import ResponseMetrics
-from .options import (
-    ConnectionOptions,
-)
+from .options import ConnectionOptions, PoolOptions
 from .requests import (
     EasyInputMessage,
     FunctionCallOutput,

@@ -69,9 +69,12 @@ Observed: TypeAlias = Request | SteerRequest
 class Pending(Protocol):
     """What there is of a request between its subscription and its end."""
 
-    stream_id: str | None
     cancelled: bool
     observer: ObserverBase[ServerEvent]
+
+    @property
+    def stream_id(self) -> str | None:
+        """Its lane."""
 
     @property
     def delivery(self) -> Delivery:

@@ -15,12 +15,13 @@ class Ticket:
     `lane` is the name its sender gave, `parent` the response it continues, `stores` whether the server
     keeps the response, `route` what only some connections serve, `answers` the calls that its input
     answers.  `number` is its turn, which it keeps when it has to wait again.  A fork needs the response
-    that the lane `source` holds, but runs on another one.
+    that the lane `source` holds, but runs on another one.  `has_history`: it can do without its parent,
+    by sending the whole conversation; then it `replays`.
     """
 
     __slots__ = (
-        *("answers", "deadline", "lane", "number", "parent", "place", "retries", "route", "source", "state"),
-        "stores",
+        *("answers", "deadline", "has_history", "lane", "number", "parent", "place", "replays", "retries", "route"),
+        *("source", "state", "stores"),
     )
 
     def __init__(
@@ -31,12 +32,15 @@ class Ticket:
         stores: bool = True,
         route: str | None = None,
         answers: frozenset[str] | None = None,
+        has_history: bool = False,
     ) -> None:
         self.lane = lane
         self.parent = parent
         self.stores = stores
         self.route = route
         self.answers = answers
+        self.has_history = has_history
+        self.replays = False
         self.number = 0
         self.deadline: float | None = None
         self.retries = 0
@@ -60,7 +64,7 @@ class Place:
     It holds the `latest` response, which continuations can go on from, until the next request begins.
     """
 
-    __slots__ = ("calls", "forks", "lane", "latest", "name", "running", "running_id", "slot", "stores")
+    __slots__ = ("calls", "forks", "lane", "latest", "name", "running", "running_id", "slot", "steers", "stores")
 
     def __init__(self, slot: Slot, name: str | None) -> None:
         self.slot = slot
@@ -72,6 +76,12 @@ class Place:
         self.stores = True
         self.calls: frozenset[str] = frozenset()  # of the latest response, without an answer
         self.forks: dict[Ticket, None] = {}  # requests from elsewhere that still need the latest response
+        self.steers = 0  # a response may follow by itself
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs here, nor begins by itself, nor needs what is held."""
+        return self.running is None and not self.steers and not self.forks
 
     @property
     def is_precious(self) -> bool:
@@ -128,12 +138,8 @@ class Slot:
         """
         if lanes is False:
             place = self.places.get(None) or self._add(None)
-            return place if place.running is None else None
-        idle = [
-            place
-            for place in self.places.values()
-            if place.running is None and not place.forks and place.name is not None
-        ]
+            return place if place.is_idle else None
+        idle = [place for place in self.places.values() if place.is_idle and place.name is not None]
         for place in idle:
             if place.latest is None:
                 return place
@@ -149,7 +155,7 @@ class Slot:
             return place is None or not place.is_precious
         if len(self.places) < MAX_NAMED_LANES:
             return True
-        return any(place.running is None and not place.is_precious for place in self.places.values())
+        return any(place.is_idle and not place.is_precious for place in self.places.values())
 
     def use(self, place: Place) -> None:
         """Note that a lane is used now."""

@@ -229,7 +229,7 @@ class Pool:
 
     def hold(self, place: Place, response_id: str, *, stores: bool, calls: frozenset[str] = frozenset()) -> None:
         """A lane holds this response from here on, instead of the one before."""
-        if place.slot.state is SlotState.GONE:
+        if place.slot.state is SlotState.GONE or place.running is not None:
             if not stores:
                 self._lose(response_id)
             return
@@ -313,12 +313,14 @@ class Pool:
     def _route(self, ticket: Ticket) -> None:
         """Put a request whose turn it is where it can run."""
         parent = ticket.parent
-        place = None if parent is None else self._ids.get(parent)
+        place = None if parent is None or ticket.replays else self._ids.get(parent)
         if place is None:
-            if parent is not None and (parent in self._lost or not ticket.stores):
+            lost = parent is not None and not ticket.replays and (parent in self._lost or not ticket.stores)
+            if lost and not ticket.has_history:
                 self._fail(ticket, _lost_error(ticket))
-            else:
-                self._set_free(ticket)
+                return
+            ticket.replays |= lost
+            self._set_free(ticket)
             return
         if place.stores and place.running is None and not self._has_room(place.slot):
             self._set_free(ticket)  # any connection can load it
@@ -361,7 +363,7 @@ class Pool:
             if ticket.source is not None:
                 self._unbind(ticket)
                 self._start(ticket, slot.free_place(lanes=self.lanes) or place)
-            elif not place.forks:
+            elif place.is_idle:
                 self._unbind(ticket)
                 self._start(ticket, place)
 
