@@ -123,6 +123,12 @@ def steering(lines: list[str], requests: int) -> None:
     assert requests == 1
 
 
+def measure(lines: list[str], requests: int) -> None:
+    assert lines[:-1] == ["Hello", "Hello, ", "Hello, world"]
+    assert re.fullmatch(r"completed: first text after \d\.\d s, all after \d\.\d s", lines[-1])
+    assert requests == 1
+
+
 def faults(lines: list[str], requests: int) -> None:
     assert lines == ["ConnectFailedError not_sent", "True", "ConnectionLostError started", "('lost', 3)"]
     assert requests == 0  # it has a server of its own
@@ -148,6 +154,7 @@ CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "Cancel the old answer when a new prompt comes": switch,
     "Draw at 30 frames a second": frames,
     "Steer a running answer": steering,
+    "Measure a response": measure,
     "When something goes wrong": failure,
     "Try again": again,
     "Fault plans": faults,

@@ -16,6 +16,7 @@ from .final_response import final_response
 from .first_event_timeout import first_event_timeout
 from .function_calls import function_calls
 from .idle_timeout import idle_timeout
+from .metrics import metrics
 from .raise_on_failure import raise_on_failure
 from .retry_with_backoff import retry_with_backoff
 from .text_deltas import text_deltas
@@ -32,6 +33,7 @@ __all__ = [
     "first_event_timeout",
     "function_calls",
     "idle_timeout",
+    "metrics",
     "raise_on_failure",
     "retry_with_backoff",
     "text_deltas",

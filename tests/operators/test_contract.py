@@ -34,20 +34,30 @@ CASES = {
     "first_event_timeout": Case(lambda: rops.first_event_timeout(5000), 5),
     "function_calls": Case(rops.function_calls, 1),
     "idle_timeout": Case(lambda: rops.idle_timeout(5000), 5),
+    "metrics": Case(lambda: rops.metrics(scheduler=TestScheduler()), 1),
+    "metrics(into)": Case(lambda: rops.metrics(str), 5),
     "raise_on_failure": Case(rops.raise_on_failure, 5),
     "retry_with_backoff": Case(rops.retry_with_backoff, 5),
     "text_deltas": Case(rops.text_deltas, 2),
     "timeout_on_terminal": Case(lambda: rops.timeout_on_terminal(5000), 5),
     "usage": Case(rops.usage, 1),
 }
-NOT_REDUCING = {"filter_by_type", "first_event_timeout", "idle_timeout", "retry_with_backoff", "timeout_on_terminal"}
+NOT_REDUCING = {
+    "filter_by_type",
+    "first_event_timeout",
+    "idle_timeout",
+    "metrics",
+    "metrics(into)",
+    "retry_with_backoff",
+    "timeout_on_terminal",
+}
 REDUCING = sorted(CASES.keys() - NOT_REDUCING)
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 def test_every_operator_is_exported_and_has_a_case() -> None:
-    assert set(rops.__all__) == CASES.keys() | {"to_async_iterable"}
+    assert set(rops.__all__) == {name.partition("(")[0] for name in CASES} | {"to_async_iterable"}
     assert all(callable(getattr(rops, name)) for name in rops.__all__)
 
 

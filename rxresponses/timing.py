@@ -1,0 +1,50 @@
+"""When a request was written: what the connection knows, and who measures wants to know.
+
+Between the two lies whatever pipeline the user composed, so they meet in a context variable: while a
+source is being subscribed, `current_timings()` is where a sender leaves what it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class Timings:
+    """When the latest request of a subscription was written, on the clock of who asks.
+
+    `sent` is `None` until then, and stays so with a source that does not tell.  Made while somebody else asks
+    already, it tells them as well.
+    """
+
+    __slots__ = ("_now", "_outer", "sent")
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.sent: float | None = None
+        self._now = now
+        self._outer = current_timings()
+
+    def mark_sent(self) -> None:
+        """A request is being written now; another try marks it again."""
+        self.sent = self._now()
+        if self._outer is not None:
+            self._outer.mark_sent()
+
+
+_current: ContextVar[Timings | None] = ContextVar("rxresponses_timings", default=None)
+
+
+def current_timings() -> Timings | None:
+    """Return where a request that is subscribed here and now shall mark its times, `None` if nobody asks."""
+    return _current.get()
+
+
+@contextmanager
+def recording(timings: Timings) -> Iterator[None]:
+    """Let the requests that are subscribed inside mark their times there."""
+    token = _current.set(timings)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import pickle
+import time
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import Observable
+from reactivex import operators as ops
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.testing import TestScheduler
+from typing_extensions import assert_type
+
+from rxresponses import ResponseMetrics, ResponsesWebSocket
+from rxresponses.backoff import Backoff
+from rxresponses.codec import decode
+from rxresponses.errors import ConnectionLostError, ResponseFailedError
+from rxresponses.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
+from rxresponses.models import Response
+from rxresponses.operators import filter_by_type, metrics, retry_with_backoff
+from rxresponses.requests import ResponseCreate
+from rxresponses.testing import Failure, ResponsesServer
+from rxresponses.timing import current_timings
+
+from .support import (
+    USAGE,
+    ByHand,
+    Hand,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    marbles,
+    message,
+    run,
+    text_done,
+)
+
+BEGUN = ResponseCreatedEvent(response=Response(id="resp_1", model="gpt", status="in_progress"), stream_id="main")
+
+
+def test_marble_of_the_docstring() -> None:
+    seen = marbles(
+        metrics(),
+        (210, BEGUN),
+        (230, delta("He")),
+        (240, delta("llo")),
+        (250, completed(usage=USAGE, model="gpt-2")),
+        (260, None),
+    )
+
+    assert seen.timed == [
+        (
+            250,
+            ResponseMetrics(
+                type="response.completed",
+                status="completed",
+                response_id="resp_1",
+                stream_id="main",
+                model="gpt-2",
+                queued=None,
+                first_event=10,
+                first_text=30,
+                total=50,
+                usage=USAGE,
+                output_tokens_per_second=USAGE.output_tokens / 40 if USAGE.output_tokens else None,
+                error=None,
+            ),
+        )
+    ]
+    assert seen.completions == [260]
+
+
+def test_marble_of_the_docstring_with_into() -> None:
+    told: list[ResponseMetrics] = []
+    scheduler = TestScheduler()
+    events = (BEGUN, delta("He"), completed())
+
+    def hear(event: ServerEvent) -> None:
+        assert bool(told) == event.is_terminal  # told just before the terminal event, not earlier
+
+    seen = marbles(
+        lambda source: source.pipe(metrics(told.append), ops.do_action(hear)),
+        *zip((210, 220, 230), events, strict=True),
+        (240, None),
+        scheduler=scheduler,
+    )
+
+    assert seen.timed == [*zip((210, 220, 230), events, strict=True)]
+    assert seen.completions == [240]
+    assert [(one.first_event, one.first_text, one.total) for one in told] == [(10, 20, 30)]
+
+
+def measured(*events: ServerEvent) -> ResponseMetrics:
+    """The metrics of events that come at 10, 11, 12 …"""
+    [one] = run(metrics(), *events).values
+    return one
+
+
+def test_a_response_without_text() -> None:
+    one = measured(BEGUN, delta(""), completed(usage=USAGE))
+
+    assert (one.first_event, one.first_text, one.total) == (10, None, 12)
+
+
+@pytest.mark.parametrize(
+    ("events", "first_text"),
+    [
+        ([BEGUN, delta("He"), text_done("He"), completed(message("He"))], 11),
+        ([BEGUN, delta("\ud83c"), delta("\udf89"), completed()], 12),  # half a character is no text yet
+        ([BEGUN, text_done("He"), completed(message("He"))], 11),
+        ([BEGUN, completed(message("He"))], 11),
+        ([completed(message("He"))], 10),
+        ([BEGUN, failed()], None),
+    ],
+)
+def test_first_text_of_servers_as_they_are(events: list[ServerEvent], first_text: float | None) -> None:
+    assert measured(*events).first_text == first_text
+
+
+def test_a_failed_response_has_times_too() -> None:
+    one = measured(BEGUN, delta("He"), failed())
+
+    assert (one.type, one.status, one.first_text, one.total) == ("response.failed", "failed", 11, 12)
+    assert isinstance(one.error, ResponseFailedError)
+    assert (one.error.code, one.error.delivery) == ("server_error", "started")
+    assert (one.response_id, one.stream_id, one.model) == ("resp_1", "main", "gpt")
+
+
+def test_an_error_in_a_response_has_the_id_and_model_of_its_beginning() -> None:
+    one = measured(BEGUN, error_event())
+
+    assert (one.type, one.status, one.response_id, one.model) == ("error", "failed", "resp_1", "gpt")
+    assert one.error is not None
+    assert one.error.delivery == "started"
+
+
+def test_a_rejected_request() -> None:
+    one = measured(error_event())
+
+    assert (one.type, one.status, one.response_id, one.model) == ("error", "failed", None, None)
+    assert (one.first_event, one.total, one.output_tokens_per_second) == (10, 10, None)
+    assert one.error is not None
+    assert (one.error.code, one.error.delivery) == ("rate_limit_exceeded", "rejected")
+
+
+def test_an_incomplete_response_is_no_failure() -> None:
+    one = measured(BEGUN, incomplete())
+    assert (one.type, one.status, one.usage, one.error) == ("response.incomplete", "incomplete", USAGE, None)
+
+
+def test_scenario_53_completed_as_incomplete() -> None:
+    assert measured(BEGUN, completed(status="incomplete")).status == "incomplete"
+
+
+def test_scenario_44_a_terminal_event_that_cannot_be_read() -> None:
+    one = measured(decode('{"type": "response.completed", "response": {"id": "resp_9", "output": 7}}'))
+
+    assert (one.status, one.response_id, one.first_text, one.usage, one.error) == (
+        "completed",
+        "resp_9",
+        None,
+        None,
+        None,
+    )
+
+
+def test_scenario_49_a_server_that_says_little() -> None:
+    one = measured(delta("x"), decode('{"type": "response.completed", "response": {"id": "r"}}'))
+
+    assert (one.status, one.response_id, one.usage, one.output_tokens_per_second) == ("completed", "r", None, None)
+
+
+def test_usage_without_output_tokens_gives_no_rate() -> None:
+    usage = dataclasses.replace(USAGE, output_tokens=None)
+
+    assert measured(BEGUN, completed(usage=usage)).output_tokens_per_second is None
+
+
+def test_everything_at_once_gives_no_rate() -> None:
+    seen = marbles(metrics(), (210, BEGUN), (210, completed(usage=USAGE)), (220, None))
+
+    assert seen.values[0].output_tokens_per_second is None
+
+
+def test_several_responses_in_a_row_are_measured_each() -> None:
+    first, second = run(metrics(), BEGUN, delta("a"), completed(), created("resp_2"), delta("b"), failed()).values
+
+    assert (first.response_id, first.first_event, first.first_text, first.total) == ("resp_1", 10, 11, 12)
+    assert (second.response_id, second.first_event, second.first_text, second.total) == ("resp_1", 1, 2, 3)
+
+
+def test_a_lost_connection_passes_unmeasured() -> None:
+    told: list[ResponseMetrics] = []
+    error = ConnectionLostError("lost", delivery="started")
+
+    assert marbles(metrics(), (210, BEGUN), (220, error)).error is error
+    assert marbles(metrics(told.append), (210, BEGUN), (220, error)).error is error
+    assert not told
+
+
+def test_an_into_that_raises_ends_the_stream() -> None:
+    problem = ZeroDivisionError("into")
+
+    def into(_: ResponseMetrics) -> None:
+        raise problem
+
+    seen = marbles(metrics(into), (210, BEGUN), (220, completed()), (230, None))
+
+    assert seen.values == [BEGUN]
+    assert seen.error is problem
+    assert seen.subscriptions == [(200, 220)]
+
+
+def test_metrics_are_plain_data() -> None:
+    one = measured(BEGUN, completed(usage=USAGE))
+
+    assert dataclasses.asdict(one)["total"] == 11
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.total = 0  # type: ignore[misc]
+
+
+def test_an_into_that_cannot_be_called_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="into must be a function"):
+        metrics("log")  # type: ignore[call-overload]
+
+
+class Sender:
+    """Cold requests that tell when they are written: by hand, as the clock says."""
+
+    def __init__(self) -> None:
+        self.clock = ByHand()
+        self.hand: Hand[ServerEvent] = Hand()
+        self._timings: list[Any] = []
+        self.source: Observable[ServerEvent] = Observable(self._subscribe)
+
+    def _subscribe(self, observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        self._timings.append(current_timings())
+        return self.hand.source.subscribe(observer)
+
+    def write(self) -> None:
+        self._timings[-1].mark_sent()
+
+    def at(self, time: float, *events: ServerEvent) -> None:
+        self.clock.time = time
+        self.hand.emit(*events)
+
+
+def test_queued_is_the_time_until_the_request_was_written() -> None:
+    sender = Sender()
+    sender.clock.time = 100
+    seen: list[ResponseMetrics] = []
+    sender.source.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
+    sender.clock.time = 107
+    sender.write()
+    sender.at(110, BEGUN, completed())
+
+    assert (seen[0].queued, seen[0].first_event) == (7, 10)
+
+
+def test_another_try_is_written_again() -> None:
+    sender = Sender()
+    seen: list[ResponseMetrics] = []
+    again = retry_with_backoff(Backoff(), scheduler=sender.clock)
+    sender.source.pipe(again, metrics(scheduler=sender.clock)).subscribe(seen.append)
+    sender.write()
+    sender.at(1, error_event())
+    sender.clock.fire()
+    sender.clock.time = 5
+    sender.write()
+    sender.at(6, BEGUN, completed())
+
+    assert (seen[0].queued, seen[0].first_event, seen[0].status) == (5, 6, "completed")
+
+
+def test_two_stopwatches_on_one_request_both_know() -> None:
+    sender = Sender()
+    inner: list[ResponseMetrics] = []
+    outer: list[ResponseMetrics] = []
+    sender.source.pipe(metrics(inner.append, scheduler=sender.clock), metrics(scheduler=sender.clock)).subscribe(
+        outer.append
+    )
+    sender.clock.time = 3
+    sender.write()
+    sender.at(4, completed())
+
+    assert inner == outer
+    assert inner[0].queued == 3
+
+
+def test_queued_of_a_later_response_is_not_known() -> None:
+    sender = Sender()
+    seen: list[ResponseMetrics] = []
+    sender.source.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
+    sender.write()
+    sender.at(4, completed(), completed())
+
+    assert [one.queued for one in seen] == [0, None]
+
+
+def test_a_shared_response_is_measured_without_its_queue() -> None:
+    sender = Sender()
+    seen: list[ResponseMetrics] = []
+    shared = sender.source.pipe(ops.publish())
+    shared.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
+    shared.connect()
+    sender.at(4, completed())
+
+    assert (seen[0].queued, seen[0].total) == (None, 4)
+
+
+def test_the_clock_of_the_subscription_is_used() -> None:
+    clock = ByHand()
+    hand: Hand[ServerEvent] = Hand()
+    seen: list[ResponseMetrics] = []
+    hand.source.pipe(metrics()).subscribe(seen.append, scheduler=clock)
+    clock.time = 3
+    hand.emit(completed())
+
+    assert seen[0].total == 3
+    assert not clock.actions
+
+
+def test_type() -> None:
+    source = Hand[ServerEvent]().source
+    deltas = source.pipe(filter_by_type(ResponseTextDeltaEvent))
+
+    assert_type(source.pipe(metrics()), Observable[ResponseMetrics])
+    assert_type(source.pipe(metrics(print)), Observable[ServerEvent])
+    assert_type(deltas.pipe(metrics(print)), Observable[ResponseTextDeltaEvent])
+
+
+# Against the embedded server.
+
+ASK = ResponseCreate(model="m", input="hi")
+
+
+def test_a_real_response_in_a_script(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.reply("Hello there.")
+    begin = time.monotonic()
+    one = socket.send_request(ASK, stream_id="a").pipe(metrics()).run()
+
+    assert (one.status, one.stream_id, one.model) == ("completed", "a", "m")
+    assert one.first_text is not None
+    assert 0 < one.first_event <= one.first_text <= one.total <= time.monotonic() - begin
+    assert one.output_tokens_per_second is not None
+    assert one.output_tokens_per_second > 0
+
+
+def test_a_real_response_on_a_loop(server: ResponsesServer) -> None:
+    server.reply(Failure("rate_limit_exceeded", after=3))
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            told: list[ResponseMetrics] = []
+            events = await socket.send_request(ASK).pipe(metrics(told.append), ops.to_list())
+            assert [one.type for one in told] == [events[-1].type] == ["error"]
+            assert told[0].error is not None
+            assert told[0].error.code == "rate_limit_exceeded"
+            assert 0 < told[0].first_event <= told[0].total
+
+    asyncio.run(main())
+
+
+def test_an_empty_source_is_no_response() -> None:
+    told: list[ResponseMetrics] = []
+    reactivex.empty().pipe(metrics(told.append)).subscribe()
+
+    assert not told

@@ -1,0 +1,43 @@
+"""When a request was written, from the connection to who asks."""
+
+from __future__ import annotations
+
+from rxresponses.timing import Timings, current_timings, recording
+
+
+def test_nobody_asks_by_default() -> None:
+    assert current_timings() is None
+
+
+def test_a_request_subscribed_inside_finds_who_asks() -> None:
+    timings = Timings(lambda: 7.0)
+    with recording(timings):
+        found = current_timings()
+    assert current_timings() is None
+
+    assert found is timings
+    assert timings.sent is None
+    found.mark_sent()
+    assert timings.sent == 7.0
+
+
+def test_each_who_asks_is_told_on_its_own_clock() -> None:
+    outer = Timings(lambda: 1.0)
+    with recording(outer):
+        inner = Timings(lambda: 2.0)
+        with recording(inner):
+            found = current_timings()
+        assert current_timings() is outer
+    assert found is not None
+    found.mark_sent()
+
+    assert (outer.sent, inner.sent) == (1.0, 2.0)
+
+
+def test_another_try_marks_it_again() -> None:
+    times = iter([1.0, 5.0])
+    timings = Timings(lambda: next(times))
+    timings.mark_sent()
+    timings.mark_sent()
+
+    assert timings.sent == 5.0
