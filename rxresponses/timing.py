@@ -1,7 +1,7 @@
 """When a request was written: what the connection knows, and who measures wants to know.
 
 Between the two lies whatever pipeline the user composed, so they meet in a context variable: while a
-source is being subscribed, `current_timings()` is where a sender leaves what it knows.
+source is being subscribed, `current_timings()` is where a request marks its times.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ class Timings:
     already, it tells them as well.
     """
 
-    __slots__ = ("_now", "_outer", "sent")
+    __slots__ = ("_now", "_outer", "open", "sent")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.sent: float | None = None
+        self.open = False  # requests that are subscribed now belong to it
         self._now = now
         self._outer = current_timings()
 
@@ -36,15 +37,22 @@ _current: ContextVar[Timings | None] = ContextVar("rxresponses_timings", default
 
 
 def current_timings() -> Timings | None:
-    """Return where a request that is subscribed here and now shall mark its times, `None` if nobody asks."""
-    return _current.get()
+    """Return where a request that is subscribed here and now marks its times, `None` if nobody asks."""
+    timings = _current.get()
+    # Tasks and callbacks that a subscription starts inherit the variable, and keep it for as long as they run.
+    return timings if timings is not None and timings.open else None
 
 
 @contextmanager
-def recording(timings: Timings) -> Iterator[None]:
+def recording(timings: Timings | None) -> Iterator[None]:
     """Let the requests that are subscribed inside mark their times there."""
-    token = _current.set(timings)
+    if timings is None:
+        yield
+        return
+    token, before = _current.set(timings), timings.open
+    timings.open = True
     try:
         yield
     finally:
+        timings.open = before
         _current.reset(token)

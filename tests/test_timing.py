@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
+
 from rxresponses.timing import Timings, current_timings, recording
 
 
@@ -41,3 +43,21 @@ def test_another_try_marks_it_again() -> None:
     timings.mark_sent()
 
     assert timings.sent == 5.0
+
+
+def test_what_a_subscription_leaves_behind_marks_nothing() -> None:
+    timings = Timings(lambda: 1.0)
+    with recording(timings):
+        left = copy_context()  # as a task or a callback takes one along
+        assert left.run(current_timings) is timings
+
+    assert left.run(current_timings) is None
+    with recording(timings):  # a further try of the same subscription
+        with recording(timings):
+            pass
+        assert current_timings() is timings
+
+
+def test_where_nobody_asks_there_is_nothing_to_record() -> None:
+    with recording(None):
+        assert current_timings() is None

@@ -14,6 +14,7 @@ from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAs
 from ..backoff import Backoff, is_retryable, retry_after
 from ..errors import ResponsesError
 from ..events import ServerEvent
+from ..timing import current_timings, recording
 from ._failure import failure_of
 from ._timer import clock_for
 
@@ -67,7 +68,7 @@ def retry_with_backoff(
             upstream = SerialDisposable()
             timer = SerialDisposable()
             start = clock_for(scheduler, subscribe_scheduler).start
-            context = copy_context()
+            context, timings = copy_context(), current_timings()
 
             def attempt() -> None:
                 nonlocal tries
@@ -123,7 +124,11 @@ def retry_with_backoff(
                 one = SingleAssignmentDisposable()
                 timer.disposable = one
                 # A copy, because a context cannot be entered twice, and a clock may not wait at all.
-                one.disposable = start(seconds, lambda: context.copy().run(attempt))
+                one.disposable = start(seconds, lambda: context.copy().run(try_again))
+
+            def try_again() -> None:
+                with recording(timings):
+                    attempt()
 
             attempt()
             return CompositeDisposable(timer, upstream)
