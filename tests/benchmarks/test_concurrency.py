@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .concurrency import CONCURRENT, DELTAS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_2000_responses_at_once(figure: Callable[[str], None]) -> None:
+    # In a process of its own, where the memory is that of the client alone.
+    command = [sys.executable, "-m", "tests.benchmarks.concurrency"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    rows = {row["concurrent"]: row for row in json.loads(done.stdout)}
+    one = rows[1]
+    figure(f"responses of {DELTAS} deltas at once on one client:")
+    for row in rows.values():
+        figure(
+            f"{row['concurrent']:>6} at once: {row['rate']:>7,.0f} events/s ({row['rate'] / one['rate']:.2f} of one at a "
+            f"time), {row['events'] / row['busy']:>7,.0f} for each second of the client's processor time "
+            f"({row['events'] * one['busy'] / row['busy'] / one['events']:.2f}), {row['memory'] / 1000:.1f} kB each"
+        )
+    for row in rows.values():
+        assert row["wrong"] == 0, row["examples"]
+    most = rows[CONCURRENT[-1]]
+    assert most["memory"] < 20_000
+    # Of processor time, because the server and whoever else runs here share the machine.
+    assert most["events"] / most["busy"] > 0.8 * one["events"] / one["busy"]
