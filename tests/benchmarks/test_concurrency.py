@@ -20,8 +20,8 @@ def test_2000_responses_at_once(figure: Callable[[str], None]) -> None:
     figure(f"responses of {DELTAS} deltas at once on one client:")
     for row in rows.values():
         figure(
-            f"{row['concurrent']:>6} at once: {row['rate']:>7,.0f} events/s ({row['rate'] / one['rate']:.2f} of one at a "
-            f"time), {row['events'] / row['busy']:>7,.0f} for each second of the client's processor time "
+            f"{row['concurrent']:>6} at once: {row['rate']:>7,.0f} events/s ({row['rate'] / one['rate']:.2f} of one "
+            f"at a time), {row['events'] / row['busy']:>7,.0f} for each second of the client's processor time "
             f"({row['events'] * one['busy'] / row['busy'] / one['events']:.2f}), {row['memory'] / 1000:.1f} kB each"
         )
     for row in rows.values():
