@@ -19,6 +19,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
 
+from .fields import Checked
 from .model import Match, matches
 from .replies import DISTURBANCES, INTERVENTIONS, Disturbance, Intervention
 from .request import Request
@@ -27,7 +28,7 @@ from .request import Request
 
 
 @dataclass(frozen=True)
-class RefuseUpgrade:
+class RefuseUpgrade(Checked):
     """Answer the upgrade with an HTTP response, as `RefuseUpgrade(429, headers={"Retry-After": "2"})`.
 
     `RefuseUpgrade(307, headers={"Location": other_server.url + "/responses"})` redirects it.
@@ -40,6 +41,7 @@ class RefuseUpgrade:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 200 <= self.status <= 599:
             raise ValueError(f"status must be from 200 to 599, not {self.status}")
 
@@ -63,10 +65,15 @@ class RefuseUpgrade:
 
 
 @dataclass(frozen=True)
-class DelayUpgrade:
+class DelayUpgrade(Checked):
     """Answer the upgrade only after this many seconds.  After 10 the server gives an upgrade up, and hangs up."""
 
     seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.seconds >= 0:
+            raise ValueError(f"seconds must be a number from 0, not {self.seconds}")
 
 
 # The life of a connection: what kind of a server it is
@@ -88,7 +95,7 @@ class IgnoreSteer:
 
 
 @dataclass(frozen=True)
-class ReorderLanes:
+class ReorderLanes(Checked):
     """Send the events of concurrent responses in another order than in turns.  Each response keeps its own.
 
     `random` draws the lane of each event; `newest` finishes the response first that was started last.
@@ -98,6 +105,7 @@ class ReorderLanes:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.order not in ("random", "newest"):
             raise ValueError(f"order must be 'random' or 'newest', not {self.order!r}")
 
@@ -114,7 +122,7 @@ _TRAITS = (DropStreamIds, RefuseConcurrent, IgnoreSteer, ReorderLanes)
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Checked):
     """Something that happens, and where: everywhere, unless the other arguments narrow it.
 
     Interventions such as `Close`, `Failure`, `Hold`, `Delay`, `Stall`, `Inject` and `Expire` happen to
@@ -122,7 +130,7 @@ class Fault:
     `RefuseConcurrent`, `IgnoreSteer` and `ReorderLanes` happen to connections.
 
     Raises:
-        TypeError: if `what` is nothing that can happen.
+        TypeError: if `what` is nothing that can happen, or another argument has the wrong type.
         ValueError: for numbers out of range, and for a choice of requests where there are none.
         re.error: for a broken regular expression.
     """
@@ -153,6 +161,7 @@ class Fault:
     def __post_init__(self) -> None:
         if not isinstance(self.what, (*INTERVENTIONS, *_UPGRADE_FAULTS, *_TRAITS)):
             raise TypeError(f"Not a fault: {self.what!r}")
+        super().__post_init__()
         for name, value, least in (("connection", self.connection, 1), ("request", self.request, 0)):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
@@ -209,7 +218,14 @@ class FaultPlan:
         self.add(*faults)
 
     def add(self, *faults: Fault) -> None:
-        """Let further faults happen, from now on."""
+        """Let further faults happen, from now on.
+
+        Raises:
+            TypeError: for something that is no `Fault`.
+        """
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"Not a Fault: {fault!r}; what happens, and where, makes one: Fault(Close(1006))")
         with self._lock:
             for fault in faults:
                 self._added += 1

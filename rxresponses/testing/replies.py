@@ -3,6 +3,8 @@
 A reply is made of outputs (what the response contains) and interventions (what happens to it on the
 way).  `after` counts the events of the response that are sent before an intervention: 0 is before
 `response.created`, 2 after `response.in_progress`.
+
+All of them raise `TypeError` and `ValueError` for arguments that cannot be right.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
+from .fields import Checked
 from .items import pieces
 from .transcript import Recording
 
@@ -25,37 +28,40 @@ _STATUS = {
     "invalid_prompt": 400,
     "rate_limit_exceeded": 429,
 }
+_CLOSE_CODES = (range(1000, 1004), range(1006, 1015), range(3000, 5000))  # RFC 6455, section 7.4
+_REASON_LIMIT = 123
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Checked):
     """A message of the assistant.  `deltas` fixes how it is cut; they replace `text`."""
 
     text: str = ""
     deltas: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "deltas", tuple(self.deltas or pieces(self.text)))
         object.__setattr__(self, "text", "".join(self.deltas))
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Refusal(Checked):
     """A message of the assistant that refuses."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Reasoning:
+class Reasoning(Checked):
     """A reasoning item with one summary part for each string."""
 
     summary: str | Sequence[str]
 
 
 @dataclass(frozen=True)
-class FunctionCall:
+class FunctionCall(Checked):
     """A call of a function.  Arguments given as a string are sent as they are, valid JSON or not."""
 
     name: str
@@ -64,7 +70,7 @@ class FunctionCall:
 
 
 @dataclass(frozen=True)
-class Raw:
+class Raw(Checked):
     """Frames sent exactly as they are given: a mapping as JSON, a string as text, bytes as a binary frame.
 
     Nothing is added to them, neither `stream_id` nor `sequence_number`.  A reply of raw frames only is the
@@ -74,12 +80,13 @@ class Raw:
     frames: Sequence[Mapping[str, Any] | str | bytes]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for frame in self.frames:
             _check_frame(frame)
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Checked):
     """An `error` event, followed by `response.failed` if the response was already created.
 
     With `after=0` the request is refused and no response exists.  An answer shorter than `after` events
@@ -110,12 +117,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Close:
+class Close(Checked):
     """Close the connection; 1006 drops it: the transport is aborted without a closing handshake."""
 
     code: int = 1000
     reason: str = ""
     after: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not any(self.code in codes for codes in _CLOSE_CODES):
+            raise ValueError(f"no connection is closed with code {self.code}")
+        if len(self.reason.encode()) > _REASON_LIMIT:
+            raise ValueError(f"a reason has at most {_REASON_LIMIT} bytes of UTF-8: {self.reason!r} has more")
 
 
 class Gate:
@@ -137,7 +151,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Hold(Checked):
     """Send nothing more of the response until the gate is open, without a gate for ever.  Other lanes go on."""
 
     gate: Gate = field(default_factory=Gate)
@@ -145,19 +159,20 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class Delay:
+class Delay(Checked):
     """Wait this many seconds before the next event of the response.  Other lanes go on."""
 
     seconds: float
     after: int = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds must be a number from 0, not {self.seconds}: to wait for ever there is Hold")
 
 
 @dataclass(frozen=True)
-class Stall:
+class Stall(Checked):
     """Send nothing more on the connection, on any lane, and leave it open.
 
     Pings are still answered, and requests still received.  With `pongs=False` nothing is read either, as if
@@ -169,7 +184,7 @@ class Stall:
 
 
 @dataclass(frozen=True)
-class Inject:
+class Inject(Checked):
     """Send a frame that does not belong: a mapping as JSON, a string as text, bytes as a binary frame.
 
     Nothing is added to it, and the response goes on as if nothing had been: an injected `error` or terminal
@@ -180,11 +195,12 @@ class Inject:
     after: int = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_frame(self.frame)
 
 
 @dataclass(frozen=True)
-class Expire:
+class Expire(Checked):
     """Reach the time limit of the connection: `websocket_connection_limit_reached`, then close with 1000."""
 
     after: int = 2

@@ -25,7 +25,7 @@ from .handshake import check_upgrade
 from .history import Ids, Storage
 from .journal import Condition, Exchange, Journal, Received, Upgrade
 from .model import Match, ScriptedModel
-from .replies import Close, Disturbance, Gate, Reply, Stall
+from .replies import DISTURBANCES, Close, Disturbance, Gate, Reply, Stall
 from .session import Limits, Session
 from .transcript import Recording
 from .wire import JSON, encode
@@ -162,6 +162,9 @@ class ResponsesServer:
         """Let these faults happen from now on, besides those there are.
 
         Upgrades, connections and responses that have begun go on as they were.
+
+        Raises:
+            TypeError: for something that is no `Fault`.
         """
         self._plan.add(*faults)
 
@@ -173,7 +176,12 @@ class ResponsesServer:
         """Let something happen now to the connections that are open, or to one; return without waiting for it.
 
         `what` is a `Close`, an `Expire`, a `Stall` or an `Inject`; its `after` means nothing.
+
+        Raises:
+            TypeError: for something else.
         """
+        if not isinstance(what, DISTURBANCES):
+            raise TypeError(f"Nothing that happens to a connection: {what!r}")
         self._call(partial(self._disturb, what, connection))
 
     # What can be seen of it

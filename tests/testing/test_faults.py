@@ -152,6 +152,13 @@ def test_a_choice_that_makes_no_sense(arguments: dict[str, Any], message: str) -
 def test_what_is_no_fault() -> None:
     with pytest.raises(TypeError, match="Not a fault: Text"):
         Fault(Text("hi"))  # type: ignore[arg-type]
+    for what in (DROP, "drop", None):
+        with pytest.raises(TypeError, match="Not a Fault: "):
+            FaultPlan([what])  # type: ignore[list-item]
+        plan = FaultPlan()
+        with pytest.raises(TypeError, match="Not a Fault: "):
+            plan.add(Fault(DROP), what)  # type: ignore[arg-type]
+        assert plan.at_request(request(1)) == ()
     with pytest.raises(re.error):
         Fault(DROP, match="(")
     for status in (101, 199, 600):

@@ -17,7 +17,9 @@ from rxresponses.testing import (
     DelayUpgrade,
     DropStreamIds,
     Expire,
+    Failure,
     Fault,
+    Hold,
     Inject,
     RefuseUpgrade,
     ResponsesServer,
@@ -281,6 +283,9 @@ def test_a_stall_and_frames_now() -> None:
         with ResponsesServer() as server:
             async with open_connection(server) as connection:
                 await server.until(lambda: server.connections == 1)
+                for wrong in (Hold(), Failure(), "drop", Expire):
+                    with pytest.raises(TypeError, match="Nothing that happens to a connection"):
+                        server.disturb(wrong)  # type: ignore[arg-type]
                 server.disturb(Inject({"type": "hello"}))
                 assert (await receive(connection, 1)) == [{"type": "hello"}]
                 server.disturb(Stall(pongs=False))

@@ -1,0 +1,123 @@
+"""Wrong arguments of replies and faults are told at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from rxresponses import testing
+from rxresponses.testing import (
+    Close,
+    Delay,
+    DelayUpgrade,
+    Expire,
+    Failure,
+    Fault,
+    FunctionCall,
+    Gate,
+    Hold,
+    Inject,
+    Raw,
+    Reasoning,
+    Refusal,
+    RefuseUpgrade,
+    ReorderLanes,
+    Stall,
+    Text,
+)
+from rxresponses.testing.fields import Checked
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (Hold, {"gate": 5}, "Hold: gate must be of type Gate, not 5"),
+        (Hold, {"gate": Gate}, "Hold: gate must be of type Gate, not <class"),
+        (Hold, {"after": "5"}, "Hold: after must be of type int, not '5'"),
+        (Hold, {"after": True}, "Hold: after must be of type int, not True"),
+        (Text, {"text": 5}, "Text: text must be of type str, not 5"),
+        (Text, {"deltas": "abc"}, r"Text: deltas must be of type Sequence\[str\], not 'abc'"),
+        (Text, {"deltas": ["a", 5]}, r"Text: deltas must be of type Sequence\[str\]"),
+        (Text, {"deltas": iter(["a"])}, "Text: deltas"),
+        (Refusal, {"text": None}, "Refusal: text must be of type str, not None"),
+        (Reasoning, {"summary": ["a", 5]}, r"Reasoning: summary must be of type str \| Sequence\[str\]"),
+        (FunctionCall, {"name": 5}, "FunctionCall: name"),
+        (
+            FunctionCall,
+            {"name": "f", "arguments": []},
+            r"arguments must be of type Mapping\[str, Any\] \| str, not \[\]",
+        ),
+        (FunctionCall, {"name": "f", "arguments": {5: 1}}, "FunctionCall: arguments"),
+        (FunctionCall, {"name": "f", "arguments": "{}", "call_id": 5}, "FunctionCall: call_id"),
+        (Raw, {"frames": {"type": "x"}}, "Raw: frames must be of type Sequence"),
+        (Raw, {"frames": "text"}, "Raw: frames"),
+        (Raw, {"frames": b"text"}, "Raw: frames"),
+        (Raw, {"frames": [None]}, "Raw: frames"),
+        (Failure, {"code": 500}, r"Failure: code must be of type str \| None, not 500"),
+        (Failure, {"status": "500"}, "Failure: status"),
+        (Failure, {"headers": {"Retry-After": 5}}, "Failure: headers"),
+        (Close, {"code": "1006"}, "Close: code must be of type int, not '1006'"),
+        (Close, {"code": 1006, "reason": 3}, "Close: reason must be of type str, not 3"),
+        (Delay, {"seconds": "1"}, "Delay: seconds must be of type float, not '1'"),
+        (Delay, {"seconds": True}, "Delay: seconds"),
+        (Stall, {"pongs": 0}, "Stall: pongs must be of type bool, not 0"),
+        (Inject, {"frame": ["x"]}, "Inject: frame"),
+        (Expire, {"after": 1.0}, "Expire: after must be of type int, not 1.0"),
+        (RefuseUpgrade, {"status": "429"}, "RefuseUpgrade: status must be of type int, not '429'"),
+        (RefuseUpgrade, {"status": 429, "body": b"no"}, "RefuseUpgrade: body"),
+        (RefuseUpgrade, {"status": 429, "headers": {"Retry-After": 5}}, "RefuseUpgrade: headers"),
+        (DelayUpgrade, {"seconds": None}, "DelayUpgrade: seconds must be of type float, not None"),
+        (ReorderLanes, {"seed": "x"}, "ReorderLanes: seed"),
+        (Fault, {"what": Expire(), "connection": "1"}, r"Fault: connection must be of type int \| None, not '1'"),
+        (Fault, {"what": Expire(), "request": [1]}, "Fault: request"),
+        (Fault, {"what": Expire(), "times": 1.5}, "Fault: times"),
+        (Fault, {"what": Expire(), "match": 5}, "Fault: match"),
+        (Fault, {"what": Expire(), "probability": "1"}, "Fault: probability"),
+        (Fault, {"what": Expire(), "seed": None}, "Fault: seed"),
+    ],
+)
+def test_an_argument_of_a_wrong_type(kind: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        kind(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        *((kind, {"after": -1}, "after must be a number of events from 0, not -1") for kind in (Hold, Close)),
+        (Delay, {"seconds": 1, "after": -1}, "Delay: after"),
+        *((DelayUpgrade, {"seconds": seconds}, "from 0") for seconds in (-1, -0.5, math.nan)),
+        *((Close, {"code": code}, f"code {code}") for code in (0, 999, 1004, 1005, 1015, 2999, 5000)),
+        (Close, {"code": 1000, "reason": "é" * 62}, "at most 123 bytes"),
+        (Close, {"code": 1000, "reason": "\ud83c"}, "surrogates"),
+    ],
+)
+def test_an_argument_with_a_wrong_value(kind: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**arguments)
+
+
+def test_what_is_right_is_taken_as_it_is() -> None:
+    gate = Gate()
+    assert Hold(gate).gate is gate
+    assert Delay(1).seconds == 1
+    assert DelayUpgrade(0).seconds == 0
+    assert DelayUpgrade().seconds == math.inf
+    assert Text(deltas=("a", "b")).text == "ab"
+    assert Reasoning(["a"]).summary == ["a"]
+    assert Raw([{"type": "x"}, "text", b"bytes"]).frames == [{"type": "x"}, "text", b"bytes"]
+    assert FunctionCall("f", {"a": 1, "b": None}, "call").arguments == {"a": 1, "b": None}
+    assert Failure(None, status=None, headers={}).headers == {}
+    for code in (1000, 1003, 1006, 1014, 3000, 4999):
+        assert Close(code, "é" * 61).code == code
+
+
+def test_every_reply_and_fault_is_checked() -> None:
+    not_replies = {"Exchange", "Received", "Recording", "Request", "Upgrade"}
+    found = {name: getattr(testing, name) for name in dir(testing) if name[0].isupper()}
+    data = {name for name, one in found.items() if dataclasses.is_dataclass(one) and dataclasses.fields(one)}
+    checked = {name for name in data if issubclass(found[name], Checked)}
+    assert data - checked == not_replies
