@@ -303,7 +303,10 @@ class SteerTimeoutError(ResponseTimeoutError):
 
 
 class BufferOverflowError(RequestError):
-    """The consumer fell behind by more than `max_buffered` values (or bytes), so its stream was ended."""
+    """The consumer fell behind by more than `max_buffered`, so its stream was ended.
+
+    `unit` says of what: "values", or "bytes" where the consumer is on another event loop.
+    """
 
     def __init__(
         self,
@@ -322,3 +325,4 @@ class BufferOverflowError(RequestError):
             stream_id=stream_id,
         )
         self.max_buffered = max_buffered
+        self.unit = unit

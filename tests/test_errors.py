@@ -93,7 +93,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (IdleTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (QueueTimeoutError, (), {"seconds": 1.5, "stream_id": "main"}),
     (SteerTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
-    (BufferOverflowError, (), {"max_buffered": 5, "delivery": "started", **WHERE}),
+    (BufferOverflowError, (), {"max_buffered": 5, "unit": "bytes", "delivery": "started", **WHERE}),
 ]
 IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]
 each = pytest.mark.parametrize(("make", "args", "attributes"), ALL, ids=IDS)
@@ -167,7 +167,7 @@ def test_optional_facts_are_none_or_empty(make: Any, args: tuple[Any, ...], attr
     }
     error = make(*args, **{name: value for name, value in attributes.items() if name in compulsory})
     for name in attributes.keys() - compulsory - {"delivery"}:
-        assert getattr(error, name) == {"headers": {}, "close_reason": ""}.get(name)
+        assert getattr(error, name) == {"headers": {}, "close_reason": "", "unit": "values"}.get(name)
     assert "None" not in str(error)
 
 
@@ -197,6 +197,8 @@ def test_a_pending_steer_says_what_it_waits_for() -> None:
 
 def test_overflows_say_their_number() -> None:
     assert "more than 100 values" in str(BufferOverflowError(100))
+    assert "more than 100 bytes" in str(BufferOverflowError(100, unit="bytes"))
+    assert BufferOverflowError(100).unit == "values"
     assert BufferOverflowError(100).delivery == "started"
 
 
