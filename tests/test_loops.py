@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -196,3 +199,57 @@ def test_the_loop_of_this_thread() -> None:
     assert running_loop() is None
     assert asyncio.run(inside())
     assert running_loop() is None
+
+
+# --- looking names up
+
+
+def test_a_name_is_looked_up() -> None:
+    loop, _ = acquire_loop()
+    try:
+        found = asyncio.run_coroutine_threadsafe(loop.getaddrinfo("localhost", 80), loop).result(WAIT)
+        with pytest.raises(socket.gaierror):
+            asyncio.run_coroutine_threadsafe(loop.getaddrinfo("localhost", "no such service"), loop).result(WAIT)
+    finally:
+        release_loop()
+    assert any(address[4][:2] in (("127.0.0.1", 80), ("::1", 80)) for address in found)
+
+
+def test_an_answer_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer, looked_up = threading.Event(), threading.Event(), threading.Event()
+
+    def getaddrinfo(host: str, *args: object, **options: object) -> list[object]:
+        asked.set()
+        assert answer.wait(WAIT)
+        looked_up.set()
+        return []
+
+    monkeypatch.setattr("rxresponses.loops.socket.getaddrinfo", getaddrinfo)
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    waiting = asyncio.run_coroutine_threadsafe(loop.getaddrinfo("host.invalid", 80), loop)
+    assert asked.wait(WAIT)
+    waiting.cancel()
+    answer.set()
+    assert looked_up.wait(WAIT)
+    release_loop()
+    end_of(thread)
+
+
+BLOCKED = """
+import socket, threading
+socket.getaddrinfo = lambda *args, **options: threading.Event().wait()
+from rxresponses import ConnectionOptions, ConnectTimeoutError, ResponsesWebSocket
+source = ResponsesWebSocket("ws://host.invalid", options=ConnectionOptions(connect_timeout=0.1))
+done = threading.Event()
+def failed(error):
+    print(type(error).__name__)
+    done.set()
+source.send_request({"model": "m", "input": "hi"}).subscribe(on_error=failed)
+done.wait()
+"""
+
+
+def test_scenario_43_a_name_server_that_does_not_answer_keeps_no_program_alive() -> None:
+    got = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=WAIT * 3)
+    assert (got.returncode, got.stdout) == (0, "ConnectTimeoutError\n"), got.stderr
