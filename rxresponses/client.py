@@ -270,7 +270,7 @@ class ResponsesClient(Source):
         observer = Steering(self, self._pool, job, place)
         job.connection = place.slot.connection
         job.sent = SteerRequest(job.frame, job.target_id, observer)
-        job.sent.lease = observer
+        job.sent.lease, job.sent.timings = observer, job.timings
         place.slot.connection.submit(job.sent)
 
     def _dispose(self, request: Any) -> None:
@@ -361,6 +361,7 @@ class ResponsesClient(Source):
             frame = b'{"stream_id":"%s",%s' % (place.name.encode(), frame[1:])
         connection = place.slot.connection
         request = job.sent = Request(frame, place.name, None, job.observer)
+        request.timings = job.timings
         request.observer = request.lease = Leased(self, pool, job, connection, request)
         connection.submit(request)
 

@@ -18,6 +18,7 @@ from .places import Place, SlotState, Ticket
 from .pool import Pool
 from .protocol import REFUSAL_CODES
 from .requests import InputItem, ResponseCreate
+from .timing import Timings
 
 History: TypeAlias = "Sequence[InputItem] | Callable[[], Sequence[InputItem]]"
 
@@ -28,7 +29,7 @@ _ELSEWHERE_CODES = REFUSAL_CODES | {"websocket_connection_limit_reached", "webso
 class Job(Ticket):
     """A request on its way through a client, for one subscription."""
 
-    __slots__ = ("cancelled", "create", "frame", "history", "model", "observer", "sent")
+    __slots__ = ("cancelled", "create", "frame", "history", "model", "observer", "sent", "timings")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Job(Ticket):
         self.history = history
         self.observer = observer
         self.cancelled = False
+        self.timings: Timings | None = None
         self.sent: Request | None = None  # what is on a connection for it, the latest try
 
     @property
@@ -72,7 +74,7 @@ class Job(Ticket):
 class SteerJob:
     """A steer on its way through a client, for one subscription."""
 
-    __slots__ = ("cancelled", "connection", "frame", "observer", "sent", "stream_id", "target_id")
+    __slots__ = ("cancelled", "connection", "frame", "observer", "sent", "stream_id", "target_id", "timings")
 
     def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
         self.frame = frame
@@ -80,6 +82,7 @@ class SteerJob:
         self.observer = observer
         self.stream_id: str | None = None
         self.cancelled = False
+        self.timings: Timings | None = None
         self.sent: SteerRequest | None = None
         self.connection: Connection | None = None
 

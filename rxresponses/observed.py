@@ -9,6 +9,7 @@ from reactivex.abc import ObserverBase
 from .errors import Delivery
 from .events.base import ServerEvent
 from .exchange import Exchange, Steer
+from .timing import Timings
 
 
 class _Nobody(ObserverBase[ServerEvent]):
@@ -40,7 +41,7 @@ class Lease(Protocol):
 class Request(Exchange):
     """A `response.create` with its observer; `model` is the one that a gateway routes by."""
 
-    __slots__ = ("lease", "model", "observer")
+    __slots__ = ("lease", "model", "observer", "timings")
 
     def __init__(
         self, frame: bytes, stream_id: str | None, model: str | None, observer: ObserverBase[ServerEvent]
@@ -49,18 +50,20 @@ class Request(Exchange):
         self.model = model
         self.observer = observer
         self.lease: Lease | None = None
+        self.timings: Timings | None = None
 
 
 class SteerRequest(Steer):
     """A `response.steer` with its observer."""
 
-    __slots__ = ("lease", "model", "observer")
+    __slots__ = ("lease", "model", "observer", "timings")
 
     def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
         super().__init__(frame, target_id)
         self.model: str | None = None
         self.observer = observer
         self.lease: Lease | None = None
+        self.timings: Timings | None = None
 
 
 Observed: TypeAlias = Request | SteerRequest
@@ -71,6 +74,7 @@ class Pending(Protocol):
 
     cancelled: bool
     observer: ObserverBase[ServerEvent]
+    timings: Timings | None
 
     @property
     def stream_id(self) -> str | None:

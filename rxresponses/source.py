@@ -28,6 +28,7 @@ from .loops import acquire_loop, ends, release_loop, running_loop
 from .observed import Pending, give_up
 from .options import ConnectionOptions
 from .requests import ResponseCreate, ResponseSteer, check_stream_id
+from .timing import current_timings
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -190,6 +191,7 @@ class Source(ABC):
             if here is not None and here is not loop:
                 observer = HomeObserver(observer, here, max_bytes=self._options.max_buffered_bytes)
             sent = make(observer)
+            sent.timings = current_timings()
             self._run(self._submit_open, sent)
 
             def dispose() -> None:
