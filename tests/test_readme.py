@@ -65,7 +65,6 @@ def server() -> Iterator[ResponsesServer]:
         server.on("^Say goodbye$", "Goodbye")
         server.on("story", "Once upon a time")
         server.on("just say hello", "Hello!")
-        server.on("^Fail", Failure("rate_limit_exceeded", after=0))
         server.on("^Knock", "Who is there?")
         server.fault(Fault(Failure("rate_limit_exceeded", after=0), match="^Knock", times=1))
         yield server
@@ -135,7 +134,7 @@ def faults(lines: list[str], requests: int) -> None:
 
 
 def failure(lines: list[str], requests: int) -> None:
-    assert lines == ["rate_limit_exceeded 429 rejected"]
+    assert lines == ["previous_response_not_found 400 rejected"]
     assert requests == 1
 
 
