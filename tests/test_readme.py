@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shutil
@@ -128,6 +129,13 @@ def measure(lines: list[str], requests: int) -> None:
     assert requests == 1
 
 
+def traces(lines: list[str], requests: int) -> None:
+    span = json.loads("".join(lines[:-1]))
+    assert (span["name"], span["attributes"]["gen_ai.usage.output_tokens"] > 0) == ("chat gpt-5.2", True)
+    assert lines[-1] == "Hello, world"
+    assert requests == 1
+
+
 def faults(lines: list[str], requests: int) -> None:
     assert lines == ["ConnectFailedError not_sent", "True", "ConnectionLostError started", "('lost', 3)"]
     assert requests == 0  # it has a server of its own
@@ -156,6 +164,7 @@ CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "Measure a response": measure,
     "When something goes wrong": failure,
     "Try again": again,
+    "Traces and metrics": traces,
     "Fault plans": faults,
 }
 SCRIPTS = [block for block in PROGRAMS if "def test_" not in block.code]
@@ -170,6 +179,8 @@ def test_each_program_has_its_check() -> None:
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.title)
 def test_program(block: Block, server: ResponsesServer, tmp_path: Path) -> None:
+    if "opentelemetry.sdk" in block.code:
+        pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
     script = tmp_path / "script.py"
     script.write_text(block.code, encoding="utf-8")
     program = subprocess.run(

@@ -1,0 +1,321 @@
+"""Traces and metrics of requests, for OpenTelemetry: `from rxresponses.telemetry import traced`.
+
+Names and meanings are those of the semantic conventions for generative AI, version 1.41, as far as
+they are about a client; `rxresponses.*` is what they have no name for.  What people and models say
+to each other is not recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from msgspec import UNSET
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from .events import TERMINAL_TYPES, ServerEvent
+from .models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
+from .operators._failure import failure_of, response_id_of
+from .operators._results import response_of
+from .requests import ResponseCreate, create_from
+from .timing import Timings, recording
+
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry import metrics, trace
+except ImportError as missing:
+    raise ImportError(
+        "rxresponses.telemetry needs opentelemetry-api, which is not installed: pip install 'rxresponses[otel]'"
+    ) from missing
+
+_SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKENS = tuple(4**exponent for exponent in range(14))
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_NO_OUTPUT = TERMINAL_TYPES | {"response.created", "response.queued", "response.in_progress"}
+_OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
+_FINISH_REASONS = {"max_output_tokens": "length"}  # the others are called the same
+
+Attributes = dict[str, Any]
+
+
+class Sender(Protocol):
+    """Anything with `send_request`: a socket, a lane, a client, or a sender of your own."""
+
+    @property
+    def send_request(self) -> Callable[..., Observable[ServerEvent]]:
+        """Return a function that returns the events of a request, as a cold Observable."""
+
+
+def traced(
+    sender: Sender,
+    *,
+    provider: str = "openai",
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+) -> TracedSender:
+    """Return a sender that does what `sender` does, and shows it to OpenTelemetry.
+
+    Each subscription to a request is a client span, `chat MODEL`, from the subscription to the terminal
+    event, in the context (the parent span, that is) of the subscription.  Its attributes tell model and
+    settings, the response's id and model, why it finished, and the tokens.  Histograms get the same
+    without the ids: `gen_ai.client.operation.duration`, `gen_ai.client.token.usage`, and
+    `gen_ai.client.operation.time_to_first_chunk`, from when the request was written to the first event
+    that brings output.
+
+    A failed or rejected response and a source that fails are errors: `error.type` is the server's code, else
+    its type of error, else the name of the exception.  A request that was disposed is none: it ends
+    there, marked `rxresponses.disposed`, in the histogram of durations too.  `rxresponses.queued` is how many
+    seconds it waited in this client.
+
+    `provider` is the well-known name of the service (`azure.ai.openai`, `x_ai`, …).  The server's address is
+    told where the sender has a `url`.  The providers are the global ones of OpenTelemetry unless given.
+
+    Observers run in the context of the subscription, so that what they begin has the same parent.
+    Everything else, threads and disposing included, is as with `sender`.
+    """
+    return TracedSender(sender, provider, tracer_provider, meter_provider)
+
+
+class TracedSender:
+    """A sender as `traced` gives it."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        provider: str,
+        tracer_provider: trace.TracerProvider | None,
+        meter_provider: metrics.MeterProvider | None,
+    ) -> None:
+        self._sender = sender
+        self._provider = provider
+        self._server = _server(getattr(sender, "url", None))
+        self._tracer = trace.get_tracer("rxresponses", _version(), tracer_provider, _SCHEMA)
+        self._instruments = _Instruments(metrics.get_meter("rxresponses", _version(), meter_provider, _SCHEMA))
+
+    def __repr__(self) -> str:
+        return f"<TracedSender of {self._sender!r}>"
+
+    def send_request(
+        self, request: ResponseCreate | Mapping[str, Any], *, stream_id: str | None = None, **options: Any
+    ) -> Observable[ServerEvent]:
+        """Do what `send_request` of the sender does, and show it; `options` are those of the sender."""
+        create = create_from(request, stream_id)
+        source = self._sender.send_request(create, **options)
+        model = create.model if isinstance(create.model, str) else None
+        name = "chat" if model is None else f"chat {model}"
+        common = _given(
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": self._provider,
+                "gen_ai.request.model": model,
+                **self._server,
+            }
+        )
+        openai = self._provider == "openai"
+        attributes = {**common, **_request_attributes(create, openai)}
+
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            parent = contexts.get_current()
+            span = self._tracer.start_span(name, parent, trace.SpanKind.CLIENT, attributes)
+            operation = _Operation(span, self._instruments, common, openai)
+
+            def deliver(notify: Callable[..., None], *values: object) -> None:
+                token = contexts.attach(parent)
+                try:
+                    notify(*values)
+                finally:
+                    contexts.detach(token)
+
+            def on_next(event: ServerEvent) -> None:
+                operation.see(event)
+                deliver(observer.on_next, event)
+
+            def on_error(error: Exception) -> None:
+                operation.end(error=error)
+                deliver(observer.on_error, error)
+
+            def on_completed() -> None:
+                operation.end()
+                deliver(observer.on_completed)
+
+            with recording(operation.timings):
+                subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+            return CompositeDisposable(Disposable(operation.dispose), subscription)
+
+        return Observable(subscribe)
+
+
+class _Instruments:
+    """The histograms, with the buckets that the conventions recommend."""
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self.duration = meter.create_histogram(
+            "gen_ai.client.operation.duration",
+            unit="s",
+            description="GenAI operation duration.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self.first_chunk = meter.create_histogram(
+            "gen_ai.client.operation.time_to_first_chunk",
+            unit="s",
+            description="Time to receive the first chunk.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self.tokens = meter.create_histogram(
+            "gen_ai.client.token.usage",
+            unit="{token}",
+            description="Number of input and output tokens used.",
+            explicit_bucket_boundaries_advisory=_TOKENS,
+        )
+
+
+class _Operation:
+    """One request under way: its span, and what is measured when it ends."""
+
+    def __init__(self, span: trace.Span, instruments: _Instruments, common: Attributes, openai: bool) -> None:
+        self.timings = Timings(time.monotonic)
+        self._span = span
+        self._instruments = instruments
+        self._common = common
+        self._openai = openai
+        self._begin = time.monotonic()
+        self._first: ServerEvent | None = None
+        self._first_chunk: float | None = None
+        self._ended = False
+        self._lock = threading.Lock()  # for `_ended`: disposing may be on another thread than the events
+
+    def see(self, event: ServerEvent) -> None:
+        """Take an event in; the terminal one ends the operation."""
+        if self._first is None:
+            self._first = event
+        if self._first_chunk is None and event.type not in _NO_OUTPUT:
+            self._first_chunk = time.monotonic()
+        if event.type in TERMINAL_TYPES:
+            self.end(event, failure_of(event, None if event is self._first else self._first))
+
+    def dispose(self) -> None:
+        """End it, unless it has ended: nobody waits for the rest."""
+        self.end(disposed=True)
+
+    def end(self, event: ServerEvent | None = None, error: Exception | None = None, *, disposed: bool = False) -> None:
+        """Show what there is to show, and end the span; only the first call does anything."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        seconds = time.monotonic() - self._begin
+        response = None if event is None else response_of(event)
+        begun = None if self._first is None else response_of(self._first)
+        usage = None if response is None else response.usage
+        model = {"gen_ai.response.model": _field(response, "model") or _field(begun, "model")}
+        ending = {
+            "error.type": None if error is None else _error_type(error),
+            "rxresponses.disposed": True if disposed else None,
+        }
+        common = _given({**self._common, **model})
+        self._instruments.duration.record(seconds, _given({**common, **ending}))
+        for kind in ("input", "output"):
+            count = _field(usage, f"{kind}_tokens")
+            if count is not None:
+                self._instruments.tokens.record(count, {**common, "gen_ai.token.type": kind})
+        sent = self.timings.sent
+        to_first_chunk = None
+        if self._first_chunk is not None:
+            to_first_chunk = self._first_chunk - (self._begin if sent is None else sent)
+            self._instruments.first_chunk.record(to_first_chunk, common)
+        shown = {
+            **model,
+            **ending,
+            "gen_ai.response.id": response_id_of(event) or response_id_of(self._first),
+            "gen_ai.response.finish_reasons": None if response is None or error else _finish_reasons(response),
+            "gen_ai.response.time_to_first_chunk": to_first_chunk,
+            "gen_ai.conversation.id": _id_of(_field(response, "conversation")),
+            "gen_ai.usage.input_tokens": _field(usage, "input_tokens"),
+            "gen_ai.usage.output_tokens": _field(usage, "output_tokens"),
+            "gen_ai.usage.cache_read.input_tokens": _field(usage, "input_tokens_details", "cached_tokens"),
+            "gen_ai.usage.cache_creation.input_tokens": _field(usage, "input_tokens_details", "cache_write_tokens"),
+            "gen_ai.usage.reasoning.output_tokens": _field(usage, "output_tokens_details", "reasoning_tokens"),
+            "openai.response.service_tier": _field(response, "service_tier") if self._openai else None,
+            "rxresponses.queued": None if sent is None else sent - self._begin,
+        }
+        self._span.set_attributes(_given(shown))
+        if error is not None:
+            self._span.set_status(trace.StatusCode.ERROR, str(error))
+        self._span.end()
+
+
+def _request_attributes(create: ResponseCreate, openai: bool) -> Attributes:
+    tier = _field(create, "service_tier")
+    return _given(
+        {
+            "gen_ai.request.stream": True,
+            "gen_ai.request.max_tokens": _field(create, "max_output_tokens"),
+            "gen_ai.request.temperature": _field(create, "temperature"),
+            "gen_ai.request.top_p": _field(create, "top_p"),
+            "gen_ai.output.type": _output_type(_field(create, "text")),
+            "gen_ai.conversation.id": _id_of(_field(create, "conversation")),
+            "openai.api.type": "responses" if openai else None,
+            "openai.request.service_tier": tier if openai and tier != "auto" else None,
+        }
+    )
+
+
+def _output_type(text: Any) -> str | None:
+    wanted = text.get("format") if isinstance(text, Mapping) else None
+    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    return _OUTPUT_TYPES.get(str(kind))
+
+
+def _finish_reasons(response: Response) -> list[str] | None:
+    reason = _field(response, "incomplete_details", "reason")
+    if reason is not None:
+        return [_FINISH_REASONS.get(reason, str(reason))]
+    if response.status == "incomplete":
+        return None  # for a reason that nobody told
+    calls = any(isinstance(item, (ResponseFunctionToolCall, ResponseCustomToolCall)) for item in response.output)
+    return ["tool_call" if calls else "stop"]
+
+
+def _error_type(error: Exception) -> str:
+    for name in ("code", "type"):
+        value = getattr(error, name, None)
+        if value and isinstance(value, str):
+            return value
+    return type(error).__qualname__
+
+
+def _server(url: str | None) -> Attributes:
+    if url is None:
+        return {}
+    parts = urlsplit(url)
+    return {"server.address": parts.hostname, "server.port": parts.port or _DEFAULT_PORTS.get(parts.scheme)}
+
+
+def _id_of(conversation: Any) -> str | None:
+    value = conversation.get("id") if isinstance(conversation, Mapping) else conversation
+    return value if isinstance(value, str) else None
+
+
+def _field(value: Any, *names: str) -> Any:
+    """Return a field, or a field of a field, `None` where there is none."""
+    for name in names:
+        value = getattr(value, name, None)
+    return None if value is UNSET else value
+
+
+def _given(attributes: Attributes) -> Attributes:
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _version() -> str:
+    try:
+        return version("rxresponses")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return ""
