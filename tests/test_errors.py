@@ -25,6 +25,8 @@ from rxresponses.errors import (
     LaneLimitError,
     MessageTooBigError,
     PongTimeoutError,
+    PreviousResponseLostError,
+    QueueFullError,
     QueueTimeoutError,
     RequestError,
     ResponseFailedError,
@@ -54,6 +56,8 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (ConfigurationError, ("broken",), {}),
     (RequestError, ("broken",), {"delivery": "unknown", **WHERE}),
     (LaneLimitError, ("broken",), {"delivery": "not_sent", **WHERE}),
+    (QueueFullError, ("broken",), {"delivery": "not_sent", **WHERE}),
+    (PreviousResponseLostError, ("broken",), {"previous_response_id": "resp_0", "stream_id": "main"}),
     (SocketClosedError, ("broken",), {"delivery": "not_sent", **WHERE}),
     (
         ConnectionLostError,
