@@ -8,9 +8,9 @@ to each other is not recorded.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -180,12 +180,12 @@ class _Operation:
     """One request under way: its span, and what is measured when it ends."""
 
     def __init__(self, span: trace.Span, instruments: _Instruments, common: Attributes, openai: bool) -> None:
-        self.timings = Timings(time.monotonic)
+        self.timings = Timings(monotonic)
         self._span = span
         self._instruments = instruments
         self._common = common
         self._openai = openai
-        self._begin = time.monotonic()
+        self._begin = monotonic()
         self._first: ServerEvent | None = None
         self._first_chunk: float | None = None
         self._ended = False
@@ -196,7 +196,7 @@ class _Operation:
         if self._first is None:
             self._first = event
         if self._first_chunk is None and event.type not in _NO_OUTPUT:
-            self._first_chunk = time.monotonic()
+            self._first_chunk = monotonic()
         if event.type in TERMINAL_TYPES:
             self.end(event, failure_of(event, None if event is self._first else self._first))
 
@@ -210,7 +210,7 @@ class _Operation:
             if self._ended:
                 return
             self._ended = True
-        seconds = time.monotonic() - self._begin
+        seconds = monotonic() - self._begin
         response = None if event is None else response_of(event)
         begun = None if self._first is None else response_of(self._first)
         usage = None if response is None else response.usage

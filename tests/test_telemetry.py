@@ -14,6 +14,7 @@ import pytest
 import reactivex
 from reactivex import Observable
 from reactivex import operators as ops
+from reactivex.abc import SchedulerBase
 from reactivex.subject import Subject
 
 from rxresponses import (
@@ -28,6 +29,7 @@ from rxresponses import (
 )
 from rxresponses import operators as rops
 from rxresponses.testing import Close, Failure, Fault, FunctionCall, Hold, RefuseUpgrade, ResponsesServer, Text
+from rxresponses.timing import Timings, current_timings
 
 from .operators.support import completed, created, delta, error_event, failed, incomplete
 from .support import Recorder
@@ -112,15 +114,33 @@ class Hot:
     def __init__(self, url: str | None = None) -> None:
         self.url = url
         self.events: Subject[ServerEvent] = Subject()
+        self.timings: Timings | None = None
         self.asked: list[tuple[ResponseCreate, dict[str, Any]]] = []
 
     def send_request(self, request: ResponseCreate, **options: Any) -> Observable[ServerEvent]:
         self.asked.append((request, options))
+        return reactivex.defer(self._subscribe)
+
+    def _subscribe(self, scheduler: SchedulerBase) -> Observable[ServerEvent]:
+        self.timings = current_timings()
         return self.events
 
     def send(self, *events: ServerEvent) -> None:
         for event in events:
             self.events.on_next(event)
+
+
+class Watch:
+    """A clock that a test sets."""
+
+    time = 0.0
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    monkeypatch.setattr("rxresponses.telemetry.monotonic", lambda: watch.time)
+    return watch
 
 
 def ask(**fields: Any) -> ResponseCreate:
@@ -142,7 +162,12 @@ def at_once(one: Callable[[], None], other: Callable[[], None]) -> None:
 
 
 class TestSpan:
-    def test_of_a_completed_response(self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry) -> None:
+    def test_of_a_completed_response(
+        self,
+        server: ResponsesServer,
+        sender: TracedSender,
+        telemetry: Telemetry,
+    ) -> None:
         server.reply("Nobody knows.")
         got = Recorder(sender.send_request(ask(temperature=0, max_output_tokens=50, top_p=0.5, service_tier="flex")))
         response = got.wait().values[-1].response  # type: ignore[attr-defined]
@@ -208,6 +233,7 @@ class TestSpan:
         assert "out of order" in str(telemetry.span.status.description)
         assert telemetry.attributes["error.type"] == "server_error"
         assert telemetry.attributes["gen_ai.response.id"]
+        assert telemetry.attributes["gen_ai.response.model"] == "gpt-m"
         assert "gen_ai.response.finish_reasons" not in telemetry.attributes
 
     def test_of_a_rejected_request(self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry) -> None:
@@ -242,6 +268,12 @@ class TestSpan:
         [point] = telemetry.points("gen_ai.client.operation.duration")
         assert point.attributes is not None
         assert point.attributes["rxresponses.disposed"] is True
+
+    def test_of_a_disposed_request_disposes_the_request(self, telemetry: Telemetry) -> None:
+        hot = Hot()
+        telemetry.traced(hot).send_request(ask()).subscribe().dispose()
+
+        assert not hot.events.observers
 
     def test_of_a_response_that_was_heard_to_its_end_is_not_disposed(self, telemetry: Telemetry) -> None:
         hot = Hot()
@@ -319,14 +351,14 @@ class TestSpan:
         assert "gen_ai.request.model" not in telemetry.attributes
 
     def test_tells_the_server_where_the_sender_does(self, telemetry: Telemetry) -> None:
-        for url in ("wss://gateway.example.com/v1/responses", "http://127.0.0.1:8080/v1", None):
+        for url in ("wss://gateway.example.com/v1/responses", "https://h/v1", "http://127.0.0.1:8080/v1", None):
             telemetry.traced(Hot(url)).send_request(ask()).subscribe().dispose()
 
         addresses = [
             ((span.attributes or {}).get("server.address"), (span.attributes or {}).get("server.port"))
             for span in telemetry.spans
         ]
-        assert addresses == [("gateway.example.com", 443), ("127.0.0.1", 8080), (None, None)]
+        assert addresses == [("gateway.example.com", 443), ("h", 443), ("127.0.0.1", 8080), (None, None)]
 
     def test_of_another_provider_has_nothing_of_openai(self, telemetry: Telemetry) -> None:
         hot = Hot()
@@ -390,16 +422,31 @@ class TestMetrics:
         assert not telemetry.points("gen_ai.client.token.usage")
         assert not telemetry.points("gen_ai.client.operation.time_to_first_chunk")
 
-    def test_the_first_chunk_is_the_first_output(self, telemetry: Telemetry) -> None:
+    def test_the_first_chunk_is_the_first_output(self, telemetry: Telemetry, watch: Watch) -> None:
         hot = Hot()
         Recorder(telemetry.traced(hot).send_request(ask()))
         hot.send(created(), completed())  # as a warm-up
         assert not telemetry.points("gen_ai.client.operation.time_to_first_chunk")
 
         Recorder(telemetry.traced(hot).send_request(ask()))
-        hot.send(created(), delta("He"), delta("llo"), completed())
+        for watch.time, event in ((3, created()), (5, delta("He")), (9, delta("llo")), (10, completed())):
+            hot.send(event)
         [point] = telemetry.points("gen_ai.client.operation.time_to_first_chunk")
-        assert point.count == 1
+        assert (point.count, point.sum) == (1, 5)
+
+    def test_the_first_chunk_counts_from_when_the_request_was_written(self, telemetry: Telemetry, watch: Watch) -> None:
+        hot = Hot()
+        Recorder(telemetry.traced(hot).send_request(ask()))
+        assert hot.timings is not None
+        watch.time = 2
+        hot.timings.mark_sent()
+        for watch.time, event in ((5, delta("He")), (10, completed())):
+            hot.send(event)
+
+        assert telemetry.attributes["rxresponses.queued"] == 2
+        assert telemetry.attributes["gen_ai.response.time_to_first_chunk"] == 3
+        [point] = telemetry.points("gen_ai.client.operation.duration")
+        assert point.sum == 10
 
 
 def test_all_names_are_those_of_the_conventions(telemetry: Telemetry) -> None:
@@ -537,7 +584,8 @@ class TestSender:
         def bad(_: object) -> None:
             raise problem
 
-        telemetry.traced(hot).send_request(ask()).subscribe(bad)
+        with telemetry.tracer.start_as_current_span("work"):
+            telemetry.traced(hot).send_request(ask()).subscribe(bad)
         with pytest.raises(ZeroDivisionError):
             hot.send(created())
 
