@@ -148,7 +148,7 @@ class _Stopwatch:
         end = self._first_event if event is first else self._now()
         error = failure_of(event, None if event is first else first)
         response = response_of(event)
-        if self._first_text is None and error is None:
+        if self._first_text is None:
             text = self._text.finish(event)  # of a server that sends no deltas
             if text and not isinstance(text, DecodeError):
                 self._first_text = end
