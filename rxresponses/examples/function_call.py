@@ -1,8 +1,9 @@
 """Let the model call a Python function, and send it the result."""
 
-import json
+import reactivex as rx
+from reactivex import operators as ops
 
-from rxresponses import FunctionTool, ResponseCreate, ResponseFunctionToolCall, ResponsesWebSocket, function_result
+from rxresponses import FunctionTool, ResponseCreate, ResponseFunctionToolCall, ResponsesWebSocket, answer_calls
 from rxresponses import operators as rops
 from rxresponses.demo import url_or_embedded_server
 
@@ -32,14 +33,16 @@ def main() -> None:
             tool_choice={"type": "function", "name": "get_weather"},
         )
         response = socket.send_request(question).pipe(rops.final_response()).run()
-        call = next(item for item in response.output if isinstance(item, ResponseFunctionToolCall))
-        print(f"the model calls {call.name}({call.arguments})")
+        calls = [item for item in response.output if isinstance(item, ResponseFunctionToolCall)]
+        for call in calls:
+            print(f"the model calls {call.name}({call.arguments})")
 
-        result = get_weather(**json.loads(call.arguments))
+        # What a function raises goes to the model too, unless told otherwise.
+        outputs = rx.from_iterable(calls).pipe(answer_calls({"get_weather": get_weather}), ops.to_list()).run()
         answer = ResponseCreate(
             model="gpt-5.2",
             previous_response_id=response.id,  # the server has the question: only what is new is sent
-            input=[function_result(call, result)],
+            input=outputs,
             tools=[WEATHER],
         )
         print(socket.send_request(answer).pipe(rops.collect_text()).run())

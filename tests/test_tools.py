@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import threading
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import operators as ops
+from reactivex.subject import Subject
+from typing_extensions import assert_type
+
+from rxresponses import (
+    ConfigurationError,
+    DecodeError,
+    FunctionCallOutput,
+    InvalidRequestError,
+    Response,
+    ResponseFunctionToolCall,
+    ResponsesWebSocket,
+    ServerEvent,
+    answer_calls,
+)
+from rxresponses import operators as rops
+from rxresponses.testing import FunctionCall, ResponsesServer
+
+from .support import Recorder
+
+
+def call(name: str = "add", arguments: str = '{"a": 1, "b": 2}', call_id: str = "call_1") -> ResponseFunctionToolCall:
+    return ResponseFunctionToolCall(name=name, arguments=arguments, call_id=call_id)
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def broken(**arguments: Any) -> None:
+    raise ValueError("no such city")
+
+
+async def add_later(a: int, b: int) -> int:
+    await asyncio.sleep(0)
+    return a + b
+
+
+def answers(*calls: ResponseFunctionToolCall, functions: Any = None, **options: Any) -> Recorder[FunctionCallOutput]:
+    """Without a loop."""
+    given = functions or {"add": add, "broken": broken, "later": add_later}
+    return Recorder(reactivex.of(*calls).pipe(answer_calls(given, **options)))
+
+
+async def awaited(*calls: ResponseFunctionToolCall, functions: Any, **options: Any) -> list[str]:
+    outputs = reactivex.of(*calls).pipe(answer_calls(functions, **options), ops.to_list())
+    return [str(one.output) for one in await outputs]
+
+
+def test_outputs_name_their_calls() -> None:
+    got = answers(call(), call(call_id="call_2", arguments='{"a": 3, "b": 4}'))
+    assert [(one.call_id, one.output) for one in got.values] == [("call_1", "3"), ("call_2", "7")]
+    assert got.completions == 1
+
+
+def test_without_arguments() -> None:
+    assert answers(call("now", ""), functions={"now": lambda: "noon"}).values[0].output == "noon"
+
+
+class TestFailures:
+    def test_scenario_36_its_error_goes_to_the_model(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "rxresponses"):
+            got = answers(call("broken"), call())
+        assert [json.loads(str(one.output)) for one in got.values] == [{"error": "ValueError: no such city"}, 3]
+        assert got.completions == 1
+        assert "'broken'" in caplog.text
+        assert "Traceback" in caplog.text
+
+    def test_scenario_36_or_to_on_error(self) -> None:
+        got = answers(call(), call("broken"), call(), on_error="raise")
+        assert [one.output for one in got.values] == ["3"]
+        assert isinstance(got.error, ValueError)
+
+    @pytest.mark.parametrize(
+        ("wrong", "kind"),
+        [
+            (call("unknown"), ConfigurationError),
+            (call(arguments="{"), DecodeError),
+            (call(arguments="[" * 100_000), DecodeError),
+            (call(arguments="[1]"), DecodeError),
+            (call(arguments='{"c": 1}'), TypeError),
+            (call("later"), ConfigurationError),
+        ],
+    )
+    def test_scenario_36_whatever_keeps_it_from_running(
+        self, wrong: ResponseFunctionToolCall, kind: type[Exception]
+    ) -> None:
+        assert isinstance(answers(wrong, on_error="raise").error, kind)
+        assert kind.__name__ in str(answers(wrong).values[0].output)
+
+    def test_scenario_36_a_result_that_is_no_json(self) -> None:
+        functions = {"add": lambda a, b: object()}
+        assert isinstance(answers(call(), functions=functions, on_error="raise").error, InvalidRequestError)
+        assert "InvalidRequestError" in str(answers(call(), functions=functions).values[0].output)
+
+    def test_an_error_of_the_source_passes(self) -> None:
+        got = Recorder(reactivex.throw(KeyError("x")).pipe(answer_calls({})))
+        assert isinstance(got.error, KeyError)
+
+    def test_impossible_arguments(self) -> None:
+        with pytest.raises(ConfigurationError, match="functions"):
+            answer_calls([add])  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="functions"):
+            answer_calls({"add": 1})  # type: ignore[dict-item]
+        with pytest.raises(ConfigurationError, match="on_error"):
+            answer_calls({}, on_error="ignore")  # type: ignore[arg-type]
+
+
+class TestOnALoop:
+    def test_coroutines_and_functions_in_order(self) -> None:
+        async def main() -> None:
+            assert await awaited(call("later"), call("add"), functions={"later": add_later, "add": add}) == ["3", "3"]
+
+        asyncio.run(main())
+
+    def test_one_after_the_other(self) -> None:
+        running: list[str] = []
+
+        async def slow(a: int, b: int) -> str:
+            assert not running
+            running.append("slow")
+            await asyncio.sleep(0)
+            running.clear()
+            return "done"
+
+        assert asyncio.run(awaited(call("slow"), call("slow"), functions={"slow": slow})) == ["done", "done"]
+
+    def test_a_function_may_block_the_loop_not(self) -> None:
+        name = contextvars.ContextVar("name", default="")
+
+        def where() -> list[object]:
+            return [threading.get_ident() == main_thread, name.get()]
+
+        async def main() -> None:
+            name.set("kept")
+            assert await awaited(call("where", ""), functions={"where": where}) == ['[false, "kept"]']
+
+        main_thread = threading.get_ident()
+        asyncio.run(main())
+
+    def test_a_function_that_returns_a_coroutine(self) -> None:
+        assert asyncio.run(awaited(call(), functions={"add": lambda a, b: add_later(a, b)})) == ["3"]
+
+    def test_scenario_36_a_coroutine_that_raises(self) -> None:
+        async def fail() -> None:
+            raise ValueError("no")
+
+        async def main() -> None:
+            with pytest.raises(ValueError, match="no"):
+                await awaited(call("fail", ""), functions={"fail": fail}, on_error="raise")
+            assert await awaited(call("fail", ""), functions={"fail": fail}) == ['{"error": "ValueError: no"}']
+
+        asyncio.run(main())
+
+    def test_disposing_cancels_the_coroutine_that_runs(self) -> None:
+        async def main() -> None:
+            begun, cancelled = asyncio.Event(), asyncio.Event()
+
+            async def endless() -> None:
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cancelled.set()
+
+            calls: Subject[ResponseFunctionToolCall] = Subject()
+            subscription = calls.pipe(answer_calls({"endless": endless})).subscribe()
+            calls.on_next(call("endless", ""))
+            await begun.wait()
+            subscription.dispose()
+            await cancelled.wait()
+
+        asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_a_turn_of_a_conversation_with_a_tool() -> None:
+    async def main() -> None:
+        async with ResponsesServer() as server, ResponsesWebSocket(server.url) as socket:
+            server.reply(FunctionCall("add", '{"a": 1, "b": 2}'), "It is 3.")
+            asked = socket.send_request({"model": "m", "input": "1 + 2?"}).pipe(ops.replay())
+            outputs = asked.pipe(rops.function_calls(), answer_calls({"add": add}), ops.to_list())
+            response = asked.pipe(rops.final_response())
+
+            def go_on(both: tuple[list[FunctionCallOutput], Response]) -> reactivex.Observable[ServerEvent]:
+                return socket.send_request({"model": "m", "input": both[0], "previous_response_id": both[1].id})
+
+            turn = reactivex.zip(outputs, response).pipe(ops.flat_map(go_on), rops.collect_text())
+            answer = asyncio.ensure_future(_await(turn))
+            await asyncio.sleep(0)
+            asked.connect()
+            assert await answer == "It is 3."
+            assert server.requests[-1]["input"][0]["output"] == "3"
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+async def _await(source: Any) -> Any:
+    return await source
+
+
+def test_types() -> None:
+    assert_type(reactivex.of(call()).pipe(answer_calls({"add": add})), "reactivex.Observable[FunctionCallOutput]")
