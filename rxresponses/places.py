@@ -88,6 +88,11 @@ class Place:
         """Whether a response would be lost with it."""
         return self.latest is not None and not self.stores
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the response that it runs, or holds, is stored as well."""
+        return self.stores if self.running is None else self.running.stores
+
 
 class SlotState(Enum):
     """Where a connection stands."""
@@ -102,8 +107,8 @@ class Slot:
     """A connection of the pool: its lanes, and its times on the pool's clock."""
 
     __slots__ = (
-        *("active", "ages_at", "bound", "connection", "expires_at", "heir", "idle_since", "places", "proven", "route"),
-        "state",
+        *("active", "ages_at", "bound", "connection", "expires_at", "heir", "idle_since", "most_names", "places"),
+        *("proven", "route", "state", "steers"),
     )
 
     def __init__(self, route: str | None) -> None:
@@ -111,7 +116,9 @@ class Slot:
         self.connection: Any = None  # whoever drives the pool
         self.state = SlotState.CONNECTING
         self.places: dict[str | None, Place] = {}  # the one used longest ago first
+        self.most_names = MAX_NAMED_LANES
         self.active = 0
+        self.steers = 0  # of all its lanes
         self.bound: list[Ticket] = []  # can run only here
         self.proven = False  # an event came
         self.ages_at = self.expires_at = self.idle_since = 0.0
@@ -121,6 +128,16 @@ class Slot:
     def is_live(self) -> bool:
         """Whether it counts: it is not on its way out."""
         return self.heir is None and self.state in (SlotState.CONNECTING, SlotState.OPEN)
+
+    @property
+    def load(self) -> int:
+        """How much runs here, or may begin to by itself."""
+        return self.active + self.steers
+
+    @property
+    def named(self) -> int:
+        """How many of its lanes have names."""
+        return len(self.places) - (None in self.places)
 
     @property
     def is_precious(self) -> bool:
@@ -134,26 +151,23 @@ class Slot:
     def free_place(self, *, lanes: bool | None) -> Place | None:
         """Return an idle lane for a new conversation, the one with the least to lose; `None` if there is none.
 
-        That is one without a response, a new one, or the one used longest ago.
+        That is one without a response, a new one, or the one used longest ago.  Without lanes there is one,
+        whatever name it got before that was known.
         """
-        if lanes is False:
-            place = self.places.get(None) or self._add(None)
-            return place if place.is_idle else None
-        idle = [place for place in self.places.values() if place.is_idle and place.name is not None]
+        places = [place for place in self.places.values() if place.name is not None or lanes is False]
+        idle = [place for place in places if place.is_idle]
+        if lanes is False and (len(idle) < len(places) or not places):
+            return None if places else self._add(None)
         for place in idle:
             if place.latest is None:
                 return place
-        named = len(self.places) - (None in self.places)
-        if named < MAX_NAMED_LANES:
-            return self._add(f"lane-{named + 1}")
+        if lanes is not False and self.named < self.most_names:
+            return self._add(f"lane-{self.named + 1}")
         return next((place for place in idle if place.stores), None) or next(iter(idle), None)
 
     def has_free_place(self, *, lanes: bool | None) -> bool:
         """Whether a new conversation can begin here without another one losing its response to it."""
-        if lanes is False:
-            place = self.places.get(None)
-            return place is None or not place.is_precious
-        if len(self.places) < MAX_NAMED_LANES:
+        if not self.places or (lanes is not False and self.named < self.most_names):
             return True
         return any(place.is_idle and not place.is_precious for place in self.places.values())
 

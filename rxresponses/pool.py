@@ -30,6 +30,7 @@ from .errors import (
     RequestError,
 )
 from .options import PoolOptions
+from .outage import Outage
 from .places import Place, Slot, SlotState, Ticket, TicketState
 from .throttle import Throttle
 
@@ -101,13 +102,12 @@ class Pool:
         self.active = 0
         self.queued = 0
         self.throttle = Throttle(options.backoff, draw=draw)
-        self.retries_at: float | None = None  # when the next connection may be tried, after a failure
         self._max_active = max_active
         self._queue_timeout = queue_timeout
         self._draw = draw
-        self._failures = 0
-        self._told_to_wait = False  # `retries_at` is the server's wish
+        self._outages: dict[str | None, Outage] = {}  # by route
         self._warm: dict[str | None, int] = {}  # route → how many connections to have open, work or not
+        self._refused: set[str | None] = set()  # routes where none is opened until somebody asks again
         self._count = 0
         self._free: dict[str | None, list[tuple[int, Ticket]]] = {}  # may run anywhere on their route
         self._delayed: list[tuple[float, int, Ticket]] = []
@@ -129,8 +129,8 @@ class Pool:
                 delivery="not_sent",
                 stream_id=ticket.lane,
             )
-        if not self.queued and not self._told_to_wait:
-            self.retries_at = None  # nobody has waited for it yet: try at once
+        if ticket.route not in self._free:
+            self._hurry(ticket.route)
         self._count += 1
         ticket.number = self._count
         if self._queue_timeout is not None:
@@ -157,8 +157,7 @@ class Pool:
     def prewarm(self, count: int, route: str | None) -> None:
         """Have so many connections open from now on, with work or without."""
         self._warm[route] = count
-        if not self._told_to_wait:
-            self.retries_at = None
+        self._hurry(route)
 
     def place_of(self, response_id: str) -> Place | None:
         """Return the lane that runs or holds a response."""
@@ -174,26 +173,31 @@ class Pool:
         slot.idle_since = now
         slot.expires_at = now + self.options.max_age
         slot.ages_at = slot.expires_at - self.options.max_age * (_LEAD + self.options.age_jitter * self._draw())
-        self.retries_at = None
+        if slot.route in self._outages:
+            self._outages[slot.route].opened()
         self._looks_at = now
 
     def ended(self, slot: Slot, error: Exception | None, now: float) -> None:
-        """A connection is over, or could not be made; `error` says why."""
+        """A connection is over, or could not be made; `error` says why, `None` that this side closed it."""
         if slot.state is SlotState.GONE:
             return
         self._remove(slot)
         self._looks_at = now
-        if slot.proven:
-            return  # it worked: whatever came is no reason to wait
-        self._failures += 1
+        if slot.proven or error is None:
+            return  # it worked, or nothing was wrong with it: no reason to wait
         hint = retry_after(error.headers) if isinstance(error, ConnectFailedError) else None
-        self._told_to_wait = hint is not None
-        self.retries_at = now + self.options.backoff.delay(self._failures, hint, draw=self._draw)
-        if error is None:
-            return
         if is_rate_limit(error):
             self.throttle.limited(now, self.active, hint)
-        if not is_retryable(error) or self._failures > self.options.backoff.max_retries:
+        if not is_retryable(error) and not self._is_open(slot.route):
+            # Waiting does not help, and what comes next may be another key, or another model.
+            self._refused.add(slot.route)
+            self._give_up(slot.route, error)
+            return
+        outage = self._outages.setdefault(slot.route, Outage(self.options.backoff, draw=self._draw))
+        outage.failed(now, hint)
+        if len(self._outages) > _REMEMBERED:
+            del self._outages[next(iter(self._outages))]
+        if outage.is_over_the_limit and not self._is_open(slot.route):
             self._give_up(slot.route, error)
 
     def began(self, ticket: Ticket, response_id: str | None) -> None:
@@ -202,7 +206,7 @@ class Pool:
         if place is None or place.running is not ticket:
             return
         place.slot.proven = True
-        self._failures = 0
+        self._outages.pop(place.slot.route, None)
         if response_id is not None:
             place.running_id = response_id
             self._ids[response_id] = place
@@ -233,9 +237,33 @@ class Pool:
             if not stores:
                 self._lose(response_id)
             return
-        self._drop_latest(place)
+        self._leave_running(place)
+        if place.latest != response_id:
+            self._drop_latest(place)
         place.latest, place.stores, place.calls = response_id, stores, calls
         self._ids[response_id] = place
+
+    def steered(self, place: Place) -> None:
+        """A steer was sent for the response of a lane: another may follow there by itself."""
+        place.steers += 1
+        place.slot.steers += 1
+
+    def follows(self, place: Place, response_id: str, *, stores: bool) -> None:
+        """The response that follows from a steer has begun, and the lane holds the steered one no more."""
+        if place.slot.state is SlotState.GONE or place.running is not None:
+            return
+        self._drop_latest(place)
+        self._leave_running(place)
+        place.running_id, place.stores = response_id, stores
+        self._ids[response_id] = place
+
+    def settled(self, place: Place, now: float) -> None:
+        """Nothing more comes from a steer that was sent."""
+        place.steers -= 1
+        place.slot.steers -= 1
+        if not place.steers and place.running is None:
+            self._leave_running(place)
+        self._note_idle(place.slot, now)
 
     def again(self, ticket: Ticket, now: float, delay: float = 0.0) -> None:
         """Queue a request again that was not sent, or was refused: in its old turn, after `delay` seconds."""
@@ -259,6 +287,19 @@ class Pool:
             self._drop_latest(place)
         else:
             self._lose(response_id)
+
+    def full(self, place: Place) -> None:
+        """The server takes no name for another lane, such as this one, on its connection."""
+        slot = place.slot
+        if slot.places.get(place.name) is place and place.running is None:
+            del slot.places[place.name]
+        slot.most_names = max(1, min(slot.most_names, slot.named))
+
+    def take_failed(self) -> list[Fail]:
+        """Return what has failed since the last turn, for a caller that takes no other."""
+        failed = [action for action in self._actions if isinstance(action, Fail)]
+        self._actions.clear()
+        return failed
 
     def is_lost(self, response_id: str) -> bool:
         """Whether it is known that no connection holds this response, and no storage does."""
@@ -293,12 +334,22 @@ class Pool:
             times.append(self._clocks[0].deadline or now)
         if self._delayed:
             times.append(self._delayed[0][0])
-        if self.queued and self.throttle.resumes_at > now:
+        if self.throttle.resumes_at > now:
             times.append(self.throttle.resumes_at)
-        if self.retries_at is not None and self.retries_at > now:
-            times.append(self.retries_at)
+        retries_at = self.retries_at(now)
+        if retries_at is not None:
+            times.append(retries_at)
         earliest = min(times)
         return earliest if earliest < math.inf else None
+
+    def retries_at(self, now: float) -> float | None:
+        """Return when the next connection is tried that is wanted now, after one failed; `None` for no wait."""
+        wanted = (
+            outage.retries_at
+            for route, outage in self._outages.items()
+            if outage.retries_at > now and (route in self._free or route in self._warm)
+        )
+        return min(wanted, default=None)
 
     def waiting(self) -> list[Ticket]:
         """Return what waits, in the order in which it came."""
@@ -314,16 +365,20 @@ class Pool:
         """Put a request whose turn it is where it can run."""
         parent = ticket.parent
         place = None if parent is None or ticket.replays else self._ids.get(parent)
+        if place is not None and ticket.route not in (None, place.slot.route):
+            # What serves one model cannot serve another: at best, both find what is stored.
+            self._set_free_or_fail(ticket, lost=not place.keeps)
+            return
         if place is None:
             lost = parent is not None and not ticket.replays and (parent in self._lost or not ticket.stores)
-            if lost and not ticket.has_history:
-                self._fail(ticket, _lost_error(ticket))
-                return
-            ticket.replays |= lost
-            self._set_free(ticket)
+            self._set_free_or_fail(ticket, lost=lost)
             return
-        if place.stores and place.running is None and not self._has_room(place.slot):
-            self._set_free(ticket)  # any connection can load it
+        if place.running_id != parent and place.stores and not self._has_room(place.slot):
+            missing = self._unanswered(ticket, place)
+            if missing:
+                self._fail(ticket, _unanswered_error(ticket, missing))
+            else:
+                self._set_free(ticket)  # any connection can load it
             return
         if self.lanes is not False and ticket.lane is not None and ticket.lane != place.lane:
             ticket.source = place
@@ -331,11 +386,23 @@ class Pool:
         ticket.place = place
         place.slot.bound.append(ticket)
 
+    def _unanswered(self, ticket: Ticket, place: Place) -> frozenset[str]:
+        """Return the calls of its parent that a continuation leaves without an answer."""
+        return frozenset() if ticket.answers is None else place.calls - ticket.answers
+
+    def _set_free_or_fail(self, ticket: Ticket, *, lost: bool) -> None:
+        """Let a request run anywhere; one whose parent is lost only with the history instead of it."""
+        if lost and not ticket.has_history:
+            self._fail(ticket, _lost_error(ticket))
+            return
+        ticket.replays |= lost
+        self._set_free(ticket)
+
     def _set_free(self, ticket: Ticket) -> None:
         heapq.heappush(self._free.setdefault(ticket.route, []), (ticket.number, ticket))
 
     def _has_room(self, slot: Slot) -> bool:
-        return slot.state is SlotState.OPEN and slot.active < self._capacity
+        return slot.state is SlotState.OPEN and slot.load < self._capacity
 
     @property
     def _capacity(self) -> int:
@@ -348,17 +415,18 @@ class Pool:
         for ticket in sorted(slot.bound, key=_number):
             place = ticket.place
             assert place is not None
-            if place.running is not None and place.running_id == ticket.parent:
+            if place.running_id == ticket.parent:
                 continue  # its parent is not ready
             if place.latest != ticket.parent:
                 # Another continuation went first, or the parent failed.
                 self._unbind(ticket)
                 self._route(ticket)
                 continue
-            if ticket.answers is not None and not place.calls <= ticket.answers:
-                self._fail(ticket, _unanswered_error(ticket, place.calls))
+            missing = self._unanswered(ticket, place)
+            if missing:
+                self._fail(ticket, _unanswered_error(ticket, missing))
                 continue
-            if not may_start or slot.active >= self._capacity or not self.throttle.allows(now, self.active):
+            if not may_start or slot.load >= self._capacity or not self.throttle.allows(now, self.active):
                 continue
             if ticket.source is not None:
                 self._unbind(ticket)
@@ -373,7 +441,9 @@ class Pool:
             ticket = queue[0][1]
             if ticket.state is WAITING:
                 slot = self._best_slot(route) if self.throttle.allows(now, self.active) else None
-                place = None if slot is None else slot.free_place(lanes=self.lanes)
+                if slot is None or (not slot.has_free_place(lanes=self.lanes) and self._may_grow(route, now)):
+                    return  # at a full one another conversation would lose its response
+                place = slot.free_place(lanes=self.lanes)
                 if place is None:
                     return
                 self._start(ticket, place)
@@ -406,13 +476,19 @@ class Pool:
         place = ticket.place
         if place is None or place.running is not ticket:
             return
+        self._leave_running(place)
+        place.running = None
+        place.slot.active -= 1
+        self.active -= 1
+        self._note_idle(place.slot, now)
+
+    def _leave_running(self, place: Place) -> None:
         if place.running_id is not None and self._ids.get(place.running_id) is place:
             del self._ids[place.running_id]
-        place.running = place.running_id = None
-        slot = place.slot
-        slot.active -= 1
-        self.active -= 1
-        if not slot.active:
+        place.running_id = None
+
+    def _note_idle(self, slot: Slot, now: float) -> None:
+        if not slot.load:
             slot.idle_since = now
             self._looks_at = min(self._looks_at, now + self.options.close_idle_after)
 
@@ -481,28 +557,47 @@ class Pool:
     # Connections.
 
     def _open_as_needed(self, now: float) -> None:
-        if self.retries_at is not None and now < self.retries_at:
-            return
         for route, queue in self._free.items():
             wanted = min(len(queue), self.throttle.limit - self.active) if self.throttle.allows(now, 0) else 0
-            self._open_for(route, wanted)
+            self._open_for(route, wanted, now)
         for route, count in self._warm.items():
-            while self._live_on(route) < count and self._live() < self.options.max_connections and self._may_open():
+            if route in self._refused:
+                continue
+            while self._live_on(route) < count and not self._is_full() and self._may_open(route, now):
                 self._open(route)
 
-    def _open_for(self, route: str | None, wanted: float) -> None:
+    def _open_for(self, route: str | None, wanted: float, now: float) -> None:
         """Open connections for so many requests, as far as that is allowed."""
-        coming = sum(slot.state is SlotState.CONNECTING and slot.route == route for slot in self.slots)
-        most = _PROBES if self.lanes is None else self.options.max_connections
-        while wanted > coming * self._capacity and self._live_on(route) < most and self._may_open():
-            if self._live() >= self.options.max_connections and not self._retire_other(route):
+        while wanted > self._coming(route) * self._capacity and self._live_on(route) < self._most():
+            if not self._may_open(route, now) or (self._is_full() and not self._retire_other(route)):
                 return
             self._open(route)
-            coming += 1
 
-    def _may_open(self) -> bool:
-        """Whether another connection may be tried: after a failure one at a time."""
-        return not self._failures or not any(slot.state is SlotState.CONNECTING for slot in self.slots)
+    def _may_grow(self, route: str | None, now: float) -> bool:
+        """Whether there will be another connection soon."""
+        if self._coming(route):
+            return True
+        return self._live_on(route) < self._most() and not self._is_full() and self._may_open(route, now)
+
+    def _most(self) -> int:
+        """Return how many connections of one kind there may be."""
+        return _PROBES if self.lanes is None else self.options.max_connections
+
+    def _is_full(self) -> bool:
+        return self._live() >= self.options.max_connections
+
+    def _may_open(self, route: str | None, now: float) -> bool:
+        outage = self._outages.get(route)
+        return outage is None or outage.allows(now, self._coming(route))
+
+    def _hurry(self, route: str | None) -> None:
+        """Somebody asks for a connection who has not waited for one yet."""
+        self._refused.discard(route)
+        if route in self._outages:
+            self._outages[route].hurry()
+
+    def _coming(self, route: str | None) -> int:
+        return sum(slot.state is SlotState.CONNECTING and slot.route == route for slot in self.slots)
 
     def _live(self) -> int:
         """Return how many connections there are, without those that go."""
@@ -537,7 +632,7 @@ class Pool:
                 slot.state = SlotState.DRAINING
                 continue
             self._looks_at = min(self._looks_at, slot.ages_at if now < slot.ages_at else slot.expires_at)
-            if slot.active or slot.bound or slot.is_precious:
+            if slot.load or slot.bound or slot.is_precious:
                 continue
             idle_until = slot.idle_since + self.options.close_idle_after
             if self._live_on(slot.route) <= self._warm.get(slot.route, 0):
@@ -553,15 +648,18 @@ class Pool:
             return True
         if any(self._has_room(other) and now < other.ages_at and other.route == slot.route for other in self.slots):
             return True
-        if not slot.active and not slot.bound and slot.route not in self._warm:
+        if not slot.load and not slot.bound and slot.route not in self._warm:
             return True
-        waits = self.retries_at is not None and now < self.retries_at
-        if (slot.heir is None or slot.heir.state is SlotState.GONE) and not waits:
-            slot.heir = self._open(slot.route)
+        if slot.heir is None or slot.heir.state is SlotState.GONE:
+            outage = self._outages.get(slot.route)
+            if self._may_open(slot.route, now):
+                slot.heir = self._open(slot.route)
+            elif outage is not None and outage.retries_at > now:
+                self._looks_at = min(self._looks_at, outage.retries_at)
         return False
 
     def _close_if_idle(self, slot: Slot, now: float) -> None:
-        if not slot.active and (not slot.bound or now >= slot.expires_at):
+        if not slot.load and (not slot.bound or now >= slot.expires_at):
             self._remove(slot)
             self._actions.append(Close(slot))
 
@@ -572,20 +670,20 @@ class Pool:
         slot.active = 0
         for place in slot.places.values():
             self._drop_latest(place)
-            if place.running_id is not None and self._ids.get(place.running_id) is place:
-                del self._ids[place.running_id]
-                if place.running is not None and not place.running.stores:
-                    self._lose(place.running_id)
-            place.running = place.running_id = None
+            if place.running_id is not None and self._ids.get(place.running_id) is place and not place.keeps:
+                self._lose(place.running_id)
+            self._leave_running(place)
+            place.running = None
         for ticket in tuple(slot.bound):
             self._unbind(ticket)
             self.in_progress(ticket)
             self._route(ticket)
 
+    def _is_open(self, route: str | None) -> bool:
+        return any(slot.state is SlotState.OPEN and slot.route == route for slot in self.slots)
+
     def _give_up(self, route: str | None, error: Exception) -> None:
-        """Fail what waits for a connection, unless there is another one."""
-        if any(slot.state is SlotState.OPEN and slot.route == route for slot in self.slots):
-            return
+        """Fail what waits for a connection."""
         for ticket in self.waiting():
             if ticket.route == route and ticket.state is WAITING and ticket.place is None:
                 own = copy.copy(error)
@@ -610,9 +708,8 @@ def _lost_error(ticket: Ticket) -> PreviousResponseLostError:
 
 
 def _unanswered_error(ticket: Ticket, calls: frozenset[str]) -> InvalidRequestError:
-    missing = ", ".join(sorted(calls - (ticket.answers or frozenset())))
     return InvalidRequestError(
         f"the response {ticket.parent!r} waits for the outputs of its function calls, and the input has none for: "
-        f"{missing}; nothing was sent: add a `function_result` for each",
+        f"{', '.join(sorted(calls))}; nothing was sent: add a `function_result` for each",
         field="input",
     )
