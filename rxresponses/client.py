@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,37 +17,26 @@ from reactivex.abc import ObserverBase
 from .connection import Connection, Outlets, closed_error
 from .credentials import ApiKey
 from .endpoint import is_official
-from .errors import ConfigurationError, InvalidRequestError, PreviousResponseLostError, QueueFullError
+from .errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    PreviousResponseLostError,
+    QueueFullError,
+    SocketClosedError,
+)
 from .events.base import ServerEvent
 from .hot import Hot
-from .lease import History, Job, Leased, Steering, SteerJob
+from .jobs import History, Job, SteerJob, answered_calls, check_history, with_history
+from .lease import Leased, Steering
 from .loops import running_loop
 from .observed import NOBODY, Pending, Request, SteerRequest
 from .options import ConnectionOptions, PoolOptions
-from .places import Slot, SlotState, TicketState
-from .pool import Close, Fail, Open, Pool, Send
-from .requests import InputItem, ResponseCreate, ResponseSteer, create_from, user_message
+from .places import Slot, TicketState
+from .pool import Action, Close, Fail, Open, Pool, Send
+from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .source import Source
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClientState:
-    """What a client does now.
-
-    `open` connections take work, `connecting` ones will, `draining` ones finish theirs.  `active`
-    requests run on a lane each, `queued` ones wait.  `reconnect_in` are the seconds until the next
-    connection is tried after one failed, `paused_for` those until anything is sent after the server
-    asked for fewer requests, both counted from when this state was emitted.
-    """
-
-    open: int = 0
-    connecting: int = 0
-    draining: int = 0
-    active: int = 0
-    queued: int = 0
-    reconnect_in: float | None = None
-    paused_for: float | None = None
-    closed: bool = False
+from .state import ClientState as ClientState
+from .state import Display
 
 
 class ResponsesClient(Source):
@@ -78,9 +67,10 @@ class ResponsesClient(Source):
         query = dict(parse_qsl(urlsplit(self._endpoint).query, keep_blank_values=True))
         self._routes_by_model = not is_official(self._url) and "model" not in query
         self._pool = self._new_pool(self._echoes)
+        self._steerings: set[Steering] = set()
+        self._display = Display()
         self._state: Hot[ClientState] = Hot(self._run, self._observer_raised, replay=True)
-        self._shown = (ClientState(), 0.0, 0.0)
-        self._state.emit(self._shown[0])
+        self._state.emit(ClientState())
         self._drained: Hot[bool] = Hot(self._run, self._observer_raised, replay=True)
         self._draining = False
         self._cut_short = False
@@ -106,8 +96,8 @@ class ResponsesClient(Source):
         A request with `previous_response_id` goes to the lane that holds that response.  When none
         does any more, a stored response may be continued anywhere; one that is not stored
         (`store=False`) is lost, which is a `PreviousResponseLostError`, unless `history` has the items
-        of the conversation so far, or is a function that returns them: then these are sent before
-        the input instead of the id, once.
+        of the conversation so far, or is a function that returns them, called on the client's loop: then
+        these are sent before the input instead of the id, once.
 
         Marble::
 
@@ -118,8 +108,9 @@ class ResponsesClient(Source):
 
         Disposing means that nothing is sent, or what `on_dispose` says.
 
-        Errors as on a socket, and `QueueFullError`, `QueueTimeoutError`, `PreviousResponseLostError`, and
-        `InvalidRequestError` for a continuation without outputs for its parent's function calls.
+        Errors as on a socket, and `QueueFullError`, `QueueTimeoutError`, `PreviousResponseLostError`,
+        `InvalidRequestError` for a continuation without outputs for its parent's function calls, and
+        whatever the `history` function raises.
         """
         create = create_from(request, stream_id)
         lane = create.stream_id if isinstance(create.stream_id, str) else None
@@ -127,7 +118,8 @@ class ResponsesClient(Source):
         model = create.model if isinstance(create.model, str) else None
         create = dataclasses.replace(create, stream_id=UNSET)
         frame = self._frame(create)
-        answers = _answered_calls(create)
+        answers = answered_calls(create)
+        items = check_history(history)
 
         def make(observer: ObserverBase[ServerEvent]) -> Job:
             return Job(
@@ -139,7 +131,7 @@ class ResponsesClient(Source):
                 stores=create.store is not False,
                 route=model if self._routes_by_model else None,
                 answers=answers,
-                history=history,
+                history=items,
             )
 
         return self._cold(make)
@@ -157,7 +149,9 @@ class ResponsesClient(Source):
         """Open connections now, and keep so many open from here on, whether there is work or not.
 
         `connections` is `PoolOptions.min_idle`, at least one, unless given; `model` is needed for a
-        service that routes by it.  Returns at once; `state` shows when they are open.
+        service that routes by it.  Returns at once; `state` shows when they are open.  When the server
+        refuses them for good, as for a wrong key, nothing more is tried until the next request or call.
+        Raises `ConfigurationError` for a number that `max_connections` does not allow.
         """
         most = self._pool_options.max_connections
         count = connections if connections is not None else max(1, self._pool_options.min_idle)
@@ -180,10 +174,14 @@ class ResponsesClient(Source):
     def drain(self, timeout: float | None = None) -> Observable[bool]:
         """Refuse new requests, let those that were taken finish, then close; from any thread.
 
-        After `timeout` seconds it closes all the same.  It begins at once, not on subscription; the
-        Observable returned emits, once closed, whether all came to their end, and completes.
+        After `timeout` seconds it closes all the same, at the earliest of several calls.  It begins at
+        once, not on subscription; the Observable returned emits, once closed, whether nothing was cut
+        short, and completes.  New requests get `SocketClosedError`, as after `close()`.  Raises
+        `ConfigurationError` for a `timeout` that is no time.
         """
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout < 0):
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf
+        ):
             raise ConfigurationError(f"`timeout` must be a number of seconds, not {timeout!r}")
         with self._lock:
             idle = self._loop is None or self._has_ended(running_loop())
@@ -195,18 +193,20 @@ class ResponsesClient(Source):
 
     def _drain(self, timeout: float | None) -> None:
         self._draining = True
-        if timeout is not None and self._loop is not None and not self._closing:
-            if self._drain_timer is not None:
-                self._drain_timer.cancel()
-            self._drain_timer = self._loop.call_later(timeout, self.close)
-        self.wake()
+        if self._closing or self._loop is None:
+            return
+        if timeout is not None:
+            at = self._loop.time() + timeout
+            if self._drain_timer is None or at < self._drain_timer.when():
+                if self._drain_timer is not None:
+                    self._drain_timer.cancel()
+                self._drain_timer = self._loop.call_at(at, self.close)
+        self.wake(self._pool)
 
     def _tell(self, *, closed: bool) -> None:
         if not closed:
             return
-        for timer in (self._timer, self._drain_timer):
-            if timer is not None:
-                timer.cancel()
+        self._cancel_timers()
         self._state.emit(ClientState(closed=True))
         self._state.complete()
         self._drained.emit(not self._cut_short)
@@ -217,10 +217,15 @@ class ResponsesClient(Source):
         self._fail_waiting(self._pool)
         super()._end()
 
+    async def _close_connections(self) -> None:
+        await super()._close_connections()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _leave(self) -> Callable[[], None]:
         end_connections = super()._leave()
+        self._cancel_timers()
         pool, self._pool = self._pool, self._new_pool(self._pool.lanes)
-        self._woken, self._timer, self._drain_timer = False, None, None
+        self._steerings, self._tasks, self._woken = set(), set(), False
 
         def end() -> None:
             self._fail_waiting(pool)
@@ -228,65 +233,82 @@ class ResponsesClient(Source):
 
         return end
 
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._drain_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._drain_timer = None
+
     def _fail_waiting(self, pool: Pool) -> None:
-        for ticket in pool.waiting():
+        """Tell everyone who waits in the queue that nothing will be sent."""
+        for failed in pool.take_failed():  # for a reason of its own, and untold yet
+            self._tell_error(failed.ticket, failed.error)  # type: ignore[arg-type]
+        waiting = pool.waiting()
+        for ticket in waiting:
             pool.withdraw(ticket)
+        pool.take_failed()  # whose turn it was, for a moment
+        for ticket in waiting:
             self._tell_error(ticket, closed_error(ticket, "client"))  # type: ignore[arg-type]
 
     def _has_work(self) -> bool:
-        """Whether somebody still waits for a request."""
-        running = (place for slot in self._pool.slots for place in slot.places.values())
-        jobs = [*self._pool.waiting(), *(place.running for place in running if place.running is not None)]
+        """Whether somebody still waits for the end of something."""
+        running = (ticket for slot in self._pool.slots for ticket in slot.running())
+        jobs = (*self._pool.waiting(), *running)
         return any(not job.cancelled for job in jobs if isinstance(job, Job)) or any(
-            place.steers for slot in self._pool.slots for place in slot.places.values()
+            steering.is_awaited for steering in self._steerings
         )
 
     # On the loop: requests.
 
     def _submit(self, request: Any) -> None:
         if self._draining:
-            self._tell_error(request, closed_error(request, "client"))
+            self._refuse(request, closed_error(request, "client"))
+            self.wake(self._pool)
         elif isinstance(request, SteerJob):
             self._submit_steer(request)
         else:
             try:
                 self._pool.submit(request, self.now())
             except QueueFullError as error:
-                self._tell_error(request, error)
-            self.wake()
+                self._refuse(request, error)
+            self.wake(self._pool)
 
     def _submit_steer(self, job: SteerJob) -> None:
         place = self._pool.place_of(job.target_id)
         if place is None:
-            self._tell_error(
-                job,
-                PreviousResponseLostError(
-                    f"the response {job.target_id!r} runs on no connection of this client, so it cannot be steered; "
-                    "nothing was sent: send the input as a request of its own",
-                    previous_response_id=job.target_id,
-                ),
+            error = PreviousResponseLostError(
+                f"the response {job.target_id!r} runs on no connection of this client, so it cannot be steered; "
+                "nothing was sent: send the input as a request of its own",
+                previous_response_id=job.target_id,
             )
+            self._refuse(job, error)
             return
         observer = Steering(self, self._pool, job, place)
+        self._steerings = {one for one in self._steerings if one.is_open} | {observer}
         job.connection = place.slot.connection
         job.sent = SteerRequest(job.frame, job.target_id, observer)
         job.sent.lease, job.sent.timings = observer, job.timings
         place.slot.connection.submit(job.sent)
 
+    def _refuse(self, request: Pending, error: Exception) -> None:
+        """Tell an error, soon: one that subscribes again on every error must not keep the loop from going on."""
+        assert self._loop is not None
+        self._loop.call_soon(self._tell_error, request, error)
+
     def _dispose(self, request: Any) -> None:
+        self.wake(self._pool)
         if isinstance(request, SteerJob):
             if request.sent is not None and request.connection is not None:
                 request.connection.dispose(request.sent)
         elif request.state is TicketState.WAITING:
             self._pool.withdraw(request)
-            self.wake()
-        elif request.sent is not None and request.place is not None:
+        elif request.state is TicketState.RUNNING and request.sent is not None:
             request.place.slot.connection.dispose(request.sent)
 
     def _prewarm(self, count: int, route: str | None) -> None:
         if not self._closing and not self._draining:
             self._pool.prewarm(count, route)
-            self.wake()
+            self.wake(self._pool)
 
     # On the loop: the pool.
 
@@ -303,60 +325,71 @@ class ResponsesClient(Source):
         """The pool's clock."""
         return 0.0 if self._loop is None else self._loop.time()
 
-    def wake(self) -> None:
-        """Take the pool's next turn soon."""
-        if not self._woken and not self._closing and self._loop is not None and not self._loop.is_closed():
+    def wake(self, pool: Pool) -> None:
+        """Take the pool's next turn soon; not that of one whose loop has ended."""
+        if pool is not self._pool or self._woken or self._closing:
+            return
+        if self._loop is not None and not self._loop.is_closed():
             self._woken = True
-            self._loop.call_soon(self._turn, self._pool)
+            self._loop.call_soon(self._turn, pool)
 
     def _turn(self, pool: Pool) -> None:
-        if pool is not self._pool or self._closing or self._loop is None:
+        if pool is not self._pool:
             return
         self._woken = False
-        for action in pool.turn(self.now()):
-            if isinstance(action, Send):
-                self._send(pool, action.ticket)  # type: ignore[arg-type]
-            elif isinstance(action, Open):
-                self._open(action.slot)
-            elif isinstance(action, Close):
-                self._close_slot(action.slot)
-            elif isinstance(action, Fail):
-                self._tell_error(action.ticket, action.error)  # type: ignore[arg-type]
         if self._closing:
             return
-        self._set_timer(pool.deadline(self.now()))
-        self._show_state(pool)
+        if self._loop_ends():
+            self._fail_waiting(pool)  # what is begun now would not come to its end
+            return
+        for action in pool.turn(self.now()):
+            self._act(pool, action)
+        if self._closing:
+            return
+        self._set_timer(pool)
+        news = self._display.news(pool, self.now())
+        if news is not None:
+            self._state.emit(news)
         if self._draining and not self._has_work():
             self.close()
 
-    def _set_timer(self, deadline: float | None) -> None:
+    def _set_timer(self, pool: Pool) -> None:
+        assert self._loop is not None
+        deadline = pool.deadline(self.now())
         if self._timer is not None:
-            if self._timer.when() == deadline and not self._timer.cancelled():
+            if self._timer.when() == deadline:
                 return
             self._timer.cancel()
             self._timer = None
-        if deadline is not None and self._loop is not None:
-            self._timer = self._loop.call_at(deadline, self._turn_in_time)
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._turn_in_time, pool)
 
-    def _turn_in_time(self) -> None:
+    def _turn_in_time(self, pool: Pool) -> None:
         self._timer = None
-        self._turn(self._pool)
+        self._turn(pool)
+
+    def _act(self, pool: Pool, action: Action) -> None:
+        """Do what the pool says; an observer that was told before may have closed the client meanwhile."""
+        if isinstance(action, Fail):
+            self._tell_error(action.ticket, action.error)  # type: ignore[arg-type]
+        elif isinstance(action, Send):
+            self._send(pool, action.ticket)  # type: ignore[arg-type]
+        elif self._closing:
+            pass
+        elif isinstance(action, Open):
+            self._open(pool, action.slot)
+        elif isinstance(action, Close):
+            self._close_slot(action.slot)
 
     def _send(self, pool: Pool, job: Job) -> None:
-        place = job.place
-        if job.cancelled or place is None:
-            pool.finished(job, self.now())
-            self.wake()
+        frame = self._frame_of(pool, job)
+        if frame is None:
             return
-        frame = job.frame
-        if job.replays:
-            try:
-                frame = self._frame(_with_history(job))
-            except Exception as error:
-                pool.finished(job, self.now())
-                self._tell_error(job, error)
-                self.wake()
-                return
+        if job.cancelled or self._closing:
+            self._drop(pool, job, closed_error(job, "client"))
+            return
+        place = job.place
+        assert place is not None
         if place.name is not None:
             frame = b'{"stream_id":"%s",%s' % (place.name.encode(), frame[1:])
         connection = place.slot.connection
@@ -365,60 +398,59 @@ class ResponsesClient(Source):
         request.observer = request.lease = Leased(self, pool, job, connection, request)
         connection.submit(request)
 
-    def _open(self, slot: Slot) -> None:
+    def _frame_of(self, pool: Pool, job: Job) -> bytes | None:
+        """Return what to send, `None` if its sender's function failed to tell."""
+        if not job.replays or job.cancelled or self._closing:
+            return job.frame
+        try:
+            return self._frame(with_history(job))
+        except Exception as error:
+            self._drop(pool, job, error)
+        except BaseException as error:
+            self._drop(pool, job, closed_error(job, "client"))
+            self._observer_raised(error)
+        return None
+
+    def _drop(self, pool: Pool, job: Job, error: Exception) -> None:
+        """End a request that was about to be sent."""
+        pool.finished(job, self.now())
+        self.wake(pool)
+        self._tell_error(job, error)
+
+    def _open(self, pool: Pool, slot: Slot) -> None:
         assert self._loop is not None
         outlets = Outlets(
             self._events,
             self._unrouted,
-            partial(self._slot_opened, slot),
-            partial(self._slot_ended, slot, self._pool),
+            partial(self._slot_opened, slot, pool),
+            partial(self._slot_ended, slot, pool),
             self._connections.discard,
             self._observer_raised,
         )
         slot.connection = connection = Connection(
-            self._loop, outlets, self._url, self._credentials, self._connection_options, echoes=self._pool.lanes
+            self._loop, outlets, self._url, self._credentials, self._connection_options, echoes=pool.lanes
         )
         self._connections.add(connection)
         connection.open(slot.route)
 
-    def _slot_opened(self, slot: Slot) -> None:
-        self._pool.opened(slot, self.now())
-        self.wake()
+    def _slot_opened(self, slot: Slot, pool: Pool) -> None:
+        pool.opened(slot, self.now())
+        self.wake(pool)
 
     def _slot_ended(self, slot: Slot, pool: Pool, connection: Connection) -> None:
+        error = connection.error_for(Request(b"", None, None, NOBODY))
+        pool.ended(slot, None if _is_ours(error) else error, self.now())
         if connection.orphaned:
             self._orphaned()
-        pool.ended(slot, connection.error_for(Request(b"", None, None, NOBODY)), self.now())
-        self.wake()
+            if self._loop_ends():
+                self._fail_waiting(pool)
+        self.wake(pool)
 
     def _close_slot(self, slot: Slot) -> None:
         assert self._loop is not None
         task = self._loop.create_task(slot.connection.close(), name="rxresponses close")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _show_state(self, pool: Pool) -> None:
-        now = self.now()
-        count = dict.fromkeys(SlotState, 0)
-        for slot in pool.slots:
-            count[slot.state] += 1
-        retries_at = pool.retries_at if pool.retries_at is not None and pool.retries_at > now else None
-        paused = pool.throttle.pause(now)
-        state = ClientState(
-            open=count[SlotState.OPEN],
-            connecting=count[SlotState.CONNECTING],
-            draining=count[SlotState.DRAINING],
-            active=pool.active,
-            queued=pool.queued,
-            reconnect_in=None if retries_at is None else retries_at - now,
-            paused_for=paused,
-        )
-        # The seconds left are news only when the time they lead to is.
-        still = dataclasses.replace(state, reconnect_in=None, paused_for=None)
-        shown = (still, retries_at or 0.0, 0.0 if paused is None else pool.throttle.resumes_at)
-        if shown != self._shown:
-            self._shown = shown
-            self._state.emit(state)
 
     def _tell_error(self, request: Pending, error: Exception) -> None:
         try:
@@ -427,28 +459,8 @@ class ResponsesClient(Source):
             self._observer_raised(raised)
 
 
-def _answered_calls(create: ResponseCreate) -> frozenset[str]:
-    """Return the ids of the calls for which the input has an output."""
-    if not isinstance(create.input, Sequence) or isinstance(create.input, str):
-        return frozenset()
-    ids = (
-        item.get("call_id") if isinstance(item, Mapping) else getattr(item, "call_id", None) for item in create.input
-    )
-    return frozenset(one for one in ids if isinstance(one, str))
-
-
-def _with_history(job: Job) -> ResponseCreate:
-    """Return the request with the whole conversation as its input, instead of the response it continues."""
-    history = job.history() if callable(job.history) else job.history
-    own = job.create.input
-    if own is UNSET or own is None:
-        own = ()
-    elif isinstance(own, str):
-        own = (user_message(own),)
-    if history is None or isinstance(history, str):
-        raise InvalidRequestError(f"`history` must be a list of items, not {type(history).__name__}", field="history")
-    return dataclasses.replace(
-        job.create,
-        input=[*history, *own],
-        previous_response_id=UNSET,
-    )
+def _is_ours(error: Exception) -> bool:
+    """Whether a connection was ended on this side: by closing, or by disposing with `on_dispose="close"`."""
+    if isinstance(error, ConnectionLostError):
+        return error.close_code is None and error.code is None
+    return isinstance(error, SocketClosedError)

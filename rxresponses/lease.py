@@ -2,99 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from reactivex.abc import ObserverBase
 
 from .backoff import is_rate_limit, is_retryable, retry_after
 from .connection import Connection
-from .errors import Delivery, RequestError, ResponseFailedError
+from .errors import RequestError, ResponseFailedError
 from .events.base import ServerEvent
-from .models import ResponseFunctionToolCall
-from .observed import Request, SteerRequest
+from .jobs import Job, SteerJob
+from .models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
+from .observed import NOBODY, Request
 from .operators._failure import failure_of
-from .places import Place, SlotState, Ticket
+from .places import Place, SlotState
 from .pool import Pool
 from .protocol import REFUSAL_CODES
-from .requests import InputItem, ResponseCreate
-from .timing import Timings
 
-History: TypeAlias = "Sequence[InputItem] | Callable[[], Sequence[InputItem]]"
-
-# Codes that say: not on this connection, or not in this way; there is nothing to wait for.
-_ELSEWHERE_CODES = REFUSAL_CODES | {"websocket_connection_limit_reached", "websocket_stream_limit_reached"}
-
-
-class Job(Ticket):
-    """A request on its way through a client, for one subscription."""
-
-    __slots__ = ("cancelled", "create", "frame", "history", "model", "observer", "sent", "timings")
-
-    def __init__(
-        self,
-        create: ResponseCreate,
-        frame: bytes,
-        observer: ObserverBase[ServerEvent],
-        *,
-        lane: str | None,
-        parent: str | None,
-        stores: bool,
-        route: str | None,
-        answers: frozenset[str],
-        history: History | None,
-    ) -> None:
-        super().__init__(
-            lane=lane, parent=parent, stores=stores, route=route, answers=answers, has_history=history is not None
-        )
-        self.create = create
-        self.frame = frame  # without a lane
-        self.history = history
-        self.observer = observer
-        self.cancelled = False
-        self.timings: Timings | None = None
-        self.sent: Request | None = None  # what is on a connection for it, the latest try
-
-    @property
-    def stream_id(self) -> str | None:
-        """The lane that its sender named."""
-        return self.lane
-
-    @property
-    def delivery(self) -> Delivery:
-        """What the server can have seen of it."""
-        return "not_sent" if self.sent is None else self.sent.delivery
-
-    @property
-    def response_id(self) -> str | None:
-        """The id of its response, once it is known."""
-        return None if self.sent is None else self.sent.response_id
-
-
-class SteerJob:
-    """A steer on its way through a client, for one subscription."""
-
-    __slots__ = ("cancelled", "connection", "frame", "observer", "sent", "stream_id", "target_id", "timings")
-
-    def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
-        self.frame = frame
-        self.target_id = target_id
-        self.observer = observer
-        self.stream_id: str | None = None
-        self.cancelled = False
-        self.timings: Timings | None = None
-        self.sent: SteerRequest | None = None
-        self.connection: Connection | None = None
-
-    @property
-    def delivery(self) -> Delivery:
-        """What the server can have seen of it."""
-        return "not_sent" if self.sent is None else self.sent.delivery
-
-    @property
-    def response_id(self) -> str | None:
-        """The id of the response that follows, once it is known."""
-        return None if self.sent is None else self.sent.response_id
+_LANE_LIMIT = "websocket_stream_limit_reached"
 
 
 class Desk(Protocol):
@@ -103,7 +27,7 @@ class Desk(Protocol):
     def now(self) -> float:
         """The pool's clock."""
 
-    def wake(self) -> None:
+    def wake(self, pool: Pool) -> None:
         """Take the pool's next turn soon."""
 
 
@@ -118,12 +42,13 @@ class Leased(ObserverBase[ServerEvent]):
         self._desk = desk
         self._pool = pool
         self._job = job
-        self._place = job.place
+        self._place: Place = job.place
         self._connection = connection
         self._request = request
         self._first: ServerEvent | None = None
         self._looks = True  # at each event: the first one, and those of a fork until it has begun
         self._repeats_after: float | None = None
+        self._is_full = False
 
     def on_next(self, event: ServerEvent) -> None:
         """Pass an event on, unless it is a refusal that passes."""
@@ -135,18 +60,22 @@ class Leased(ObserverBase[ServerEvent]):
 
     def on_error(self, error: Exception) -> None:
         """Pass an error on, unless the request was not sent: then it goes elsewhere."""
-        job = self._job
-        if isinstance(error, RequestError):
+        job, pool, now = self._job, self._pool, self._desk.now()
+        self._desk.wake(pool)
+        # Else its observer raised this: then it tells nothing of the request, which runs on.
+        by_connection = not self._request.cancelled
+        unsent = by_connection and getattr(error, "delivery", None) == "not_sent"
+        if unsent and is_retryable(error) and not job.cancelled:
+            job.sent = None
+            pool.again(job, now)
+            return
+        if unsent or self._place.slot.state is SlotState.GONE:
+            pool.finished(job, now)
+        if by_connection and isinstance(error, RequestError):
             error.stream_id = job.lane
-        if self._place.slot.state is SlotState.GONE or getattr(error, "delivery", None) == "not_sent":
-            if is_retryable(error) and getattr(error, "delivery", None) == "not_sent" and not job.cancelled:
-                job.sent = None
-                self._pool.again(job, self._desk.now())
-                self._desk.wake()
-                return
-            self._pool.finished(job, self._desk.now())
-            self._desk.wake()
-        job.observer.on_error(error)
+        observer, job.observer = job.observer, NOBODY
+        job.cancelled = True
+        observer.on_error(error)
 
     def on_completed(self) -> None:
         """Pass the completion on, unless the request is queued again."""
@@ -156,23 +85,24 @@ class Leased(ObserverBase[ServerEvent]):
     def ended(self, event: ServerEvent | None) -> None:
         """The lane is free."""
         pool, job, now = self._pool, self._job, self._desk.now()
-        self._desk.wake()
+        self._desk.wake(pool)
         if self._repeats_after is not None and not job.cancelled:
             job.sent = None
             pool.again(job, now, self._repeats_after)
+            if self._is_full:
+                pool.full(self._place)
             return
+        failure = None if event is None else failure_of(event, self._first if self._first is not event else None)
         if event is None:
             pool.finished(job, now)
-            return
-        failure = failure_of(event, self._first if self._first is not event else None)
-        if failure is None:
+        elif failure is None:
             pool.finished(job, now, response_id=self._request.response_id, calls=open_calls(event))
-            return
-        if is_rate_limit(failure):
-            pool.throttle.limited(now, pool.active, retry_after(failure.headers))
-        if failure.code == "previous_response_not_found" and job.parent is not None:
-            pool.forget(job.parent)
-        pool.finished(job, now)
+        else:
+            if is_rate_limit(failure):
+                pool.throttle.limited(now, pool.active, retry_after(failure.headers))
+            if failure.code == "previous_response_not_found" and job.parent is not None:
+                pool.forget(job.parent)
+            pool.finished(job, now)
 
     def _look(self, event: ServerEvent) -> None:
         job, pool = self._job, self._pool
@@ -181,7 +111,7 @@ class Leased(ObserverBase[ServerEvent]):
             pool.began(job, self._request.response_id)
             if pool.lanes is None and self._connection.echoes is not None:
                 pool.lanes = self._connection.echoes
-                self._desk.wake()
+                self._desk.wake(pool)
             failure = failure_of(event)
             if failure is not None and failure.delivery == "rejected" and not job.cancelled:
                 self._repeats_after = self._delay(failure)
@@ -189,7 +119,7 @@ class Leased(ObserverBase[ServerEvent]):
             self._looks = False
         elif event.type not in ("response.created", "response.queued"):
             pool.in_progress(job)
-            self._desk.wake()
+            self._desk.wake(pool)
             self._looks = False
 
     def _delay(self, failure: ResponseFailedError) -> float | None:
@@ -197,12 +127,13 @@ class Leased(ObserverBase[ServerEvent]):
         job, pool = self._job, self._pool
         if failure.code == "previous_response_not_found" and job.parent is not None:
             pool.forget(job.parent)
-            return 0.0 if job.has_history else None
+            return 0.0 if job.has_history and not job.replays else None
         hint = retry_after(failure.headers)
         if is_rate_limit(failure):
             pool.throttle.limited(self._desk.now(), pool.active, hint)
         if job.parent is not None and pool.is_lost(job.parent) and not job.has_history:
             return None  # the refusal has cost it its parent
+        has_lanes, self._is_full = pool.lanes is not False, failure.code == _LANE_LIMIT
         if failure.code in REFUSAL_CODES:
             pool.lanes = False
         elif not is_retryable(failure):
@@ -210,31 +141,44 @@ class Leased(ObserverBase[ServerEvent]):
         if job.retries >= pool.options.backoff.max_retries:
             return None
         job.retries += 1
-        if failure.code in _ELSEWHERE_CODES or is_rate_limit(failure):
-            return 0.0
+        if self._is_full or is_rate_limit(failure) or (has_lanes and pool.lanes is False):
+            return 0.0  # on another lane or connection, or when the pause for everybody is over
         return pool.options.backoff.delay(job.retries, hint)
 
 
 class Steering(ObserverBase[ServerEvent]):
-    """Pass the events of a steer on, and tell the pool which response its lane holds then."""
+    """Pass the events of a steer on, and tell the pool which response its lane runs, and holds then."""
 
     def __init__(self, desk: Desk, pool: Pool, job: SteerJob, place: Place) -> None:
         self._desk = desk
         self._pool = pool
         self._job = job
         self._place = place
-        self._stores = place.running.stores if place.running is not None else place.stores
-        self._counted = True
-        place.steers += 1
+        self._stores = place.keeps
+        self._follows = False  # the response that follows has begun
+        self.is_open = True  # a response may follow
+        pool.steered(place)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody still waits for it."""
+        return self.is_open and not self._job.cancelled
 
     def on_next(self, event: ServerEvent) -> None:
         """Pass an event on."""
+        if not self._follows and self._job.response_id is not None:
+            self._follows = True
+            self._pool.follows(self._place, self._job.response_id, stores=self._stores)
         self._job.observer.on_next(event)
 
     def on_error(self, error: Exception) -> None:
         """Pass an error on."""
-        self._release()
-        self._job.observer.on_error(error)
+        if not self._follows or self._place.slot.state is SlotState.GONE:
+            self._release()
+        observer, self._job.observer = self._job.observer, NOBODY
+        self._job.cancelled = True
+        self._desk.wake(self._pool)
+        observer.on_error(error)
 
     def on_completed(self) -> None:
         """Pass the completion on."""
@@ -242,19 +186,22 @@ class Steering(ObserverBase[ServerEvent]):
 
     def ended(self, event: ServerEvent | None) -> None:
         """The server is done with it: its response is what the lane holds."""
-        self._release()
         response_id = self._job.response_id
         if event is not None and response_id is not None and failure_of(event) is None:
             self._pool.hold(self._place, response_id, stores=self._stores, calls=open_calls(event))
+        self._release()
+        self._desk.wake(self._pool)
 
     def _release(self) -> None:
-        if self._counted:
-            self._counted = False
-            self._place.steers -= 1
-            self._desk.wake()
+        if self.is_open:
+            self.is_open = False
+            self._pool.settled(self._place, self._desk.now())
 
 
 def open_calls(event: ServerEvent) -> frozenset[str]:
-    """Return the ids of the function calls for which the response of a terminal event waits."""
+    """Return the ids of the function calls for whose outputs the response of a terminal event waits."""
     output = getattr(getattr(event, "response", None), "output", None) or ()
-    return frozenset(item.call_id for item in output if isinstance(item, ResponseFunctionToolCall))
+    # One that was cut short cannot be answered, nor one without an id.
+    calls = {one.call_id for one in output if isinstance(one, ResponseFunctionToolCall) and one.status != "incomplete"}
+    answered = {one.call_id for one in output if isinstance(one, ResponseFunctionToolCallOutputItem)}
+    return frozenset(calls - answered - {""})
