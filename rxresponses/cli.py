@@ -1,4 +1,4 @@
-"""The command line: `rxresponses ask` and `rxresponses serve`.
+"""The command line: `rxresponses ask`, `rxresponses batch` and `rxresponses serve`.
 
 What needs the rest of the package is imported where it is used, so that `--help` and wrong usage are
 answered at once.
@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
     from .errors import ConfigurationError, InvalidRequestError, ResponsesError
 
     try:
-        return _ask(args) if args.command == "ask" else _serve(args)
+        return _COMMANDS[args.command](args)
     except (ConfigurationError, InvalidRequestError) as error:
         return _complain(str(error), _WRONG_USAGE)
     except ResponsesError as error:
@@ -87,12 +87,41 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0, 1 for a failed response or a lost connection, 2 for wrong usage, 130 for Ctrl-C.",
     )
     ask.add_argument("prompt", metavar="PROMPT", type=_prompt, help="the question; - reads standard input")
-    ask.add_argument("--model", default=DEFAULT_MODEL, help="the model to ask (default: %(default)s)")
-    ask.add_argument("--url", help="base URL of the API (default: OPENAI_BASE_URL, else the official one)")
+    ask.add_argument("-m", "--model", default=DEFAULT_MODEL, help="the model to ask (default: %(default)s)")
+    _add_service(ask)
     ask.add_argument("--timeout", metavar="SECONDS", type=_timeout, help="give up when the answer takes longer")
     form = ask.add_mutually_exclusive_group()
     form.add_argument("--events", action="store_true", help="show every event: seconds, lane, type, gist")
     form.add_argument("--json", action="store_true", help="write every event as a line of JSON, as received")
+
+    batch = commands.add_parser(
+        "batch",
+        help="answer a file of requests",
+        description="Answer a file of requests, one a line: the JSON body of a response.create, the same in the "
+        "envelope of the batch files (custom_id, method, url, body), or a JSON string, which is a prompt.  Each "
+        "result is a line of JSON, written as it comes: the number of its line, custom_id, and the response or the "
+        "error.  The same command does what is missing after a run that was stopped, or killed.  The key is "
+        "OPENAI_API_KEY; without it, and without a URL, an embedded test server answers.",
+        epilog="Exit codes: 0 when all are answered, 1 when some failed, 2 for wrong usage, 130 for Ctrl-C.",
+    )
+    batch.add_argument("requests", metavar="REQUESTS", help="the file; - is standard input, if that is a file")
+    batch.add_argument(
+        "-o",
+        "--output",
+        metavar="RESULTS",
+        type=_output,
+        required=True,
+        help="the file of results, made or gone on with",
+    )
+    batch.add_argument(
+        "--concurrency", metavar="N", type=_count, default=16, help="requests in flight at once (default: %(default)s)"
+    )
+    batch.add_argument("--retry-failed", action="store_true", help="do again what failed in earlier runs")
+    batch.add_argument(
+        "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
+    )
+    _add_service(batch)
+    batch.add_argument("--timeout", metavar="SECONDS", type=_timeout, help="give up an answer that takes longer")
 
     serve = commands.add_parser(
         "serve",
@@ -110,6 +139,10 @@ def _parser() -> argparse.ArgumentParser:
         "--speed", metavar="FACTOR", type=_timeout, help="replay at 1, 2, … times the recorded speed (default: at once)"
     )
     return parser
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="base URL of the API (default: OPENAI_BASE_URL, else the official one)")
 
 
 class _Version(argparse.Action):
@@ -154,6 +187,18 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a positive whole number, not {text!r}")
+    return int(text)
+
+
+def _output(text: str) -> str:
+    if text == "-":
+        raise argparse.ArgumentTypeError("must be a file, by which a run is resumed")
+    return text
 
 
 def _port(text: str) -> int:
@@ -267,6 +312,12 @@ def _add_notes(response: Response, screen: Screen) -> None:
         screen.note(f"incomplete: {(details and details.reason) or 'no reason given'}")
 
 
+def _batch(args: argparse.Namespace) -> int:
+    from .batch.command import batch
+
+    return batch(args)
+
+
 def _serve(args: argparse.Namespace) -> int:
     from itertools import cycle
 
@@ -282,6 +333,9 @@ def _serve(args: argparse.Namespace) -> int:
     with server:
         print(server.url, flush=True)
         return _wait_for_interrupt()
+
+
+_COMMANDS = {"ask": _ask, "batch": _batch, "serve": _serve}
 
 
 # Ends.

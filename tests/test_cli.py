@@ -118,7 +118,8 @@ class TestText:
 
     def test_model(self, ask: Ask, server: ResponsesServer) -> None:
         ask("--model", "gpt-4.1")
-        assert server.requests[0]["model"] == "gpt-4.1"
+        ask("-m", "gpt-4.1-mini")
+        assert [request["model"] for request in server.requests] == ["gpt-4.1", "gpt-4.1-mini"]
 
     def test_streams(self, start: Start, server: ResponsesServer) -> None:
         gate = server.gate()

@@ -266,7 +266,7 @@ class TestCommands:
             tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
             tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
 
-        def run(command: str) -> list[str]:
+        def run(command: str, *notes: str) -> list[str]:
             program = subprocess.run(
                 [bash, "-e", "-o", "pipefail", "-c", command],
                 capture_output=True,
@@ -277,7 +277,7 @@ class TestCommands:
             )
             assert program.returncode == 0, program.stderr
             assert program.stderr.splitlines()[0].startswith("OPENAI_API_KEY is not set")
-            assert len(program.stderr.splitlines()) == 1
+            assert program.stderr.splitlines()[1:] == list(notes)
             return program.stdout.splitlines()
 
         return run
@@ -288,6 +288,7 @@ class TestCommands:
             "python -m rxresponses.examples.function_call",
             'rxresponses ask --events "Why is the sky blue?"',
             'echo "Why is the sky blue?" | rxresponses ask --json - | head -n 1',
+            "rxresponses batch prompts.jsonl -o results.jsonl --concurrency 64",
             'pip install -e ".[test]" && python -m pytest',
         ]
 
@@ -310,6 +311,13 @@ class TestCommands:
         (line,) = run(COMMANDS[3])
         event = ServerEvent.from_json(line)
         assert isinstance(event, rxresponses.ResponseCreatedEvent)
+
+    def test_batch(self, run: Callable[..., list[str]], tmp_path: Path) -> None:
+        (tmp_path / "prompts.jsonl").write_text('"Why is the sky blue?"\n{"custom_id": "a", "body": {"input": "Hi"}}\n')
+        assert run(COMMANDS[4], "2 of 2 answered, 0 failed: results.jsonl") == []
+        lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+        assert {line["line"]: line.get("custom_id") for line in lines} == {1: None, 2: "a"}
+        assert all(line["response"]["status"] == "completed" for line in lines)
 
     def test_both_installations_are_what_the_ci_runs(self) -> None:
         assert "test" in _extras()

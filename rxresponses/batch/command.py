@@ -1,0 +1,121 @@
+"""`rxresponses batch`: the run with all that is around it, from the arguments to the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import BinaryIO
+
+from ..backoff import is_retryable
+from ..client import ResponsesClient
+from ..demo import url_or_embedded_server
+from ..errors import ConfigurationError, ConnectFailedError
+from ..options import ConnectionOptions, PoolOptions
+from ..screen import Screen
+from .lines import Task, open_input, read_lines, task_of
+from .progress import Progress
+from .results import Results
+from .run import Run
+
+
+def batch(args: argparse.Namespace) -> int:
+    """Do what is missing in the output; return 0 when every line has an answer, 1 when some failed."""
+    with open_input(args.requests) as requests:
+        _check_apart(requests, args.output)
+        # Each line but the last has a byte of its own at least.
+        most = os.fstat(requests.fileno()).st_size + 1
+        with Results(args.output, lines=most, retry_failed=args.retry_failed) as results:
+            total = results.check(read_lines(requests))
+            if total > results.answered + results.failed:
+                _do(args, requests, results, total)
+            else:
+                _sum_up(results, total)
+            return 1 if results.failed else 0
+
+
+def _check_apart(requests: BinaryIO, output: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(requests.fileno()), os.stat(output)):
+            raise ConfigurationError("the output is the input: give another file for the results")
+
+
+def _do(args: argparse.Namespace, requests: BinaryIO, results: Results, total: int) -> None:
+    """Run the lines that have no result; raise `KeyboardInterrupt`, or the error that stopped it."""
+    options = ConnectionOptions(close_timeout=0.5)  # whoever presses Ctrl-C waits for no server's good-bye
+    # It opens only as many as it needs: a sixteenth of them, unless the server knows no lanes.
+    pool = PoolOptions(max_connections=args.concurrency, max_queued=args.concurrency)
+    with url_or_embedded_server(args.url) as url, ResponsesClient(url, options=options, pool=pool) as client:
+        run = Run(client, concurrency=args.concurrency, timeout=args.timeout)
+        results.begin()
+        tasks = (task_of(number, line, args.model) for number, line in read_lines(requests) if number not in results)
+        try:
+            with _on_interrupt(run), Progress(total, results.answered, results.failed) as progress:
+                problem = _take(run, tasks, results, progress)
+        finally:
+            _sum_up(results, total)
+    if run.stopping:
+        raise problem or KeyboardInterrupt
+
+
+def _take(run: Run, tasks: Iterable[Task], results: Results, progress: Progress) -> Exception | None:
+    """Write the results as they come; return the error that makes going on pointless."""
+    screen = Screen()
+    problem: Exception | None = None
+    before = results.answered
+    kinds = set()
+    for result in run.results(tasks):
+        if result is None:
+            if run.in_flight:
+                screen.note(f"waiting for the {run.in_flight} in flight; Ctrl-C gives them up")
+            continue
+        error = result.error
+        if error is not None and _is_of_all(error, answered=results.answered > before):
+            if not run.stopping:
+                problem = error
+                run.stop()
+            continue
+        results.write(result)
+        progress.add(result)
+        if error is not None and (kind := (type(error), getattr(error, "code", None))) not in kinds:
+            kinds.add(kind)
+            screen.note(f"line {result.task.line}: {error}")
+    return problem
+
+
+def _is_of_all(error: Exception, *, answered: bool) -> bool:
+    """Whether the other lines would fail in the same way, so that it is no result of this one."""
+    if isinstance(error, ConnectFailedError):
+        return not answered or not is_retryable(error)
+    return isinstance(error, ConfigurationError) or getattr(error, "code", None) == "insufficient_quota"
+
+
+@contextlib.contextmanager
+def _on_interrupt(run: Run) -> Iterator[None]:
+    """Let Ctrl-C stop the run, and only the second one break it off."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if run.stopping:
+            raise KeyboardInterrupt
+        run.stop()
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as under nohup
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _sum_up(results: Results, total: int) -> None:
+    screen = Screen()
+    screen.note(f"{results.answered} of {total} answered, {results.failed} failed: {results.path}")
+    if results.failed:
+        screen.note("--retry-failed does the failed ones again")
+    if missing := total - results.answered - results.failed:
+        screen.note(f"{missing} to do: the same command goes on with them")

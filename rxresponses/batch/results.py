@@ -1,0 +1,228 @@
+"""The output: which lines have their result, and one line of JSON for each result that comes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from array import array
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import msgspec
+
+from ..codec import encode
+from ..errors import ConfigurationError
+from .lines import digest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
+
+    from .run import Result
+
+_BEGIN = b'{"line":'
+
+
+class _Head(msgspec.Struct):
+    """What has to be known of a result again; answers are skipped over."""
+
+    line: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    error: dict[str, Any] | None = None
+
+
+class Results:
+    """The results file, in the hands of one run.
+
+    Opening it takes a lock, and reads what is there; nothing is changed before `begin`.  What is
+    there is remembered in two bytes a line of input.  `lines` bounds the line numbers.  With
+    `retry_failed`, failures count as missing.
+
+    Raises `ConfigurationError` for a file that another run has, or that holds something else.
+    """
+
+    def __init__(self, path: str, *, lines: int, retry_failed: bool = False) -> None:
+        self.path = path
+        self.answered = self.failed = 0
+        self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
+        self._checks = array("H")
+        self._retries = 0
+        self._size = 0  # of what is whole
+        self._ended = True
+        try:
+            self._fd = _open_alone(self._file, path)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the results: {error}") from error
+        try:
+            self._scan(lines, retry_failed)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._checks) and self._checks[number] != 0
+
+    def check(self, lines: Iterable[tuple[int, bytes]]) -> int:
+        """Return how many lines there are; raise `ConfigurationError` when these are results of others."""
+        count = met = 0
+        for number, line in lines:
+            count += 1
+            if number in self:
+                if self._checks[number] != _check(digest(line)):
+                    raise ConfigurationError(
+                        f"line {number} of the input is not the one that has its result in {self.path}: give each "
+                        "input an output of its own; lines that were mended after they failed need --retry-failed"
+                    )
+                met += 1
+        if met < self.answered + self.failed:
+            raise self._has_others()
+        return count
+
+    def begin(self) -> None:
+        """Make the file ready for further results: what must not stay there goes."""
+        if self._retries:
+            self._leave_failures_out()
+        elif os.fstat(self._fd).st_size > self._size:
+            os.ftruncate(self._fd, self._size)
+        os.lseek(self._fd, 0, os.SEEK_END)
+        if not self._ended:
+            self._write(b"\n")
+
+    def write(self, result: Result) -> None:
+        """Add a result."""
+        self._write(encode(result.to_dict()) + b"\n")
+        if result.error is None:
+            self.answered += 1
+        else:
+            self.failed += 1
+
+    def _write(self, data: bytes) -> None:
+        # In one piece, so that a kill leaves one torn line at the most; a full disk takes a part, then raises.
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def _scan(self, lines: int, retry_failed: bool) -> None:
+        with open(self._fd, "rb", closefd=False) as file:
+            for number, line in enumerate(file, 1):
+                head = _head(line)
+                if head is None:
+                    if _is_torn(line):
+                        return
+                    raise ConfigurationError(
+                        f"line {number} of {self.path} is no result of a batch: give another output"
+                    )
+                if head.line in self:
+                    raise ConfigurationError(
+                        f"{self.path} has two results of line {head.line}: no run writes that, so give another output"
+                    )
+                if head.line > lines:
+                    raise self._has_others()
+                self._size += len(line)
+                self._ended = line.endswith(b"\n")
+                if head.error is not None and retry_failed:
+                    self._retries += 1
+                    continue
+                self._remember(head)
+
+    def _has_others(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.path} has results of lines that the input does not have: give each input an output of its own"
+        )
+
+    def _remember(self, head: _Head) -> None:
+        if head.line >= len(self._checks):
+            self._checks.frombytes(bytes(self._checks.itemsize * (head.line + 1 - len(self._checks))))
+        self._checks[head.line] = _check(head.digest)
+        if head.error is None:
+            self.answered += 1
+        else:
+            self.failed += 1
+
+    def _leave_failures_out(self) -> None:
+        """Put a file without them in the place of this one, at once and under the same lock."""
+        fd, new = tempfile.mkstemp(prefix=f"{os.path.basename(self._file)}.", dir=os.path.dirname(self._file))
+        try:
+            _lock(fd, self.path)
+            with open(self._file, "rb") as old, open(fd, "wb", closefd=False) as file:
+                self._copy_answers(old, file)
+            os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
+            os.fsync(fd)
+            os.replace(new, self._file)
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise
+        os.close(self._fd)
+        self._fd, self._ended = fd, True
+
+    def _copy_answers(self, old: BinaryIO, file: BinaryIO) -> None:
+        for line in old:
+            head = _head(line)
+            if head is not None and head.error is None:
+                file.write(line.rstrip(b"\n") + b"\n")
+
+
+def _head(line: bytes) -> _Head | None:
+    """Read a line of the output; `None` for what is no result."""
+    try:
+        return _decode(line)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return msgspec.convert(json.loads(line), _Head)  # with lone surrogates in it, which msgspec refuses
+    except (ValueError, RecursionError):
+        return None
+
+
+_decode = msgspec.json.Decoder(_Head).decode
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether this is the begin of a result whose end was never written; no other text is ever cut off."""
+    return not line.endswith(b"\n") and (line.startswith(_BEGIN) or _BEGIN.startswith(line))
+
+
+def _check(digest: str) -> int:
+    """Return two bytes of a digest, never 0: enough to notice a line that is another."""
+    return int(digest, 16) % 0xFFFF + 1
+
+
+def _open_alone(file: str, path: str) -> int:
+    while True:
+        fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ConfigurationError(
+                    f"{path} is no regular file, so a run could not be resumed: give another output"
+                )
+            _lock(fd, path)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(file)):
+                    return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # a run that has just ended had put another file in its place
+
+
+def _lock(fd: int, path: str) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise ConfigurationError("this system has no fcntl.flock, which keeps two runs off one output") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends, however
+    except BlockingIOError:
+        raise ConfigurationError(f"another run is writing {path}: wait for its end, or give another output") from None

@@ -1,0 +1,148 @@
+"""The run: tasks to a sender, so many at once, and their results as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+import reactivex
+from reactivex import Observable
+from reactivex import operators as ops
+from reactivex.abc import DisposableBase
+
+from .. import operators as rops
+from ..errors import DecodeError
+from ..events import ResponseOutputItemDoneEvent, ServerEvent
+from .lines import Task
+
+
+class Sender(Protocol):
+    """Whatever sends requests: a socket, a lane, a client."""
+
+    def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
+        """Return the events of one response, as a cold Observable."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a task: the response, or the error."""
+
+    task: Task
+    response: Mapping[str, Any] | None = None
+    error: Exception | None = None
+
+    @property
+    def output_tokens(self) -> int:
+        """The tokens that the model has written, as far as the server tells."""
+        usage = (self.response or {}).get("usage")
+        tokens = usage.get("output_tokens") if isinstance(usage, dict) else None
+        return tokens if isinstance(tokens, int) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line of the output: the response as it was received, or what is known of the failure."""
+        task = self.task
+        head = {"line": task.line, "digest": task.digest}
+        if task.custom_id is not None:
+            head["custom_id"] = task.custom_id
+        return {**head, "response": self.response} if self.error is None else {**head, "error": _facts(self.error)}
+
+
+class Run:
+    """Sends tasks, at most `concurrency` of them at once.
+
+    With `timeout`, an answer that takes longer is given up.
+    """
+
+    def __init__(self, sender: Sender, *, concurrency: int, timeout: float | None = None) -> None:
+        self.stopping = False
+        self._sender = sender
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._running: dict[int, DisposableBase] = {}
+        self._inbox: SimpleQueue[Result | None] = SimpleQueue()
+
+    @property
+    def in_flight(self) -> int:
+        """How many tasks have been sent and have no result yet."""
+        return len(self._running)
+
+    def stop(self) -> None:
+        """Draw no further task; those in flight go on.  From any thread, and from a signal handler."""
+        self.stopping = True
+        self._inbox.put(None)
+
+    def results(self, tasks: Iterable[Task]) -> Iterator[Result | None]:
+        """Yield a result for each task as it ends, and `None` for each `stop`.
+
+        A task is drawn when there is room for it, and only while the results that have come are being
+        taken: who takes them slowly slows the run down, and nothing piles up.  Leaving early disposes
+        what is in flight.
+        """
+        waiting = iter(tasks)
+        try:
+            while True:
+                while not self.stopping and len(self._running) < self._concurrency:
+                    task = next(waiting, None)
+                    if task is None:
+                        break
+                    self._running[task.line] = self._result(task).subscribe(self._inbox.put)
+                if not self._running and self._inbox.empty():
+                    return
+                result = self._inbox.get()
+                if result is not None:
+                    del self._running[result.task.line]
+                yield result
+        finally:
+            for subscription in self._running.values():
+                subscription.dispose()
+
+    def _result(self, task: Task) -> Observable[Result]:
+        def send(_: object) -> Observable[ServerEvent]:
+            if isinstance(task.request, Exception):
+                raise task.request
+            events = self._sender.send_request(task.request)
+            return events if self._timeout is None else events.pipe(rops.timeout_on_terminal(self._timeout))
+
+        def answered(events: list[ServerEvent]) -> Result:
+            return Result(task, response=_response(events))
+
+        def failed(error: Exception, _: object) -> Observable[Result]:
+            return reactivex.of(Result(task, error=error))
+
+        events: Observable[ServerEvent] = reactivex.defer(send)
+        return events.pipe(
+            rops.raise_on_failure(), ops.filter(_is_kept), ops.to_list(), ops.map(answered), ops.catch(failed)
+        )
+
+
+def _is_kept(event: ServerEvent) -> bool:
+    return event.is_terminal or isinstance(event, ResponseOutputItemDoneEvent)
+
+
+def _response(events: list[ServerEvent]) -> dict[str, Any]:
+    """Return the response of the last event, as received; with the items that came before if it has none."""
+    *items, end = map(_frame, events)
+    response = end.get("response")
+    if not isinstance(response, dict):
+        raise DecodeError(f"{end['type']} came without a response")
+    if not response.get("output") and items:
+        response["output"] = [item["item"] for item in items]
+    return response
+
+
+def _frame(event: ServerEvent) -> dict[str, Any]:
+    raw = event.raw
+    if raw is None:  # built by hand
+        return event.to_dict()
+    frame: dict[str, Any] = json.loads(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+    return frame
+
+
+def _facts(error: Exception) -> dict[str, Any]:
+    facts = {name: getattr(error, name, None) for name in ("code", "status", "response_id")}
+    # Only one error has no verdict of its own: that of an answer which could not be read.
+    delivery = getattr(error, "delivery", "started")
+    return {"type": type(error).__name__, "message": str(error), "delivery": delivery, **facts}

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from rxresponses import InvalidRequestError
+from rxresponses.batch.lines import Task
+from rxresponses.batch.progress import Progress
+from rxresponses.batch.run import Result
+
+TASK = Task(1, "", {})
+ANSWER = Result(TASK, response={"usage": {"output_tokens": 30}})
+FAILURE = Result(TASK, error=InvalidRequestError("wrong"))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    return terminal
+
+
+class TestText:
+    def test_before_anything_has_come(self, clock: Clock) -> None:
+        progress = Progress(8, 2, 1, clock=clock)
+        clock.now += 5
+        assert str(progress) == "3 of 8 done, 1 failed"
+
+    def test_rates_are_of_this_run(self, clock: Clock) -> None:
+        progress = Progress(8, 2, 1, clock=clock)
+        progress.add(ANSWER)
+        progress.add(FAILURE)
+        assert str(progress) == "5 of 8 done, 2 failed"  # no time has passed
+        clock.now += 10
+        assert str(progress) == "5 of 8 done, 2 failed, 3 tokens/s, 0:00:15 left"
+
+    def test_long_runs(self, clock: Clock) -> None:
+        progress = Progress(10_001, clock=clock)
+        clock.now += 20
+        progress.add(ANSWER)
+        assert str(progress).endswith(", 2 tokens/s, 2 days, 7:33:20 left")
+
+
+class TestLines:
+    def test_now_and_then(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+        with Progress(100, clock=clock) as progress:
+            for _ in range(50):
+                clock.now += 1
+                progress.add(ANSWER)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.splitlines() == [
+            "10 of 100 done, 0 failed, 30 tokens/s, 0:01:30 left",
+            "20 of 100 done, 0 failed, 30 tokens/s, 0:01:20 left",
+            "30 of 100 done, 0 failed, 30 tokens/s, 0:01:10 left",
+            "40 of 100 done, 0 failed, 30 tokens/s, 0:01:00 left",
+            "50 of 100 done, 0 failed, 30 tokens/s, 0:00:50 left",
+        ]
+
+    def test_on_a_terminal_without_rich(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch)
+        monkeypatch.setitem(sys.modules, "rich.console", None)  # importing it is an ImportError
+        with Progress(2, clock=clock) as progress:
+            clock.now += 10
+            progress.add(ANSWER)
+        assert terminal.getvalue() == "1 of 2 done, 0 failed, 3 tokens/s, 0:00:10 left\n"
+
+
+class TestBar:
+    def test_grows(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch)
+        with Progress(4, 1, clock=clock) as progress:
+            clock.now += 10
+            progress.add(ANSWER)
+            progress.add(FAILURE)
+        last = terminal.getvalue().splitlines()[-2]  # below it, the cursor comes back
+        assert "3 of 4 done, 1 failed, 3 tokens/s, 0:00:05 left" in last
+        assert "━" in last
+
+    def test_shows_what_earlier_runs_have_done_at_once(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch)
+        with Progress(4, 1, clock=clock):
+            pass
+        assert "1 of 4 done, 0 failed" in terminal.getvalue()
+
+    def test_ends_with_its_context(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch)
+        with pytest.raises(RuntimeError), Progress(4, clock=clock):
+            raise RuntimeError
+        assert terminal.getvalue().endswith("\x1b[?25h")  # the cursor is back

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import count, islice
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from rxresponses import (
+    ConnectionLostError,
+    DecodeError,
+    InvalidRequestError,
+    ResponseCompletedEvent,
+    ResponseFailedError,
+    ResponsesWebSocket,
+    ServerEvent,
+    TerminalTimeoutError,
+    codec,
+)
+from rxresponses.batch.lines import Task, task_of
+from rxresponses.batch.run import Result, Run
+from rxresponses.models import Response
+from rxresponses.testing import Close, Failure, Hold, Raw, ResponsesServer, Text
+
+
+def tasks(numbers: int = 1) -> list[Task]:
+    return [task_of(number, b'"%d"' % number, "m") for number in range(1, numbers + 1)]
+
+
+def event(kind: str = "response.completed", **response: Any) -> ServerEvent:
+    return codec.decode(codec.encode({"type": kind, "response": {"id": "r", **response}}))
+
+
+class Desk:
+    """A sender that answers when it is told to, and some prompts at once."""
+
+    def __init__(self, *at_once: str) -> None:
+        self.open: dict[str, ObserverBase[ServerEvent]] = {}
+        self.disposed: list[str] = []
+        self._at_once = at_once
+
+    def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
+        prompt = request["input"]
+
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            self.open[prompt] = observer
+            if prompt in self._at_once:
+                self.answer(prompt)
+            return Disposable(lambda: self.disposed.append(prompt) if prompt in self.open else None)
+
+        return Observable(subscribe)
+
+    def answer(self, prompt: str) -> None:
+        observer = self.open.pop(prompt)
+        observer.on_next(event())
+        observer.on_completed()
+
+
+class AtOnce:
+    """A sender that answers everything at once with the same events."""
+
+    def __init__(self, *events: ServerEvent) -> None:
+        self._events = events or (event(),)
+
+    def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
+        return reactivex.of(*self._events)
+
+
+def only(sender: Any, task: Task | None = None, **more: Any) -> Result:
+    """Return the result of one task."""
+    (result,) = Run(sender, concurrency=1, **more).results([task] if task else tasks())
+    assert result is not None
+    return result
+
+
+class TestPace:
+    def test_draws_when_there_is_room_and_what_has_come_is_taken(self) -> None:
+        drawn: list[int] = []
+
+        def source() -> Iterator[Task]:
+            for task in tasks(5):
+                drawn.append(task.line)
+                yield task
+
+        desk = Desk("2", "5")
+        run = Run(desk, concurrency=2)
+        results = run.results(source())
+        assert drawn == []
+        assert next(results).task.line == 2  # type: ignore[union-attr]
+        assert drawn == [1, 2]
+        assert run.in_flight == 1
+        desk.answer("1")
+        assert drawn == [1, 2]
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        assert drawn == [1, 2, 3]
+        desk.answer("3")
+        assert next(results).task.line == 3  # type: ignore[union-attr]
+        assert drawn == [1, 2, 3, 4]
+        assert next(results).task.line == 5  # type: ignore[union-attr]
+        assert drawn == [1, 2, 3, 4, 5]
+        desk.answer("4")
+        assert [one.task.line for one in results if one] == [4]
+        assert run.in_flight == 0
+
+    def test_each_task_has_its_result(self) -> None:
+        results = Run(AtOnce(), concurrency=7).results(tasks(100))
+        assert sorted(one.task.line for one in results if one) == list(range(1, 101))
+
+    def test_an_endless_input(self) -> None:
+        endless = (task_of(number, b'"x"', "m") for number in count(1))
+        assert len(list(islice(Run(AtOnce(), concurrency=3).results(endless), 1000))) == 1000
+
+    def test_no_tasks(self) -> None:
+        assert list(Run(Desk(), concurrency=3).results([])) == []
+
+    def test_leaving_disposes_what_is_in_flight(self) -> None:
+        desk = Desk("3")
+        results = Run(desk, concurrency=3).results(tasks(9))
+        next(results)
+        results.close()  # type: ignore[attr-defined]
+        assert desk.disposed == ["1", "2"]
+
+    def test_an_input_that_fails_disposes_what_is_in_flight(self) -> None:
+        def source() -> Iterator[Task]:
+            yield from tasks(2)
+            raise OSError("the disk is gone")
+
+        desk = Desk()
+        with pytest.raises(OSError, match="the disk is gone"):
+            list(Run(desk, concurrency=3).results(source()))
+        assert desk.disposed == ["1", "2"]
+
+
+class TestStop:
+    def test_what_is_in_flight_goes_on(self) -> None:
+        desk = Desk("1", "3")
+        run = Run(desk, concurrency=2)
+        results = run.results(tasks(9))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        assert next(results).task.line == 3  # type: ignore[union-attr]
+        run.stop()
+        assert next(results) is None
+        assert run.in_flight == 1
+        desk.answer("2")
+        assert [one.task.line for one in results if one] == [2]
+        assert not desk.open
+
+    def test_results_that_have_come_already_are_not_lost(self) -> None:
+        run = Run(AtOnce(), concurrency=4)
+        results = run.results(tasks(9))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        run.stop()
+        assert [one and one.task.line for one in results] == [2, 3, 4, None]
+
+    def test_before_it_has_begun(self) -> None:
+        run = Run(Desk(), concurrency=4)
+        run.stop()
+        assert list(run.results(tasks(9))) == [None]
+
+
+class TestResponses:
+    """Against a real socket."""
+
+    def test_as_it_was_received(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        response = {"id": "r", "status": "completed", "new": {"field": [1.5, None]}, "output": [{"type": "odd"}]}
+        server.reply(Raw([{"type": "response.completed", "response": response}]))
+        result = only(socket)
+        assert (result.response, result.error) == (response, None)
+        assert server.requests[0]["input"] == "1"
+
+    def test_one_that_is_cut_is_a_result(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        cut = {"id": "r", "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []}
+        server.reply(Raw([{"type": "response.incomplete", "response": cut}]))
+        assert only(socket).response == cut
+
+    def test_output_that_only_the_events_before_have(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        item = {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "new": 1}
+        done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+        server.reply(Raw([done, {"type": "response.completed", "response": {"id": "r", "output": []}}]))
+        assert only(socket).response == {"id": "r", "output": [item]}
+
+    def test_one_that_no_class_takes_is_kept_all_the_same(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
+        odd = {"id": "r", "created_at": "yesterday", "output": []}
+        server.reply(Raw([{"type": "response.completed", "response": odd}]))
+        assert only(socket).response == odd
+
+    def test_halves_of_characters(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(Raw(['{"type": "response.completed", "response": {"id": "r", "text": "\\ud83c"}}']))
+        result = only(socket)
+        assert result.response == {"id": "r", "text": "\ud83c"}
+        assert b"\\ud83c" in codec.encode(result.to_dict())
+
+    def test_events_made_by_hand(self) -> None:
+        made = ResponseCompletedEvent(response=Response(id="r"))
+        assert only(AtOnce(made)).response == made.to_dict()["response"]
+
+    @pytest.mark.parametrize("usage", [None, {}, {"output_tokens": None}, 7])
+    def test_tokens(self, usage: Any) -> None:
+        assert only(AtOnce(event(usage={"output_tokens": 3}))).output_tokens == 3
+        assert only(AtOnce(event(usage=usage))).output_tokens == 0
+
+
+class TestFailures:
+    def test_a_bad_line_is_not_sent(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        result = only(socket, task_of(1, b"{broken", "m"))
+        assert isinstance(result.error, InvalidRequestError)
+        assert result.to_dict()["error"]["delivery"] == "not_sent"
+        assert server.journal == []
+
+    def test_a_wrong_request_is_not_sent(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        result = only(socket, task_of(1, b'{"custom_id": "a", "input": "Hi", "temperature": "hot"}', "m"))
+        line = result.to_dict()
+        assert line["custom_id"] == "a"
+        assert (line["error"]["type"], line["error"]["delivery"]) == ("InvalidRequestError", "not_sent")
+        assert "`temperature`" in line["error"]["message"]
+        assert server.journal == []
+
+    def test_a_refused_request(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(Failure("context_length_exceeded", "Too long.", after=0))
+        result = only(socket)
+        assert isinstance(result.error, ResponseFailedError)
+        facts = result.to_dict()["error"]
+        assert (facts["type"], facts["delivery"]) == ("ResponseFailedError", "rejected")
+        assert (facts["code"], facts["status"]) == ("context_length_exceeded", 400)
+        assert "Too long." in facts["message"]
+
+    def test_a_response_that_failed(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(["Hello", Failure("server_error", after=4)])
+        facts = only(socket).to_dict()["error"]
+        assert (facts["delivery"], facts["code"]) == ("started", "server_error")
+        assert facts["response_id"] == server.exchanges[0].response_id
+
+    def test_a_lost_connection(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(["Hello", Close(1006, after=3)])
+        result = only(socket)
+        assert isinstance(result.error, ConnectionLostError)
+        assert result.to_dict()["error"]["delivery"] == "started"
+
+    def test_an_answer_that_takes_too_long(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply([Text(deltas=["Hello"]), Hold(server.gate(), after=3)])
+        result = only(socket, timeout=0.2)
+        assert isinstance(result.error, TerminalTimeoutError)
+
+    def test_an_end_that_is_no_response(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(Raw([{"type": "response.completed", "response": 7}]))
+        result = only(socket)
+        assert isinstance(result.error, DecodeError)
+        assert result.to_dict()["error"]["delivery"] == "started"
+
+    def test_the_others_go_on(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.on("^2$", Failure(after=0))
+        results = Run(socket, concurrency=3).results(tasks(3))
+        assert {one.task.line: one.error is None for one in results if one} == {1: True, 2: False, 3: True}
