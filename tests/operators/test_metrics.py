@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import pickle
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.testing import TestScheduler
 from typing_extensions import assert_type
 
-from rxresponses import ResponseMetrics, ResponsesWebSocket
+from rxresponses import PoolOptions, ResponseMetrics, ResponsesClient, ResponsesWebSocket
 from rxresponses.backoff import Backoff
 from rxresponses.codec import decode
 from rxresponses.errors import ConnectionLostError, ResponseFailedError
@@ -23,9 +24,10 @@ from rxresponses.events import ResponseCreatedEvent, ResponseTextDeltaEvent, Ser
 from rxresponses.models import Response
 from rxresponses.operators import filter_by_type, metrics, retry_with_backoff
 from rxresponses.requests import ResponseCreate
-from rxresponses.testing import Failure, ResponsesServer
+from rxresponses.testing import Failure, Hold, ResponsesServer
 from rxresponses.timing import current_timings
 
+from ..support import Recorder
 from .support import (
     USAGE,
     ByHand,
@@ -114,6 +116,7 @@ def test_a_response_without_text() -> None:
     [
         ([BEGUN, delta("He"), text_done("He"), completed(message("He"))], 11),
         ([BEGUN, delta("\ud83c"), delta("\udf89"), completed()], 12),  # half a character is no text yet
+        ([BEGUN, delta("a\ud83c"), completed()], 11),
         ([BEGUN, text_done("He"), completed(message("He"))], 11),
         ([BEGUN, completed(message("He"))], 11),
         ([completed(message("He"))], 10),
@@ -187,6 +190,25 @@ def test_everything_at_once_gives_no_rate() -> None:
     seen = marbles(metrics(), (210, BEGUN), (210, completed(usage=USAGE)), (220, None))
 
     assert seen.values[0].output_tokens_per_second is None
+
+
+class Ticking(ByHand):
+    """A clock on which time passes between any two looks."""
+
+    @property
+    def now(self) -> datetime:
+        self.time += 1
+        return super().now
+
+
+def test_nothing_but_an_end_gives_no_rate() -> None:
+    hand: Hand[ServerEvent] = Hand()
+    seen: list[ResponseMetrics] = []
+    hand.source.pipe(metrics(scheduler=Ticking())).subscribe(seen.append)
+    hand.emit(completed(usage=USAGE))
+
+    assert seen[0].total == seen[0].first_event > 0
+    assert seen[0].output_tokens_per_second is None
 
 
 def test_several_responses_in_a_row_are_measured_each() -> None:
@@ -348,8 +370,9 @@ def test_a_real_response_in_a_script(server: ResponsesServer, socket: ResponsesW
     one = socket.send_request(ASK, stream_id="a").pipe(metrics()).run()
 
     assert (one.status, one.stream_id, one.model) == ("completed", "a", "m")
+    assert one.queued is not None
     assert one.first_text is not None
-    assert 0 < one.first_event <= one.first_text <= one.total <= time.monotonic() - begin
+    assert 0 < one.queued <= one.first_event <= one.first_text <= one.total <= time.monotonic() - begin
     assert one.output_tokens_per_second is not None
     assert one.output_tokens_per_second > 0
 
@@ -367,6 +390,64 @@ def test_a_real_response_on_a_loop(server: ResponsesServer) -> None:
             assert 0 < told[0].first_event <= told[0].total
 
     asyncio.run(main())
+
+
+def test_a_request_that_waits_for_its_lane_is_queued(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    gate = server.gate()
+    server.reply([Hold(gate, after=2), "first"], "second")
+    clock = ByHand()
+    first = Recorder(socket.send_request(ASK, stream_id="a").pipe(metrics(scheduler=clock)))
+    server.wait_until(lambda: len(server.requests) == 1)
+    second = Recorder(socket.send_request(ASK, stream_id="a").pipe(metrics(scheduler=clock)))
+    clock.time = 7
+    gate.open()
+
+    assert (first.wait().values[0].queued, first.values[0].total) == (0, 7)
+    assert (second.wait().values[0].queued, second.values[0].total) == (7, 7)
+
+
+def test_a_client_tells_too_and_for_the_last_try(server: ResponsesServer) -> None:
+    server.reply(Failure("server_error", after=0), "Hello there.")
+    with ResponsesClient(server.url, pool=PoolOptions(backoff=Backoff(initial=0.02, jitter=0))) as client:
+        one = client.send_request(ASK).pipe(metrics()).run()
+
+    assert (one.status, len(server.requests)) == ("completed", 2)
+    assert one.queued is not None
+    assert 0.02 <= one.queued <= one.first_event
+
+
+def test_a_steer_tells_too(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    gate = server.gate()
+    server.reply([Hold(gate, after=3), "first"], "second")
+    created = socket.send_request(ASK).pipe(filter_by_type(ResponseCreatedEvent))
+    answer = Recorder(created).wait_for(1)
+    steered = Recorder(socket.steer(answer.values[0].response.id, "more").pipe(metrics()))
+    server.wait_until(lambda: server.journal[-1].message["type"] == "response.steer")
+    gate.open()
+    steered.wait()
+
+    assert steered.values[0].queued is not None
+
+
+def test_a_request_begun_in_an_event_of_another_is_its_own(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    gate = server.gate()
+    server.reply([Hold(gate, after=1), "first"], "second")
+    clock = ByHand()
+
+    def begin_another(event: ServerEvent) -> None:
+        if event.type == "response.created":
+            clock.time = 5
+            others.append(Recorder(socket.send_request(ASK, stream_id="b")))
+
+    others: list[Recorder[ServerEvent]] = []
+    first = Recorder(
+        socket.send_request(ASK, stream_id="a").pipe(ops.do_action(begin_another), metrics(scheduler=clock))
+    )
+    server.wait_until(lambda: len(server.requests) == 2)
+    others[0].wait()
+    gate.open()
+
+    assert (first.wait().values[0].queued, first.values[0].total) == (0, 5)
 
 
 def test_an_empty_source_is_no_response() -> None:
