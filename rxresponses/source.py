@@ -48,6 +48,11 @@ class Lane:
     def __repr__(self) -> str:
         return f"Lane({self.stream_id!r})"
 
+    @property
+    def url(self) -> str:
+        """The endpoint of the lane's socket or client."""
+        return self._source.url
+
     def send_request(self, request: ResponseCreate | Mapping[str, Any]) -> Observable[ServerEvent]:
         """Do what `send_request` of the lane's socket or client does, on this lane."""
         return self._source.send_request(request, stream_id=self.stream_id)
@@ -95,7 +100,12 @@ class Source(ABC):
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {display(self._endpoint)}>"
+        return f"<{type(self).__name__} {self.url}>"
+
+    @property
+    def url(self) -> str:
+        """The endpoint, without its query, which may hold secrets."""
+        return display(self._endpoint)
 
     # Sending.
 
