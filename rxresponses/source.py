@@ -196,8 +196,12 @@ class Source(ABC):
             here = running_loop()
             loop = self._bind(here)
             if loop is None:
-                observer.on_error(closed_error(make(observer)))
-                return Disposable()
+                late = make(observer)
+                if here is None:
+                    _refuse(late)
+                else:
+                    here.call_soon(_refuse, late)
+                return Disposable(lambda: give_up(late))
             if here is not None and here is not loop:
                 observer = HomeObserver(observer, here, max_bytes=self._options.max_buffered_bytes)
             sent = make(observer)
@@ -290,10 +294,9 @@ class Source(ABC):
         if not self._closing and not self._loop_ends():
             self._submit(request)
         elif self._loop is None:
-            request.observer.on_error(closed_error(request))
+            _refuse(request)
         else:
-            # Soon, not now: one that subscribes again on every error must not keep the loop from closing.
-            self._loop.call_soon(request.observer.on_error, closed_error(request))
+            self._loop.call_soon(_refuse, request)
 
     def _orphaned(self) -> None:
         """A connection's task was cancelled by nobody here: the program ends the loop, most likely.
@@ -352,6 +355,11 @@ class Source(ABC):
 def is_interruption(error: BaseException | None) -> bool:
     """Whether a block was left in a hurry, as by Ctrl-C: then there is no time for a good-bye."""
     return error is not None and not isinstance(error, Exception)
+
+
+def _refuse(request: Pending) -> None:
+    """Tell that this is closed, on a loop soon, not now: one that subscribes again on every error must not block it."""
+    request.observer.on_error(closed_error(request))
 
 
 def _raise(error: BaseException) -> None:
