@@ -12,7 +12,7 @@ from .backoff import Backoff
 class Outage:
     """The failures in a row of one kind of connection, and until when none is tried.
 
-    What failed before the wait for it was over counts as one failure: connections are tried together.
+    Connections that were tried together, in one `round`, are one failure.
     """
 
     def __init__(self, backoff: Backoff, *, draw: Callable[[], float] = random.random) -> None:
@@ -20,6 +20,7 @@ class Outage:
         self._draw = draw
         self._failures = 0
         self._told = False  # to wait is the server's wish
+        self.round = 0
         self.retries_at = -math.inf
 
     @property
@@ -27,14 +28,15 @@ class Outage:
         """Whether it was tried as often as it may be."""
         return self._failures > self._backoff.max_retries
 
-    def failed(self, now: float, hint: float | None) -> None:
-        """Take in that a connection could not be made; `hint` are the seconds to wait that the server asks for."""
-        waits = now < self.retries_at
-        if not waits:
+    def failed(self, now: float, hint: float | None, round: int) -> None:
+        """Take in that a connection of a round could not be made; `hint` are the seconds that the server asks for."""
+        if round >= self.round:
+            self.round = round + 1
             self._failures += 1
-        at = now + self._backoff.delay(self._failures, hint, draw=self._draw)
-        self.retries_at = max(at, self.retries_at) if waits else at
-        self._told = hint is not None or (waits and self._told)
+            self._told = False
+            self.retries_at = -math.inf
+        self._told |= hint is not None
+        self.retries_at = max(self.retries_at, now + self._backoff.delay(self._failures, hint, draw=self._draw))
 
     def opened(self) -> None:
         """Take in that one was made: whether it is of use will show."""

@@ -108,7 +108,7 @@ class Slot:
 
     __slots__ = (
         *("active", "ages_at", "bound", "connection", "expires_at", "heir", "idle_since", "most_names", "places"),
-        *("proven", "route", "state", "steers"),
+        *("proven", "round", "route", "state", "steers"),
     )
 
     def __init__(self, route: str | None) -> None:
@@ -121,6 +121,7 @@ class Slot:
         self.steers = 0  # of all its lanes
         self.bound: list[Ticket] = []  # can run only here
         self.proven = False  # an event came
+        self.round = 0  # of the tries to open one, after failures
         self.ages_at = self.expires_at = self.idle_since = 0.0
         self.heir: Slot | None = None
 

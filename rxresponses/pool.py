@@ -194,7 +194,7 @@ class Pool:
             self._give_up(slot.route, error)
             return
         outage = self._outages.setdefault(slot.route, Outage(self.options.backoff, draw=self._draw))
-        outage.failed(now, hint)
+        outage.failed(now, hint, slot.round)
         if len(self._outages) > _REMEMBERED:
             del self._outages[next(iter(self._outages))]
         if outage.is_over_the_limit and not self._is_open(slot.route):
@@ -618,6 +618,8 @@ class Pool:
 
     def _open(self, route: str | None) -> Slot:
         slot = Slot(route)
+        if route in self._outages:
+            slot.round = self._outages[route].round
         self.slots.append(slot)
         self._actions.append(Open(slot))
         return slot
