@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
 
 from rxresponses import Backoff, ClientState, ConnectionOptions, PoolOptions, ResponseCreate, ResponsesClient
 from rxresponses.testing import ResponsesServer
@@ -82,3 +85,60 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         assert not left, left
 
     asyncio.run(bounded())
+
+
+class Peers:
+    """The other ends of a client's connections, on the running loop: they do only what a test says."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.connections: list[ServerConnection] = []  # the latest last
+        self.received: list[dict[str, Any]] = []  # on all of them
+        self.changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, looked at whenever something comes."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def send(self, *events: dict[str, Any], connection: int = -1) -> None:
+        """Send events on a connection."""
+        for event in events:
+            await self.connections[connection].send(json.dumps(event))
+
+    async def answer(self, request: dict[str, Any], response_id: str, *, connection: int = -1) -> None:
+        """Answer a request with a response that says nothing."""
+        lane = {"stream_id": request["stream_id"]} if "stream_id" in request else {}
+        for kind in ("created", "completed"):
+            event = {"type": f"response.{kind}", "response": {"id": response_id}, **lane}
+            await self.send(event, connection=connection)
+
+    def pause(self) -> None:
+        """Read nothing more on the latest connection, pings included."""
+        self.connections[-1].transport.pause_reading()
+
+    def drop(self) -> None:
+        """Cut the latest connection."""
+        self.connections[-1].transport.abort()
+
+
+@asynccontextmanager
+async def peers() -> AsyncIterator[Peers]:
+    """Listen, and take every connection."""
+    here = Peers()
+
+    async def handle(connection: ServerConnection) -> None:
+        here.connections.append(connection)
+        here.changed.set()
+        async for message in connection:
+            here.received.append(json.loads(message))
+            here.changed.set()
+
+    async with serve(handle, "127.0.0.1", 0, ping_interval=None, close_timeout=0.1, max_size=None) as server:
+        here.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/v1"
+        try:
+            yield here
+        finally:
+            for connection in here.connections:
+                connection.transport.abort()  # it may be paused
