@@ -139,8 +139,8 @@ class TestVerdicts:
         server.disturb(Close(1006), connection=1)
         lost = [one for one in server.exchanges if one.connection == 1]
         assert len(lost) == 16
-        for one in lost:
-            error = got[int(one.message["input"])].wait().error
+        for exchange in lost:
+            error = got[int(exchange.message["input"])].wait().error
             assert isinstance(error, ConnectionLostError)
             assert error.delivery == "started"
         new = Recorder(client.send_request(ask("new"))).wait_for(5)
