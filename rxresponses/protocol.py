@@ -16,7 +16,7 @@ the target's end, because a response may come on it that belongs to the steer: s
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import islice
 
@@ -52,7 +52,8 @@ class Protocol:
         self.close_on_dispose = close_on_dispose
         self.fatal: ServerEvent | None = None  # the `error` that ends the connection, once it came
         self.unblocked = False  # an event may have let a waiting request go; whoever looks resets it
-        self._waiting: dict[str | None, deque[Exchange]] = {}
+        # Ordered sets: whoever is given up leaves at once, however many wait.
+        self._waiting: dict[str | None, OrderedDict[Exchange, None]] = {}
         self._ready: dict[str | None, None] = {}  # lanes with a waiting request that are free
         self._in_flight: dict[str | None, Exchange] = {}
         self._held: dict[str | None, None] = {}  # lanes with none in flight, where a steer's response may come
@@ -100,7 +101,7 @@ class Protocol:
                     delivery="not_sent",
                     stream_id=lane,
                 )
-        self._waiting.setdefault(lane, deque()).append(exchange)
+        self._waiting.setdefault(lane, OrderedDict())[exchange] = None
         if lane not in self._in_flight and lane not in self._held:
             self._ready[lane] = None
 
@@ -123,7 +124,7 @@ class Protocol:
             if not lanes:
                 return None
             lane = lanes[0]
-            exchange = self._waiting[lane].popleft()
+            exchange, _ = self._waiting[lane].popitem(last=False)
             self._forget_if_empty(lane)
             if exchange.cancelled:  # given up by another thread, and not yet taken out
                 exchange.state = ENDED
@@ -148,7 +149,7 @@ class Protocol:
             if isinstance(exchange, Steer):
                 self._steering.withdraw(exchange)
             elif exchange in self._waiting.get(exchange.stream_id, ()):
-                self._waiting[exchange.stream_id].remove(exchange)
+                del self._waiting[exchange.stream_id][exchange]
                 self._forget_if_empty(exchange.stream_id)
             return False
         if self._in_flight.get(exchange.stream_id) is not exchange:

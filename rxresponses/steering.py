@@ -10,7 +10,7 @@ response to the next request.  One response answers all steers that were accepte
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,22 +27,21 @@ class Steering:
     """The steers that wait to be sent, and the open ones: see the module's text."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Steer] = deque()
+        self._waiting: OrderedDict[Steer, None] = OrderedDict()
         self._open: list[Steer] = []  # oldest first
 
     def submit(self, steer: Steer) -> None:
         """Take a steer, to be sent at once."""
-        self._waiting.append(steer)
+        self._waiting[steer] = None
 
     def withdraw(self, steer: Steer) -> None:
         """Forget a steer that was not sent."""
-        if steer in self._waiting:
-            self._waiting.remove(steer)
+        self._waiting.pop(steer, None)
 
     def next_to_send(self) -> Steer | None:
         """Return the steer to write now, open from here on, or `None`."""
         while self._waiting:
-            steer = self._waiting.popleft()
+            steer, _ = self._waiting.popitem(last=False)
             if not steer.cancelled:
                 steer.state = SENT
                 self._open.append(steer)

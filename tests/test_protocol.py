@@ -61,6 +61,17 @@ def assert_nothing_left(protocol: Protocol) -> None:
     assert protocol.active == protocol.queued == 0
 
 
+class Compared(Exchange):
+    """A request that counts how often one is looked for among others."""
+
+    count = 0
+    __hash__ = Exchange.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.count += 1
+        return self is other
+
+
 class TestEndings:
     @pytest.mark.parametrize("kind", TERMINAL_KINDS)
     def test_scenario_01_each_terminal_kind_frees_the_lane(self, kind: str) -> None:
@@ -303,6 +314,27 @@ class TestDispose:
         assert protocol.next_to_send() is None
         assert third.state is ENDED
         assert protocol.named_lanes == 0
+
+    @pytest.mark.parametrize("lane", [None, "a"])
+    def test_scenario_10_however_many_wait(self, lane: str | None) -> None:
+        """Each of them leaves without a look at the others."""
+        protocol = Protocol()
+        running = send(protocol, lane)
+        protocol.receive(created("r1", lane))
+        waiting = [Compared(b"{}", lane) for _ in range(1000)]
+        for exchange in waiting:
+            protocol.submit(exchange)
+        Compared.count = 0
+        for left, exchange in zip(range(999, 1, -1), reversed(waiting[1:-1]), strict=True):
+            assert not protocol.dispose(exchange)
+            assert exchange.state is ENDED
+            assert protocol.queued == left
+        assert Compared.count == 0
+        assert protocol.pending() == [running, waiting[0], waiting[-1]]
+        assert protocol.receive(completed("r1", lane)) is running
+        assert protocol.next_to_send() is waiting[0]
+        protocol.receive(completed("r2", lane))
+        assert protocol.next_to_send() is waiting[-1]
 
     def test_scenario_11_twice_and_after_the_end(self) -> None:
         protocol = Protocol()

@@ -479,6 +479,26 @@ class TestDispose:
         assert protocol.receive(completed("r1")) is target
         all_gone(protocol)
 
+    def test_however_many_wait_to_be_sent(self) -> None:
+        class Compared(Steer):
+            count = 0
+            __hash__ = Steer.__hash__
+
+            def __eq__(self, other: object) -> bool:
+                Compared.count += 1
+                return self is other
+
+        protocol = Protocol()
+        steers = [Compared(b"{}", "r1") for _ in range(1000)]
+        for one in steers:
+            protocol.submit(one)
+        Compared.count = 0
+        for one in reversed(steers[1:]):
+            protocol.dispose(one)
+        assert Compared.count == 0
+        assert protocol.pending() == steers[:1]
+        assert protocol.next_to_send() is steers[0]
+
     def test_by_another_thread_just_before_the_write(self) -> None:
         protocol, _ = running()
         one, two = Steer(b"{}", "r1"), Steer(b"{}", "r1")
