@@ -26,8 +26,7 @@ def batch(args: argparse.Namespace) -> int:
     """Do what is missing in the output; return 0 when every line has an answer, 1 when some failed."""
     with open_input(args.requests) as requests:
         _check_apart(requests, args.output)
-        # Each line but the last has a byte of its own at least.
-        most = os.fstat(requests.fileno()).st_size + 1
+        most = os.fstat(requests.fileno()).st_size  # no line is shorter than a byte, its end included
         with Results(args.output, lines=most, retry_failed=args.retry_failed) as results:
             total = results.check(read_lines(requests))
             if total > results.answered + results.failed:

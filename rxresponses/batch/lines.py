@@ -67,7 +67,7 @@ def task_of(number: int, line: bytes, model: str) -> Task:
     try:
         data = _json(line)
         if isinstance(data, dict):
-            custom_id = data.pop("custom_id", None)
+            custom_id = _custom_id(data)
         return Task(number, digest(line), _request(data, model), custom_id)
     except InvalidRequestError as error:
         return Task(number, digest(line), error, custom_id)
@@ -83,6 +83,13 @@ def _json(line: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         reason = str(error)
     raise InvalidRequestError(f"the line is no JSON: {reason}")
+
+
+def _custom_id(data: dict[str, Any]) -> object:
+    custom_id = data.pop("custom_id", None)
+    if isinstance(custom_id, (dict, list)):
+        raise InvalidRequestError("`custom_id` must be a string", field="custom_id")
+    return custom_id
 
 
 def _request(data: Any, model: str) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -16,6 +15,7 @@ from reactivex.abc import DisposableBase
 from .. import operators as rops
 from ..errors import DecodeError
 from ..events import ResponseOutputItemDoneEvent, ServerEvent
+from ..jsontext import read_json
 from .lines import Task
 
 
@@ -137,7 +137,8 @@ def _frame(event: ServerEvent) -> dict[str, Any]:
     raw = event.raw
     if raw is None:  # built by hand
         return event.to_dict()
-    frame: dict[str, Any] = json.loads(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+    frame: dict[str, Any]
+    frame, _ = read_json(raw)
     return frame
 
 

@@ -10,15 +10,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reactivex
+from reactivex import Observable
 
-from rxresponses import ConfigurationError, ConnectFailedError, ConnectionLostError, cli
+from rxresponses import ConfigurationError, ConnectFailedError, ConnectionLostError, ServerEvent, cli
 from rxresponses.batch import command
+from rxresponses.batch.lines import open_input, read_lines, task_of
+from rxresponses.batch.progress import Progress
 from rxresponses.batch.results import Results
+from rxresponses.batch.run import Run
 from rxresponses.testing import Close, Failure, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
 from rxresponses.testing.request import Request
 
@@ -149,11 +154,25 @@ class TestRun:
         assert (code, err) == (0, f"0 of 0 answered, 0 failed: {batch.results}\n")
         assert server.accepted == 0
 
-    def test_a_server_without_lanes(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_a_server_without_lanes_gets_a_connection_a_request(self, batch: Batch, server: ResponsesServer) -> None:
+        gate = server.gate()
+
+        def reply(request: Request) -> list[Hold]:
+            if sum(one.outcome is None for one in server.exchanges) == 20:
+                gate.open()
+            return [Hold(gate)]
+
         server.fault(Fault(RefuseConcurrent()))
+        server.on("", reply)
         batch.ask(*map(str, range(20)))
-        assert batch("--concurrency", "20")[0] == 0
+        assert batch("--concurrency", "20", "--timeout", str(PATIENCE))[0] == 0
         assert len(batch.answers) == 20
+
+    def test_blank_lines(self, batch: Batch) -> None:
+        batch.requests.write_text("\n\n\n7")
+        for _ in range(2):
+            assert batch()[0] == 1
+            assert set(batch.lines) == {4}
 
     def test_the_embedded_server_stands_in(self, batch: Batch) -> None:
         batch.ask("Hi")
@@ -356,6 +375,31 @@ class TestFailuresOfAllLines:
         assert len(batch.answers) == len(batch.lines) == 10
         assert "no credit left" in err.splitlines()[-1]
         assert len(server.requests) <= 10 + 4
+
+    @pytest.mark.parametrize("answers", [0, 1])
+    def test_nobody_listens(self, batch: Batch, answers: int) -> None:
+        """Before it has met an answer a run stops there; after that it is an outage, which passes."""
+        batch.ask("one")
+        batch()
+        batch.ask("one", "two", "three")
+        left = answers
+
+        class Sender:
+            def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    return reactivex.throw(ConnectFailedError("nobody listens"))
+                event: dict[str, Any] = {"type": "response.completed", "response": {"id": "r"}}
+                return reactivex.of(ServerEvent.from_dict(event))
+
+        with open_input(str(batch.requests)) as requests, Results(str(batch.results), lines=100) as results:
+            results.begin()
+            tasks = [task_of(*line, "m") for line in read_lines(requests) if line[0] not in results]
+            problem = command._take(Run(Sender(), concurrency=1), tasks, results, Progress(3, 1))
+        assert (problem is None) == (answers > 0)
+        assert {number for number, line in batch.lines.items() if "error" in line} == ({3} if answers else set())
+        assert len(batch.lines) == (3 if answers else 1)
 
     def test_which_errors_these_are(self) -> None:
         def is_of_all(error: Exception, *, answered: bool = True) -> bool:

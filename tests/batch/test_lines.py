@@ -72,6 +72,7 @@ class TestBadLines:
             (b'" "', "the prompt is empty"),
             (b'{"body": {}, "method": "GET"}', "`method` must be 'POST', not 'GET'"),
             (b'{"body": {}, "url": "/v1/chat/completions"}', "`url` must be '/v1/responses', not '/v1/chat/compl"),
+            (b'{"body": {}, "custom_id": [1]}', "`custom_id` must be a string"),
             (b'{"body": "Hi"}', "`body` must be an object, not str"),
         ],
     )

@@ -299,6 +299,15 @@ class TestRetry:
             output.write(answer(4))
         assert lines(path) == [(1, "response"), (3, "response"), (4, "response")]
 
+    def test_a_last_line_without_its_end(self, path: Path) -> None:
+        for last in (answer(2), failure(2)):
+            path.unlink(missing_ok=True)
+            fill(path, [failure(1), last])
+            path.write_bytes(path.read_bytes()[:-1])
+            fill(path, [answer(3), answer(4)], retry_failed=True)
+            kept = [] if last.error else [(2, "response")]
+            assert lines(path) == [*kept, (3, "response"), (4, "response")]
+
     def test_the_file_stays_what_it_was(self, path: Path) -> None:
         fill(path, [failure(1)])
         path.chmod(0o640)

@@ -196,6 +196,10 @@ class TestResponses:
         assert result.response == {"id": "r", "text": "\ud83c"}
         assert b"\\ud83c" in codec.encode(result.to_dict())
 
+    def test_what_python_cannot_read_whole(self) -> None:
+        frame = b'{"type": "response.completed", "response": {"id": "r", "new": [%s, 1]}}' % (b"9" * 5000)
+        assert only(AtOnce(codec.decode(frame))).response == {"id": "r", "new": [None, 1]}
+
     def test_events_made_by_hand(self) -> None:
         made = ResponseCompletedEvent(response=Response(id="r"))
         assert only(AtOnce(made)).response == made.to_dict()["response"]
