@@ -296,10 +296,12 @@ class Protocol:
             others = list(self._unanswered)
             return others[1] if len(others) == len(self._in_flight) > 1 else others[0]
         oldest = self._oldest_unanswered()
-        exchange = self._in_flight.get(None)
+        # One that runs one request at a time may have been sent more before it showed that.
+        running = self._open.get(None) if self.echoes is False else None
+        exchange = running or self._in_flight.get(None)
         if exchange is None and (self.echoes or oldest is None or self._steering.is_owed(None)):
             exchange = self._successor(None)
-        if exchange is None and self.echoes is None:
+        if exchange is None and not self.echoes:
             exchange = oldest
         if exchange is None and self.active == 1:
             exchange = next(iter(self._in_flight.values()), None) or self._any_successor()

@@ -552,6 +552,31 @@ class TestServersWithoutLanes:
         assert protocol.receive(error(code="response_already_in_flight")) is second
         assert first.state is SENT
 
+    def test_an_error_is_about_what_runs_though_more_was_sent_before_that_was_known(self) -> None:
+        protocol = Protocol()
+        first = send(protocol, "a")
+        second = submit(protocol, "b")
+        protocol.dispose(first)
+        assert protocol.next_to_send() is second
+        assert protocol.receive(created("r1")) is first
+        assert protocol.echoes is False
+        assert protocol.receive(error()) is first
+        assert protocol.receive(error()) is second
+        assert_nothing_left(protocol)
+
+    def test_an_error_is_about_the_oldest_when_nothing_runs(self) -> None:
+        protocol = Protocol()
+        first, second = send(protocol, "a"), submit(protocol, "b")
+        protocol.dispose(first)
+        assert protocol.next_to_send() is second
+        third = submit(protocol, "c")
+        protocol.dispose(second)
+        assert protocol.next_to_send() is third
+        assert protocol.receive(created("r1")) is first
+        assert protocol.receive(completed("r1")) is first
+        assert protocol.receive(error()) is second
+        assert protocol.receive(created("r3")) is third
+
     def test_a_refusal_with_one_request_is_that_ones(self) -> None:
         protocol = Protocol()
         first = send(protocol)
