@@ -48,14 +48,19 @@ class Clocks:
         if exchange.state is QUEUED:
             return QueueTimeoutError(limit, stream_id=exchange.stream_id)
         kind: type[ResponseTimeoutError] = IdleTimeoutError
-        if exchange.state is SENT:
-            kind = SteerTimeoutError if isinstance(exchange, Steer) else FirstEventTimeoutError
+        if isinstance(exchange, Steer) and not exchange.committed:
+            # What is known of an accepted one is `started`: the server has answered and owns the input, so
+            # sending it again may do it twice.  `unknown` would deny that anything came back.
+            kind = SteerTimeoutError
+        elif exchange.state is SENT:
+            kind = FirstEventTimeoutError
         return kind(limit, delivery=exchange.delivery, response_id=exchange.response_id, stream_id=exchange.stream_id)
 
     def _limit(self, exchange: Exchange) -> float | None:
         if isinstance(exchange, Steer):
-            # Accepted, it waits for as long as its target takes; unanswered, it holds its target's lane.
-            if exchange.state is SENT:
+            # Accepted, it waits for as long as its target takes; unanswered, or with its response due, it
+            # holds its target's lane, whether or not somebody waits for it.
+            if exchange.state is SENT or (exchange.due and exchange.state is STARTED):
                 return self.steer
             return self.idle if exchange.committed and not exchange.cancelled else None
         if exchange.cancelled:

@@ -274,8 +274,10 @@ class Connection:
                 self.dispose(request)
 
     def _unblock(self) -> None:
-        """Look again for what may be sent."""
+        """Look again for what may be sent, and for clocks that begin."""
         self._protocol.unblocked = False
+        for steer in self._protocol.start_clocks(self._loop.time()):
+            self._watch(steer)
         self.valve.crowd(self._protocol.active > 1)
         self._wake.set()
 
@@ -297,6 +299,8 @@ class Connection:
             self._outlets.unrouted.emit(event)
             if self._protocol.fatal is not None:
                 self._end_by_server(event)
+            elif self._protocol.unblocked:
+                self._unblock()
             return
         if self._times_idle:
             request.since = self._loop.time()

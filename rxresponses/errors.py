@@ -248,10 +248,13 @@ class ResponseTimeoutError(RequestError, TimeoutError):
         response_id: str | None = None,
         stream_id: str | None = None,
     ) -> None:
-        super().__init__(
-            self._what.format(seconds=seconds), delivery=delivery, response_id=response_id, stream_id=stream_id
-        )
+        text = self._text(delivery).format(seconds=seconds)
+        super().__init__(text, delivery=delivery, response_id=response_id, stream_id=stream_id)
         self.seconds = seconds
+
+    @classmethod
+    def _text(cls, delivery: Delivery) -> str:
+        return cls._what
 
 
 class TerminalTimeoutError(ResponseTimeoutError):
@@ -294,12 +297,24 @@ class QueueTimeoutError(ResponseTimeoutError):
 
 
 class SteerTimeoutError(ResponseTimeoutError):
-    """The server said nothing to a steer for `seconds`; some servers ignore what they do not know."""
+    """A steer waited for `seconds` for its answer, or, accepted and its target ended, for its response to begin.
+
+    `delivery` tells which: `unknown`, or `started`.  Some servers ignore what they do not know.
+    """
 
     _what = (
         "the server did not answer the steer within {seconds:g} s, and may not know steering: the response goes on "
         "as it was, or with the new input; send the input as a request of its own if it must be heard"
     )
+    _what_accepted: ClassVar[str] = (
+        "the server accepted the steer and the steered response has ended, but none followed within {seconds:g} s; "
+        "the steer was given up here, and a response that follows later is swallowed: allow more time, or send the "
+        "input as a request of its own, best on another lane, if doing it twice does no harm"
+    )
+
+    @classmethod
+    def _text(cls, delivery: Delivery) -> str:
+        return cls._what_accepted if delivery == "started" else cls._what
 
 
 class BufferOverflowError(RequestError):

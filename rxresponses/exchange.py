@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 
 from .errors import Delivery
@@ -50,29 +51,36 @@ class Exchange:
             return "not_sent"
         return "unknown" if self.state is SENT else "started"
 
+    def continues(self, response_id: str) -> bool:
+        """Whether its response is to continue this one; read from the frame, because it is rarely asked."""
+        return bool(json.loads(self.frame).get("previous_response_id") == response_id)
+
 
 class Steer(Exchange):
     """A `response.steer`: an answer of its own, then the events of the response that follows.
 
-    `target_id` names the response to steer, `steer_id` is what the server calls this steer.  Its lane is
-    that of its target, known when it is `placed`.  `committed`: the response that follows has begun, and
-    is accounted for by this one of the steers that share it.  `abandoned`: it was not answered in time.
+    `target_id` names the response to steer, `target_ids` are all ids it had, `steer_id` is what the server
+    calls this steer.  Its lane is that of its target, known when it is `placed`.  `due`: it was accepted,
+    and nothing runs on its lane any more, so its response is what comes next there.  `committed`: that
+    response has begun, and is accounted for by this one of the steers that share it.  `abandoned`: its
+    answer or response did not come in time.
     """
 
-    __slots__ = ("abandoned", "committed", "placed", "steer_id", "target_id")
+    __slots__ = ("abandoned", "committed", "due", "placed", "steer_id", "target_id", "target_ids")
 
     def __init__(self, frame: bytes, target_id: str) -> None:
         super().__init__(frame, None)
         self.target_id = target_id
+        self.target_ids = [target_id]
         self.steer_id: str | None = None
         self.placed = False
+        self.due = False
         self.committed = False
         self.abandoned = False
 
-    @property
-    def silent(self) -> bool:
-        """Whether it was not answered in time, nor later."""
-        return self.abandoned and self.state is SENT
+    def continues(self, response_id: str) -> bool:
+        """Whether its response is to continue this one: the one that it steers."""
+        return response_id in self.target_ids
 
     def place(self, lane: str | None) -> None:
         """Put it on the lane where its response will come."""

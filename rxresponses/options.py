@@ -32,7 +32,8 @@ class ConnectionOptions:
     is received (images arrive in one frame, so it is generous), `max_request_size` what is sent.
     Clocks of a request, `None` for none: `queue_timeout` while it waits here, `first_event_timeout`
     from when it was sent, `idle_timeout` between its events, each with its own error; and
-    `steer_timeout` for the answer to a steer.
+    `steer_timeout` for the answer to a steer, and again, once it is accepted and the steered response
+    has ended, for the response that follows to begin.
 
     `max_active` responses run at once on a connection, further ones wait here.  `lanes` says whether
     the server echoes `stream_id`; `None` finds it out, which lets one request at a time go first.

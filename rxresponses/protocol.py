@@ -11,14 +11,17 @@ that an untagged answer can mean only one request; a server that drops `stream_i
 at a time, so then one is in flight at all.
 
 A steer goes out at once.  While one is unanswered or accepted, the lane of its target is held after
-the target's end, because a response may come on it that belongs to the steer: see `steering`.
+the target's end, because a response may come on it that belongs to the steer: see `steering`.  When
+it comes only after the lane has gone on, it is belated: it gets the events of the lane while it lasts,
+and the lane's next request goes, or goes on, after it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 from .errors import LaneLimitError
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
@@ -57,6 +60,7 @@ class Protocol:
         self._ready: dict[str | None, None] = {}  # lanes with a waiting request that are free
         self._in_flight: dict[str | None, Exchange] = {}
         self._held: dict[str | None, None] = {}  # lanes with none in flight, where a steer's response may come
+        self._belated: dict[str | None, Steer] = {}  # whose response came after its lane had gone on
         self._unanswered: dict[Exchange, None] = {}  # in flight without an event yet, oldest first
         # Whom an event that carries no response belongs to, by its stream_id: the event path.
         self._open: dict[str | None, Exchange] = {}
@@ -71,7 +75,7 @@ class Protocol:
     @property
     def active(self) -> int:
         """How many responses run now, given-up ones included, or may begin to by themselves."""
-        return len(self._in_flight) + len(self._held)
+        return len(self._in_flight) + len(self._held) + len(self._belated)
 
     @property
     def queued(self) -> int:
@@ -102,7 +106,7 @@ class Protocol:
                     stream_id=lane,
                 )
         self._waiting.setdefault(lane, OrderedDict())[exchange] = None
-        if lane not in self._in_flight and lane not in self._held:
+        if lane not in self._in_flight and lane not in self._held and lane not in self._belated:
             self._ready[lane] = None
 
     def next_to_send(self, now: float = 0.0) -> Exchange | None:
@@ -152,24 +156,41 @@ class Protocol:
                 del self._waiting[exchange.stream_id][exchange]
                 self._forget_if_empty(exchange.stream_id)
             return False
-        if self._in_flight.get(exchange.stream_id) is not exchange:
+        if self._table_of(exchange).get(exchange.stream_id) is not exchange:
             return False
         if isinstance(exchange, Steer) and self._passed_on(exchange):
             return False
         return self.close_on_dispose
 
+    def abandon(self, steer: Steer) -> None:
+        """Wait no longer for the answer to a steer, or for its response: its lane goes on without it.
+
+        Should it come all the same, it is the steer's, and obeyed.
+        """
+        self._steering.abandon(steer)
+        if steer.placed and steer.stream_id in self._held:
+            self._hold_or_free(steer.stream_id)
+
+    def start_clocks(self, now: float) -> list[Steer]:
+        """Let those wait from now on whose response has become what comes next on their lane; return them."""
+        begun = [steer for lane in self._held for steer in self._steering.fall_due(lane)]
+        for steer in begun:
+            steer.since = now
+        return begun
+
     def pending(self) -> list[Exchange]:
         """Return the requests that have not ended, those in flight first."""
-        in_flight = (one for exchange in self._in_flight.values() for one in (exchange, *exchange.followers))
+        running = chain(self._in_flight.values(), self._belated.values())
+        in_flight = (one for exchange in running for one in (exchange, *exchange.followers))
         waiting = (one for lane in self._waiting.values() for one in lane)
         return [*in_flight, *self._steering.pending(), *waiting]
 
     def lost(self) -> list[Exchange]:
         """Forget everything and return what was pending, in its state, for the verdict."""
         exchanges = self.pending()
-        for table in (self._waiting, self._ready, self._in_flight, self._held, self._unanswered, self._open):
+        for table in (self._waiting, self._ready, self._in_flight, self._held, self._belated, self._unanswered):
             table.clear()
-        for forgotten in (self._by_id, self._over, self._stray, self._refused, self._steering):
+        for forgotten in (self._open, self._by_id, self._over, self._stray, self._refused, self._steering):
             forgotten.clear()
         return exchanges
 
@@ -250,10 +271,13 @@ class Protocol:
 
     def _target(self, event: ServerEvent, response_id: str | None) -> Exchange | None:
         """Whom a lifecycle event other than `error` belongs to."""
+        belated = self._target_of_belated(event, response_id)
+        if belated is not None:
+            return belated
         if event.stream_id is not None:
-            return self._on_lane(event.stream_id)
+            return self._on_lane(event.stream_id, event)
         if event.type == "response.created":
-            return self._on_lane(None) if self.echoes else self._target_of_untagged_created()
+            return self._on_lane(None, event) if self.echoes else self._target_of_untagged_created(event)
         default = self._in_flight.get(None)
         if default is not None and response_id in default.response_ids:
             return default  # another lane may have a response with the same id
@@ -262,35 +286,38 @@ class Protocol:
         exchange = self._open.get(None)
         if exchange is not None:
             return exchange
-        return self._successor(None) if self.echoes else self._oldest_unanswered() or self._any_successor()
+        return self._successor(None, event) if self.echoes else self._oldest_unanswered() or self._any_successor(event)
 
-    def _target_of_untagged_created(self) -> Exchange | None:
+    def _target_of_untagged_created(self, event: ServerEvent) -> Exchange | None:
         default = self._in_flight.get(None)
         if default is not None and default.state is SENT:
             return default
         # A server that drops `stream_id` answers in the order sent, and a steered response goes on at once.
         return (
-            self._any_successor(owed=True)
+            self._any_successor(event, owed=True)
             or self._oldest_unanswered()
             or default
             or self._open.get(None)
-            or self._any_successor()
+            or self._any_successor(event)
         )
 
     def _target_of_error(self, event: ServerEvent) -> Exchange | None:
-        code = _error_field(event, "code")
+        code = error_field(event, "code")
         if code in CONNECTION_ERROR_CODES:
             self.fatal = event
             return None
         steer = self._steering.refused_by(
             lane=event.stream_id,
-            text=f"{code} {_error_field(event, 'message')}",
-            param=_error_field(event, "param"),
+            text=f"{code} {error_field(event, 'message')}",
+            param=error_field(event, "param"),
         )
         if steer is not None:
             return steer
+        belated = self._belated_speaker(event)
+        if belated is not None and code not in REFUSAL_CODES:
+            return belated
         if event.stream_id is not None:
-            return self._on_lane(event.stream_id)
+            return self._on_lane(event.stream_id, event)
         if code in REFUSAL_CODES and self._unanswered:
             # The one that runs, or will run first, is not the one that was refused.
             others = list(self._unanswered)
@@ -300,17 +327,18 @@ class Protocol:
         running = self._open.get(None) if self.echoes is False else None
         exchange = running or self._in_flight.get(None)
         if exchange is None and (self.echoes or oldest is None or self._steering.is_owed(None)):
-            exchange = self._successor(None)
+            exchange = self._successor(None, event)
         if exchange is None and not self.echoes:
             exchange = oldest
         if exchange is None and self.active == 1:
-            exchange = next(iter(self._in_flight.values()), None) or self._any_successor()
+            exchange = next(chain(self._in_flight.values(), self._belated.values()), None)
+            exchange = exchange or self._any_successor(event)
         # Several named lanes run and the error names none: it is about the connection.
         return exchange
 
-    def _on_lane(self, lane: str | None) -> Exchange | None:
+    def _on_lane(self, lane: str | None, event: ServerEvent) -> Exchange | None:
         """Return what runs on a lane, or begins to."""
-        return self._in_flight.get(lane) or self._successor(lane)
+        return self._in_flight.get(lane) or self._successor(lane, event)
 
     def _oldest_unanswered(self) -> Exchange | None:
         return next(iter(self._unanswered), None)
@@ -325,12 +353,13 @@ class Protocol:
         if event.type == "response.created":
             del self._over[response_id]
             return False
-        running = self._in_flight.get(event.stream_id) or self._open.get(event.stream_id)
+        lane = event.stream_id
+        running = self._belated_speaker(event) or self._in_flight.get(lane) or self._open.get(lane)
         known = running.response_ids if running is not None else []
         if response_id in known or not (known or self._over[response_id]):
             return False
         if event.type in TERMINAL_TYPES:
-            self._stray.discard(event.stream_id)
+            self._stray.discard(lane)
         return True
 
     def _is_late_failure(self, event: ServerEvent, exchange: Exchange) -> bool:
@@ -360,28 +389,23 @@ class Protocol:
         if event.type != "response.steer.accepted":
             self._settle(steer)
             return steer
-        steer.state = STARTED
+        self._steering.accept(steer)
         if steer.target_id in self._by_id:
             return steer
         if not steer.placed:
-            steer.place(event.stream_id)
-        running = self._in_flight.get(steer.stream_id)
-        if running is None:
-            self._hold_or_free(steer.stream_id)
-        elif isinstance(running, Steer) and running.target_id == steer.target_id:
-            # Told only after the response to all steers of this target had begun.
-            self._steering.remove(steer)
-            running.followers += (steer,)
+            # Its target goes by an id that was not seen: then it is what runs there.
+            target = self._open.get(event.stream_id)
+            steer.place(event.stream_id if target is None else target.stream_id)
+        lane = steer.stream_id
+        for running in (self._in_flight.get(lane), self._belated.get(lane)):
+            if isinstance(running, Steer) and running.continues(steer.target_id):
+                # Told only after the response to all steers of this target had begun.
+                self._steering.remove(steer)
+                running.followers += (steer,)
+                steer.response_ids = running.response_ids
+                return steer
+        self._hold_or_free(lane)
         return steer
-
-    def abandon(self, steer: Steer) -> None:
-        """Wait no longer for the answer to a steer: the lane of its target goes on when that has ended.
-
-        Should the answer come all the same, it is the steer's, and obeyed.
-        """
-        self._steering.abandon(steer)
-        if steer.placed and steer.stream_id in self._held:
-            self._hold_or_free(steer.stream_id)
 
     def _settle(self, steer: Steer) -> None:
         """No response will come from this steer: let the lane go on without it."""
@@ -391,8 +415,10 @@ class Protocol:
             self._hold_or_free(steer.stream_id)
 
     def _hold_or_free(self, lane: str | None) -> None:
-        """Let the next request go on a lane where nothing runs, unless the response to a steer may come."""
+        """Let the next request go on a lane if nothing runs there, unless the response to a steer may come."""
         self.unblocked = True
+        if lane in self._in_flight or lane in self._belated:
+            return
         if self._steering.holds(lane):
             self._held[lane] = None
             self._ready.pop(lane, None)
@@ -401,21 +427,74 @@ class Protocol:
         if lane in self._waiting:
             self._ready[lane] = None
 
-    def _successor(self, lane: str | None) -> Steer | None:
+    def _successor(self, lane: str | None, event: ServerEvent) -> Steer | None:
         """Return the steer whose response begins on a lane, if the lane is held for one."""
         if lane not in self._held:
             return None
         del self._held[lane]
-        steer = self._steering.commit(lane)
+        steer = self._steering.commit(self._steering.next_on(lane, _response_field(event, "previous_response_id")))
         self._in_flight[lane] = steer
         self.unblocked = True
         return steer
 
-    def _any_successor(self, *, owed: bool = False) -> Steer | None:
+    def _any_successor(self, event: ServerEvent, *, owed: bool = False) -> Steer | None:
         for lane in self._held:
             if self._steering.is_owed(lane) or not owed:
-                return self._successor(lane)
+                return self._successor(lane, event)
         return None
+
+    def _target_of_belated(self, event: ServerEvent, response_id: str | None) -> Steer | None:
+        """Return the steer whose response this event is of, if its lane had gone on without it."""
+        belated = self._belated_speaker(event)
+        running = self._by_id.get(response_id) if response_id is not None else None
+        if belated is not None and (running is belated or (running is None and event.type != "response.created")):
+            return belated
+        steer = self._overtaken(event, belated) if running is None else None
+        if belated is not None:
+            if steer is belated:
+                return belated
+            if running is None or self._fits(running, event):
+                self._end(belated, event)  # without a terminal event of its own: another response has begun
+        if steer is not None:
+            steer = self._steering.commit(steer)
+            self._belated[steer.stream_id] = steer
+            self._held.pop(steer.stream_id, None)
+            self._ready.pop(steer.stream_id, None)
+            self.unblocked = True
+        return steer
+
+    def _belated_speaker(self, event: ServerEvent) -> Steer | None:
+        """Return the steer whose belated response the events with this `stream_id` are of, if there is one."""
+        speaker = self._open.get(event.stream_id)
+        return next((one for one in self._belated.values() if one is speaker), None)
+
+    def _overtaken(self, event: ServerEvent, belated: Steer | None) -> Steer | None:
+        """Return the steer whose response this event begins on a lane that has gone on without it.
+
+        Only what a response continues tells it from the response to the lane's next request.  So where a
+        request continues the very response that was steered, or the server does not say, it is the
+        request's: else that would wait for ever whenever the response to the steer never comes.
+        """
+        open_steers = [one for one in self._steering.placed() if one.target_id not in self._by_id]
+        steers = [one for one in chain((belated,) if belated else (), open_steers) if self._fits(one, event)]
+        if not steers:
+            return None
+        held = (one for lane in self._held for one in self._steering.on(lane))
+        others = [one for one in chain(self._in_flight.values(), held) if self._fits(one, event)]
+        continued = _response_field(event, "previous_response_id")
+        if continued is None:
+            return None if others or event.type in TERMINAL_TYPES else steers[0]
+        steer = next((one for one in steers if one.continues(continued)), None)
+        return None if steer is None or any(one.continues(continued) for one in others) else steer
+
+    def _fits(self, exchange: Exchange, event: ServerEvent) -> bool:
+        """Whether an event may be meant for a request, as far as its `stream_id` tells."""
+        return event.stream_id == exchange.stream_id or (event.stream_id is None and not self.echoes)
+
+    def _table_of(self, exchange: Exchange) -> dict[str | None, Any]:
+        """Return the table where a request stands while it runs."""
+        belated = self._belated.get(exchange.stream_id) is exchange
+        return self._belated if belated else self._in_flight
 
     def _passed_on(self, steer: Steer) -> bool:
         """Let another steer account for the response that it shares with one that was given up."""
@@ -425,7 +504,7 @@ class Protocol:
         heir.committed = True
         heir.followers = tuple(one for one in steer.followers if one is not heir)
         heir.response_ids, heir.since = steer.response_ids, steer.since
-        self._in_flight[steer.stream_id] = heir
+        self._table_of(steer)[steer.stream_id] = heir
         self._open.update({name: heir for name, one in self._open.items() if one is steer})
         self._by_id.update(dict.fromkeys(steer.response_ids, heir))
         steer.state = ENDED  # it keeps its followers, who may be about to get an event
@@ -450,22 +529,26 @@ class Protocol:
             del self._over[next(iter(self._over))]
         if event.type == "error":
             (self._stray if exchange.response_ids else self._refused).add(lane)
-        del self._in_flight[lane]
+        del self._table_of(exchange)[lane]
         self._steering.target_ended(exchange, steered=was_steered(event))
         self._hold_or_free(lane)
 
 
 def response_id_of(event: ServerEvent) -> str | None:
     """Return the id of the response that an event carries, `None` when it carries none."""
+    return _response_field(event, "id")
+
+
+def _response_field(event: ServerEvent, name: str) -> str | None:
     if isinstance(event, UnknownEvent):
         response = event.extra.get("response")
-        found = response.get("id") if isinstance(response, Mapping) else None
+        found = response.get(name) if isinstance(response, Mapping) else None
         return found if isinstance(found, str) else None
-    response = getattr(event, "response", None)
-    return None if response is None else response.id
+    return getattr(getattr(event, "response", None), name, None)
 
 
-def _error_field(event: ServerEvent, name: str) -> str | None:
+def error_field(event: ServerEvent, name: str) -> str | None:
+    """Return a field of an `error`, readable or not, `None` when it has none."""
     if isinstance(event, UnknownEvent):
         detail = event.extra.get("error")
         found = detail.get(name) if isinstance(detail, Mapping) else event.extra.get(name)

@@ -28,11 +28,14 @@ def request(state: ExchangeState, *, cancelled: bool = False) -> Exchange:
     return put(exchange, state, cancelled)
 
 
-def steer(state: ExchangeState, *, committed: bool = False, cancelled: bool = False) -> Steer:
+def steer(state: ExchangeState, *, due: bool = False, committed: bool = False, cancelled: bool = False) -> Steer:
     exchange = Steer(b"{}", "target")
     exchange.stream_id = "lane"
+    exchange.due = due
     exchange.committed = committed
     put(exchange, state, cancelled)
+    if not committed:
+        exchange.response_ids.clear()
     return exchange
 
 
@@ -53,6 +56,8 @@ TIMED = [
     pytest.param(steer(SENT), 8.0, SteerTimeoutError, id="steer without an answer"),
     # Nobody waits for it, but the lane of its target does.
     pytest.param(steer(SENT, cancelled=True), 8.0, SteerTimeoutError, id="given-up steer without an answer"),
+    pytest.param(steer(STARTED, due=True), 8.0, SteerTimeoutError, id="steer without a response"),
+    pytest.param(steer(STARTED, due=True, cancelled=True), 8.0, SteerTimeoutError, id="given-up one without"),
     pytest.param(steer(STARTED, committed=True), 4.0, IdleTimeoutError, id="steer with its response"),
 ]
 UNTIMED = [
@@ -64,6 +69,7 @@ UNTIMED = [
     pytest.param(steer(STARTED), id="accepted steer, which takes as long as its target"),
     pytest.param(steer(STARTED, committed=True, cancelled=True), id="given-up steer with its response"),
     pytest.param(steer(ENDED), id="steer without a successor"),
+    pytest.param(steer(ENDED, due=True), id="steer that was refused after all"),
 ]
 
 
@@ -117,6 +123,8 @@ def test_the_errors_say_what_is_known() -> None:
         "answered": ("started", "resp_1"),
         "steer without an answer": ("unknown", None),
         "given-up steer without an answer": ("unknown", None),
+        "steer without a response": ("started", None),
+        "given-up one without": ("started", None),
         "steer with its response": ("started", "resp_1"),
     }
 
@@ -129,6 +137,14 @@ def test_the_errors_tell_the_limit_and_can_be_copied(exchange: Exchange, limit: 
     for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(again) is kind
         assert (str(again), again.__dict__) == (str(error), error.__dict__)
+
+
+def test_a_steer_is_told_what_did_not_come() -> None:
+    unanswered, unfollowed = (str(ALL.error(one, START + 9)) for one in (steer(SENT), steer(STARTED, due=True)))
+    assert "did not answer the steer" in unanswered
+    for known in ("accepted the steer", "the steered response has ended", "none followed"):
+        assert known in unfollowed
+        assert known not in unanswered
 
 
 def test_the_next_deadline_is_the_earliest() -> None:

@@ -190,6 +190,12 @@ def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
         assert vars(other).get("_what") != make._what or other is make
 
 
+def test_a_steer_that_waited_in_vain_says_for_what() -> None:
+    assert "did not answer" in str(SteerTimeoutError(5.0, delivery="unknown"))
+    assert "accepted the steer" in str(SteerTimeoutError(5.0, delivery="started"))
+    assert " 5 s" in str(SteerTimeoutError(5.0, delivery="started"))
+
+
 def test_a_pending_steer_says_what_it_waits_for() -> None:
     stubs = "(function_call_output call_1, mcp_approval_response mcpr_1, something_new)"
     assert stubs in str(SteerPendingError(STUBS, event=EVENT))

@@ -9,7 +9,7 @@ import pytest
 from rxresponses.errors import LaneLimitError
 from rxresponses.events import ServerEvent
 from rxresponses.events.base import event_from
-from rxresponses.exchange import ENDED, QUEUED, SENT, STARTED, Exchange
+from rxresponses.exchange import ENDED, QUEUED, SENT, STARTED, Exchange, Steer
 from rxresponses.protocol import Protocol, response_id_of
 
 TERMINAL_KINDS = ["response.completed", "response.failed", "response.incomplete"]
@@ -621,6 +621,15 @@ class TestLoss:
         assert waiting[0].state is QUEUED
         assert_nothing_left(protocol)
         assert protocol.lost() == []
+
+
+def test_what_a_request_continues() -> None:
+    assert not Exchange(b"{}", None).continues("r1")
+    assert not Exchange(b'{"previous_response_id": null}', None).continues("r1")
+    assert Exchange(b'{"input": "\\ud83c", "previous_response_id": "r1"}', None).continues("r1")
+    assert not Exchange(b'{"previous_response_id": "r1"}', None).continues("r2")
+    assert Steer(b"{}", "r1").continues("r1")
+    assert not Steer(b"{}", "r1").continues("r2")
 
 
 def test_response_ids() -> None:

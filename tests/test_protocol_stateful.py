@@ -4,11 +4,14 @@ The server here is a few lines that know which request each event belongs to.  W
 moves come in, an event goes to its request or to nobody, never to another one and never after that
 request's terminal event; and when all is over, nothing is left in the tables.
 
-Servers know steering, ignore it in silence, or answer it with an `error`.
+Servers know steering, ignore it in silence, or answer it with an `error`.  Some begin the response to
+a steer long after the client has gone on without it, or never; these tell what a response continues,
+or do so only where nobody could take it for something else.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +25,11 @@ from rxresponses.events.base import event_from
 from rxresponses.exchange import ENDED, QUEUED, SENT, STARTED, Exchange, Steer
 from rxresponses.protocol import Protocol
 
+MOVES = ["go on", "go on", "complete", "complete", "fail", "error", "error, then failed"]
 LANES: list[str | None] = [None, "a", "b", "c", "d"]
 MAX_ACTIVE = 3
 KINDS = ["lanes", "one at a time"]
-STEERING = ["known", "silent", "errors"]
+STEERING = ["known", "known", "known", "silent", "errors"]
 
 
 @dataclass
@@ -35,10 +39,16 @@ class Answer:
     exchange: Exchange
     response_id: str
     lane: str | None
+    continues: str | None = None
     created: bool = False
     sent: list[str] = field(default_factory=list)
     steers: list[Submission] = field(default_factory=list)  # accepted for it
     shared: list[Steer] = field(default_factory=list)  # whose it is besides
+
+    @property
+    def both(self) -> list[Exchange]:
+        """All whose it is."""
+        return [self.exchange, *self.shared]
 
 
 @dataclass
@@ -53,12 +63,16 @@ class Submission:
 class ModelServer:
     """What a server of each kind may say next."""
 
-    def __init__(self, kind: str, steering: str) -> None:
+    def __init__(self, kind: str, steering: str, tells: bool) -> None:
         self.kind = kind
         self.steering = steering
+        self.tells = tells  # what a response continues
         self.echoes = kind == "lanes"
         self.queues: dict[str | None, deque[Answer]] = {}
         self.strays: list[Answer] = []  # ended by `error`, whose `response.failed` is still to come
+        self.mute: list[Answer] = []  # those of them that say nothing else, since another response has begun
+        self.withheld: list[Answer] = []  # to steers: they begin late
+        self.never: list[Answer] = []  # or not at all
         self.unread: deque[Steer] = deque()
         self.owed: deque[tuple[str | None, Submission, str]] = deque()  # what becomes of a submission, by lane
         self.ended: list[str] = []
@@ -73,8 +87,13 @@ class ModelServer:
         return f"{kind}_{self._count}"
 
     def take(self, exchange: Exchange) -> None:
-        answer = Answer(exchange, self._next_id("resp"), exchange.stream_id)
+        continues = json.loads(exchange.frame).get("previous_response_id")
+        answer = Answer(exchange, self._next_id("resp"), exchange.stream_id, continues)
         self._queue(exchange.stream_id).append(answer)
+        for one in self.withheld:  # nothing would tell the two apart: it takes the input of the steer with it
+            if one.continues == continues and (one.lane == answer.lane or not self.echoes):
+                self.never.append(one)
+        self.withheld = [one for one in self.withheld if one not in self.never]
 
     def running(self) -> list[Answer]:
         return [queue[0] for queue in self.queues.values() if queue]
@@ -86,12 +105,16 @@ class ModelServer:
 
     def say(self, answer: Answer, kind: str, **fields: Any) -> dict[str, Any]:
         answer.sent.append(kind)
+        if kind == "response.created":
+            self.mute += [one for one in self.strays if one.lane == answer.lane or not self.echoes]
+        if "response" in fields and self.tells:
+            fields["response"]["previous_response_id"] = answer.continues
         return self.tag(answer.lane, {"type": kind, **fields})
 
     def tag(self, lane: str | None, data: dict[str, Any]) -> dict[str, Any]:
         return {**data, "stream_id": lane} if self.echoes and lane is not None else data
 
-    def end(self, answer: Answer, *, failed: bool, pending: bool = False) -> None:
+    def end(self, answer: Answer, *, failed: bool, pending: bool = False, withhold: bool = False) -> None:
         """Go on after a terminal event: with the successor, or with the words about its steers."""
         queue = self._queue(answer.lane)
         assert queue.popleft() is answer
@@ -102,7 +125,23 @@ class ModelServer:
             self.owed.extend((answer.lane, one, "failed" if failed else "pending") for one in answer.steers)
             return
         first, *others = (one.steer for one in answer.steers)
-        queue.appendleft(Answer(first, self._next_id("resp"), answer.lane, shared=others))
+        successor = Answer(first, self._next_id("resp"), answer.lane, answer.response_id, shared=others)
+        if withhold:
+            self.withheld.append(successor)
+        else:
+            self.prepend(successor)
+
+    def prepend(self, successor: Answer) -> None:
+        """Let a response run before what waits on its lane."""
+        self._queue(successor.lane).appendleft(successor)
+
+    def may_begin(self, successor: Answer) -> bool:
+        """Whether a response that was withheld may begin now."""
+        queue = self._queue(successor.lane)
+        if queue and queue[0].created:
+            return False
+        others = any(self.queues.values()) or self.unread or self.owed or len(self.withheld) + len(self.never) > 1
+        return self.tells or not others
 
     def read_steer(self) -> tuple[Answer | None, Submission]:
         """Read one steer, and accept it if its target runs."""
@@ -118,27 +157,46 @@ class ModelServer:
 class ProtocolMachine(RuleBasedStateMachine):
     """Drive protocol and model server together."""
 
-    @initialize(kind=st.sampled_from(KINDS), steering=st.sampled_from(STEERING), told=st.booleans())
-    def start(self, kind: str, steering: str, told: bool) -> None:
-        self.server = ModelServer(kind, steering)
+    @initialize(
+        kind=st.sampled_from(KINDS), steering=st.sampled_from(STEERING), told=st.booleans(), tells=st.booleans()
+    )
+    def start(self, kind: str, steering: str, told: bool, tells: bool) -> None:
+        self.server = ModelServer(kind, steering, tells)
         self.protocol = Protocol(max_active=MAX_ACTIVE, echoes=self.server.echoes if told else None)
         self.requests: list[Exchange] = []
         self.ended: set[Exchange] = set()
 
     # The client.
 
-    @rule(lane=st.sampled_from(LANES))
-    def submit(self, lane: str | None) -> None:
-        exchange = Exchange(b"{}", lane)
+    # Several moves in one rule, and chances: hypothesis leaves out some of the rules in each run, and draws
+    # the others alike, so that what takes a row of them would hardly ever happen.
+
+    @rule(lane=st.sampled_from(LANES), pick=st.integers(0, 20), at_once=st.booleans())
+    def submit(self, lane: str | None, pick: int, at_once: bool) -> None:
+        """Submit a request; some continue a response, also one that was steered."""
+        chain = {"previous_response_id": self.server.ended[-1 - pick]} if pick < len(self.server.ended) else {}
+        exchange = Exchange(json.dumps(chain).encode(), lane)
         self.protocol.submit(exchange)
         self.requests.append(exchange)
+        if at_once:
+            self.write()
 
-    @rule(data=st.data())
-    def steer(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), at_once=st.booleans(), tell=st.sampled_from([None, True, True, False]))
+    def steer(self, data: st.DataObject, at_once: bool, tell: bool | None) -> None:
+        """Steer a response, mostly one that runs; `tell`: the server reads it at once."""
+        if at_once and not self.server.running():
+            self.submit(data.draw(st.sampled_from(LANES)), 20, True)
+        unborn = [one for one in self.server.may_speak() if not one.created]
+        if at_once and unborn:
+            self.speak(unborn[0], "go on", False)
         known = [one.response_id for one in self.server.running() if one.created] * 3 + self.server.ended[-3:]
         steer = Steer(b"{}", data.draw(st.sampled_from([*known, "resp_nobody"])))
         self.protocol.submit(steer)
         self.requests.append(steer)
+        if at_once:
+            self.write()
+        while tell is not None and self.server.unread:
+            self.server_reads_a_steer(tell)
 
     @rule()
     def write(self) -> None:
@@ -150,8 +208,10 @@ class ProtocolMachine(RuleBasedStateMachine):
             at_server = [one for queue in self.server.queues.values() for one in queue]
             assert not [one for one in at_server if one.lane == exchange.stream_id], "one request in flight a lane"
             assert exchange.stream_id not in {lane for lane, *_ in self.server.owed}, "a lane that is held"
+            for one in (*self.server.withheld, *self.server.never):
+                assert one.lane != exchange.stream_id or all(map(_is_silent, one.both)), "a lane that is held"
+            assert len(self.server.running()) < MAX_ACTIVE
             self.server.take(exchange)
-            assert len(at_server) < MAX_ACTIVE
             if self.protocol.echoes is False:
                 assert not at_server
 
@@ -164,22 +224,36 @@ class ProtocolMachine(RuleBasedStateMachine):
         if was is QUEUED:
             assert exchange.state is ENDED
 
-    @precondition(lambda self: self.unanswered_steers())
-    @rule(data=st.data())
-    def time_out(self, data: st.DataObject) -> None:
-        steer = data.draw(st.sampled_from(self.unanswered_steers()))
-        self.protocol.abandon(steer)
-        assert steer not in self.protocol.pending()
+    @precondition(lambda self: self.timed_steers())
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def time_out(self, data: st.DataObject, count: int) -> None:
+        for _ in range(count):
+            steers = self.timed_steers()
+            if steers:
+                steer = data.draw(st.sampled_from(steers))
+                self.protocol.abandon(steer)
+                assert steer not in self.protocol.pending()
+        self.write()
+
+    def timed_steers(self) -> list[Steer]:
+        """Those that a clock may end: without an answer, or with a response that does not begin."""
+        begun = self.protocol.start_clocks(1.0)
+        assert all(one.due and one.since == 1.0 for one in begun)
+        overdue = {id(one) for answer in (*self.server.withheld, *self.server.never) for one in answer.both}
+        due = [one for one in self.protocol.pending() if isinstance(one, Steer) and one.due and id(one) in overdue]
+        return [*self.unanswered_steers(), *due]
 
     def unanswered_steers(self) -> list[Steer]:
         """Those whose clock runs; of the accepted ones a server tells in time, if it does not show it."""
         owed = {id(one.steer) for _, one, _ in self.server.owed}
-        owed |= {id(one) for answer in self.server.running() for one in (answer.exchange, *answer.shared)}
+        owed |= {id(one) for answer in self.server.running() for one in answer.both}
         steers = (one for one in self.protocol.pending() if isinstance(one, Steer) and one.state is SENT)
         return [one for one in steers if id(one) not in owed]
 
-    @rule()
-    def lose(self) -> None:
+    @rule(really=st.sampled_from([False] * 9 + [True]))
+    def lose(self, really: bool) -> None:
+        if not really:
+            return
         open_requests = {one for one in self.requests if one.state is not ENDED and not _is_silent(one)}
         lost = self.protocol.lost()
         assert set(lost) == open_requests
@@ -190,17 +264,18 @@ class ProtocolMachine(RuleBasedStateMachine):
             assert isinstance(exchange, Steer) or (exchange.delivery == "not_sent") == (not served)
             assert (exchange.delivery == "not_sent") == (exchange.state is QUEUED)
         echoes = self.protocol.echoes
-        self.start(self.server.kind, self.server.steering, False)
+        self.start(self.server.kind, self.server.steering, False, self.server.tells)
         self.protocol.echoes = echoes
 
     # The server.
 
     @precondition(lambda self: any(self.server.may_speak()))
-    @rule(data=st.data(), move=st.sampled_from(["go on", "go on", "complete", "fail", "error", "error, then failed"]))
+    @rule(data=st.data(), move=st.sampled_from(MOVES))
     def server_speaks(self, data: st.DataObject, move: str) -> None:
-        self.speak(data.draw(st.sampled_from(self.server.may_speak())), move, data.draw(st.booleans()))
+        flags = data.draw(st.booleans()), data.draw(st.booleans())
+        self.speak(data.draw(st.sampled_from(self.server.may_speak())), move, *flags)
 
-    def speak(self, answer: Answer, move: str, flag: bool) -> None:
+    def speak(self, answer: Answer, move: str, flag: bool, withhold: bool = False) -> None:
         server = self.server
         response: dict[str, Any] = {"id": answer.response_id}
         if not answer.created:
@@ -216,7 +291,10 @@ class ProtocolMachine(RuleBasedStateMachine):
             else:
                 self.deliver(answer, server.say(answer, "response.output_text.delta", delta="x"))
         elif move == "complete":
-            untold = len(answer.steers) == 1 and not answer.steers[0].told  # then the reason shows it
+            # The reason shows that one was accepted, and which one, if it was not given up beside another.
+            untold = len(answer.steers) == 1 and not answer.steers[0].told
+            if untold and _is_silent(answer.steers[0].steer):
+                untold = all(one.target_id != answer.response_id for one in server.unread)
             if not untold:
                 self.tell_all(answer)
             if answer.steers and (flag or untold):
@@ -225,7 +303,9 @@ class ProtocolMachine(RuleBasedStateMachine):
             else:
                 frame = server.say(answer, "response.completed", response=response)
             self.deliver(answer, frame, terminal=True)
-            server.end(answer, failed=False, pending=not flag and not untold)
+            # A server that runs one at a time goes on at once, as far as a client knows that does not know its kind.
+            withhold = withhold and (server.echoes or self.protocol.echoes is False)
+            server.end(answer, failed=False, pending=not flag and not untold, withhold=withhold)
         else:
             self.tell_all(answer)
             if move.startswith("error"):
@@ -245,11 +325,46 @@ class ProtocolMachine(RuleBasedStateMachine):
         if kind == "response.failed":
             self.server.strays.remove(answer)
             frame = self.server.say(answer, kind, response={"id": answer.response_id})
-        elif any(one.created for one in successors):
+        elif answer in self.server.mute or any(one.created for one in successors):
             return  # no server mixes the text of two responses on one lane
         else:
             frame = self.server.say(answer, kind, delta="late")
         assert self.protocol.receive(event_from(frame)) is None
+
+    @precondition(lambda self: self.server.steering == "known" and self.server.may_speak())
+    @rule(data=st.data(), tell=st.booleans(), again=st.booleans())
+    def server_withholds(self, data: st.DataObject, tell: bool, again: bool) -> None:
+        """Let a steered response end, and the client wait in vain for what follows, and go on without it."""
+        answer = data.draw(st.sampled_from(self.server.may_speak()))
+        if not answer.created:
+            self.speak(answer, "go on", False)
+        steer = Steer(b"{}", answer.response_id)
+        self.protocol.submit(steer)
+        self.requests.append(steer)
+        self.write()
+        while self.server.unread:
+            self.server_reads_a_steer(tell)
+        self.speak(answer, "complete", True, True)
+        for one in self.timed_steers():
+            if one.due:
+                self.protocol.abandon(one)
+        if again:
+            self.submit(answer.lane, data.draw(st.integers(0, 20)), True)
+
+    @precondition(lambda self: any(map(self.server.may_begin, self.server.withheld)))
+    @rule(data=st.data(), ever=st.sampled_from([True, True, True, False]))
+    def server_begins_late(self, data: st.DataObject, ever: bool) -> None:
+        successors = [one for one in self.server.withheld if self.server.may_begin(one)]
+        self.begin(data.draw(st.sampled_from(successors)), ever)
+
+    def begin(self, answer: Answer, ever: bool) -> None:
+        """Let a response begin that was withheld, before what waits on its lane; or never begin."""
+        self.server.withheld.remove(answer)
+        if ever:
+            self.server.prepend(answer)
+            self.speak(answer, "go on", False)
+        else:
+            self.server.never.append(answer)
 
     @precondition(lambda self: self.server.unread)
     @rule(tell=st.booleans())
@@ -300,7 +415,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def deliver(self, answer: Answer, frame: dict[str, Any], *, terminal: bool = False) -> None:
         got = self.protocol.receive(event_from(frame))
-        owners = {answer.exchange, *answer.shared}
+        owners = {*answer.both}
         assert got is not None, f"{frame} went to nobody"
         told = {got, *got.followers}
         assert told <= owners, f"{frame} went to {told}"
@@ -318,9 +433,11 @@ class ProtocolMachine(RuleBasedStateMachine):
         protocol = self.protocol
         waiting = [one for queue in protocol._waiting.values() for one in queue]
         assert all(one.state is QUEUED and not one.cancelled for one in waiting)
-        assert not protocol._held.keys() & protocol._in_flight.keys()
-        assert set(protocol._ready) == set(protocol._waiting) - protocol._in_flight.keys() - protocol._held.keys()
-        in_flight = set(protocol._in_flight.values())
+        taken = protocol._in_flight.keys() | protocol._belated.keys()
+        assert not protocol._held.keys() & taken
+        assert set(protocol._ready) == set(protocol._waiting) - protocol._held.keys() - taken
+        in_flight = {*protocol._in_flight.values(), *protocol._belated.values()}
+        assert all(one.stream_id == lane for lane, one in [*protocol._in_flight.items(), *protocol._belated.items()])
         assert set(protocol._open.values()) <= in_flight
         assert set(protocol._by_id.values()) <= in_flight
         assert set(protocol._unanswered) <= in_flight
@@ -329,9 +446,10 @@ class ProtocolMachine(RuleBasedStateMachine):
         assert all(one.state in (SENT, STARTED) and not one.committed for one in steers)
         assert len(set(protocol.pending())) == len(protocol.pending())
         assert all(protocol._steering.holds(lane) for lane in protocol._held)
-        for one in steers:  # none waits for a lane that has gone on
-            held = {**protocol._held, **protocol._in_flight}
-            assert not one.placed or one.stream_id in held or _is_silent(one)
+        for one in steers:
+            # None waits for a lane that has gone on, and no clock counts while something runs there.
+            assert not one.placed or one.stream_id in protocol._held.keys() | taken or _is_silent(one)
+            assert not one.due or one.stream_id in protocol._held or _is_silent(one)
 
     def teardown(self) -> None:
         """Let the server finish everything: no lane may stay taken."""
@@ -339,26 +457,29 @@ class ProtocolMachine(RuleBasedStateMachine):
             return
         server = self.server
         self.write()
-        while server.running() or server.unread or server.owed or self.unanswered_steers():
+        while server.running() or server.unread or server.owed or server.withheld or self.timed_steers():
             if server.unread:
                 self.server_reads_a_steer(True)
             elif server.owed:
                 self.server_settles_a_steer()
             elif server.running():
                 self.speak(server.running()[0], "complete", True)
+            elif server.withheld:
+                self.begin(server.withheld[0], server.may_begin(server.withheld[0]))
             else:
-                self.protocol.abandon(self.unanswered_steers()[0])
+                self.protocol.abandon(self.timed_steers()[0])
             self.write()
         assert self.protocol.active == self.protocol.queued == 0
         assert not self.protocol.pending()
         assert not self.protocol._open
         assert not self.protocol._by_id
         assert not self.protocol._held
+        assert not self.protocol._belated
         assert all(one.state is ENDED or _is_silent(one) for one in self.requests)
 
 
 def _is_silent(exchange: Exchange) -> bool:
-    return isinstance(exchange, Steer) and exchange.silent
+    return isinstance(exchange, Steer) and exchange.abandoned
 
 
 TestProtocolMachine = ProtocolMachine.TestCase

@@ -33,7 +33,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.connection import Connection
 from rxresponses.flow import Valve
-from rxresponses.testing import Hold, ResponsesServer
+from rxresponses.testing import Hold, ResponsesServer, Text
 
 from .support import WAIT, Recorder
 
@@ -611,6 +611,7 @@ LARGE = 2**25  # more than the buffers on the way take
 CREATED = '{"type": "response.created", "response": {"id": "r1"}}'
 DELTA = '{"type": "response.output_text.delta", "delta": "x"}'
 COMPLETED = '{"type": "response.completed", "response": {"id": "r1"}}'
+ACCEPTED = '{"type": "response.steer.accepted", "steer": {"id": "s1", "previous_response_id": "r1"}}'
 
 
 class TestPausedReading:
@@ -663,9 +664,7 @@ class TestSteering:
                 await got.count(1)
                 steers = [Watch(socket.steer("r1", text)) for text in ("shorter", "louder")]
                 await peer.until(lambda: len(peer.received) == 3)
-                for name in ("s1", "s2"):
-                    steer = f'{{"id": "{name}", "previous_response_id": "r1"}}'
-                    await peer.send(f'{{"type": "response.steer.accepted", "steer": {steer}}}')
+                await peer.send(ACCEPTED, ACCEPTED.replace("s1", "s2"))
                 await peer.send(COMPLETED, CREATED.replace("r1", "r2"))
                 for one in steers:
                     await one.count(2)
@@ -673,6 +672,139 @@ class TestSteering:
                 for one in steers:
                     assert isinstance(one.error, IdleTimeoutError)
                     assert one.error.delivery == "started"
+
+        run(main)
+
+    @pytest.mark.parametrize("lane", [None, "a"])
+    def test_scenario_37_accepted_and_no_successor(self, server: ResponsesServer, lane: str | None) -> None:
+        async def main(loop: MovedLoop) -> None:
+            gate, late = server.gate(), server.gate()
+            server.reply([Text(deltas=["a", "b"]), Hold(gate, after=5)])
+            server.reply(["swallowed", Hold(late, after=0)], "the next one")
+            async with ResponsesWebSocket(server.url, options=quiet(steer_timeout=10)) as socket:
+                target = await Watch(socket.send_request(ask(), stream_id=lane)).count(5)
+                response_id = target.values[0].response.id  # type: ignore[attr-defined]
+                steer = await Watch(socket.steer(response_id, "shorter")).count(1)
+                assert steer.types == ["response.steer.accepted"]
+                await loop.move(3600)
+                assert not steer.ended  # the response takes its time
+                gate.open()
+                await target.end()
+                everything, unrouted = Watch(socket.events), Watch(socket.unrouted)
+                after = Watch(socket.send_request(ask("after"), stream_id=lane))
+                await loop.move(9)
+                assert not steer.ended
+                assert len(server.requests) == 1
+                await loop.move(1)
+                assert isinstance(steer.error, SteerTimeoutError)
+                assert (steer.error.seconds, steer.error.delivery, steer.error.stream_id) == (10, "started", lane)
+                assert "accepted the steer" in str(steer.error)
+                await server.until(lambda: len(server.exchanges) == 2)
+                late.open()  # it comes after all, before what the next request asked for
+                assert (await after.end()).text == "the next one"
+                assert after.types[0] == "response.created"
+                assert everything.text == "swallowed" + "the next one"
+                assert unrouted.values == []
+                assert steer.types == ["response.steer.accepted"]
+                again = Watch(socket.send_request(ask("again"), stream_id=lane))
+                assert (await again.end()).types[-1] == "response.completed"
+
+        run(main)
+
+    def test_accepted_when_its_target_had_ended(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(steer_timeout=10)) as socket:
+                response = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await response.count(1)
+                steer = Watch(socket.steer("r1", "shorter"))
+                await peer.until(lambda: len(peer.received) == 2)
+                await peer.send(COMPLETED)
+                await response.end()
+                after = Watch(socket.send_request(ask("after")))
+                await loop.move(9)
+                await peer.send(ACCEPTED)
+                await steer.count(1)
+                await loop.move(9)
+                assert not steer.ended
+                await loop.move(1)
+                assert isinstance(steer.error, SteerTimeoutError)
+                assert steer.error.delivery == "started"
+                await peer.until(lambda: len(peer.received) == 3)
+                await peer.send(COMPLETED.replace("r1", "r2"))
+                assert (await after.end()).completions == 1
+
+        run(main)
+
+    def test_it_may_wait_for_ever(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(steer_timeout=None)) as socket:
+                response = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await response.count(1)
+                steer = Watch(socket.steer("r1", "shorter"))
+                await peer.until(lambda: len(peer.received) == 2)
+                await peer.send(ACCEPTED, COMPLETED)
+                await response.end()
+                await loop.move(1e6)
+                assert not steer.ended
+                await peer.send(CREATED.replace("r1", "r2"), COMPLETED.replace("r1", "r2"))
+                assert (await steer.end()).completions == 1
+
+        run(main)
+
+    def test_a_paused_reader_does_not_wait_for_the_successor(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(steer_timeout=10)) as socket:
+                response = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await response.count(1)
+                steer = Watch(socket.steer("r1", "shorter"))
+                await peer.until(lambda: len(peer.received) == 2)
+                await peer.send(ACCEPTED, COMPLETED)
+                await response.end()
+                valve = connection_of(socket).valve
+                valve.lag(self)
+                await peer.send(CREATED.replace("r1", "r2"))
+                await loop.move(600)
+                assert not steer.ended
+                valve.catch_up(self)
+                await steer.count(2)
+                await peer.send(COMPLETED.replace("r1", "r2"))
+                assert (await steer.end()).completions == 1
+
+        run(main)
+
+    def test_what_is_nobodys_lets_the_next_request_go_all_the_same(self) -> None:
+        """Here it shows that a late successor is over."""
+
+        async def main(loop: MovedLoop) -> None:
+            async with bare() as peer, ResponsesWebSocket(peer.url, options=quiet(steer_timeout=10)) as socket:
+                response = Watch(socket.send_request(ask()))
+                await peer.until(lambda: len(peer.received) == 1)
+                await peer.send(CREATED)
+                await response.count(1)
+                steer = Watch(socket.steer("r1", "shorter"))
+                await peer.until(lambda: len(peer.received) == 2)
+                await peer.send(ACCEPTED, COMPLETED)
+                await response.end()
+                await loop.move(10)
+                assert isinstance(steer.error, SteerTimeoutError)
+                everything, unrouted = Watch(socket.events), Watch(socket.unrouted)
+                await peer.send(CREATED.replace("r1", "r2"))
+                await everything.count(1)
+                after = Watch(socket.send_request(ask("after")))
+                await loop.turn()
+                assert len(peer.received) == 2
+                stranger = '{"type": "response.created", "response": {"id": "r8", "previous_response_id": "r7"}}'
+                await peer.send(stranger)
+                await unrouted.count(1)
+                await peer.until(lambda: len(peer.received) == 3)
+                await peer.send(CREATED.replace("r1", "r3"), COMPLETED.replace("r1", "r3"))
+                assert (await after.end()).completions == 1
 
         run(main)
 

@@ -404,6 +404,7 @@ class Ask:
     kind: str  # of answer
     words: int
     hold: int | None  # after how many events the server waits for the gate
+    late: bool  # if steered, the response that follows waits for the gate before it begins
     limit: int | None
     generate: bool | None
     parent: int | None
@@ -416,6 +417,7 @@ class Ask:
     def fields(self) -> dict[str, Any]:
         """What the request says besides its input."""
         meta = {"kind": self.kind, "words": str(self.words), "hold": "" if self.hold is None else str(self.hold)}
+        meta["late"] = "0" if self.late else ""
         generate = {} if self.generate is None else {"generate": self.generate}
         return {"metadata": meta, "max_output_tokens": self.limit, **generate}
 
@@ -431,6 +433,7 @@ ASKS = st.builds(
     kind=st.sampled_from(["text", "text", "text", "new", "call"]),
     words=st.integers(0, 8),
     hold=st.sampled_from([None, None, 0, 2, 5]),
+    late=st.just(False),
     limit=st.sampled_from([None, None, 1, 3]),
     generate=st.sampled_from([None, None, None, False]),
     parent=st.one_of(st.none(), st.none(), st.integers(0, 99)),
@@ -501,6 +504,8 @@ class SocketMachine(RuleBasedStateMachine):
     def send(self, ask: Ask) -> Probe:
         before = self.probe(ask.parent) if ask.parent is not None else None
         previous = before.response_ids[-1] if before is not None and before.response_ids else None
+        if previous in self.targets.values():
+            previous = None  # nothing would tell the answer from a late one to the steer
         tag = f"#{len(self.creates)}"
         probe = Probe(self.table, tag, ask.place, self.deed(ask), ask.at)
         self.creates.append(probe)
@@ -515,7 +520,8 @@ class SocketMachine(RuleBasedStateMachine):
         return {"model": "m", "input": tag, **ask.fields, **chain}
 
     def answer(self, request: Request) -> Reply:
-        hold = request.body["metadata"]["hold"]
+        meta = request.body["metadata"]
+        hold = meta["late"] or meta["hold"] if request.number == 0 else meta["hold"]  # nobody asked: it answers steers
         return [*echo(request), Hold(self.gate, after=int(hold))] if hold else echo(request)
 
     def deed(self, ask: Ask) -> Callable[[Probe], None]:
@@ -541,12 +547,17 @@ class SocketMachine(RuleBasedStateMachine):
 
         return {"dispose": dispose, "raise": throw, "close": close, "again": again}.get(ask.deed, lambda probe: None)
 
-    @rule(pick=st.integers(0, 99), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=3), ask=ASKS)
-    def steer(self, pick: int, places: list[str], ask: Ask) -> None:
+    @rule(
+        pick=st.integers(0, 99),
+        places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=3),
+        ask=ASKS,
+        late=st.booleans(),
+    )
+    def steer(self, pick: int, places: list[str], ask: Ask, late: bool) -> None:
         """Steer a response that runs now, mostly; or one that has ended, or that nobody knows."""
         target = self.probe(pick)
         if pick % 4:
-            ask = replace(ask, lane=f"steered{pick % 3}", kind="text", hold=pick % 4 + 1, deed="nothing")
+            ask = replace(ask, lane=f"steered{pick % 3}", kind="text", hold=pick % 4 + 1, late=late, deed="nothing")
             target = self.send(ask)
             self.await_events(target, 1)
         target_id = target.response_ids[-1] if target is not None and target.response_ids else "resp_unknown"
@@ -558,6 +569,11 @@ class SocketMachine(RuleBasedStateMachine):
             source = self.socket.steer(target_id, tag)
             self.at(place, partial(probe.subscribe, source, raw=False))
             self.await_events(probe, pick % 3)
+        if late and self.options.steer_timeout is not None:
+            self.open_gate()  # the response ends; the one that follows does not begin before the next gate opens
+            steers = self.steers[-len(places) :]
+            self.table.wait(lambda: all(one.settled for one in steers), 2 * self.options.steer_timeout)
+            self.await_events(self.send(replace(ask, hold=None)), pick % 2)
 
     @rule(pick=st.integers(0, 99), place=st.sampled_from(PLACES))
     def dispose(self, pick: int, place: str) -> None:

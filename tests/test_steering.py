@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def pending(steer_id: object = None, target: object = None, lane: str | None = N
     return answer("pending", steer_id, target, lane)
 
 
+def begins(response_id: str, continued: str | None, lane: str | None = None) -> ServerEvent:
+    """`response.created` of a server that tells what a response continues."""
+    return event("response.created", lane, response={"id": response_id, "previous_response_id": continued})
+
+
+def request(continued: str, lane: str | None = None) -> Exchange:
+    return Exchange(json.dumps({"previous_response_id": continued}).encode(), lane)
+
+
 def steered(response_id: str, lane: str | None = None) -> ServerEvent:
     response = {"id": response_id, "incomplete_details": {"reason": "steered"}}
     return event("response.incomplete", lane, response=response)
@@ -67,6 +77,7 @@ def nothing_open(protocol: Protocol) -> None:
     """Nothing is taken, and nobody waits."""
     assert_nothing_left(protocol)
     assert not protocol._held
+    assert not protocol._belated
     assert not protocol.pending()
 
 
@@ -708,6 +719,584 @@ class TestSilence:
         nothing_open(protocol)
 
 
+def overdue(lane: str | None = None, **options: Any) -> tuple[Protocol, Steer]:
+    """A protocol with a lane that has gone on without the response to an accepted steer."""
+    protocol, _ = running(lane, **options)
+    tag = lane if protocol.echoes is not False else None
+    one = steer(protocol, "r1")
+    protocol.receive(accepted("s1", "r1", tag))
+    protocol.receive(steered("r1", tag))
+    protocol.start_clocks(20.0)
+    protocol.abandon(one)
+    return protocol, one
+
+
+class TestDue:
+    """Once its target has ended, an accepted steer waits for nothing but its own response: a clock may count."""
+
+    @LANES
+    def test_from_the_end_of_the_target(self, lane: str | None) -> None:
+        protocol, _ = running(lane)
+        one = steer(protocol, "r1")
+        assert protocol.receive(accepted("s1", "r1", lane)) is one
+        assert protocol.start_clocks(6.0) == []
+        assert not one.due  # a long response is no reason to worry
+        protocol.unblocked = False
+        protocol.receive(completed("r1", lane))
+        assert protocol.unblocked  # so that somebody says what time it is
+        assert protocol.start_clocks(20.0) == [one]
+        assert (one.due, one.since) == (True, 20.0)
+        assert protocol.start_clocks(21.0) == []
+        assert one.since == 20.0
+
+    def test_from_the_acceptance_if_that_is_later(self) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.receive(completed("r1"))
+        assert protocol.start_clocks(20.0) == []
+        assert one.since == 5.0
+        protocol.unblocked = False
+        protocol.receive(accepted("s1", "r1"))
+        assert protocol.unblocked
+        assert protocol.start_clocks(30.0) == [one]
+        assert one.since == 30.0
+
+    def test_each_of_two_from_its_own_acceptance(self) -> None:
+        protocol, _ = running()
+        one, two = steer(protocol, "r1"), steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(completed("r1"))
+        assert protocol.start_clocks(20.0) == [one]
+        protocol.receive(accepted("s2", "r1"))
+        assert protocol.start_clocks(30.0) == [two]
+        assert (one.since, two.since) == (20.0, 30.0)
+
+    def test_a_target_that_ended_for_it_without_a_word(self) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.receive(steered("r1"))
+        assert protocol.start_clocks(20.0) == [one]
+
+    def test_one_that_was_given_up(self) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1"))
+        protocol.dispose(one)
+        protocol.receive(completed("r1"))
+        assert protocol.start_clocks(20.0) == [one]  # nobody waits for it, but the lane does
+
+    def test_accepted_too_late(self) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.abandon(one)
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(completed("r1"))
+        assert protocol.start_clocks(20.0) == [one]
+
+    @pytest.mark.parametrize("echoes", [True, False])
+    def test_not_while_something_runs_on_its_lane(self, echoes: bool) -> None:
+        protocol, _ = running("a", echoes=echoes)
+        tag = "a" if echoes else None
+        protocol.receive(completed("r1", tag))
+        after = send(protocol, "a")
+        protocol.receive(created("r2", tag))
+        one = steer(protocol, "an id that was not seen")
+        assert protocol.receive(accepted("s1", "an id that was not seen", tag)) is one
+        assert one.stream_id == "a"
+        assert protocol.start_clocks(20.0) == []
+        assert protocol.receive(completed("r2", tag)) is after
+        assert protocol.start_clocks(30.0) == [one]
+
+    def test_again_after_the_response_to_another_steer(self) -> None:
+        protocol, _ = running("a")
+        old, one = steer(protocol, "r0"), steer(protocol, "r1")
+        protocol.receive(accepted("s0", "r0", "a"))
+        protocol.receive(accepted("s1", "r1", "a"))
+        protocol.receive(completed("r1", "a"))
+        assert protocol.start_clocks(20.0) == [old, one]
+        assert protocol.receive(begins("r2", "r1", "a")) is one
+        assert one.followers == ()
+        assert (old.due, one.due) == (False, False)
+        assert protocol.start_clocks(30.0) == []
+        assert protocol.receive(completed("r2", "a")) is one
+        assert protocol.start_clocks(40.0) == [old]
+        assert old.since == 40.0
+        assert protocol.receive(begins("r3", "r0", "a")) is old
+        assert protocol.receive(completed("r3", "a")) is old
+        all_gone(protocol)
+
+    def test_not_while_a_late_response_runs_there(self) -> None:
+        protocol, one = overdue("a")
+        protocol.receive(begins("r2", "r1", "a"))
+        two = steer(protocol, "an id that was not seen")
+        assert protocol.receive(accepted("s2", "an id that was not seen", "a")) is two
+        assert (protocol.active, two.stream_id) == (1, "a")
+        assert protocol.start_clocks(20.0) == []
+        assert protocol.receive(completed("r2", "a")) is one
+        assert protocol.start_clocks(30.0) == [two]
+
+    def test_those_that_share_a_response_do_not_wait_for_it(self) -> None:
+        protocol, _ = running()
+        one, two = steer(protocol, "r1"), steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(accepted("s2", "r1"))
+        protocol.receive(completed("r1"))
+        assert protocol.start_clocks(20.0) == [one, two]
+        protocol.receive(created("r2"))
+        assert (one.due, two.due) == (False, False)
+        assert (one.response_id, two.response_id) == ("r2", "r2")
+
+    @pytest.mark.parametrize("said", [pending("s1", "r1"), failed("s1", "r1"), refusal("cannot steer")])
+    def test_an_answer_ends_it(self, said: ServerEvent) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(completed("r1"))
+        protocol.start_clocks(20.0)
+        assert protocol.receive(said) is one
+        assert one.state is ENDED
+        all_gone(protocol)
+
+
+class TestOverdue:
+    """The response to an accepted steer does not come: the lane goes on."""
+
+    @LANES
+    def test_the_lane_is_free(self, lane: str | None) -> None:
+        protocol, _ = running(lane)
+        one, after = steer(protocol, "r1"), submit(protocol, lane)
+        protocol.receive(accepted("s1", "r1", lane))
+        protocol.receive(steered("r1", lane))
+        assert protocol.start_clocks(20.0) == [one]
+        assert protocol.next_to_send() is None
+        protocol.unblocked = False
+        protocol.abandon(one)
+        assert protocol.unblocked
+        assert one.delivery == "started"  # the server has it, whatever it does with it
+        assert protocol.pending() == [after]
+        assert protocol.next_to_send() is after
+        assert protocol.receive(created("r3", lane)) is after
+        assert protocol.receive(delta("x", lane)) is after
+        assert protocol.receive(completed("r3", lane)) is after
+        nothing_open(protocol)
+        assert protocol.lost() == []
+
+    def test_one_of_two(self) -> None:
+        protocol, _ = running()
+        one, two, after = steer(protocol, "r1"), steer(protocol, "r1"), submit(protocol)
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(completed("r1"))
+        protocol.receive(accepted("s2", "r1"))
+        protocol.abandon(one)
+        assert protocol.next_to_send() is None
+        assert protocol.pending() == [two, after]
+        assert protocol.receive(created("r2")) is two
+        assert two.followers == (one,)  # it answers both, even if one of them does not hear of it
+        assert protocol.receive(completed("r2")) is two
+        assert (one.state, two.state) == (ENDED, ENDED)
+        assert protocol.next_to_send() is after
+
+    @pytest.mark.parametrize("kind", ["pending", "failed"])
+    def test_an_answer_that_comes_too_late_hits_nobody_else(self, kind: str) -> None:
+        protocol, one = overdue()
+        after = send(protocol)
+        two = steer(protocol, "r9")
+        assert protocol.receive(answer(kind, "s1", "r1")) is one
+        assert one.state is ENDED
+        assert two.state is SENT
+        assert protocol.receive(created("r3")) is after
+        assert protocol.receive(completed("r3")) is after
+        assert protocol.receive(failed(target="r9")) is two
+        all_gone(protocol)
+
+    def test_one_in_time_is_rather_meant(self) -> None:
+        protocol, one = overdue()
+        send(protocol)
+        protocol.receive(created("r3"))
+        two = steer(protocol, "r3")
+        protocol.receive(accepted())
+        protocol.receive(completed("r3"))
+        assert protocol.receive(pending()) is two
+        assert protocol.receive(pending()) is one
+        all_gone(protocol)
+
+    def test_told_twice_that_it_was_accepted(self) -> None:
+        protocol, one = overdue()
+        after = submit(protocol)
+        assert protocol.receive(accepted("s1", "r1")) is one
+        assert protocol.next_to_send() is after
+
+    def test_only_so_many_are_remembered(self) -> None:
+        protocol, _ = running()
+        steers = [steer(protocol, "r1") for _ in range(100)]
+        for number in range(100):
+            protocol.receive(accepted(f"s{number}", "r1"))
+        protocol.receive(completed("r1"))
+        for one in steers:
+            protocol.abandon(one)
+        assert len(protocol._steering._open) == 64
+        assert protocol.receive(begins("r2", "r1")) is steers[36]
+        assert protocol.receive(completed("r2")) is steers[36]
+        all_gone(protocol)
+
+
+class TestBelated:
+    """The response to a steer begins when its lane has gone on: it is still the steer's, and nobody else's."""
+
+    @LANES
+    @pytest.mark.parametrize("continued", ["r1", None], ids=["told", "untold"])
+    def test_when_nothing_runs_there(self, lane: str | None, continued: str | None) -> None:
+        protocol, one = overdue(lane)
+        protocol.unblocked = False
+        assert protocol.receive(begins("r2", continued, lane)) is one
+        assert protocol.unblocked
+        assert (one.cancelled, one.committed, one.response_id, protocol.active) == (True, True, "r2", 1)
+        after = submit(protocol, lane)
+        assert protocol.next_to_send() is None  # not every server lets it wait
+        for said in (event("response.in_progress", lane, response={"id": "r2"}), delta("late", lane)):
+            assert protocol.receive(said) is one
+        assert protocol.receive(completed("r2", lane)) is one
+        assert one.state is ENDED
+        assert protocol.next_to_send() is after
+        assert protocol.receive(created("r3", lane)) is after
+        assert protocol.receive(completed("r3", lane)) is after
+        all_gone(protocol)
+
+    def test_the_lane_is_taken_for_what_waited_too(self) -> None:
+        protocol, one = overdue("a", max_active=2)
+        others = [send(protocol, "b"), send(protocol, "c")]
+        after = submit(protocol, "a")
+        assert protocol.receive(begins("r2", "r1", "a")) is one
+        protocol.receive(completed("r3", "b"))
+        assert protocol.next_to_send() is None
+        protocol.receive(completed("r4", "c"))
+        assert protocol.next_to_send() is None
+        protocol.receive(completed("r2", "a"))
+        assert protocol.next_to_send() is after
+        assert all(other.state is ENDED for other in others)
+
+    @pytest.mark.parametrize(("lane", "other", "echoes"), [(None, None, True), ("a", "a", True), ("a", "b", False)])
+    @pytest.mark.parametrize("kind", ["response.completed", "response.failed", "response.incomplete"])
+    def test_before_the_next_request_of_the_lane(
+        self, lane: str | None, other: str | None, echoes: bool, kind: str
+    ) -> None:
+        protocol, one = overdue(lane, echoes=echoes)
+        tag = lane if echoes else None
+        after = send(protocol, other)
+        assert protocol.receive(begins("r2", "r1", tag)) is one
+        for said in (
+            begins("r2", "r1", tag),
+            begins("and once more", "r1", tag),
+            event("response.in_progress", tag, response={"id": "r2"}),
+            event("response.in_progress", tag, response={"id": "another id of it"}),
+            delta("late", tag),
+            event("response.new_thing", tag),
+        ):
+            assert protocol.receive(said) is one
+        assert after.state is SENT
+        assert protocol.receive(ended(kind, "r2", tag)) is one
+        assert one.state is ENDED
+        assert protocol.receive(delta("stray", tag)) is None
+        assert protocol.receive(begins("r3", None, tag)) is after
+        assert protocol.receive(delta("x", tag)) is after
+        assert protocol.receive(completed("r3", tag)) is after
+        all_gone(protocol)
+
+    @LANES
+    @pytest.mark.parametrize("kind", ["response.queued", "response.in_progress", "response.failed"])
+    def test_by_whatever_event_it_begins(self, lane: str | None, kind: str) -> None:
+        protocol, one = overdue(lane)
+        after = send(protocol, lane)
+        response = {"id": "r2", "previous_response_id": "r1"}
+        assert protocol.receive(event(kind, lane, response=response)) is one
+        if kind != "response.failed":
+            assert protocol.receive(delta("x", lane)) is one
+            assert protocol.receive(completed("r2", lane)) is one
+        assert one.state is ENDED
+        assert protocol.receive(created("r3", lane)) is after
+
+    def test_an_unreadable_one(self) -> None:
+        protocol, one = overdue()
+        after = send(protocol)
+        response = {"id": "r2", "previous_response_id": "r1", "created_at": "yesterday"}
+        unreadable = event("response.created", response=response)
+        assert type(unreadable) is UnknownEvent
+        assert protocol.receive(unreadable) is one
+        assert protocol.receive(completed("r2")) is one
+        assert after.state is SENT
+
+    def test_all_that_were_accepted_share_it(self) -> None:
+        protocol, _ = running()
+        one, two, three = (steer(protocol, "r1") for _ in range(3))
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(accepted("s2", "r1"))
+        protocol.receive(completed("r1"))
+        for steer_ in (one, two, three):
+            protocol.abandon(steer_)
+        after = send(protocol)
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert one.followers == (two,)
+        assert protocol.receive(accepted("s3", "r1")) is three
+        assert three.response_id == "r2"
+        assert protocol.pending() == [after, one, two, three]
+        assert protocol.receive(completed("r2")) is one
+        assert {one.state, two.state, three.state} == {ENDED}
+        assert protocol.receive(created("r3")) is after
+
+    def test_one_that_was_never_answered(self) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.receive(completed("r1"))
+        protocol.abandon(one)
+        after = send(protocol)
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert protocol.receive(completed("r2")) is one
+        assert protocol.receive(begins("r3", None)) is after
+
+    def test_one_that_was_accepted_when_the_lane_had_gone_on(self) -> None:
+        protocol, _ = running("a")
+        protocol.receive(completed("r1", "a"))
+        after = send(protocol, "a")
+        one = steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1", "a"))
+        assert protocol.receive(begins("r2", "r1", "a")) is one
+        assert protocol.receive(completed("r2", "a")) is one
+        assert protocol.receive(begins("r3", None, "a")) is after
+        assert protocol.receive(completed("r3", "a")) is after
+        all_gone(protocol)
+
+    def test_a_response_to_the_target_by_another_of_its_ids(self) -> None:
+        protocol, target = running()
+        assert protocol.receive(event("response.in_progress", response={"id": "r1 later"})) is target
+        one, two = steer(protocol, "r1"), steer(protocol, "r1 later")
+        protocol.receive(accepted("s1"))
+        protocol.receive(accepted("s2"))
+        protocol.receive(completed("r1"))
+        protocol.abandon(one)
+        protocol.abandon(two)
+        after = send(protocol)
+        assert protocol.receive(begins("r2", "r1 later")) is one
+        assert one.followers == (two,)
+        assert after.state is SENT
+
+    @pytest.mark.parametrize("continued", [None, "r0"])
+    def test_the_response_to_the_next_request_is_not_it(self, continued: str | None) -> None:
+        protocol, one = overdue()
+        after = request(continued, None) if continued is not None else Exchange(b"{}", None)
+        protocol.submit(after)
+        assert protocol.next_to_send() is after
+        assert protocol.receive(begins("r3", continued)) is after
+        assert not one.committed
+
+    def test_what_continues_the_same_response_gets_what_comes(self) -> None:
+        protocol, one = overdue()
+        after = request("r1")
+        protocol.submit(after)
+        assert protocol.next_to_send() is after
+        assert protocol.receive(begins("r2", "r1")) is after  # it may not wait for ever for what never comes
+        assert protocol.receive(begins("another id of it", "r1")) is after
+        assert protocol.receive(completed("r2")) is after
+        assert protocol.receive(begins("r3", "r1")) is one  # nobody else asked for it
+        assert protocol.receive(completed("r3")) is one
+        all_gone(protocol)
+
+    def test_a_fork_of_the_same_response_is_on_a_lane_of_its_own(self) -> None:
+        protocol, one = overdue("a")
+        fork = request("r1", "b")
+        protocol.submit(fork)
+        assert protocol.next_to_send() is fork
+        after = send(protocol, "a")
+        assert protocol.receive(begins("r2", "r1", "a")) is one
+        assert protocol.receive(begins("r3", "r1", "b")) is fork
+        assert protocol.receive(completed("r3", "b")) is fork
+        assert after.state is SENT
+
+    def test_an_answer_on_a_lane_that_is_not_seen_to_be_named_is_not_it(self) -> None:
+        protocol, one = overdue(echoes=None)
+        other = send(protocol, "a")
+        assert protocol.receive(begins("r3", None)) is other
+        assert not one.committed
+
+    def test_an_event_of_a_running_response_without_its_tag_is_not_it(self) -> None:
+        protocol, one = overdue()
+        other = send(protocol, "b")
+        protocol.receive(created("r9", "b"))
+        assert protocol.receive(event("response.in_progress", response={"id": "r9"})) is other
+        assert not one.committed
+
+    def test_nor_is_anything_while_the_target_runs(self) -> None:
+        protocol, target = running()
+        one = steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1"))
+        assert protocol.receive(begins("another id of it", "r1")) is target
+        assert not one.committed
+
+    def test_what_comes_out_of_nowhere_is_nobodys(self) -> None:
+        protocol, one = overdue()
+        assert protocol.receive(begins("r2", "r1", "b")) is None
+        assert protocol.receive(begins("r2", "r0")) is None
+        assert protocol.receive(ended("response.failed", "r3")) is None
+        assert not one.committed
+
+    def test_an_event_of_the_target_is_nobodys(self) -> None:
+        protocol, one = overdue()
+        after = send(protocol)
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert protocol.receive(completed("r1")) is None
+        assert (one.state, after.state) == (STARTED, SENT)
+
+    @pytest.mark.parametrize(("lane", "other", "echoes"), [(None, None, True), ("a", "a", True), ("a", "b", False)])
+    def test_an_error_ends_it_and_not_the_request_behind_it(
+        self, lane: str | None, other: str | None, echoes: bool
+    ) -> None:
+        protocol, one = overdue(lane, echoes=echoes)
+        tag = lane if echoes else None
+        after = send(protocol, other)
+        protocol.receive(begins("r2", "r1", tag))
+        assert protocol.receive(error(tag)) is one
+        assert protocol.receive(delta("late", tag)) is None
+        assert protocol.receive(ended("response.failed", "r2", tag)) is None
+        assert protocol.receive(begins("r3", None, tag)) is after
+        assert protocol.receive(completed("r3", tag)) is after
+        all_gone(protocol)
+
+    def test_an_error_without_a_lane_when_nothing_else_runs(self) -> None:
+        protocol, one = overdue("a")
+        protocol.receive(begins("r2", "r1", "a"))
+        assert protocol.receive(error()) is one
+        all_gone(protocol)
+
+    def test_an_error_about_something_else_does_not(self) -> None:
+        protocol, one = overdue()
+        after = send(protocol)
+        two = steer(protocol, "r9")
+        protocol.receive(begins("r2", "r1"))
+        assert protocol.receive(refusal("what is response.steer?")) is two
+        assert protocol.receive(error(code="response_already_in_flight")) is after
+        assert one.state is STARTED
+        assert protocol.receive(completed("r2")) is one
+
+    @LANES
+    def test_the_response_to_the_request_behind_it_ends_it_too(self, lane: str | None) -> None:
+        protocol, one = overdue(lane)
+        after = send(protocol, lane)
+        protocol.receive(begins("r2", "r1", lane))
+        assert protocol.receive(begins("r3", None, lane)) is after
+        assert one.state is ENDED
+        assert protocol.receive(delta("x", lane)) is after
+        assert protocol.receive(completed("r2", lane)) is None
+        assert protocol.receive(completed("r3", lane)) is after
+        all_gone(protocol)
+
+    def test_the_response_to_the_request_before_it_ends_it_too(self) -> None:
+        protocol, one = overdue("a")
+        other = send(protocol, "b")
+        protocol.receive(created("r9", "b"))
+        before = send(protocol, "a")
+        protocol.receive(created("r3", "a"))
+        assert protocol.receive(begins("r2", "r1", "a")) is one
+        assert protocol.receive(delta("x", "a")) is one
+        assert protocol.receive(event("response.in_progress", "a", response={"id": "r3"})) is before
+        assert one.state is ENDED
+        assert protocol.receive(delta("x", "a")) is before
+        assert protocol.receive(completed("r3", "a")) is before
+        assert protocol.receive(completed("r9", "b")) is other
+        all_gone(protocol)
+
+    def test_an_event_of_another_lane_without_its_tag_does_not_end_it(self) -> None:
+        protocol, one = overdue()
+        other = send(protocol, "b")
+        protocol.receive(created("r9", "b"))
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert protocol.receive(completed("r9")) is other
+        assert one.state is STARTED
+        assert protocol.receive(completed("r2")) is one
+
+    def test_one_after_the_other(self) -> None:
+        protocol, one = overdue()
+        target = send(protocol)
+        protocol.receive(created("r3"))
+        two = steer(protocol, "r3")
+        protocol.receive(accepted("s2", "r3"))
+        assert protocol.receive(completed("r3")) is target
+        protocol.abandon(two)
+        after = send(protocol)
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert protocol.receive(begins("r4", "r3")) is two
+        assert one.state is ENDED
+        assert protocol.receive(completed("r4")) is two
+        assert protocol.receive(begins("r5", None)) is after
+        assert protocol.receive(completed("r5")) is after
+        all_gone(protocol)
+
+    def test_the_lane_is_held_again_after_it(self) -> None:
+        protocol, one = overdue()
+        target, after = send(protocol), submit(protocol)
+        protocol.receive(created("r3"))
+        two = steer(protocol, "r3")
+        protocol.receive(accepted("s2", "r3"))
+        assert protocol.receive(completed("r3")) is target
+        assert protocol.start_clocks(30.0) == [two]
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert not two.due  # its own response comes behind this one
+        assert protocol.active == 1
+        assert protocol.receive(completed("r2")) is one
+        assert protocol.start_clocks(40.0) == [two]
+        assert protocol.next_to_send() is None
+        assert protocol.receive(begins("r4", "r3")) is two
+        assert protocol.receive(completed("r4")) is two
+        assert protocol.next_to_send() is after
+
+    def test_one_that_somebody_waits_for_may_close(self) -> None:
+        protocol, _ = running("a", close_on_dispose=True)
+        protocol.receive(completed("r1", "a"))
+        after = send(protocol, "a")
+        one, two = steer(protocol, "r1"), steer(protocol, "r1")
+        protocol.receive(accepted("s1", "r1", "a"))
+        protocol.receive(accepted("s2", "r1", "a"))
+        assert protocol.receive(begins("r2", "r1", "a")) is one
+        assert not protocol.dispose(one)
+        assert protocol.receive(delta("x", "a")) is two
+        assert protocol.dispose(two)
+        assert protocol.receive(completed("r2", "a")) is two
+        assert protocol.receive(created("r3", "a")) is after
+
+    def test_it_can_be_steered_in_turn(self) -> None:
+        protocol, _ = overdue("a")
+        after = send(protocol, "a")
+        protocol.receive(begins("r2", "r1", "a"))
+        two = steer(protocol, "r2")
+        assert protocol.receive(accepted("s2", "r2", "a")) is two
+        protocol.receive(steered("r2", "a"))
+        assert protocol.receive(begins("r3", "r2", "a")) is two
+        assert protocol.receive(completed("r3", "a")) is two
+        assert protocol.receive(begins("r4", None, "a")) is after
+
+    def test_loss(self) -> None:
+        protocol, one = overdue()
+        after = send(protocol)
+        protocol.receive(begins("r2", "r1"))
+        assert protocol.lost() == [after, one]
+        assert (after.delivery, one.delivery) == ("unknown", "started")
+        all_gone(protocol)
+
+    def test_a_late_failure_of_a_refused_request_is_taken_for_it_at_worst(self) -> None:
+        protocol, _ = running()
+        one = steer(protocol, "r1")
+        protocol.receive(completed("r1"))
+        protocol.abandon(one)
+        refused = request("r1")
+        protocol.submit(refused)
+        assert protocol.next_to_send() is refused
+        assert protocol.receive(error()) is refused
+        late = event("response.failed", response={"id": "r2", "previous_response_id": "r1"})
+        assert protocol.receive(late) is one
+        after = send(protocol)
+        assert protocol.receive(created("r3")) is after
+        assert protocol.receive(completed("r3")) is after
+        all_gone(protocol)
+
+
 class TestOddOrder:
     def test_accepted_after_the_end_of_the_target(self) -> None:
         protocol, target = running()
@@ -741,6 +1330,25 @@ class TestOddOrder:
         assert protocol.receive(completed("r2")) is one
         assert two.state is ENDED
         all_gone(protocol)
+
+    def test_accepted_after_the_successor_began_for_another_id_of_the_target(self) -> None:
+        protocol, target = running()
+        protocol.receive(event("response.in_progress", response={"id": "r1 later"}))
+        one, two = steer(protocol, "r1"), steer(protocol, "r1 later")
+        protocol.receive(accepted("s1", "r1"))
+        protocol.receive(steered("r1"))
+        assert protocol.receive(created("r2")) is one
+        assert protocol.receive(accepted("s2", "r1 later")) is two
+        assert one.followers == (two,)
+
+    def test_the_successor_is_rather_that_of_an_accepted_one(self) -> None:
+        protocol, _ = running()
+        protocol.receive(event("response.in_progress", response={"id": "r1 later"}))
+        one, two = steer(protocol, "r1"), steer(protocol, "r1 later")
+        assert protocol.receive(accepted(target="r1 later")) is two
+        protocol.receive(completed("r1"))
+        assert protocol.receive(begins("r2", "r1")) is two
+        assert (one.state, two.followers) == (SENT, ())
 
     def test_refused_after_the_successor_began(self) -> None:
         protocol, _ = running()
