@@ -34,16 +34,23 @@ from .flow import Valve
 from .hot import Hot
 from .observed import NOBODY, Observed, Pending, give_up
 from .options import ConnectionOptions
-from .protocol import Protocol
+from .protocol import Protocol, error_field
 from .transport import End, FrameConnection, connect_failure, keep_alive, open_connection
 
 _MESSAGE_TOO_BIG = 1009
 _OUTCOMES = {
     "not_sent": "the request was never sent, so it can be sent again",
     "rejected": "the server refused the request",
-    "unknown": "the request was sent and nothing came back: the server may or may not have run it",
-    "started": "the response had begun: its rest is lost, and it may have been billed",
+    "unknown": (
+        "the request was sent and nothing came back: the server may or may not have acted on it, so send it again "
+        "only if doing it twice does no harm"
+    ),
+    "started": "the response had begun: its rest is lost, and it may be billed; sent again, it begins anew",
 }
+_STEER_ACCEPTED = (
+    "the server had accepted the steer and may or may not have acted on it, so send the input again only if doing it "
+    "twice does no harm"
+)
 
 
 @dataclass(frozen=True)
@@ -333,10 +340,11 @@ class Connection:
         self._outlets.unrouted.emit(event)
 
     def _end_by_server(self, event: ServerEvent) -> None:
-        code, message = getattr(event, "code", None), getattr(event, "message", None)
+        code, message = error_field(event, "code"), error_field(event, "message")
+        why = ": ".join(filter(None, (code, message)))
         self._finish(
             lambda request: ConnectionLostError(
-                f"the server ends this connection ({code}: {message}); {_OUTCOMES[request.delivery]}",
+                f"the server ends this connection ({why}); {_outcome(request)}",
                 delivery=request.delivery,
                 response_id=request.response_id,
                 stream_id=request.stream_id,
@@ -381,14 +389,21 @@ class Connection:
                 self._outlets.observer_raised(again)
 
 
+def _outcome(request: Pending) -> str:
+    """Return what the end of its connection means for a request, and what can be done."""
+    if isinstance(request, Steer) and request.delivery == "started" and request.response_id is None:
+        return _STEER_ACCEPTED
+    return _OUTCOMES[request.delivery]
+
+
 def _lost_error(request: Pending, end: End) -> ConnectionLostError:
     kind = ConnectionLostError
-    advice = _OUTCOMES[request.delivery]
+    advice = _outcome(request)
     # The server's refusal is about what was just sent; our own limit is about what came for somebody.
     if end.code == _MESSAGE_TOO_BIG and (not end.by_peer or request.delivery == "unknown"):
         kind = MessageTooBigError
         advice = (
-            "the request is larger than the server takes"
+            "the request is larger than the server takes: send less at once, such as files by their id or URL"
             if end.by_peer
             else "a message exceeded `max_message_size`; raise it if messages that large are right"
         )
@@ -406,7 +421,7 @@ def _lost_error(request: Pending, end: End) -> ConnectionLostError:
 
 def _dead_error(request: Pending, timeout: float) -> PongTimeoutError:
     return PongTimeoutError(
-        f"no pong within {timeout:g} s: the connection is dead; {_OUTCOMES[request.delivery]}",
+        f"no pong within {timeout:g} s: the connection is dead; {_outcome(request)}",
         delivery=request.delivery,
         response_id=request.response_id,
         stream_id=request.stream_id,
@@ -417,7 +432,7 @@ def _dead_error(request: Pending, timeout: float) -> PongTimeoutError:
 def _given_up_error(request: Pending) -> ConnectionLostError:
     return ConnectionLostError(
         f"the connection was closed here, because a request on it was disposed with on_dispose='close'; "
-        f"{_OUTCOMES[request.delivery]}",
+        f"{_outcome(request)}",
         delivery=request.delivery,
         response_id=request.response_id,
         stream_id=request.stream_id,
@@ -427,7 +442,7 @@ def _given_up_error(request: Pending) -> ConnectionLostError:
 def closed_error(request: Pending) -> SocketClosedError:
     """Return the error of a request that `close()` ended or kept from starting."""
     return SocketClosedError(
-        f"the socket was closed before the terminal event; {_OUTCOMES[request.delivery]}",
+        f"the socket was closed before the terminal event; {_outcome(request)}",
         delivery=request.delivery,
         response_id=request.response_id,
         stream_id=request.stream_id,

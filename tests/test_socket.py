@@ -350,6 +350,21 @@ class TestLanes:
         assert Recorder(socket.send_request(ask("hello"))).wait().completions == 1
         assert server.accepted == 2
 
+    @pytest.mark.parametrize(
+        "detail",
+        [{}, {"message": None}, {"message": ""}, {"message": 5}],
+        ids=["missing", "null", "empty", "unreadable"],
+    )
+    def test_scenario_16_a_fatal_notice_without_a_message(
+        self, server: ResponsesServer, socket: ResponsesWebSocket, detail: dict[str, Any]
+    ) -> None:
+        code = "websocket_connection_limit_reached"
+        server.reply(Raw([{"type": "error", "error": {"code": code, **detail}}]))
+        error = Recorder(socket.send_request(ask())).wait().error
+        assert isinstance(error, ConnectionLostError)
+        assert error.code == code
+        assert str(error).startswith(f"the server ends this connection ({code}); the request was sent")
+
     @pytest.mark.parametrize("name", ["", "a b", "ä", "x" * 257, "a/b"])
     def test_scenario_17_invalid_lane_names(
         self, server: ResponsesServer, socket: ResponsesWebSocket, name: str

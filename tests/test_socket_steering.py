@@ -381,6 +381,7 @@ class TestLoss:
         server.drop()
         assert isinstance(steer.wait().error, ConnectionLostError)
         assert steer.error.delivery == "started"
+        assert "accepted the steer" in str(steer.error)
         assert types(steer) == ["steer.accepted"]
 
     def test_amid_a_shared_successor(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
@@ -395,6 +396,8 @@ class TestLoss:
         server.drop()
         for steer in both:
             assert steer.wait().error.delivery == "started"
+            assert steer.error.response_id == steer.values[1].response.id  # type: ignore[attr-defined]
+            assert "the response had begun" in str(steer.error)
 
     def test_before_it_was_sent(self) -> None:
         with ResponsesServer(faults=[Fault(RefuseUpgrade(503))]) as server, ResponsesWebSocket(server.url) as socket:
