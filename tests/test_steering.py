@@ -1332,7 +1332,7 @@ class TestOddOrder:
         all_gone(protocol)
 
     def test_accepted_after_the_successor_began_for_another_id_of_the_target(self) -> None:
-        protocol, target = running()
+        protocol, _ = running()
         protocol.receive(event("response.in_progress", response={"id": "r1 later"}))
         one, two = steer(protocol, "r1"), steer(protocol, "r1 later")
         protocol.receive(accepted("s1", "r1"))
