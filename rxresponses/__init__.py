@@ -236,6 +236,7 @@ from .requests import (
 )
 from .socket import ConnectionState, ResponsesWebSocket
 from .source import Lane
+from .tools import answer_calls
 
 __all__ = [
     "TERMINAL_TYPES",
@@ -462,6 +463,7 @@ __all__ = [
     "UnknownEvent",
     "UnknownItem",
     "WebSearchAction",
+    "answer_calls",
     "codec",
     "function_result",
     "operators",

@@ -248,7 +248,7 @@ class ResponsesClient(Source):
             pool.withdraw(ticket)
         pool.take_failed()  # whose turn it was, for a moment
         for ticket in waiting:
-            self._tell_error(ticket, closed_error(ticket, "client"))  # type: ignore[arg-type]
+            self._tell_error(ticket, closed_error(ticket))  # type: ignore[arg-type]
 
     def _has_work(self) -> bool:
         """Whether somebody still waits for the end of something."""
@@ -262,7 +262,7 @@ class ResponsesClient(Source):
 
     def _submit(self, request: Any) -> None:
         if self._draining:
-            self._refuse(request, closed_error(request, "client"))
+            self._refuse(request, closed_error(request))
             self.wake(self._pool)
         elif isinstance(request, SteerJob):
             self._submit_steer(request)
@@ -386,7 +386,7 @@ class ResponsesClient(Source):
         if frame is None:
             return
         if job.cancelled or self._closing:
-            self._drop(pool, job, closed_error(job, "client"))
+            self._drop(pool, job, closed_error(job))
             return
         place = job.place
         assert place is not None
@@ -407,7 +407,7 @@ class ResponsesClient(Source):
         except Exception as error:
             self._drop(pool, job, error)
         except BaseException as error:
-            self._drop(pool, job, closed_error(job, "client"))
+            self._drop(pool, job, closed_error(job))
             self._observer_raised(error)
         return None
 

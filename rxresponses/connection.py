@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import cast
 
@@ -113,7 +114,8 @@ class Connection:
     def open(self, model: str | None = None) -> None:
         """Begin to connect, unless that was begun already; `model` is the one that a gateway routes by."""
         if self._task is None:
-            self._task = self._loop.create_task(self._run(model), name="rxresponses connection")
+            # Not in the context of who came first: everybody's events are delivered in that of the connection.
+            self._task = Context().run(self._loop.create_task, self._run(model), name="rxresponses connection")
             # Not in the task itself: a program that ends its loop may cancel it before its first step.
             self._task.add_done_callback(self._down)
 
@@ -196,6 +198,9 @@ class Connection:
                 if request is not None:
                     self.valve.crowd(self._protocol.active > 1)
                     self._watch(request)
+                    timings = cast("Observed", request).timings
+                    if timings is not None:
+                        timings.mark_sent()
                     await websocket.send(request.frame, text=True)
                 else:
                     self._wake.clear()
@@ -442,7 +447,7 @@ def _given_up_error(request: Pending) -> ConnectionLostError:
 def closed_error(request: Pending) -> SocketClosedError:
     """Return the error of a request that `close()` ended or kept from starting."""
     return SocketClosedError(
-        f"the socket was closed before the terminal event; {_outcome(request)}",
+        f"`close()` was called before the terminal event; {_outcome(request)}",
         delivery=request.delivery,
         response_id=request.response_id,
         stream_id=request.stream_id,

@@ -35,7 +35,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Close, Failure, FunctionCall, Hold, Raw, ResponsesServer, Text
 
-from .support import Recorder
+from .support import WAIT, Recorder
 
 
 def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
@@ -225,9 +225,17 @@ class TestCancelling:
         next_one.wait()
         assert [request["input"] for request in server.requests] == ["hold", "next"]
 
-    def test_scenario_10_disposed_at_once(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-        Recorder(socket.send_request(ask("never"))).subscription.dispose()
-        Recorder(socket.send_request(ask("next"))).wait()
+    def test_scenario_10_disposed_at_once(self, server: ResponsesServer) -> None:
+        disposed = threading.Event()
+
+        def key() -> str:
+            assert disposed.wait(WAIT)  # it holds up the socket's own loop: nothing is written before
+            return "sk-test"
+
+        with ResponsesWebSocket(server.url, api_key=key) as socket:
+            Recorder(socket.send_request(ask("never"))).subscription.dispose()
+            disposed.set()
+            Recorder(socket.send_request(ask("next"))).wait()
         assert [request["input"] for request in server.requests] == ["next"]
 
     def test_scenario_11_take_one_and_dispose_twice(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:

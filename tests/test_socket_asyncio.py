@@ -7,6 +7,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -60,6 +61,20 @@ def test_everything_happens_on_the_running_loop(server: ResponsesServer) -> None
         assert not [thread for thread in threading.enumerate() if thread.name == "rxresponses"]
 
     run(main())
+
+
+def test_events_do_not_come_in_the_context_of_who_connected(server: ResponsesServer) -> None:
+    name: ContextVar[str | None] = ContextVar("name", default=None)
+    names: list[str | None] = []
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            for one in ("first", "second"):
+                name.set(one)
+                await socket.send_request(ask()).pipe(ops.do_action(lambda _: names.append(name.get())))
+
+    run(main())
+    assert set(names) == {None}
 
 
 def test_async_for(server: ResponsesServer) -> None:
