@@ -255,7 +255,7 @@ class Source(ABC):
         leave: Callable[[], None] | None = None
         with self._lock:
             if self._closing:
-                return self._loop
+                return None if self._has_ended(here) else self._loop  # one that is stopped would tell nobody
             if self._loop is None or self._has_ended(here):
                 leave = self._leave()
                 if here is not None:
