@@ -262,7 +262,7 @@ class ResponsesClient(Source):
 
     def _submit(self, request: Any) -> None:
         if self._draining:
-            self._refuse(request, closed_error(request))
+            self._refuse(request, _draining_error(request))
             self.wake(self._pool)
         elif isinstance(request, SteerJob):
             self._submit_steer(request)
@@ -342,20 +342,21 @@ class ResponsesClient(Source):
         if self._loop_ends():
             self._fail_waiting(pool)  # what is begun now would not come to its end
             return
-        for action in pool.turn(self.now()):
+        now = self.now()
+        for action in pool.turn(now):
             self._act(pool, action)
         if self._closing:
             return
-        self._set_timer(pool)
+        # As of the turn: what became due since then was not done by it.
+        self._set_timer(pool, pool.deadline(now))
         news = self._display.news(pool, self.now())
         if news is not None:
             self._state.emit(news)
         if self._draining and not self._has_work():
             self.close()
 
-    def _set_timer(self, pool: Pool) -> None:
+    def _set_timer(self, pool: Pool, deadline: float | None) -> None:
         assert self._loop is not None
-        deadline = pool.deadline(self.now())
         if self._timer is not None:
             if self._timer.when() == deadline:
                 return
@@ -457,6 +458,15 @@ class ResponsesClient(Source):
             request.observer.on_error(error)
         except BaseException as raised:
             self._observer_raised(raised)
+
+
+def _draining_error(request: Pending) -> SocketClosedError:
+    return SocketClosedError(
+        "the client takes no new requests: `drain()` was called, which closes it when those it has have ended; nothing "
+        "was sent",
+        delivery="not_sent",
+        stream_id=request.stream_id,
+    )
 
 
 def _is_ours(error: Exception) -> bool:

@@ -395,6 +395,16 @@ class TestLiveness:
         run_moved(main)
 
 
+class SlowClient(ResponsesClient):
+    """A client for which 20 ms pass between any two looks at the clock."""
+
+    passed = 0.0
+
+    def now(self) -> float:
+        self.passed += 0.02
+        return super().now() + self.passed
+
+
 class TestRefusals:
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 426])
     def test_scenario_28_client_what_does_not_pass_is_not_tried_again(
@@ -421,6 +431,13 @@ class TestRefusals:
         assert got.wait().completions == 1
         assert [upgrade.status for upgrade in server.upgrades] == [status, status, 101]
         assert len(server.requests) == 1
+
+    def test_scenario_28_client_a_wait_that_ends_while_the_client_is_at_work(self, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(503), times=2))
+        pool = PoolOptions(backoff=Backoff(initial=0.03, factor=1.0, jitter=0.0))
+        with SlowClient(server.url, options=LANES, pool=pool) as client:
+            assert Recorder(client.send_request(ask())).wait().completions == 1
+        assert len(server.upgrades) == 3
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_scenario_28_client_as_late_as_the_server_asks(self, server: ResponsesServer, status: int) -> None:
