@@ -285,11 +285,12 @@ class TestQueue:
 
 class TestPrewarm:
     def test_connections_before_there_is_work(self, server: ResponsesServer) -> None:
-        with ResponsesClient(server.url) as client:
+        with ResponsesClient(server.url, pool=quickly()) as client:
             states = states_of(client)
             client.prewarm(3, model="m")
             until(states, lambda state: state.open == 3)
-            assert (server.connections, server.requests) == (3, [])
+            server.wait_until(lambda: server.connections == 3)
+            assert server.requests == []
             server.drop()
             server.wait_until(lambda: server.accepted == 6)
             until(states, lambda state: state.open == 3)
@@ -356,9 +357,10 @@ class TestIdle:
         async def main(loop: MovedLoop) -> None:
             pool = PoolOptions(close_idle_after=60.0)
             async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
-                got = [Watch(client.send_request(ask())) for _ in range(17)]
-                for one in got:
+                states = Watch(client.state)
+                for one in [Watch(client.send_request(ask())) for _ in range(17)]:
                     await one.end()
+                await states.until(lambda: states.values[-1] == ClientState(open=2))
                 await loop.move(59.0)
                 assert server.connections == 2
                 await Watch(client.send_request(ask())).end()
@@ -396,9 +398,10 @@ class TestIdle:
         async def main(loop: MovedLoop) -> None:
             pool = PoolOptions(close_idle_after=60.0, min_idle=1)
             async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
+                states = Watch(client.state)
                 for one in [Watch(client.send_request(ask())) for _ in range(17)]:
                     await one.end()
-                assert server.connections == 2
+                await states.until(lambda: states.values[-1] == ClientState(open=2))
                 await loop.move(60.0)
                 await server.until(lambda: server.connections == 1)
                 await loop.move(600.0)

@@ -267,7 +267,7 @@ def test_a_connection_stays_for_what_follows(server: ResponsesServer) -> None:
             await loop.move(600.0)
             assert server.connections == 1
             await loop.move(350.0)
-            assert server.connections == 2  # the next one is there, and the old one still at work
+            await server.until(lambda: server.connections == 2)  # the next one is there, and the old one at work
             gates[1].open()
             assert (await steer.end()).types[-1] == "response.completed"
             await server.until(lambda: server.connections == 1)

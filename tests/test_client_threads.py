@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -285,6 +286,63 @@ class TestLoopAfterLoop:
             client.close()
             states_of(client).wait()
         finish(loop)
+
+    def test_scenario_42_client_a_turn_that_never_came(self, server: ResponsesServer) -> None:
+        """The first loop is stopped in between; when it runs again, the turn is nobody's."""
+        client = ResponsesClient(server.url, options=LANES)
+        loop = MovedLoop()
+        left = []
+
+        async def use() -> None:
+            await client.send_request(ask("first"))
+            left.append(Recorder(client.send_request(ask("left"))))
+
+        loop.run_until_complete(use())
+        with no_thread_left():
+            assert Recorder(client.send_request(ask("second"))).wait().completions == 1
+            assert isinstance(left[0].wait().error, SocketClosedError)
+            loop.run_until_complete(loop.turn())
+            client.close()
+        finish(loop)
+        assert inputs(server) == ["first", "second"]
+
+    def test_scenario_42_client_disposed_after_the_loop(self, server: ResponsesServer) -> None:
+        server.on("hold", ["text", Hold()])
+        client = ResponsesClient(server.url, options=LANES)
+        loop = MovedLoop()
+        left: list[Any] = []
+
+        async def use() -> None:
+            left.append(await Watch(client.send_request(ask("hold"))).count(2))
+            left.append(await Watch(client.steer(response_id(left[0]), "more")).count(1))
+            await loop.turn()
+
+        loop.run_until_complete(use())
+        finish(loop)
+        for got in left:
+            got.subscription.dispose()
+        client.close()
+        assert Recorder(client.state).wait().values[-1].closed
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell there whether it was cancelled")
+    def test_a_task_that_the_program_cancels_is_not_the_end(self, server: ResponsesServer) -> None:
+        """Somebody cancels all tasks but its own, say, and goes on: so does the client."""
+        server.on("hold", ["text", Hold()])
+
+        async def main() -> None:
+            one = ConnectionOptions(lanes=True, max_active=1)
+            async with ResponsesClient(server.url, options=one, pool=PoolOptions(max_connections=1)) as client:
+                running = await Watch(client.send_request(ask("hold"))).count(2)
+                waiting = Watch(client.send_request(ask("waiting")))
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    if task.get_name() == "rxresponses connection":
+                        task.cancel()
+                assert isinstance((await running.end()).error, SocketClosedError)
+                assert (await waiting.end()).completions == 1
+                assert not any(state.reconnect_in for state in (await Watch(client.state).count(1)).values)
+
+        run(main())
+        assert server.accepted == 2
 
     def test_scenario_42_client_closing_on_a_loop_that_is_stopped(self, server: ResponsesServer) -> None:
         """Nobody is there to close it, and yet whoever asks is told."""
