@@ -151,6 +151,16 @@ def again(lines: list[str], requests: int) -> None:
     assert requests == 2
 
 
+def pool(lines: list[str], requests: int) -> None:
+    assert lines == ["100 Hello, world", "True"]
+    assert requests == 100
+
+
+def conversation(lines: list[str], requests: int) -> None:
+    assert lines == ["Goodbye"]
+    assert requests == 2
+
+
 CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "What people come for": stream,
     "Nothing is sent until you subscribe": cold,
@@ -164,6 +174,8 @@ CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "Measure a response": measure,
     "When something goes wrong": failure,
     "Try again": again,
+    "One client, many sockets": pool,
+    "Conversations keep their place": conversation,
     "Traces and metrics": traces,
     "Fault plans": faults,
 }
