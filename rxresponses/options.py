@@ -103,8 +103,9 @@ class PoolOptions:
     """Options of a client: how many connections, for how long, and who may wait.  Times are seconds.
 
     `max_connections` are open at most; those that only finish their work come on top.  `max_queued`
-    requests may wait.  `min_idle` connections stay open, with work or without; of the others one
-    without work is closed after `close_idle_after`, unless it holds a response that is not stored.
+    requests may wait.  `min_idle` connections stay open from the first request on, with work or without
+    (for its model, where a service routes by it); of the others one without work is closed after
+    `close_idle_after`, unless it holds a response that is not stored.
     A connection takes new work until `max_age`, less a random share of up to `age_jitter` (0 to 1), so
     that not all are replaced at once; the server ends one after 60 minutes.
 
