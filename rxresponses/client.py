@@ -241,12 +241,9 @@ class ResponsesClient(Source):
 
     def _fail_waiting(self, pool: Pool) -> None:
         """Tell everyone who waits in the queue that nothing will be sent."""
-        for failed in pool.take_failed():  # for a reason of its own, and untold yet
-            self._tell_error(failed.ticket, failed.error)  # type: ignore[arg-type]
         waiting = pool.waiting()
         for ticket in waiting:
             pool.withdraw(ticket)
-        pool.take_failed()  # whose turn it was, for a moment
         for ticket in waiting:
             self._tell_error(ticket, closed_error(ticket))  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ class Outage:
         self._told = False  # to wait is the server's wish
         self.round = 0
         self.retries_at = -math.inf
+        self.given_up = False  # waiting does not help: none is tried until somebody asks again
 
     @property
     def is_over_the_limit(self) -> bool:
@@ -41,6 +42,7 @@ class Outage:
     def opened(self) -> None:
         """Take in that one was made: whether it is of use will show."""
         self.retries_at = -math.inf
+        self.given_up = False
 
     def hurry(self) -> None:
         """Try at once for somebody who has not waited yet, unless the server asked not to."""

@@ -1,12 +1,22 @@
-"""The connections of a pool and their lanes: who runs where, and which response a lane still holds."""
+"""The connections of a client and their lanes: who runs where, and which response a lane still holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from .protocol import MAX_NAMED_LANES
+from .turns import Turns
+
+
+class TicketState(Enum):
+    """Where a request is: with the caller, in the queue, on a connection, or nowhere any more."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    RUNNING = "running"
+    OVER = "over"
 
 
 class Ticket:
@@ -14,14 +24,13 @@ class Ticket:
 
     `lane` is the name its sender gave, `parent` the response it continues, `stores` whether the server
     keeps the response, `route` what only some connections serve, `answers` the calls that its input
-    answers.  `number` is its turn, which it keeps when it has to wait again.  A fork needs the response
-    that the lane `source` holds, but runs on another one.  `has_history`: it can do without its parent,
-    by sending the whole conversation; then it `replays`.
+    answers, `None` if that is not known.  `has_history`: it can do without its parent, by sending the
+    whole conversation; then it `replays`.  `number` is its turn, which it keeps when it has to wait again.
     """
 
     __slots__ = (
-        *("answers", "deadline", "has_history", "lane", "number", "parent", "place", "replays", "retries", "route"),
-        *("source", "state", "stores"),
+        *("answers", "deadline", "has_history", "lane", "number", "parent", "place", "queue", "replays", "retries"),
+        *("route", "source", "state", "stores"),
     )
 
     def __init__(
@@ -42,60 +51,77 @@ class Ticket:
         self.has_history = has_history
         self.replays = False
         self.number = 0
-        self.deadline: float | None = None
+        self.deadline: float | None = None  # until when it may wait to be sent
         self.retries = 0
         self.state = TicketState.NEW
-        self.place: Place | None = None  # where it runs, or what it waits for
-        self.source: Place | None = None
+        self.place: Place | None = None  # where it runs, or whose response it waits for
+        self.queue: Turns | None = None  # where it waits for its turn
+        self.source: Place | None = None  # of a fork: the lane that holds its parent until the fork has begun
 
 
-class TicketState(Enum):
-    """Where a request is: with the caller, in the queue, on a connection, or nowhere any more."""
+class Held(NamedTuple):
+    """A response that a lane holds: requests that continue it can go on from there."""
 
-    NEW = "new"
-    WAITING = "waiting"
-    RUNNING = "running"
-    OVER = "over"
+    response_id: str
+    stores: bool  # the server can load it anywhere
+    calls: frozenset[str] = frozenset()  # of functions, that wait for an answer
 
 
 class Place:
     """One lane of a connection; `name` is the one on the wire, `None` for the default lane.
 
-    It holds the `latest` response, which continuations can go on from, until the next request begins.
+    It holds the response that ended there last, until the next one begins.
     """
 
-    __slots__ = ("calls", "forks", "lane", "latest", "name", "running", "running_id", "slot", "steers", "stores")
+    __slots__ = (
+        *("before", "children", "forks", "heirs", "held", "lane", "name", "running", "running_id", "running_stores"),
+        *("slot", "steers"),
+    )
 
     def __init__(self, slot: Slot, name: str | None) -> None:
         self.slot = slot
         self.name = name
         self.lane: str | None = None  # the name that its sender gave to the conversation
         self.running: Ticket | None = None
-        self.running_id: str | None = None
-        self.latest: str | None = None
-        self.stores = True
-        self.calls: frozenset[str] = frozenset()  # of the latest response, without an answer
-        self.forks: dict[Ticket, None] = {}  # requests from elsewhere that still need the latest response
-        self.steers = 0  # a response may follow by itself
+        self.running_id: str | None = None  # also of a response that began by itself
+        self.running_stores = True
+        self.children = Turns()  # continue what runs
+        self.held: Held | None = None
+        self.before: Held | None = None  # what it held, until the server has seen the request that runs
+        self.heirs = Turns()  # continue what is held, here
+        self.forks: dict[Ticket, None] = {}  # continue what is held elsewhere, and need it until they have begun
+        self.steers = 0  # a response may begin by itself
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether something runs here, or may begin to by itself."""
+        return self.running is not None or self.steers > 0
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs here, nor begins by itself, nor needs what is held."""
-        return self.running is None and not self.steers and not self.forks
+        """Whether the lane may go on: nothing runs, and no fork needs what is held."""
+        return not self.is_taken and not self.forks
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another conversation may begin here: nobody is about to go on from what is held."""
+        return self.is_idle and not self.heirs
 
     @property
     def is_precious(self) -> bool:
         """Whether a response would be lost with it."""
-        return self.latest is not None and not self.stores
+        return self.held is not None and not self.held.stores
 
     @property
     def keeps(self) -> bool:
         """Whether the response that it runs, or holds, is stored as well."""
-        return self.stores if self.running is None else self.running.stores
+        if self.running is None and self.running_id is None and self.held is not None:
+            return self.held.stores
+        return self.running_stores
 
 
 class SlotState(Enum):
-    """Where a connection stands."""
+    """Where a connection stands: a draining one finishes its work, and the conversations that only it can go on."""
 
     CONNECTING = "connecting"
     OPEN = "open"
@@ -107,8 +133,8 @@ class Slot:
     """A connection of the pool: its lanes, and its times on the pool's clock."""
 
     __slots__ = (
-        *("active", "ages_at", "bound", "connection", "expires_at", "heir", "idle_since", "most_names", "places"),
-        *("proven", "round", "route", "state", "steers"),
+        *("active", "ages_at", "awaited", "connection", "expired", "expires_at", "forks", "heir", "idle_since"),
+        *("most_names", "opened_at", "places", "proven", "round", "route", "state", "steers"),
     )
 
     def __init__(self, route: str | None) -> None:
@@ -117,13 +143,15 @@ class Slot:
         self.state = SlotState.CONNECTING
         self.places: dict[str | None, Place] = {}  # the one used longest ago first
         self.most_names = MAX_NAMED_LANES
-        self.active = 0
+        self.active = 0  # requests that run
         self.steers = 0  # of all its lanes
-        self.bound: list[Ticket] = []  # can run only here
+        self.awaited: dict[Place, None] = {}  # lanes with heirs, and some that had
+        self.forks = Turns()  # wait for another lane here
         self.proven = False  # an event came
         self.round = 0  # of the tries to open one, after failures
-        self.ages_at = self.expires_at = self.idle_since = 0.0
-        self.heir: Slot | None = None
+        self.opened_at = self.ages_at = self.expires_at = self.idle_since = 0.0
+        self.expired = False  # it goes on with nothing
+        self.heir: Slot | None = None  # the one that comes after it
 
     @property
     def is_live(self) -> bool:
@@ -131,14 +159,19 @@ class Slot:
         return self.heir is None and self.state in (SlotState.CONNECTING, SlotState.OPEN)
 
     @property
-    def load(self) -> int:
-        """How much runs here, or may begin to by itself."""
-        return self.active + self.steers
+    def holds(self) -> bool:
+        """Whether what its lanes hold can be continued."""
+        return not self.expired and self.state in (SlotState.OPEN, SlotState.DRAINING)
 
     @property
-    def named(self) -> int:
-        """How many of its lanes have names."""
-        return len(self.places) - (None in self.places)
+    def load(self) -> int:
+        """How many lanes run something, or may by themselves."""
+        return sum(place.is_taken for place in self.places.values()) if self.steers else self.active
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything runs here, may begin to by itself, or can run nowhere else."""
+        return bool(self.active or self.steers or self.forks or any(place.heirs for place in self.awaited))
 
     @property
     def is_precious(self) -> bool:
@@ -150,32 +183,35 @@ class Slot:
         return (place.running for place in tuple(self.places.values()) if place.running is not None)
 
     def free_place(self, *, lanes: bool | None) -> Place | None:
-        """Return an idle lane for a new conversation, the one with the least to lose; `None` if there is none.
+        """Return a lane for a new conversation, the one with the least to lose; `None` if there is none.
 
-        That is one without a response, a new one, or the one used longest ago.  Without lanes there is one,
-        whatever name it got before that was known.
+        That is one without a response, then a new one, then the one used longest ago.
         """
-        places = [place for place in self.places.values() if place.name is not None or lanes is False]
-        idle = [place for place in places if place.is_idle]
-        if lanes is False and (len(idle) < len(places) or not places):
-            return None if places else self._add(None)
-        for place in idle:
-            if place.latest is None:
-                return place
-        if lanes is not False and self.named < self.most_names:
-            return self._add(f"lane-{self.named + 1}")
-        return next((place for place in idle if place.stores), None) or next(iter(idle), None)
+        if lanes is False:
+            # Such a connection is one lane, however many had names before that was known.
+            if not all(place.is_free for place in self.places.values()):
+                return None
+            return next(reversed(self.places.values())) if self.places else Place(self, None)
+        free = [place for place in self.places.values() if place.is_free and place.name is not None]
+        named = len(self.places) - (None in self.places)
+        return (
+            next((place for place in free if place.held is None), None)
+            or (Place(self, f"lane-{named + 1}") if named < self.most_names else None)
+            or next((place for place in free if not place.is_precious), None)
+            or next(iter(free), None)
+        )
 
-    def has_free_place(self, *, lanes: bool | None) -> bool:
-        """Whether a new conversation can begin here without another one losing its response to it."""
-        if not self.places or (lanes is not False and self.named < self.most_names):
-            return True
-        return any(place.is_idle and not place.is_precious for place in self.places.values())
+    def loses(self, place: Place, *, lanes: bool | None) -> bool:
+        """Whether a response is lost when another conversation begins on this lane."""
+        return self.is_precious if lanes is False else place.is_precious
 
     def use(self, place: Place) -> None:
         """Note that a lane is used now."""
-        self.places[place.name] = self.places.pop(place.name)
+        self.places.pop(place.name, None)
+        self.places[place.name] = place
 
-    def _add(self, name: str | None) -> Place:
-        place = self.places[name] = Place(self, name)
-        return place
+    def refuse(self, place: Place) -> None:
+        """Note that the server takes no name for one more lane than those before this one."""
+        if self.places.get(place.name) is place and place.is_free:
+            del self.places[place.name]
+        self.most_names = max(1, min(self.most_names, len(self.places) - (None in self.places)))

@@ -199,7 +199,7 @@ class TestAffinity:
         assert unknown.types == ["error"]
         assert unknown.values[0].code == "previous_response_not_found"  # type: ignore[attr-defined]
 
-    def test_an_old_connection_goes_only_when_its_conversation_has_moved_on(self, server: ResponsesServer) -> None:
+    def test_an_old_connection_keeps_its_conversation_while_it_can(self, server: ResponsesServer) -> None:
         """It takes no new ones, but what it holds goes on there, until its time is over."""
 
         async def main(loop: MovedLoop) -> None:
@@ -215,6 +215,8 @@ class TestAffinity:
                 await states.until(lambda: states.values[-1].draining == 1)
                 gate.open()
                 assert (await after.end()).types[-1] == "response.completed"
+                assert states.values[-1].draining == 1
+                await loop.move(4.0)
                 await server.until(lambda: server.connections == 1)
                 assert [one.connection for one in server.exchanges] == [1, 1]
                 lost = Watch(client.send_request(ask(store=False, previous_response_id=response_id(after))))

@@ -29,7 +29,7 @@ from rxresponses import (
 from rxresponses.jobs import Job, SteerJob, answered_calls
 from rxresponses.lease import Leased, Steering, open_calls
 from rxresponses.observed import NOBODY, Request, SteerRequest, give_up
-from rxresponses.places import Slot, TicketState
+from rxresponses.places import Held, Slot, TicketState
 from rxresponses.pool import Fail, Open, Pool, Send
 
 NOW = 100.0
@@ -146,7 +146,7 @@ class TestEvents:
         place = lent.desk.pool.place_of("r")
         assert place is lent.job.place
         assert place is not None
-        assert place.latest == "r"
+        assert place.held == Held("r", stores=True)
 
     def test_the_pool_hears_of_the_first_one(self) -> None:
         lent = Desk().lend().receive(CREATED)
@@ -244,6 +244,7 @@ class TestRefusals:
             lent = Desk().lend(parent="p", history=history).receive(error("previous_response_not_found"))
             assert lent.desk.pool.is_lost("p")
             assert lent.is_in(state)
+            lent.desk.turn()
             assert lent.job.replays is (history is not None)
 
     def test_without_a_parent_that_means_nothing(self) -> None:
@@ -340,7 +341,8 @@ class Steered:
 
     def has(self, *, latest: str | None, running: str | None) -> bool:
         """Whether this is what the lane holds, and runs."""
-        return (self.place.latest, self.place.running_id) == (latest, running)
+        held = None if self.place.held is None else self.place.held.response_id
+        return (held, self.place.running_id) == (latest, running)
 
     def follow(self, response_id: str = "s") -> None:
         """Let the response that follows begin."""
@@ -365,11 +367,9 @@ class TestSteering:
         steered.steering.on_next(end)
         steered.steering.ended(end)
         steered.steering.on_completed()
-        assert steered.has(latest="s", running=None)
-        assert set(steered.place.calls) == {"c"}
+        assert steered.place.held == Held("s", stores=False, calls=frozenset({"c"}))
         assert steered.pool.place_of("s") is steered.place
         assert steered.place.is_idle
-        assert not steered.place.stores
         assert steered.heard[-2:] == [end, "completed"]
 
     def test_two_that_share_it(self) -> None:
@@ -390,7 +390,7 @@ class TestSteering:
         lent.receive(COMPLETED)
         steered.follow()
         steered.steering.ended(error("server_error"))
-        assert steered.place.latest is None
+        assert steered.has(latest=None, running=None)
         assert steered.pool.place_of("s") is None
         assert steered.place.is_idle
 
@@ -399,7 +399,7 @@ class TestSteering:
         steered = Steered(lent)
         assert steered.steering.is_awaited
         steered.steering.ended(event("response.steer.failed", steer={"previous_response_id": "r", "input": "x"}))
-        assert steered.place.latest == "r"
+        assert steered.has(latest="r", running=None)
         assert steered.place.is_idle
         assert not steered.steering.is_awaited
 
@@ -427,7 +427,7 @@ class TestSteering:
         assert not steered.place.is_idle
         steered.steering.ended(response("completed", "s"))
         assert steered.place.is_idle
-        assert steered.place.latest == "s"
+        assert steered.has(latest="s", running=None)
 
     @pytest.mark.parametrize("stores", [True, False])
     def test_lost_with_its_connection(self, stores: bool) -> None:

@@ -1,0 +1,82 @@
+"""Where the responses are: which lane runs or holds one, and what is known of those that none holds any more."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from .places import Held, Place
+
+# Of responses that no lane holds any more, to answer their continuations with more than a guess.
+_REMEMBERED = 4096
+
+
+class Memory:
+    """The responses on the connections of a client."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+        self._lost: OrderedDict[str, None] = OrderedDict()
+        self._stored: OrderedDict[str, None] = OrderedDict()
+
+    def place_of(self, response_id: str) -> Place | None:
+        """Return the lane that runs or holds a response."""
+        return self._places.get(response_id)
+
+    def is_lost(self, response_id: str) -> bool:
+        """Whether it is known that no lane holds a response, and no storage does."""
+        return response_id in self._lost
+
+    def is_stored(self, response_id: str, *, guess: bool) -> bool:
+        """Whether the server can load a response that no lane holds; a guess, when it was never seen."""
+        return response_id in self._stored or (guess and response_id not in self._lost)
+
+    def run(self, place: Place, response_id: str, *, stores: bool) -> None:
+        """A response begins on a lane."""
+        self.stop(place)
+        place.running_id, place.running_stores = response_id, stores
+        self._places[response_id] = place
+
+    def stop(self, place: Place) -> None:
+        """The response that runs on a lane is over; unless it is held then, no lane has it any more."""
+        response_id, place.running_id = place.running_id, None
+        if response_id is not None and self._forget(place, response_id):
+            self.remember(response_id, stores=place.running_stores)
+
+    def hold(self, place: Place, held: Held) -> None:
+        """A lane holds this response from here on, instead of the one before."""
+        self.drop(place)
+        place.held = held
+        self._places[held.response_id] = place
+        self._lost.pop(held.response_id, None)
+
+    def drop(self, place: Place) -> None:
+        """A lane holds nothing any more."""
+        held, place.held = place.held, None
+        if held is not None and self._forget(place, held.response_id):
+            self.remember(held.response_id, stores=held.stores)
+
+    def remember(self, response_id: str, *, stores: bool) -> None:
+        """No lane holds a response any more, or none will."""
+        if stores:
+            _remember(self._stored, response_id)
+        else:
+            self.lose(response_id)
+
+    def lose(self, response_id: str) -> None:
+        """Nobody knows a response."""
+        self._stored.pop(response_id, None)
+        _remember(self._lost, response_id)
+
+    def _forget(self, place: Place, response_id: str) -> bool:
+        """Forget that a response is on a lane; return whether it was."""
+        if self._places.get(response_id) is not place:
+            return False
+        del self._places[response_id]
+        return True
+
+
+def _remember(ids: OrderedDict[str, None], response_id: str) -> None:
+    ids[response_id] = None
+    ids.move_to_end(response_id)
+    if len(ids) > _REMEMBERED:
+        ids.popitem(last=False)

@@ -1,0 +1,130 @@
+"""The requests of a client that wait: behind others of their lane, until a time, or for a lane to run on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from .errors import QueueFullError
+from .places import Ticket, TicketState
+from .turns import Lines, Turns
+
+
+class Queue:
+    """Who waits, and whose turn on their lane it is; where these wait then is up to the pool.
+
+    At most `most` wait, each for at most `timeout` seconds before it is sent.
+    """
+
+    def __init__(self, most: int, timeout: float | None) -> None:
+        self.timeout = timeout
+        self.free: dict[str | None, Turns] = {}  # may run anywhere on their route
+        self.latest = 0  # the number of the youngest
+        self._most = most
+        self._waiting: dict[Ticket, None] = {}
+        self._lines = Lines()
+        self._clocks = Turns()  # by the end of their patience
+        self._delayed = Turns()  # by when they may go on
+        self._arrivals: deque[Ticket] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        """In the order in which they came."""
+        return iter(sorted(self._waiting, key=lambda ticket: ticket.number))
+
+    def join(self, ticket: Ticket, now: float) -> None:
+        """Let a request wait; raise `QueueFullError` when too many do."""
+        if len(self) >= self._most:
+            raise QueueFullError(
+                f"{len(self)} requests wait in this client already (`max_queued`), so this one was not taken: send "
+                "fewer at once, or allow more connections",
+                delivery="not_sent",
+                stream_id=ticket.lane,
+            )
+        self.latest += 1
+        ticket.number = self.latest
+        if self.timeout is not None:
+            ticket.deadline = now + self.timeout
+        self._wait(ticket)
+        if self._lines.join(ticket):
+            self._arrivals.append(ticket)
+
+    def rejoin(self, ticket: Ticket, due: float | None = None) -> None:
+        """Let a request wait again that has run: in its old turn, but not before it is due."""
+        ticket.place = None
+        self._wait(ticket)
+        if due is None:
+            self._arrivals.append(ticket)
+        else:
+            self.put(ticket, self._delayed, due)
+
+    def arrivals(self) -> Iterator[Ticket]:
+        """Return who is to be put somewhere, since its turn on its lane has come; also who arrives meanwhile.
+
+        One after the other: a long line of requests that all fail must not become as deep a recursion.
+        """
+        while self._arrivals:
+            ticket = self._arrivals.popleft()
+            if ticket.state is TicketState.WAITING:
+                yield ticket
+
+    def put(self, ticket: Ticket, turns: Turns, turn: float) -> None:
+        """Let a request wait for its turn there."""
+        ticket.queue = turns
+        turns.add(ticket, turn)
+
+    def put_free(self, ticket: Ticket) -> None:
+        """Let a request wait for any lane on its route."""
+        self.put(ticket, self.free.setdefault(ticket.route, Turns()), ticket.number)
+
+    def move(self, ticket: Ticket) -> None:
+        """Let a request arrive anew that waits somewhere."""
+        self._take(ticket)
+        self._arrivals.append(ticket)
+
+    def start(self, ticket: Ticket) -> None:
+        """A request runs."""
+        self._stop_waiting(ticket)
+        ticket.state = TicketState.RUNNING
+
+    def end(self, ticket: Ticket) -> None:
+        """A request is over, and lets the next one of its lane go on."""
+        if ticket.state is TicketState.WAITING:
+            self._stop_waiting(ticket)
+        ticket.state = TicketState.OVER
+        following = self._lines.leave(ticket)
+        if following is not None:
+            self._arrivals.append(following)
+
+    def overdue(self, now: float) -> Ticket | None:
+        """Return one that has waited too long, `None` when nobody has."""
+        return self._clocks.due(now)
+
+    def wake(self, now: float) -> None:
+        """Let those go on that are due."""
+        while (ticket := self._delayed.due(now)) is not None:
+            self.move(ticket)
+
+    def deadline(self) -> float:
+        """Return when somebody is due or overdue, infinity for never."""
+        return min(self._clocks.next_turn, self._delayed.next_turn)
+
+    def _wait(self, ticket: Ticket) -> None:
+        ticket.state = TicketState.WAITING
+        self._waiting[ticket] = None
+        if ticket.deadline is not None:
+            self._clocks.add(ticket, ticket.deadline)
+
+    def _stop_waiting(self, ticket: Ticket) -> None:
+        del self._waiting[ticket]
+        self._clocks.remove(ticket)
+        self._take(ticket)
+
+    def _take(self, ticket: Ticket) -> None:
+        turns, ticket.queue, ticket.place = ticket.queue, None, None
+        if turns is not None:
+            turns.remove(ticket)
+            if not turns and turns is self.free.get(ticket.route):
+                del self.free[ticket.route]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rxresponses.backoff import Backoff
+from rxresponses.throttle import Throttle
+
+
+@pytest.fixture
+def throttle() -> Throttle:
+    return Throttle(Backoff(initial=1.0, max_delay=8.0, jitter=0.0))
+
+
+def test_without_a_limit_anything_goes(throttle: Throttle) -> None:
+    assert throttle.allows(0.0, 10**6)
+    assert throttle.pause(0.0) is None
+
+
+def test_a_refusal_pauses_everything_for_as_long_as_the_server_says(throttle: Throttle) -> None:
+    throttle.limited(10.0, 8, 30.0)
+    assert throttle.resumes_at == 40.0
+    assert throttle.pause(15.0) == 25.0
+    assert not throttle.allows(39.9, 0)
+    assert throttle.allows(40.0, 0)
+    assert throttle.pause(40.0) is None
+
+
+def test_without_a_hint_the_pauses_grow(throttle: Throttle) -> None:
+    throttle.limited(0.0, 8, None)
+    assert throttle.resumes_at == 1.0
+    throttle.limited(1.0, 8, None)
+    assert throttle.resumes_at == 3.0
+    throttle.limited(3.0, 8, None)
+    assert throttle.resumes_at == 7.0
+
+
+def test_a_success_makes_the_next_pause_short_again(throttle: Throttle) -> None:
+    throttle.limited(0.0, 8, None)
+    throttle.limited(1.0, 8, None)
+    throttle.succeeded(1)
+    throttle.limited(3.0, 8, None)
+    assert throttle.resumes_at == 4.0
+
+
+def test_half_as_many_may_run_then(throttle: Throttle) -> None:
+    throttle.limited(0.0, 8, None)
+    assert throttle.allows(1.0, 3)
+    assert not throttle.allows(1.0, 4)
+    throttle.limited(1.0, 4, None)
+    assert throttle.limit == 2
+
+
+@pytest.mark.parametrize("active", [0, 1])
+def test_one_may_always_run(throttle: Throttle, active: int) -> None:
+    throttle.limited(0.0, active, None)
+    assert throttle.limit == 1
+    assert throttle.allows(1.0, 0)
+    assert not throttle.allows(1.0, 1)
+
+
+def test_those_refused_together_count_once(throttle: Throttle) -> None:
+    for active in (8, 7, 6, 5):
+        throttle.limited(0.0, active, None)
+    assert throttle.limit == 4
+    assert throttle.resumes_at == 1.0
+    throttle.limited(0.5, 4, 10.0)  # but the longest wait counts
+    assert throttle.resumes_at == 10.5
+    assert throttle.limit == 4
+
+
+def test_each_success_lets_one_more_run_until_nothing_is_limited(throttle: Throttle) -> None:
+    throttle.limited(0.0, 8, None)
+    throttle.succeeded(4)
+    assert throttle.limit == 5
+    while throttle.limit < math.inf:
+        assert throttle.limit <= 2 * 4 + 16
+        throttle.succeeded(4)
+    assert throttle.allows(1.0, 10**6)
