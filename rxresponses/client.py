@@ -27,7 +27,7 @@ from .errors import (
 from .events.base import ServerEvent
 from .hot import Hot
 from .jobs import History, Job, SteerJob, answered_calls, check_history, with_history
-from .lease import Leased, Steering
+from .lease import Desk, Leased, Steering
 from .loops import running_loop
 from .observed import NOBODY, Pending, Request, SteerRequest
 from .options import ConnectionOptions, PoolOptions
@@ -66,7 +66,7 @@ class ResponsesClient(Source):
         self._connection_options = dataclasses.replace(self._options, queue_timeout=None)
         query = dict(parse_qsl(urlsplit(self._endpoint).query, keep_blank_values=True))
         self._routes_by_model = not is_official(self._url) and "model" not in query
-        self._pool = self._new_pool(self._echoes)
+        self._desk = self._new_desk(self._echoes)
         self._steerings: set[Steering] = set()
         self._display = Display()
         self._state: Hot[ClientState] = Hot(self._run, self._observer_raised, replay=True)
@@ -201,7 +201,7 @@ class ResponsesClient(Source):
                 if self._drain_timer is not None:
                     self._drain_timer.cancel()
                 self._drain_timer = self._loop.call_at(at, self.close)
-        self.wake(self._pool)
+        self._wake(self._pool)
 
     def _tell(self, *, closed: bool) -> None:
         if not closed:
@@ -224,7 +224,7 @@ class ResponsesClient(Source):
     def _leave(self) -> Callable[[], None]:
         end_connections = super()._leave()
         self._cancel_timers()
-        pool, self._pool = self._pool, self._new_pool(self._pool.lanes)
+        pool, self._desk = self._pool, self._new_desk(self._pool.lanes)
         self._steerings, self._tasks, self._woken = set(), set(), False
 
         def end() -> None:
@@ -260,15 +260,15 @@ class ResponsesClient(Source):
     def _submit(self, request: Any) -> None:
         if self._draining:
             self._refuse(request, _draining_error(request))
-            self.wake(self._pool)
+            self._wake(self._pool)
         elif isinstance(request, SteerJob):
             self._submit_steer(request)
         else:
             try:
-                self._pool.submit(request, self.now())
+                self._pool.submit(request, self._now())
             except QueueFullError as error:
                 self._refuse(request, error)
-            self.wake(self._pool)
+            self._wake(self._pool)
 
     def _submit_steer(self, job: SteerJob) -> None:
         place = self._pool.place_of(job.target_id)
@@ -280,7 +280,7 @@ class ResponsesClient(Source):
             )
             self._refuse(job, error)
             return
-        observer = Steering(self, self._pool, job, place)
+        observer = Steering(self._desk, job, place)
         self._steerings = {one for one in self._steerings if one.is_open} | {observer}
         job.connection = place.slot.connection
         job.sent = SteerRequest(job.frame, job.target_id, observer)
@@ -293,7 +293,7 @@ class ResponsesClient(Source):
         self._loop.call_soon(self._tell_error, request, error)
 
     def _dispose(self, request: Any) -> None:
-        self.wake(self._pool)
+        self._wake(self._pool)
         if isinstance(request, SteerJob):
             if request.sent is not None and request.connection is not None:
                 request.connection.dispose(request.sent)
@@ -305,24 +305,28 @@ class ResponsesClient(Source):
     def _prewarm(self, count: int, route: str | None) -> None:
         if not self._closing and not self._draining:
             self._pool.prewarm(count, route)
-            self.wake(self._pool)
+            self._wake(self._pool)
 
     # On the loop: the pool.
 
-    def _new_pool(self, lanes: bool | None) -> Pool:
+    @property
+    def _pool(self) -> Pool:
+        return self._desk.pool
+
+    def _new_desk(self, lanes: bool | None) -> Desk:
         closes = self._options.on_dispose == "close"
-        return Pool(
+        pool = Pool(
             self._pool_options,
             lanes=lanes,
             max_active=1 if closes else self._options.max_active,
             queue_timeout=self._options.queue_timeout,
         )
+        return Desk(pool, self._now, partial(self._wake, pool))
 
-    def now(self) -> float:
-        """The pool's clock."""
+    def _now(self) -> float:
         return 0.0 if self._loop is None else self._loop.time()
 
-    def wake(self, pool: Pool) -> None:
+    def _wake(self, pool: Pool) -> None:
         """Take the pool's next turn soon; not that of one whose loop has ended."""
         if pool is not self._pool or self._woken or self._closing:
             return
@@ -339,14 +343,14 @@ class ResponsesClient(Source):
         if self._loop_ends():
             self._fail_waiting(pool)  # what is begun now would not come to its end
             return
-        now = self.now()
+        now = self._now()
         for action in pool.turn(now):
             self._act(pool, action)
         if self._closing:
             return
         # As of the turn: what became due since then was not done by it.
         self._set_timer(pool, pool.deadline(now))
-        news = self._display.news(pool, self.now())
+        news = self._display.news(pool, self._now())
         if news is not None:
             self._state.emit(news)
         if self._draining and not self._has_work():
@@ -393,7 +397,7 @@ class ResponsesClient(Source):
         connection = place.slot.connection
         request = job.sent = Request(frame, place.name, None, job.observer)
         request.timings = job.timings
-        request.observer = request.lease = Leased(self, pool, job, connection, request)
+        request.observer = request.lease = Leased(self._desk, job, connection, request)
         connection.submit(request)
 
     def _frame_of(self, pool: Pool, job: Job) -> bytes | None:
@@ -411,8 +415,8 @@ class ResponsesClient(Source):
 
     def _drop(self, pool: Pool, job: Job, error: Exception) -> None:
         """End a request that was about to be sent."""
-        pool.finished(job, self.now())
-        self.wake(pool)
+        pool.finished(job, self._now())
+        self._wake(pool)
         self._tell_error(job, error)
 
     def _open(self, pool: Pool, slot: Slot) -> None:
@@ -432,17 +436,17 @@ class ResponsesClient(Source):
         connection.open(slot.route)
 
     def _slot_opened(self, slot: Slot, pool: Pool) -> None:
-        pool.opened(slot, self.now())
-        self.wake(pool)
+        pool.opened(slot, self._now())
+        self._wake(pool)
 
     def _slot_ended(self, slot: Slot, pool: Pool, connection: Connection) -> None:
         error = connection.error_for(Request(b"", None, None, NOBODY))
-        pool.ended(slot, None if _is_ours(error) else error, self.now())
+        pool.ended(slot, None if _is_ours(error) else error, self._now())
         if connection.orphaned:
             self._orphaned()
             if self._loop_ends():
                 self._fail_waiting(pool)
-        self.wake(pool)
+        self._wake(pool)
 
     def _close_slot(self, slot: Slot) -> None:
         assert self._loop is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from reactivex.abc import ObserverBase
 
@@ -21,14 +22,13 @@ from .protocol import REFUSAL_CODES
 _LANE_LIMIT = "websocket_stream_limit_reached"
 
 
-class Desk(Protocol):
-    """Whoever drives the pool."""
+@dataclass(frozen=True)
+class Desk:
+    """A pool, its clock, and how to have its next turn taken soon."""
 
-    def now(self) -> float:
-        """The pool's clock."""
-
-    def wake(self, pool: Pool) -> None:
-        """Take the pool's next turn soon."""
+    pool: Pool
+    now: Callable[[], float]
+    wake: Callable[[], None]
 
 
 class Leased(ObserverBase[ServerEvent]):
@@ -37,10 +37,10 @@ class Leased(ObserverBase[ServerEvent]):
     A refusal that passes is held back, and the request queued again.
     """
 
-    def __init__(self, desk: Desk, pool: Pool, job: Job, connection: Connection, request: Request) -> None:
+    def __init__(self, desk: Desk, job: Job, connection: Connection, request: Request) -> None:
         assert job.place is not None
         self._desk = desk
-        self._pool = pool
+        self._pool = desk.pool
         self._job = job
         self._place: Place = job.place
         self._connection = connection
@@ -61,7 +61,7 @@ class Leased(ObserverBase[ServerEvent]):
     def on_error(self, error: Exception) -> None:
         """Pass an error on, unless the request was not sent: then it goes elsewhere."""
         job, pool, now = self._job, self._pool, self._desk.now()
-        self._desk.wake(pool)
+        self._desk.wake()
         # Else its observer raised this: then it tells nothing of the request, which runs on.
         by_connection = not self._request.cancelled
         unsent = by_connection and getattr(error, "delivery", None) == "not_sent"
@@ -85,7 +85,7 @@ class Leased(ObserverBase[ServerEvent]):
     def ended(self, event: ServerEvent | None) -> None:
         """The lane is free."""
         pool, job, now = self._pool, self._job, self._desk.now()
-        self._desk.wake(pool)
+        self._desk.wake()
         if self._repeats_after is not None and not job.cancelled:
             job.sent = None
             pool.again(job, now, self._repeats_after)
@@ -111,7 +111,7 @@ class Leased(ObserverBase[ServerEvent]):
             pool.began(job, self._request.response_id)
             if pool.lanes is None and self._connection.echoes is not None:
                 pool.lanes = self._connection.echoes
-                self._desk.wake(pool)
+                self._desk.wake()
             failure = failure_of(event)
             if failure is not None and failure.delivery == "rejected" and not job.cancelled:
                 self._repeats_after = self._delay(failure)
@@ -119,7 +119,7 @@ class Leased(ObserverBase[ServerEvent]):
             self._looks = False
         elif event.type not in ("response.created", "response.queued"):
             pool.in_progress(job)
-            self._desk.wake(pool)
+            self._desk.wake()
             self._looks = False
 
     def _delay(self, failure: ResponseFailedError) -> float | None:
@@ -149,15 +149,15 @@ class Leased(ObserverBase[ServerEvent]):
 class Steering(ObserverBase[ServerEvent]):
     """Pass the events of a steer on, and tell the pool which response its lane runs, and holds then."""
 
-    def __init__(self, desk: Desk, pool: Pool, job: SteerJob, place: Place) -> None:
+    def __init__(self, desk: Desk, job: SteerJob, place: Place) -> None:
         self._desk = desk
-        self._pool = pool
+        self._pool = desk.pool
         self._job = job
         self._place = place
         self._stores = place.keeps
         self._follows = False  # the response that follows has begun
         self.is_open = True  # a response may follow
-        pool.steered(place)
+        desk.pool.steered(place)
 
     @property
     def is_awaited(self) -> bool:
@@ -177,7 +177,7 @@ class Steering(ObserverBase[ServerEvent]):
             self._release()
         observer, self._job.observer = self._job.observer, NOBODY
         self._job.cancelled = True
-        self._desk.wake(self._pool)
+        self._desk.wake()
         observer.on_error(error)
 
     def on_completed(self) -> None:
@@ -190,7 +190,7 @@ class Steering(ObserverBase[ServerEvent]):
         if event is not None and response_id is not None and failure_of(event) is None:
             self._pool.hold(self._place, response_id, stores=self._stores, calls=open_calls(event))
         self._release()
-        self._desk.wake(self._pool)
+        self._desk.wake()
 
     def _release(self) -> None:
         if self.is_open:

@@ -400,9 +400,9 @@ class SlowClient(ResponsesClient):
 
     passed = 0.0
 
-    def now(self) -> float:
+    def _now(self) -> float:
         self.passed += 0.02
-        return super().now() + self.passed
+        return super()._now() + self.passed
 
 
 class TestRefusals:

@@ -27,7 +27,7 @@ from rxresponses import (
     user_message,
 )
 from rxresponses.jobs import Job, SteerJob, answered_calls
-from rxresponses.lease import Leased, Steering, open_calls
+from rxresponses.lease import Desk, Leased, Steering, open_calls
 from rxresponses.observed import NOBODY, Request, SteerRequest, give_up
 from rxresponses.places import Held, Slot, TicketState
 from rxresponses.pool import Fail, Open, Pool, Send
@@ -69,8 +69,8 @@ class Heard(ObserverBase[ServerEvent]):
         self.what.append("completed")
 
 
-class Desk:
-    """Drives a pool with one connection that does nothing."""
+class Driver:
+    """Drives a pool whose connections do nothing."""
 
     def __init__(self, *, lanes: bool | None = True, **options: Any) -> None:
         backoff = Backoff(initial=1.0, jitter=0.0, max_retries=2)
@@ -79,12 +79,9 @@ class Desk:
         self.woken = 0
         self.failed: list[Fail] = []
         self.slots: list[Slot] = []
+        self.desk = Desk(self.pool, lambda: NOW, self._wake)
 
-    def now(self) -> float:
-        return NOW
-
-    def wake(self, pool: Pool) -> None:
-        assert pool is self.pool
+    def _wake(self) -> None:
         self.woken += 1
 
     def turn(self) -> list[Job]:
@@ -112,14 +109,14 @@ class Desk:
 class Lent:
     """A request on a lane."""
 
-    def __init__(self, desk: Desk, job: Job) -> None:
+    def __init__(self, driver: Driver, job: Job) -> None:
         assert job.place is not None
-        self.desk = desk
+        self.driver = driver
         self.job = job
         assert isinstance(job.observer, Heard)
         self.heard = job.observer.what
         self.request = job.sent = Request(b"{}", job.place.name, None, NOBODY)
-        self.lease = Leased(desk, desk.pool, job, desk.connection, self.request)
+        self.lease = Leased(driver.desk, job, driver.connection, self.request)
 
     def is_in(self, state: TicketState) -> bool:
         """Whether this is where the request is."""
@@ -140,32 +137,32 @@ class Lent:
 
 class TestEvents:
     def test_they_are_passed_on(self) -> None:
-        lent = Desk().lend().receive(CREATED, PROGRESS, COMPLETED)
+        lent = Driver().lend().receive(CREATED, PROGRESS, COMPLETED)
         assert lent.heard == [CREATED, PROGRESS, COMPLETED, "completed"]
         assert lent.is_in(TicketState.OVER)
-        place = lent.desk.pool.place_of("r")
+        place = lent.driver.pool.place_of("r")
         assert place is lent.job.place
         assert place is not None
         assert place.held == Held("r", stores=True)
 
     def test_the_pool_hears_of_the_first_one(self) -> None:
-        lent = Desk().lend().receive(CREATED)
-        assert lent.desk.pool.place_of("r") is lent.job.place
-        assert lent.desk.slots[0].proven
+        lent = Driver().lend().receive(CREATED)
+        assert lent.driver.pool.place_of("r") is lent.job.place
+        assert lent.driver.slots[0].proven
 
     def test_whether_the_server_has_lanes(self) -> None:
-        desk = Desk(lanes=None)
-        lent = desk.lend()
-        desk.connection.echoes = True
-        woken = desk.woken
+        driver = Driver(lanes=None)
+        lent = driver.lend()
+        driver.connection.echoes = True
+        woken = driver.woken
         lent.receive(CREATED)
-        assert desk.pool.lanes is True
-        assert desk.woken > woken
+        assert driver.pool.lanes is True
+        assert driver.woken > woken
 
     def test_a_fork_has_begun_at_its_first_sign_of_work(self) -> None:
-        desk = Desk()
-        desk.lend(lane="main", stores=False).receive(CREATED, COMPLETED)
-        fork = desk.lend(lane="fork", parent="r", stores=False)
+        driver = Driver()
+        driver.lend(lane="main", stores=False).receive(CREATED, COMPLETED)
+        fork = driver.lend(lane="fork", parent="r", stores=False)
         assert fork.job.source is not None
         fork.receive(response("created", "f"), response("queued", "f"))
         assert fork.job.source is not None
@@ -173,37 +170,37 @@ class TestEvents:
         assert fork.job.source is None
 
     def test_taken_back_before_it_was_sent(self) -> None:
-        lent = Desk().lend()
+        lent = Driver().lend()
         lent.lease.ended(None)
         assert lent.is_in(TicketState.OVER)
-        assert lent.desk.pool.active == 0
+        assert lent.driver.pool.active == 0
         assert lent.heard == []
 
 
 class TestRefusals:
     def test_one_that_passes_is_held_back(self) -> None:
-        lent = Desk().lend().receive(error("server_error"))
+        lent = Driver().lend().receive(error("server_error"))
         assert lent.heard == []
         assert lent.is_in(TicketState.WAITING)
-        assert lent.desk.pool.deadline(NOW) == NOW + 1.0
+        assert lent.driver.pool.deadline(NOW) == NOW + 1.0
         assert (lent.job.sent, lent.job.delivery, lent.job.retries) == (None, "not_sent", 1)
 
     def test_up_to_the_limit(self) -> None:
-        lent = Desk().lend()
+        lent = Driver().lend()
         lent.job.retries = 2
         lent.receive(error("server_error"))
         assert len(lent.heard) == 2
         assert lent.is_in(TicketState.OVER)
 
     def test_not_for_one_that_was_given_up(self) -> None:
-        lent = Desk().lend()
+        lent = Driver().lend()
         give_up(lent.job)
         lent.receive(error("server_error"))
         assert lent.is_in(TicketState.OVER)
 
     def test_given_up_while_it_is_held_back(self) -> None:
         """On another thread, between the event and its end."""
-        lent = Desk().lend()
+        lent = Driver().lend()
         lent.lease.on_next(error("server_error"))
         give_up(lent.job)
         lent.lease.ended(error("server_error"))
@@ -211,60 +208,60 @@ class TestRefusals:
 
     @pytest.mark.parametrize("code", ["response_already_in_flight", "websocket_queue_full"])
     def test_one_at_a_time_from_here_on(self, code: str) -> None:
-        lent = Desk().lend().receive(error(code))
-        assert lent.desk.pool.lanes is False
-        assert lent.desk.turn() == [lent.job]  # at once, as that was news
-        again = Lent(lent.desk, _with(lent.job, Heard())).receive(error(code))
-        assert again.desk.turn() == []  # that was none: the server is busy
-        assert again.desk.pool.deadline(NOW) == NOW + 2.0
+        lent = Driver().lend().receive(error(code))
+        assert lent.driver.pool.lanes is False
+        assert lent.driver.turn() == [lent.job]  # at once, as that was news
+        again = Lent(lent.driver, _with(lent.job, Heard())).receive(error(code))
+        assert again.driver.turn() == []  # that was none: the server is busy
+        assert again.driver.pool.deadline(NOW) == NOW + 2.0
 
     def test_a_lane_name_too_much(self) -> None:
-        desk = Desk()
-        first = desk.lend().receive(CREATED)
-        second = desk.lend().receive(error("websocket_stream_limit_reached"))
-        (slot,) = desk.slots
+        driver = Driver()
+        first = driver.lend().receive(CREATED)
+        second = driver.lend().receive(error("websocket_stream_limit_reached"))
+        (slot,) = driver.slots
         assert slot.most_names == 1
         assert list(slot.places.values()) == [first.job.place]
-        assert desk.turn() == [second.job]  # on another connection
-        assert len(desk.slots) == 2
+        assert driver.turn() == [second.job]  # on another connection
+        assert len(driver.slots) == 2
 
     def test_a_rate_limit_pauses_everything(self) -> None:
-        lent = Desk().lend().receive(error("rate_limit_exceeded", headers={"Retry-After": "7"}))
-        assert lent.desk.pool.throttle.pause(NOW) == 7.0
-        assert lent.desk.turn() == []
+        lent = Driver().lend().receive(error("rate_limit_exceeded", headers={"Retry-After": "7"}))
+        assert lent.driver.pool.throttle.pause(NOW) == 7.0
+        assert lent.driver.turn() == []
 
     def test_a_rate_limit_of_a_response_too(self) -> None:
         failed = response("failed", status="failed", error={"code": "rate_limit_exceeded", "message": "no"})
-        lent = Desk().lend().receive(CREATED, failed)
+        lent = Driver().lend().receive(CREATED, failed)
         assert lent.heard[-2:] == [failed, "completed"]
-        assert lent.desk.pool.throttle.pause(NOW) == 1.0
+        assert lent.driver.pool.throttle.pause(NOW) == 1.0
 
     def test_the_parent_is_unknown(self) -> None:
         for history, state in ((None, TicketState.OVER), ([user_message("hi")], TicketState.WAITING)):
-            lent = Desk().lend(parent="p", history=history).receive(error("previous_response_not_found"))
-            assert lent.desk.pool.is_lost("p")
+            lent = Driver().lend(parent="p", history=history).receive(error("previous_response_not_found"))
+            assert lent.driver.pool.is_lost("p")
             assert lent.is_in(state)
-            lent.desk.turn()
+            lent.driver.turn()
             assert lent.job.replays is (history is not None)
 
     def test_without_a_parent_that_means_nothing(self) -> None:
-        lent = Desk().lend().receive(error("previous_response_not_found"))
+        lent = Driver().lend().receive(error("previous_response_not_found"))
         assert len(lent.heard) == 2
-        lent = Desk().lend().receive(CREATED, error("previous_response_not_found"))
+        lent = Driver().lend().receive(CREATED, error("previous_response_not_found"))
         assert len(lent.heard) == 3
 
     def test_one_replay_only(self) -> None:
-        lent = Desk().lend(parent="p", history=[user_message("hi")]).receive(error("previous_response_not_found"))
-        assert lent.desk.turn() == [lent.job]
-        again = Lent(lent.desk, _with(lent.job, Heard())).receive(error("previous_response_not_found"))
+        lent = Driver().lend(parent="p", history=[user_message("hi")]).receive(error("previous_response_not_found"))
+        assert lent.driver.turn() == [lent.job]
+        again = Lent(lent.driver, _with(lent.job, Heard())).receive(error("previous_response_not_found"))
         assert len(again.heard) == 2
         assert again.is_in(TicketState.OVER)
 
 
 class TestErrors:
     def test_what_was_not_sent_is_queued_again(self) -> None:
-        lent = Desk().lend()
-        lent.desk.pool.ended(lent.desk.slots[0], None, NOW)
+        lent = Driver().lend()
+        lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
         lent.lease.on_error(ConnectionLostError("gone", delivery="not_sent"))
         assert lent.heard == []
         assert lent.is_in(TicketState.WAITING)
@@ -272,8 +269,8 @@ class TestErrors:
 
     @pytest.mark.parametrize("delivery", ["unknown", "started"])
     def test_what_was_sent_is_told(self, delivery: Any) -> None:
-        lent = Desk().lend(lane="mine")
-        lent.desk.pool.ended(lent.desk.slots[0], None, NOW)
+        lent = Driver().lend(lane="mine")
+        lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
         lost = ConnectionLostError("gone", delivery=delivery, stream_id="lane-1")
         lent.lease.on_error(lost)
         assert lent.heard == [lost]
@@ -281,14 +278,14 @@ class TestErrors:
         assert lent.is_in(TicketState.OVER)
 
     def test_closing_is_no_reason_to_try_again(self) -> None:
-        lent = Desk().lend()
-        lent.desk.pool.ended(lent.desk.slots[0], None, NOW)
+        lent = Driver().lend()
+        lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
         lent.lease.on_error(SocketClosedError("closed", delivery="not_sent"))
         assert lent.is_in(TicketState.OVER)
 
     def test_what_was_given_up_is_over(self) -> None:
-        lent = Desk().lend()
-        lent.desk.pool.ended(lent.desk.slots[0], None, NOW)
+        lent = Driver().lend()
+        lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
         give_up(lent.job)
         lent.lease.on_error(ConnectionLostError("gone", delivery="not_sent"))
         assert lent.is_in(TicketState.OVER)
@@ -296,14 +293,14 @@ class TestErrors:
 
     def test_the_connection_does_not_take_it(self) -> None:
         """It cannot happen; if it does, the lane is free and the sender told."""
-        lent = Desk().lend()
+        lent = Driver().lend()
         lent.lease.on_error(LaneLimitError("33", delivery="not_sent"))
         assert lent.is_in(TicketState.OVER)
-        assert lent.desk.pool.active == 0
+        assert lent.driver.pool.active == 0
 
     @pytest.mark.parametrize("failure", [IdleTimeoutError(5, delivery="started"), BufferOverflowError(5)])
     def test_told_while_the_response_runs_on(self, failure: RequestError) -> None:
-        lent = Desk().lend().receive(CREATED)
+        lent = Driver().lend().receive(CREATED)
         lent.lease.on_error(failure)
         assert lent.heard[-1] is failure
         assert lent.job.cancelled
@@ -313,14 +310,14 @@ class TestErrors:
         assert lent.heard[-1] is failure
 
     def test_what_an_observer_raised_says_nothing_of_the_request(self) -> None:
-        lent = Desk().lend(lane="mine").receive(CREATED)
+        lent = Driver().lend(lane="mine").receive(CREATED)
         raised = ConnectionLostError("of another", delivery="not_sent", stream_id="other")
         give_up(lent.request)
         lent.lease.on_error(raised)
         assert lent.heard[-1] is raised
         assert raised.stream_id == "other"
         assert lent.is_in(TicketState.RUNNING)
-        lent.desk.pool.ended(lent.desk.slots[0], None, NOW)
+        lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
         lent.lease.on_error(raised)
         assert lent.is_in(TicketState.OVER)
 
@@ -331,12 +328,12 @@ class Steered:
     def __init__(self, lent: Lent) -> None:
         assert lent.job.place is not None
         self.place = lent.job.place
-        self.pool = lent.desk.pool
+        self.pool = lent.driver.pool
         observer = Heard()
         self.heard = observer.what
         self.job = SteerJob(b"{}", "r", observer)
         assert (self.job.delivery, self.job.response_id, self.job.stream_id) == ("not_sent", None, None)
-        self.steering = Steering(lent.desk, lent.desk.pool, self.job, self.place)
+        self.steering = Steering(lent.driver.desk, self.job, self.place)
         self.request = self.job.sent = SteerRequest(b"{}", "r", self.steering)
 
     def has(self, *, latest: str | None, running: str | None) -> bool:
@@ -352,7 +349,7 @@ class Steered:
 
 class TestSteering:
     def test_what_follows_is_what_the_lane_runs_and_then_holds(self) -> None:
-        lent = Desk().lend(stores=False).receive(CREATED)
+        lent = Driver().lend(stores=False).receive(CREATED)
         steered = Steered(lent)
         accepted = event("response.steer.accepted", steer={"previous_response_id": "r"})
         steered.steering.on_next(accepted)
@@ -373,7 +370,7 @@ class TestSteering:
         assert steered.heard[-2:] == [end, "completed"]
 
     def test_two_that_share_it(self) -> None:
-        lent = Desk().lend(stores=False).receive(CREATED)
+        lent = Driver().lend(stores=False).receive(CREATED)
         both = [Steered(lent), Steered(lent)]
         lent.receive(COMPLETED)
         for one in both:
@@ -385,7 +382,7 @@ class TestSteering:
         assert both[0].place.slot.load == 0
 
     def test_it_fails(self) -> None:
-        lent = Desk().lend(stores=False).receive(CREATED)
+        lent = Driver().lend(stores=False).receive(CREATED)
         steered = Steered(lent)
         lent.receive(COMPLETED)
         steered.follow()
@@ -395,7 +392,7 @@ class TestSteering:
         assert steered.place.is_idle
 
     def test_refused(self) -> None:
-        lent = Desk().lend().receive(CREATED, COMPLETED)
+        lent = Driver().lend().receive(CREATED, COMPLETED)
         steered = Steered(lent)
         assert steered.steering.is_awaited
         steered.steering.ended(event("response.steer.failed", steer={"previous_response_id": "r", "input": "x"}))
@@ -404,23 +401,23 @@ class TestSteering:
         assert not steered.steering.is_awaited
 
     def test_taken_back(self) -> None:
-        steered = Steered(Desk().lend().receive(CREATED))
+        steered = Steered(Driver().lend().receive(CREATED))
         give_up(steered.job)
         assert not steered.steering.is_awaited
         steered.steering.ended(None)
         assert steered.place.slot.load == 1  # the response itself
 
     def test_no_answer(self) -> None:
-        lent = Desk().lend().receive(CREATED, COMPLETED)
+        lent = Driver().lend().receive(CREATED, COMPLETED)
         steered = Steered(lent)
-        woken = lent.desk.woken
+        woken = lent.driver.woken
         steered.steering.on_error(SteerTimeoutError(5, delivery="unknown"))
         assert steered.place.is_idle
         assert steered.job.cancelled
-        assert lent.desk.woken > woken
+        assert lent.driver.woken > woken
 
     def test_an_error_while_it_runs_on(self) -> None:
-        lent = Desk().lend().receive(CREATED, COMPLETED)
+        lent = Driver().lend().receive(CREATED, COMPLETED)
         steered = Steered(lent)
         steered.follow()
         steered.steering.on_error(IdleTimeoutError(5, delivery="started"))
@@ -431,7 +428,7 @@ class TestSteering:
 
     @pytest.mark.parametrize("stores", [True, False])
     def test_lost_with_its_connection(self, stores: bool) -> None:
-        lent = Desk().lend(stores=stores).receive(CREATED, COMPLETED)
+        lent = Driver().lend(stores=stores).receive(CREATED, COMPLETED)
         steered = Steered(lent)
         steered.follow()
         steered.pool.ended(steered.place.slot, None, NOW)
@@ -442,10 +439,10 @@ class TestSteering:
 
     def test_belated_behind_the_next_request(self) -> None:
         """Its lane has gone on: what runs there is not disturbed."""
-        lent = Desk().lend(lane="a").receive(CREATED, COMPLETED)
+        lent = Driver().lend(lane="a").receive(CREATED, COMPLETED)
         steered = Steered(lent)
         steered.steering.on_error(SteerTimeoutError(5, delivery="started"))
-        following = lent.desk.lend(lane="a", parent="r").receive(response("created", "n"))
+        following = lent.driver.lend(lane="a", parent="r").receive(response("created", "n"))
         assert following.job.place is steered.place
         steered.follow()
         steered.steering.ended(response("completed", "s"))
