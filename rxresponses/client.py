@@ -415,7 +415,7 @@ class ResponsesClient(Source):
 
     def _drop(self, pool: Pool, job: Job, error: Exception) -> None:
         """End a request that was about to be sent."""
-        pool.finished(job, self._now())
+        pool.unsent(job, self._now())
         self._wake(pool)
         self._tell_error(job, error)
 

@@ -69,7 +69,9 @@ class Leased(ObserverBase[ServerEvent]):
             job.sent = None
             pool.again(job, now)
             return
-        if unsent or self._place.slot.state is SlotState.GONE:
+        if unsent:
+            pool.unsent(job, now)
+        elif self._place.slot.state is SlotState.GONE:
             pool.finished(job, now)
         if by_connection and isinstance(error, RequestError):
             error.stream_id = job.lane
@@ -94,7 +96,7 @@ class Leased(ObserverBase[ServerEvent]):
             return
         failure = None if event is None else failure_of(event, self._first if self._first is not event else None)
         if event is None:
-            pool.finished(job, now)
+            pool.unsent(job, now)
         elif failure is None:
             pool.finished(job, now, response_id=self._request.response_id, calls=open_calls(event))
         else:

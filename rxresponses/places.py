@@ -87,7 +87,7 @@ class Place:
         self.running_stores = True
         self.children = Turns()  # continue what runs
         self.held: Held | None = None
-        self.before: Held | None = None  # what it held, until the server has seen the request that runs
+        self.before: Held | None = None  # what it held before the request that runs
         self.heirs = Turns()  # continue what is held, here
         self.forks: dict[Ticket, None] = {}  # continue what is held elsewhere, and need it until they have begun
         self.steers = 0  # a response may begin by itself

@@ -161,7 +161,7 @@ class Pool:
         place = ticket.place
         if place is None or place.running is not ticket:
             return
-        ticket.deadline = place.before = None
+        ticket.deadline = None
         self._roster.proved(place.slot)
         if response_id is not None:
             self._memory.run(place, response_id, stores=ticket.stores)
@@ -184,6 +184,17 @@ class Pool:
         self._vacate(ticket, now)
         if response_id is not None:
             self.hold(place, response_id, stores=ticket.stores, calls=calls)
+        self._over(ticket)
+
+    def unsent(self, ticket: Ticket, now: float) -> None:
+        """A request was taken back before it was sent: its lane holds what it held before."""
+        place = ticket.place
+        if ticket.state is not RUNNING or place is None:
+            return
+        before = place.before
+        self._vacate(ticket, now)
+        if before is not None and place.slot.holds:
+            self._memory.hold(place, before)
         self._over(ticket)
 
     def again(self, ticket: Ticket, now: float, delay: float = 0.0) -> None:
@@ -428,10 +439,8 @@ class Pool:
         place.running = None
         place.slot.active -= 1
         place.slot.idle_since = now
-        self._stop(place)
-        if place.before is not None and place.slot.holds:
-            self._memory.hold(place, place.before)  # the server has seen nothing of the request
         place.before = None
+        self._stop(place)
 
     def _open(self, now: float) -> bool:
         """Open connections for those who wait, and spare ones; return whether there are any."""

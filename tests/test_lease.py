@@ -170,11 +170,14 @@ class TestEvents:
         assert fork.job.source is None
 
     def test_taken_back_before_it_was_sent(self) -> None:
-        lent = Driver().lend()
+        driver = Driver()
+        driver.lend(stores=False).receive(CREATED, COMPLETED)
+        lent = driver.lend(parent="r", stores=False)
         lent.lease.ended(None)
         assert lent.is_in(TicketState.OVER)
-        assert lent.driver.pool.active == 0
+        assert driver.pool.active == 0
         assert lent.heard == []
+        assert not driver.pool.is_lost("r")  # the server has seen nothing
 
 
 class TestRefusals:

@@ -346,6 +346,18 @@ class TestServersWithoutLanes:
         assert fork.source is None
         desk.error(fork, PreviousResponseLostError)  # the other one took the only lane
 
+    def test_a_fork_that_may_still_have_the_lane(self) -> None:
+        desk = Desk()
+        parent = conversation(desk)
+        desk.pool.throttle.limited(desk.now, 1, 1.0)
+        fork = desk.submit("b", parent=parent, stores=False)
+        place = fork.source
+        assert place is not None
+        desk.pool.lanes = False
+        desk.wait(1.0)
+        assert fork.place is place
+        assert not desk.failed
+
 
 class TestAffinity:
     def test_a_continuation_goes_to_the_lane_that_holds_its_parent(self) -> None:
@@ -504,7 +516,7 @@ class TestAffinity:
         parent = conversation(desk)
         ticket = desk.submit(parent=parent, stores=False)
         place = ticket.place
-        desk.pool.finished(ticket, desk.now)  # taken back before it was written
+        desk.pool.unsent(ticket, desk.now)
         desk.turn()
         assert not desk.pool.is_lost(parent)
         assert desk.submit(parent=parent, stores=False).place is place
@@ -512,17 +524,25 @@ class TestAffinity:
     def test_nor_what_another_conversation_did_not_send(self) -> None:
         desk = Desk(lanes=False, max_connections=1)
         parent = conversation(desk)
-        desk.pool.finished(desk.submit(), desk.now)
+        desk.pool.unsent(desk.submit(), desk.now)
         assert not desk.pool.is_lost(parent)
+
+    def test_what_was_sent_does_even_if_nothing_was_heard_of_it(self) -> None:
+        desk = Desk()
+        parent = conversation(desk)
+        desk.pool.finished(desk.submit(parent=parent, stores=False), desk.now)
+        assert desk.pool.is_lost(parent)
 
     def test_a_connection_that_is_lost_gives_nothing_back(self) -> None:
         desk = Desk()
         parent = conversation(desk)
         ticket = desk.submit(parent=parent, stores=False)
         desk.pool.ended(desk.slot, LOST, desk.now)
-        desk.pool.finished(ticket, desk.now)
+        desk.pool.unsent(ticket, desk.now)
+        desk.pool.unsent(ticket, desk.now)  # twice does nothing
         assert desk.pool.is_lost(parent)
         assert desk.pool.place_of(parent) is None
+        assert desk.is_quiet()
 
 
 class TestCalls:

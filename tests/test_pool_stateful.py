@@ -180,7 +180,7 @@ class PoolMachine(RuleBasedStateMachine):
     def take_back(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from([one for one in self.sent.values() if not one.written]))
         self.end(one)
-        self.pool.finished(one.ticket, self.now)
+        self.pool.unsent(one.ticket, self.now)
 
     @rule(count=st.integers(0, 1), route=st.integers(0, 2))
     def prewarm(self, count: int, route: int) -> None:
@@ -326,7 +326,6 @@ class PoolMachine(RuleBasedStateMachine):
     def fail(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from([one for one in self.sent.values() if one.written]))
         self.end(one)
-        self.pool.began(one.ticket, one.response_id)
         self.pool.finished(one.ticket, self.now)
 
     @precondition(lambda self: self.running(began=False))
