@@ -271,9 +271,9 @@ class Protocol:
 
     def _target(self, event: ServerEvent, response_id: str | None) -> Exchange | None:
         """Whom a lifecycle event other than `error` belongs to."""
-        belated = self._target_of_belated(event, response_id)
-        if belated is not None:
-            return belated
+        target = self._target_by_parent(event, response_id)
+        if target is not None:
+            return target
         if event.stream_id is not None:
             return self._on_lane(event.stream_id, event)
         if event.type == "response.created":
@@ -443,24 +443,27 @@ class Protocol:
                 return self._successor(lane, event)
         return None
 
-    def _target_of_belated(self, event: ServerEvent, response_id: str | None) -> Steer | None:
-        """Return the steer whose response this event is of, if its lane had gone on without it."""
+    def _target_by_parent(self, event: ServerEvent, response_id: str | None) -> Exchange | None:
+        """Whom an event of a response belongs to, if it is a belated one, or what it continues tells."""
         belated = self._belated_speaker(event)
         running = self._by_id.get(response_id) if response_id is not None else None
         if belated is not None and (running is belated or (running is None and event.type != "response.created")):
             return belated
-        steer = self._overtaken(event, belated) if running is None else None
+        target = self._child_of_steered(event, belated) if running is None else None
         if belated is not None:
-            if steer is belated:
+            if target is belated:
                 return belated
             if running is None or self._fits(running, event):
                 self._end(belated, event)  # without a terminal event of its own: another response has begun
-        if steer is not None:
-            steer = self._steering.commit(steer)
-            self._belated[steer.stream_id] = steer
-            self._held.pop(steer.stream_id, None)
-            self._ready.pop(steer.stream_id, None)
-            self.unblocked = True
+        if not isinstance(target, Steer) or target.committed:
+            return target
+        if target.stream_id in self._held and not target.abandoned:
+            return self._successor(target.stream_id, event)
+        steer = self._steering.commit(target)
+        self._belated[steer.stream_id] = steer
+        self._held.pop(steer.stream_id, None)
+        self._ready.pop(steer.stream_id, None)
+        self.unblocked = True
         return steer
 
     def _belated_speaker(self, event: ServerEvent) -> Steer | None:
@@ -468,24 +471,24 @@ class Protocol:
         speaker = self._open.get(event.stream_id)
         return next((one for one in self._belated.values() if one is speaker), None)
 
-    def _overtaken(self, event: ServerEvent, belated: Steer | None) -> Steer | None:
-        """Return the steer whose response this event begins on a lane that has gone on without it.
+    def _child_of_steered(self, event: ServerEvent, belated: Steer | None) -> Exchange | None:
+        """Return whose response this event begins, if there are steers that it may be for.
 
-        Only what a response continues tells it from the response to the lane's next request.  So where a
-        request continues the very response that was steered, or the server does not say, it is the
-        request's: else that would wait for ever whenever the response to the steer never comes.
+        Where a lane has gone on, only what a response continues tells that to a steer from that to the next
+        request.  So where a request continues the very response that was steered, or the server does not
+        say, it is the request's: else that would wait for ever whenever the response to the steer never comes.
         """
         open_steers = [one for one in self._steering.placed() if one.target_id not in self._by_id]
         steers = [one for one in chain((belated,) if belated else (), open_steers) if self._fits(one, event)]
         if not steers:
             return None
-        held = (one for lane in self._held for one in self._steering.on(lane))
-        others = [one for one in chain(self._in_flight.values(), held) if self._fits(one, event)]
+        requests = [one for one in self._in_flight.values() if self._fits(one, event)]
         continued = _response_field(event, "previous_response_id")
         if continued is None:
+            others = requests or any(one.stream_id in self._held for one in steers)
             return None if others or event.type in TERMINAL_TYPES else steers[0]
-        steer = next((one for one in steers if one.continues(continued)), None)
-        return None if steer is None or any(one.continues(continued) for one in others) else steer
+        in_time_first = sorted(steers, key=lambda one: one.abandoned)
+        return next((one for one in (*requests, *in_time_first) if one.continues(continued)), None)
 
     def _fits(self, exchange: Exchange, event: ServerEvent) -> bool:
         """Whether an event may be meant for a request, as far as its `stream_id` tells."""

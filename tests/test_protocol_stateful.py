@@ -86,6 +86,10 @@ class ModelServer:
         self._count += 1
         return f"{kind}_{self._count}"
 
+    def behind(self, answer: Answer) -> bool:
+        """Whether more waits behind a response that runs."""
+        return len(self._queue(answer.lane)) > 1
+
     def take(self, exchange: Exchange) -> None:
         continues = json.loads(exchange.frame).get("previous_response_id")
         answer = Answer(exchange, self._next_id("resp"), exchange.stream_id, continues)
@@ -279,7 +283,8 @@ class ProtocolMachine(RuleBasedStateMachine):
         server = self.server
         response: dict[str, Any] = {"id": answer.response_id}
         if not answer.created:
-            if move.startswith("error"):  # refused before it began
+            # Refused before it began; if it answers steers, this would be taken for that of what waits behind it.
+            if move.startswith("error") and not (isinstance(answer.exchange, Steer) and server.behind(answer)):
                 self.deliver(answer, server.say(answer, "error", code="invalid", message="no"), terminal=True)
                 server.end(answer, failed=True)
                 return
@@ -303,8 +308,9 @@ class ProtocolMachine(RuleBasedStateMachine):
             else:
                 frame = server.say(answer, "response.completed", response=response)
             self.deliver(answer, frame, terminal=True)
-            # A server that runs one at a time goes on at once, as far as a client knows that does not know its kind.
-            withhold = withhold and (server.echoes or self.protocol.echoes is False)
+            # A server that runs one at a time goes on at once, as far as a client knows that does not know its
+            # kind, or has sent more.
+            withhold = withhold and (server.echoes or (self.protocol.echoes is False and not server.behind(answer)))
             server.end(answer, failed=False, pending=not flag and not untold, withhold=withhold)
         else:
             self.tell_all(answer)

@@ -1212,6 +1212,45 @@ class TestBelated:
         assert one.state is STARTED
         assert protocol.receive(completed("r2")) is one
 
+    def test_the_response_to_a_steer_goes_before_what_was_sent_behind_its_target(self) -> None:
+        protocol, one = overdue("a", echoes=False)
+        after = send(protocol)
+        assert protocol.receive(begins("r2", "r1")) is one
+        two = steer(protocol, "r2")
+        assert protocol.receive(accepted("s2", "r2")) is two
+        assert protocol.receive(steered("r2")) is one
+        assert protocol.start_clocks(30.0) == [two]
+        assert protocol.receive(begins("r3", "r2")) is two
+        assert protocol.receive(completed("r3")) is two
+        assert protocol.receive(begins("r4", None)) is after
+        assert protocol.receive(completed("r4")) is after
+        all_gone(protocol)
+
+    def test_unless_what_comes_continues_what_that_continues(self) -> None:
+        protocol, _ = overdue("a", echoes=False)
+        after = request("r0", "b")
+        protocol.submit(after)
+        assert protocol.next_to_send() is after
+        protocol.receive(begins("r2", "r1"))
+        two = steer(protocol, "r2")
+        protocol.receive(accepted("s2", "r2"))
+        protocol.receive(steered("r2"))
+        assert protocol.receive(begins("r3", "r0")) is after
+        assert protocol.receive(completed("r3")) is after
+        assert protocol.receive(begins("r4", "r2")) is two
+        assert protocol.receive(completed("r4")) is two
+        all_gone(protocol)
+
+    def test_it_is_rather_that_of_one_in_time(self) -> None:
+        protocol, _ = running()
+        one, two = steer(protocol, "r1"), steer(protocol, "r1")
+        protocol.receive(completed("r1"))
+        protocol.abandon(one)
+        assert protocol.receive(begins("r2", "r1")) is two
+        assert two.followers == ()
+        assert not protocol._belated
+        assert protocol.receive(completed("r2")) is two
+
     def test_one_after_the_other(self) -> None:
         protocol, one = overdue()
         target = send(protocol)
@@ -1318,6 +1357,15 @@ class TestOddOrder:
         assert protocol.next_to_send() is None  # the other one may still be answered
         assert protocol.receive(failed(target="r1")) is two
         assert protocol.next_to_send() is after
+
+    def test_a_successor_that_begins_twice(self) -> None:
+        protocol, _ = running()
+        one, two = steer(protocol, "r1"), steer(protocol, "r1")
+        protocol.receive(completed("r1"))
+        assert protocol.receive(begins("r2", "r1")) is one
+        assert protocol.receive(begins("another id of it", "r1")) is one
+        assert two.state is SENT
+        assert protocol.receive(completed("r2")) is one
 
     def test_accepted_after_the_successor_began(self) -> None:
         protocol, _ = running()
