@@ -29,7 +29,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import DropStreamIds, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
 
-from .clients import LANES, ask, inputs, no_thread_left, quickly, response_id, run, states_of, until
+from .clients import LANES, ask, inputs, no_thread_left, quickly, response_id, run, slowly, states_of, until
 from .support import Recorder
 from .test_socket_clocks import MovedLoop, Watch
 from .test_socket_clocks import run as run_moved
@@ -93,6 +93,7 @@ class TestOnDemand:
             states = states_of(client)
             got = [Recorder(client.send_request(ask(str(number)))) for number in range(50)]
             until(states, lambda state: (state.open, state.active, state.queued) == (2, 32, 18))
+            server.wait_until(lambda: len(server.requests) == 32)
             gate.open()
             assert all(one.wait().completions == 1 for one in got)
         assert server.accepted == 2
@@ -525,7 +526,7 @@ class TestRouting:
     def test_trouble_with_one_model_is_no_trouble_for_another(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503), connection=1))
         server.fault(Fault(RefuseUpgrade(404), connection=3))
-        with ResponsesClient(server.url, options=LANES, pool=PoolOptions()) as client:
+        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
             states = states_of(client)
             down = Recorder(client.send_request(ResponseCreate(model="down", input="hi")))
             until(states, lambda state: state.reconnect_in is not None)
@@ -533,7 +534,8 @@ class TestRouting:
             unknown = Recorder(client.send_request(ResponseCreate(model="unknown", input="hi"))).wait()
             assert unknown.error.status == 404
             assert Recorder(client.send_request(ResponseCreate(model="new", input="hi"))).wait().completions == 1
-            assert down.wait().completions == 1
+            assert not down.ended
+            assert [upgrade.status for upgrade in server.upgrades] == [503, 101, 404, 101]
 
 
 class TestState:

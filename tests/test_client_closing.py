@@ -281,15 +281,15 @@ class TestObservers:
         """The lane is free by then, and so is the response to be continued."""
         lane = client.lane("a")
         second: list[Recorder[ServerEvent]] = []
+        heard: list[ServerEvent] = []
         done = threading.Event()
-        got: Recorder[ServerEvent]
 
         def go_on() -> None:
-            parent = response_id(got)
+            parent = heard[-1].response.id  # type: ignore[attr-defined]
             second.append(Recorder(lane.send_request(ask("second", store=False, previous_response_id=parent))))
             done.set()
 
-        got = Recorder(lane.send_request(ask("first", store=False)).pipe(ops.do_action(on_completed=go_on)))
+        lane.send_request(ask("first", store=False)).subscribe(heard.append, on_completed=go_on)
         assert done.wait(WAIT)
         assert second[0].wait().types[-1] == "response.completed"
         assert len({request["stream_id"] for request in server.requests}) == 1
