@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import reactivex
@@ -17,6 +18,8 @@ from ..errors import DecodeError
 from ..events import ResponseOutputItemDoneEvent, ServerEvent
 from ..jsontext import read_json
 from .lines import Task
+
+_LOOK = 0.2  # seconds after which a signal is noticed at the latest
 
 
 class Sender(Protocol):
@@ -91,13 +94,19 @@ class Run:
                     self._running[task.line] = self._result(task).subscribe(self._inbox.put)
                 if not self._running and self._inbox.empty():
                     return
-                result = self._inbox.get()
+                result = self._next()
                 if result is not None:
                     del self._running[result.task.line]
                 yield result
         finally:
             for subscription in self._running.values():
                 subscription.dispose()
+
+    def _next(self) -> Result | None:
+        # Python runs the handler of a signal that comes just before a wait only after it: so none is long.
+        while True:
+            with contextlib.suppress(Empty):
+                return self._inbox.get(timeout=_LOOK)
 
     def _result(self, task: Task) -> Observable[Result]:
         def send(_: object) -> Observable[ServerEvent]:

@@ -82,10 +82,13 @@ class Program:
     def read_until(self, wanted: str) -> None:
         assert self._process.stderr is not None
         seen = ""
+        watchdog = threading.Timer(PATIENCE, self._process.kill)
+        watchdog.start()
         while wanted not in seen:
             line = self._process.stderr.readline()
             assert line, f"ended after {seen!r}"
             seen += line
+        watchdog.cancel()
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import count, islice
 from typing import Any
@@ -261,3 +264,34 @@ class TestFailures:
         server.on("^2$", Failure(after=0))
         results = Run(socket, concurrency=3).results(tasks(3))
         assert {one.task.line: one.error is None for one in results if one} == {1: True, 2: False, 3: True}
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be kept from a thread here")
+def test_a_signal_that_interrupts_no_wait_is_noticed() -> None:
+    """Such is one that comes just before the wait; here another thread takes it, which looks the same."""
+    desk = Desk()
+    run = Run(desk, concurrency=1)
+    given_up: list[str] = []
+
+    def send() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def give_up() -> None:
+        given_up.append("nobody noticed")
+        run.stop()
+
+    before = signal.signal(signal.SIGINT, lambda number, frame: run.stop())
+    watchdog = threading.Timer(10, give_up)
+    taker = threading.Timer(0.01, send)  # started before the mask: it takes signals
+    taker.start()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    watchdog.start()
+    try:
+        results = run.results(tasks())
+        assert next(results) is None
+        assert not given_up
+    finally:
+        watchdog.cancel()
+        taker.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
