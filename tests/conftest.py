@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -36,3 +37,10 @@ def socket(server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
         if thread.name == "rxresponses":
             thread.join(10)
             assert not thread.is_alive()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Where the tests run in the background, Ctrl-C is ignored, and would be by each program that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
