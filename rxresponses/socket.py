@@ -111,7 +111,8 @@ class ResponsesWebSocket(Source):
         connection.
 
         Errors as `send_request`; and `SteerTimeoutError` when the server says nothing for
-        `steer_timeout`, since some ignore what they do not know: then the steered response goes on.
+        `steer_timeout`, since some ignore what they do not know: then the steered response goes on; or
+        when none follows an accepted steer for that long after its target's end.
         An `error` that names steering, or a wrong `type`, is taken for the answer; any other one
         without a lane is the running response's.  Raises `InvalidRequestError` at once for input that
         is no message of the user.
