@@ -147,10 +147,9 @@ class Pool:
             self.throttle.limited(now, self.active, retry_after(getattr(error, "headers", {})))
         if self._roster.ended(slot, error, now) and error is not None:
             self._hopeless.append((slot.route, error, self._queue.latest))
+        self._orphans.extend(slot.running())
         for place in slot.places.values():
-            if place.running is not None:
-                self._orphans.append(place.running)
-                place.running = None
+            place.running = None
             self._stop(place)
             self._drop(place)
 
@@ -181,7 +180,7 @@ class Pool:
             return
         if response_id is not None:
             self.throttle.succeeded(self.active)
-        self._vacate(ticket, now)
+        self._vacate(place, now)
         if response_id is not None:
             self.hold(place, response_id, stores=ticket.stores, calls=calls)
         self._over(ticket)
@@ -191,17 +190,17 @@ class Pool:
         place = ticket.place
         if ticket.state is not RUNNING or place is None:
             return
-        before = place.before
-        self._vacate(ticket, now)
-        if before is not None and place.slot.holds:
-            self._memory.hold(place, before)
+        self._vacate(place, now)
+        if place.before is not None and place.slot.holds:
+            self._memory.hold(place, place.before)
         self._over(ticket)
 
     def again(self, ticket: Ticket, now: float, delay: float = 0.0) -> None:
         """Queue a request again that was not sent, or was refused: in its old turn, after `delay` seconds."""
-        if ticket.state is not RUNNING:
+        place = ticket.place
+        if ticket.state is not RUNNING or place is None:
             return
-        self._vacate(ticket, now)
+        self._vacate(place, now)
         self._queue.rejoin(ticket, now + delay if delay > 0 else None)
 
     # What happens to responses.
@@ -265,7 +264,6 @@ class Pool:
         self._queue.wake(now)
         opens = True
         while opens:  # another one may have had to go for it
-            self._route_arrivals()
             for slot in self._roster.look(now):
                 self._drop_all(slot)
             self._route_arrivals()
@@ -422,8 +420,6 @@ class Pool:
         slot = place.slot
         self._queue.start(ticket)
         ticket.place = place
-        if ticket.source is place:
-            self.in_progress(ticket)
         before = place.held
         self._clear(place)
         place.before = before
@@ -432,14 +428,10 @@ class Pool:
         slot.active += 1
         self._actions.append(Send(ticket))
 
-    def _vacate(self, ticket: Ticket, now: float) -> None:
-        place = ticket.place
-        if place is None or place.running is not ticket:
-            return
+    def _vacate(self, place: Place, now: float) -> None:
         place.running = None
         place.slot.active -= 1
         place.slot.idle_since = now
-        place.before = None
         self._stop(place)
 
     def _open(self, now: float) -> bool:

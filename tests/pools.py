@@ -22,7 +22,7 @@ def least() -> float:
     return 0.0
 
 
-class Desk:
+class Driver:
     """A pool, what it said, and the server: connections are made at once unless `connects` is off."""
 
     def __init__(
@@ -74,6 +74,7 @@ class Desk:
     def turn(self) -> None:
         """Take turns until there is nothing to do."""
         while actions := self.pool.turn(self.now):
+            assert not self.pool.turn(self.now)
             for action in actions:
                 self._act(action)
         deadline = self.pool.deadline(self.now)

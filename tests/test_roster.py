@@ -197,6 +197,7 @@ class TestWarm:
             roster.keep_warm(now)
             (slot,) = taken(roster, Open)
             assert roster.ended(slot, REFUSED, now) == (now > 0)
+            assert roster.retries_at(now, ()) == (1.0 if now == 0.0 else None)
         roster.keep_warm(HOUR)
         assert roster.slots == []
         roster.hurry(None)  # as a request does
