@@ -308,14 +308,15 @@ class TestRateLimits:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
             async with ResponsesClient(server.url, options=quiet(max_active=2), pool=self.POOL) as client:
-                running = Watch(client.send_request(ask("hold")))
-                await running.count(2)
-                got = [Watch(client.send_request(ask(text))) for text in ("hold", "other")]
-                await server.until(lambda: len(server.upgrades) == 2)
+                states = Watch(client.state)
+                held = [Watch(client.send_request(ask("hold"))) for _ in range(2)]
+                other = Watch(client.send_request(ask("other")))
+                await states.until(lambda: states.values[-1].paused_for is not None)
                 gate.open()
-                await self.pauses(server, client, loop, 9.0)
-                for one in (running, *got):
+                for one in held:
                     assert (await one.end()).completions == 1
+                await self.pauses(server, client, loop, 9.0)
+                assert (await other.end()).completions == 1
 
         run_moved(main)
 
