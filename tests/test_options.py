@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rxresponses.errors import ConfigurationError
-from rxresponses.options import ConnectionOptions
+from rxresponses.options import ConnectionOptions, PoolOptions
 
 SECRET = "sk-secret"
 TIMES = [
@@ -160,3 +160,36 @@ def test_no_repr_shows_a_header() -> None:
 def test_options_can_be_copied() -> None:
     options = ConnectionOptions(headers={"a": "b"}, lanes=True)
     assert copy.deepcopy(options) == pickle.loads(pickle.dumps(options)) == options
+
+
+# --- the pool
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_connections": 0},
+        {"max_connections": 1.0},
+        {"max_connections": True},
+        {"max_queued": 0},
+        {"min_idle": -1},
+        {"close_idle_after": 0},
+        {"close_idle_after": "60"},
+        {"max_age": float("inf")},
+        {"max_age": True},
+        {"age_jitter": -0.1},
+        {"age_jitter": 0.95},
+        {"age_jitter": True},
+        {"min_idle": 9},
+        {"backoff": 1.0},
+    ],
+)
+def test_impossible_options_of_a_pool_name_themselves(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        PoolOptions(**options)
+
+
+def test_options_of_a_pool() -> None:
+    options = PoolOptions(max_connections=2, min_idle=2, age_jitter=0, max_age=60)
+    assert (options.max_connections, options.min_idle) == (2, 2)
+    assert options == PoolOptions(max_connections=2, min_idle=2, age_jitter=0, max_age=60)
