@@ -32,7 +32,7 @@ from .loops import running_loop
 from .observed import NOBODY, Pending, Request, SteerRequest
 from .options import ConnectionOptions, PoolOptions
 from .places import Slot, TicketState
-from .pool import Action, Close, Fail, Open, Pool, Send
+from .pool import Action, Fail, Open, Pool, Send
 from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .source import Source
 from .state import ClientState as ClientState
@@ -380,7 +380,7 @@ class ResponsesClient(Source):
             pass
         elif isinstance(action, Open):
             self._open(pool, action.slot)
-        elif isinstance(action, Close):
+        else:
             self._close_slot(action.slot)
 
     def _send(self, pool: Pool, job: Job) -> None:

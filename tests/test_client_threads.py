@@ -13,7 +13,14 @@ import pytest
 from reactivex import operators as ops
 from reactivex.scheduler import TimeoutScheduler
 
-from rxresponses import ConnectionOptions, PoolOptions, ResponseCompletedEvent, ResponsesClient, SocketClosedError
+from rxresponses import (
+    ConnectionOptions,
+    PoolOptions,
+    ResponseCompletedEvent,
+    ResponsesClient,
+    ServerEvent,
+    SocketClosedError,
+)
 from rxresponses import operators as rops
 from rxresponses.testing import Hold, ResponsesServer
 
@@ -291,13 +298,16 @@ class TestLoopAfterLoop:
         """The first loop is stopped in between; when it runs again, the turn is nobody's."""
         client = ResponsesClient(server.url, options=LANES)
         loop = MovedLoop()
-        left = []
+        left: list[Recorder[ServerEvent]] = []
 
         async def use() -> None:
             await client.send_request(ask("first"))
-            left.append(Recorder(client.send_request(ask("left"))))
+            await loop.turn()
 
         loop.run_until_complete(use())
+        loop.call_soon(lambda: left.append(Recorder(client.send_request(ask("left")))))
+        loop.call_soon(loop.stop)
+        loop.run_forever()
         with no_thread_left():
             assert Recorder(client.send_request(ask("second"))).wait().completions == 1
             assert isinstance(left[0].wait().error, SocketClosedError)
