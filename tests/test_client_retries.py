@@ -310,6 +310,8 @@ class TestRateLimits:
             async with ResponsesClient(server.url, options=quiet(max_active=2), pool=self.POOL) as client:
                 states = Watch(client.state)
                 held = [Watch(client.send_request(ask("hold"))) for _ in range(2)]
+                for one in held:
+                    await one.count(2)  # so that the second connection is the one which "other" needs
                 other = Watch(client.send_request(ask("other")))
                 await states.until(lambda: states.values[-1].paused_for is not None)
                 gate.open()
