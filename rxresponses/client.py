@@ -249,11 +249,8 @@ class ResponsesClient(Source):
 
     def _has_work(self) -> bool:
         """Whether somebody still waits for the end of something."""
-        running = (ticket for slot in self._pool.slots for ticket in slot.running())
-        jobs = (*self._pool.waiting(), *running)
-        return any(not job.cancelled for job in jobs if isinstance(job, Job)) or any(
-            steering.is_awaited for steering in self._steerings
-        )
+        jobs = (job for job in self._pool.work() if isinstance(job, Job))
+        return any(not job.cancelled for job in jobs) or any(steering.is_awaited for steering in self._steerings)
 
     # On the loop: requests.
 

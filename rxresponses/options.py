@@ -106,8 +106,10 @@ class PoolOptions:
     requests may wait.  `min_idle` connections stay open from the first request on, with work or without
     (for its model, where a service routes by it); of the others one without work is closed after
     `close_idle_after`, unless it holds a response that is not stored.
-    A connection takes new work until `max_age`, less a random share of up to `age_jitter` (0 to 1), so
-    that not all are replaced at once; the server ends one after 60 minutes.
+    A connection is used until `max_age`; the server ends one after 60 minutes.  The next one is opened
+    and takes the new work a twentieth of `max_age` before that, and earlier by a random share of it of up
+    to `age_jitter` (0 to 0.9), so that not all are replaced at once.  What runs by then ends where it is,
+    and conversations that are not stored go on there until `max_age`.
 
     `backoff` is for connections that cannot be made, and for requests that the server refuses for now:
     after its `max_retries` what waits gets the last error.

@@ -127,7 +127,13 @@ class Pool:
 
     def waiting(self) -> list[Ticket]:
         """Return what waits, in the order in which it came."""
-        return list(self._queue)
+        return sorted(self._queue, key=lambda ticket: ticket.number)
+
+    def work(self) -> Iterator[Ticket]:
+        """Return what waits or runs."""
+        yield from self._queue
+        for slot in self.slots:
+            yield from slot.running()
 
     # What happens to connections.
 

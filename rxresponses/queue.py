@@ -31,8 +31,7 @@ class Queue:
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[Ticket]:
-        """In the order in which they came."""
-        return iter(sorted(self._waiting, key=lambda ticket: ticket.number))
+        return iter(self._waiting)
 
     def join(self, ticket: Ticket, now: float) -> None:
         """Let a request wait; raise `QueueFullError` when too many do."""

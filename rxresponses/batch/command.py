@@ -52,7 +52,8 @@ def _do(args: argparse.Namespace, requests: BinaryIO, results: Results, total: i
         results.begin()
         tasks = (task_of(number, line, args.model) for number, line in read_lines(requests) if number not in results)
         try:
-            with _on_interrupt(run), Progress(total, results.answered, results.failed) as progress:
+            progress = Progress(total, results.answered, results.failed)
+            with _on_interrupt(run), progress, client.state.subscribe(progress.wait):
                 problem = _take(run, tasks, results, progress)
         finally:
             _sum_up(results, total)

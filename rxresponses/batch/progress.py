@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ..state import ClientState
 from .run import Result
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Progress:
         self._clock = clock
         self._before = answered + failed
         self._start = self._shown = clock()
+        self._waiting = ""
+        self._told = -math.inf  # when the latest line about waiting was written
         self._bar = _bar(total, self._before, str(self)) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
@@ -51,10 +55,10 @@ class Progress:
         done = self._answered + self._failed
         here, seconds = done - self._before, self._clock() - self._start
         text = f"{done} of {self._total} done, {self._failed} failed"
-        if not here or seconds <= 0:
-            return text
-        left = timedelta(seconds=round((self._total - done) * seconds / here))
-        return f"{text}, {self._tokens / seconds:.0f} tokens/s, {left} left"
+        if here and seconds > 0:
+            left = timedelta(seconds=round((self._total - done) * seconds / here))
+            text += f", {self._tokens / seconds:.0f} tokens/s, {left} left"
+        return f"{text}, {self._waiting}" if self._waiting else text
 
     def add(self, result: Result) -> None:
         """Count a result, and show it when it is time."""
@@ -64,11 +68,34 @@ class Progress:
             self._failed += 1
         self._tokens += result.output_tokens
         if self._bar is not None:
-            for task in self._bar.task_ids:
-                self._bar.update(task, completed=self._answered + self._failed, counts=str(self))
+            self._draw(self._bar)
         elif self._clock() - self._shown >= _INTERVAL:
             self._shown = self._clock()
             print(self, file=sys.stderr, flush=True)
+
+    def wait(self, state: ClientState) -> None:
+        """Show why nothing comes for a while, if the client says so.  From any thread."""
+        waiting = _waiting(state)
+        if waiting == self._waiting:
+            return
+        self._waiting = waiting
+        if self._bar is not None:
+            self._draw(self._bar)
+        elif waiting and self._clock() - self._told >= _INTERVAL:
+            self._told = self._clock()
+            print(waiting, file=sys.stderr, flush=True)
+
+    def _draw(self, bar: Bar) -> None:
+        for task in bar.task_ids:
+            bar.update(task, completed=self._answered + self._failed, counts=str(self))
+
+
+def _waiting(state: ClientState) -> str:
+    if state.paused_for is not None:
+        return f"paused for {state.paused_for:.1f} s: the server asks for fewer requests"
+    if state.reconnect_in is not None and not state.open:
+        return f"cannot connect: trying again in {state.reconnect_in:.1f} s"
+    return ""
 
 
 def _bar(total: int, completed: int, counts: str) -> Bar | None:

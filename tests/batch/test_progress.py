@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rxresponses import InvalidRequestError
+from rxresponses import ClientState, InvalidRequestError
 from rxresponses.batch.lines import Task
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.run import Result
@@ -85,6 +85,41 @@ class TestLines:
             clock.now += 10
             progress.add(ANSWER)
         assert terminal.getvalue() == "1 of 2 done, 0 failed, 3 tokens/s, 0:00:10 left\n"
+
+
+class TestWaiting:
+    def test_for_a_connection(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+        with Progress(9, clock=clock) as progress:
+            progress.wait(ClientState(queued=9, reconnect_in=0.5))
+            assert str(progress) == "0 of 9 done, 0 failed, cannot connect: trying again in 0.5 s"
+            progress.wait(ClientState(queued=9, connecting=1))
+            assert str(progress) == "0 of 9 done, 0 failed"
+        assert capsys.readouterr().err == "cannot connect: trying again in 0.5 s\n"
+
+    def test_after_a_rate_limit(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+        with Progress(9, clock=clock) as progress:
+            progress.wait(ClientState(open=1, queued=9, paused_for=7.0))
+        assert capsys.readouterr().err == "paused for 7.0 s: the server asks for fewer requests\n"
+
+    def test_not_while_there_is_another_connection(self, clock: Clock) -> None:
+        progress = Progress(9, clock=clock)
+        progress.wait(ClientState(open=1, reconnect_in=2.0))
+        assert str(progress) == "0 of 9 done, 0 failed"
+
+    def test_a_line_only_now_and_then(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+        with Progress(9, clock=clock) as progress:
+            for second in range(25):
+                progress.wait(ClientState(reconnect_in=float(second)))
+                progress.wait(ClientState(connecting=1))
+                clock.now += 1
+        waits = [line.split("again in ")[1] for line in capsys.readouterr().err.splitlines()]
+        assert waits == ["0.0 s", "10.0 s", "20.0 s"]
+
+    def test_in_the_bar(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = on_terminal(monkeypatch)
+        with Progress(4, clock=clock) as progress:
+            progress.wait(ClientState(reconnect_in=3.0))
+        assert "0 of 4 done, 0 failed, cannot connect: trying again in 3.0 s" in terminal.getvalue()
 
 
 class TestBar:
