@@ -318,7 +318,7 @@ class Pool:
     def _give_up(self) -> None:
         """Fail what has waited for connections that cannot be made."""
         for route, error, number in self._hopeless:
-            for ticket in () if self._roster.is_open(route) else self._queue:
+            for ticket in () if self._roster.is_open(route) else self.waiting():
                 if ticket.route == route and ticket.number <= number and ticket.place is ticket.source is None:
                     own = copy.copy(error)
                     if isinstance(own, RequestError):

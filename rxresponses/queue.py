@@ -31,6 +31,7 @@ class Queue:
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[Ticket]:
+        """In no order."""
         return iter(self._waiting)
 
     def join(self, ticket: Ticket, now: float) -> None:

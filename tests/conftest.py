@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from rxresponses import ResponsesWebSocket
+from rxresponses import ResponsesClient, ResponsesWebSocket
 from rxresponses.testing import ResponsesServer
+
+from .clients import LANES, no_thread_left, quickly
 
 pytest_plugins = ["tests.scenarios"]
 
@@ -31,12 +32,15 @@ def server() -> Iterator[ResponsesServer]:
 @pytest.fixture
 def socket(server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
     """A socket to the embedded server, on the background thread, which must end with it."""
-    with ResponsesWebSocket(server.url) as socket:
+    with no_thread_left(), ResponsesWebSocket(server.url) as socket:
         yield socket
-    for thread in threading.enumerate():
-        if thread.name == "rxresponses":
-            thread.join(10)
-            assert not thread.is_alive()
+
+
+@pytest.fixture
+def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
+    """A client that tries again at once."""
+    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -37,7 +37,7 @@ from rxresponses.testing import (
     ResponsesServer,
 )
 
-from .clients import LANES, arrivals, ask, inputs, no_thread_left, quickly, response_id, run, states_of, until
+from .clients import LANES, arrivals, ask, inputs, response_id, run, states_of, until
 from .support import Recorder
 from .test_socket_clocks import MovedLoop, Watch, quiet
 from .test_socket_clocks import run as run_moved
@@ -47,13 +47,6 @@ REPLAYED = [
     {"type": "message", "role": "user", "content": "before"},
     {"type": "message", "role": "assistant", "content": "said before"},
 ]
-
-
-@pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client that tries again at once."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
-        yield client
 
 
 def first(client: ResponsesClient, **fields: Any) -> str:

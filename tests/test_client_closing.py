@@ -6,7 +6,6 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,13 +46,6 @@ from .test_socket_clocks import MovedLoop, Watch, quiet
 from .test_socket_clocks import run as run_moved
 
 BOTH = pytest.mark.parametrize("options", [LANES, CLOSE], ids=["drain", "close"])
-
-
-@pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client that tries again at once."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
-        yield client
 
 
 class TestDisposing:

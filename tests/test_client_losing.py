@@ -53,13 +53,6 @@ from .test_socket_clocks import run as run_moved
 
 
 @pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client that tries again at once."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
-        yield client
-
-
-@pytest.fixture
 def quietly(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing is reported: not as unhandled, not as never retrieved."""
     yield

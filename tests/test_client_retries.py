@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from rxresponses import (
 )
 from rxresponses.testing import Close, Expire, Failure, Fault, Hold, Raw, RefuseUpgrade, ResponsesServer
 
-from .clients import LANES, arrivals, ask, no_thread_left, quickly, slowly, states_of, until
+from .clients import LANES, arrivals, ask, slowly, states_of, until
 from .support import Recorder
 from .test_socket_clocks import MovedLoop, Watch, quiet
 from .test_socket_clocks import run as run_moved
@@ -30,13 +29,6 @@ STEADY = Backoff(initial=1.0, jitter=0.0, max_retries=3)
 def refusal(code: str | None, **facts: Any) -> Failure:
     """A request is refused before there is a response."""
     return Failure(code, after=0, **facts)
-
-
-@pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client that tries again at once."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
-        yield client
 
 
 class TestRefusedForNow:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,17 +34,10 @@ from rxresponses.testing import (
     Text,
 )
 
-from .clients import CLOSE, LANES, ask, inputs, no_thread_left, quickly, response_id, run, states_of, until
+from .clients import CLOSE, ask, inputs, no_thread_left, quickly, response_id, run, states_of, until
 from .support import WAIT, Recorder
 from .test_socket_clocks import MovedLoop, Watch, quiet
 from .test_socket_clocks import run as run_moved
-
-
-@pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client that tries again at once."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
-        yield client
 
 
 class Target:
