@@ -132,11 +132,12 @@ class Connection:
 
     def dispose(self, request: Observed) -> None:
         """Give a request up; with `on_dispose="close"`, and what else runs here with it."""
+        was_over = request.state is ENDED  # by the event that is just being delivered, which releases its lane
         if self._protocol.dispose(request):
             self._finish(_given_up_error)
         elif self._protocol.unblocked:
             self._unblock()
-        if request.state is ENDED:
+        if request.state is ENDED and not was_over:
             self._release(request, None)
 
     def end(self) -> None:
