@@ -29,7 +29,19 @@ class Ticket:
     """
 
     __slots__ = (
-        *("answers", "deadline", "has_history", "lane", "number", "parent", "place", "queue", "replays", "retries"),
+        *(
+            "answers",
+            "deadline",
+            "has_history",
+            "lane",
+            "limits",
+            "number",
+            "parent",
+            "place",
+            "queue",
+            "replays",
+            "retries",
+        ),
         *("route", "source", "state", "stores"),
     )
 
@@ -53,6 +65,7 @@ class Ticket:
         self.number = 0
         self.deadline: float | None = None  # until when it may wait to be sent
         self.retries = 0
+        self.limits = 0  # how many rate limits there had been when it was sent
         self.state = TicketState.NEW
         self.place: Place | None = None  # where it runs, or whose response it waits for
         self.queue: Turns | None = None  # where it waits for its turn

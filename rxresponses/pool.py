@@ -150,7 +150,8 @@ class Pool:
         if slot.state is SlotState.GONE:
             return
         if error is not None and is_rate_limit(error):
-            self.throttle.limited(now, self.active, retry_after(getattr(error, "headers", {})))
+            hint = retry_after(getattr(error, "headers", {}))
+            self.throttle.limited(now, self.active, hint, limits=self.throttle.limits)
         if self._roster.ended(slot, error, now) and error is not None:
             self._hopeless.append((slot.route, error, self._queue.latest))
         self._orphans.extend(slot.running())
@@ -185,7 +186,7 @@ class Pool:
         if ticket.state is not RUNNING or place is None:
             return
         if response_id is not None:
-            self.throttle.succeeded(self.active)
+            self.throttle.succeeded(self.active + self.queued, limits=ticket.limits)
         self._vacate(place, now)
         if response_id is not None:
             self.hold(place, response_id, stores=ticket.stores, calls=calls)
@@ -426,6 +427,7 @@ class Pool:
         slot = place.slot
         self._queue.start(ticket)
         ticket.place = place
+        ticket.limits = self.throttle.limits
         before = place.held
         self._clear(place)
         place.before = before

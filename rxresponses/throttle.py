@@ -13,30 +13,38 @@ class Throttle:
     """Let so many requests run as the server's rate limit seems to bear.
 
     At a rate limit everything waits, for as long as the server says, else for a growing delay; then
-    half as many requests may run at once as did, and one more with each that succeeds.
+    half as many requests may run at once as did, and one more whenever as many have succeeded.  `limits`
+    counts the rate limits: what was sent before the latest one tells nothing new of it.
     """
 
     def __init__(self, backoff: Backoff, *, draw: Callable[[], float] = random.random) -> None:
         self._backoff = backoff
         self._draw = draw
         self._strikes = 0
+        self.limits = 0
         self.limit = math.inf
         self.resumes_at = -math.inf
 
-    def limited(self, now: float, active: int, hint: float | None) -> None:
-        """Take in that a request was refused at a rate limit while `active` ran; `hint` is the server's."""
-        if now >= self.resumes_at:
+    def limited(self, now: float, active: int, hint: float | None, *, limits: int) -> None:
+        """Take in that the server refused a request at a rate limit while `active` ran.
+
+        `hint` is what it said of the time to wait, `limits` how many there had been when the request was sent.
+        """
+        if limits == self.limits and now >= self.resumes_at:
             # Once for all that were on their way: they are refused together.
+            self.limits += 1
             self._strikes += 1
             self.limit = max(1, min(self.limit, active) // 2)
         self.resumes_at = max(self.resumes_at, now + self._backoff.delay(self._strikes, hint, draw=self._draw))
 
-    def succeeded(self, active: int) -> None:
-        """Take in that a request was answered while `active` ran, itself included."""
+    def succeeded(self, wanted: int, *, limits: int) -> None:
+        """Take in that a request was answered while there were `wanted`, running or waiting, itself included."""
+        if limits < self.limits:
+            return
         self._strikes = 0
         if self.limit < math.inf:
-            self.limit += 1
-            if self.limit > 2 * active + 16:  # far from what is wanted: it limits nothing any more
+            self.limit += 1 / self.limit
+            if self.limit > 2 * wanted + 16:  # far from what is wanted: it limits nothing any more
                 self.limit = math.inf
 
     def allows(self, now: float, active: int) -> bool:

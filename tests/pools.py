@@ -143,7 +143,7 @@ class Driver:
 
     def limit(self, ticket: Ticket, hint: float | None = None) -> None:
         """A request is refused at a rate limit."""
-        self.pool.throttle.limited(self.now, self.pool.active, hint)
+        self.pool.throttle.limited(self.now, self.pool.active, hint, limits=self.pool.throttle.limits)
         self.refuse(ticket)
 
     def done(self, lane: str | None = None, **facts: Any) -> str:

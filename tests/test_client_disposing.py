@@ -27,11 +27,15 @@ def is_terminal(event: ServerEvent) -> bool:
     return event.is_terminal
 
 
+def goes_on(event: ServerEvent) -> bool:
+    return not event.is_terminal
+
+
 LEAVES = pytest.mark.parametrize(
     "operator",
     [
         ops.first(is_terminal),
-        ops.take_while(lambda event: not event.is_terminal, inclusive=True),
+        ops.take_while(goes_on, inclusive=True),
         rops.final_response(),
         rops.collect_text(),
         rops.raise_on_failure(),
@@ -97,9 +101,7 @@ def test_scenario_37_client_the_lane_holds_the_response_to_a_steer(
     server: ResponsesServer, client: ResponsesClient, steers: int
 ) -> None:
     target = Target(server, client, store=False)
-    steer = client.steer(target.id, "shorter").pipe(
-        rops.raise_on_failure(), ops.take_while(lambda e: not e.is_terminal, inclusive=True)
-    )
+    steer = client.steer(target.id, "shorter").pipe(rops.raise_on_failure(), ops.take_while(goes_on, inclusive=True))
     got = [Recorder(steer).wait_for(1) for _ in range(steers)]
     target.gate.open()
     parent = follower(got[0])

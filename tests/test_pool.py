@@ -357,7 +357,7 @@ class TestServersWithoutLanes:
     def test_a_fork_that_may_still_have_the_lane(self) -> None:
         driver = Driver()
         parent = conversation(driver)
-        driver.pool.throttle.limited(driver.now, 1, 1.0)
+        driver.pool.throttle.limited(driver.now, 1, 1.0, limits=driver.pool.throttle.limits)
         fork = driver.submit("b", parent=parent, stores=False)
         place = fork.source
         assert place is not None
@@ -696,7 +696,7 @@ class TestForks:
         """Or else none would ever go."""
         driver = Driver(max_connections=1)
         parents = [conversation(driver, f"lane {number}") for number in range(32)]
-        driver.pool.throttle.limited(driver.now, 1000, 10.0)
+        driver.pool.throttle.limited(driver.now, 1000, 10.0, limits=driver.pool.throttle.limits)
         forks = [driver.submit("fork" + parent, parent=parent, stores=False) for parent in parents]
         second = driver.submit("another one", parent=parents[0], stores=False)
         assert driver.pool.queued == 33
@@ -955,7 +955,21 @@ class TestRateLimits:
         driver.wait(30.0)
         assert driver.sent == [first, second]  # one at a time now, and one runs
         driver.finish(second)
+        assert driver.sent == [first, second, first]  # what was sent before the limit tells nothing new
+        driver.finish(first)
         assert driver.sent == [first, second, first, third]
+
+    def test_what_still_ran_then_does_not_lift_it(self) -> None:
+        driver = Driver(max_connections=4)
+        running = driver.burst(64)
+        for one in running[:20]:
+            driver.limit(one, 30.0)
+        more = [driver.submit() for _ in range(40)]
+        for one in running[20:]:
+            driver.finish(one)
+        driver.wait(30.0)
+        assert driver.pool.active == 32
+        assert driver.sent[64:] == [*running[:20], *more[:12]]
 
     def test_half_as_many_run_then_and_more_with_each_success(self) -> None:
         driver = Driver()
@@ -997,7 +1011,7 @@ class TestRateLimits:
         blocker = driver.submit()
         parents.append(conversation(driver))
         driver.finish(blocker)
-        driver.pool.throttle.limited(driver.now, 1, 1.0)
+        driver.pool.throttle.limited(driver.now, 1, 1.0, limits=driver.pool.throttle.limits)
         tickets = [driver.submit(parent=parents[1], stores=False), driver.submit(parent=parents[0], stores=False)]
         driver.submit()
         driver.wait(1.0)

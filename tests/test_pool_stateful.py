@@ -335,7 +335,12 @@ class PoolMachine(RuleBasedStateMachine):
         if how == "busy":
             self.refuse(one, delay=3.0)
         else:
-            self.pool.throttle.limited(self.now, self.pool.active, 5.0 if how == "limit with a hint" else None)
+            self.pool.throttle.limited(
+                self.now,
+                self.pool.active,
+                5.0 if how == "limit with a hint" else None,
+                limits=self.pool.throttle.limits,
+            )
             self.refuse(one)
 
     @rule(steps=st.integers(1, 8))
