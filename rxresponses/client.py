@@ -21,7 +21,6 @@ from .errors import (
     ConfigurationError,
     ConnectionLostError,
     PreviousResponseLostError,
-    QueueFullError,
     SocketClosedError,
 )
 from .events.base import ServerEvent
@@ -261,10 +260,7 @@ class ResponsesClient(Source):
         elif isinstance(request, SteerJob):
             self._submit_steer(request)
         else:
-            try:
-                self._pool.submit(request, self._now())
-            except QueueFullError as error:
-                self._refuse(request, error)
+            self._pool.submit(request, self._now())
             self._wake(self._pool)
 
     def _submit_steer(self, job: SteerJob) -> None:

@@ -23,6 +23,7 @@ from .backoff import is_rate_limit, retry_after
 from .errors import (
     InvalidRequestError,
     PreviousResponseLostError,
+    QueueFullError,
     QueueTimeoutError,
     RequestError,
 )
@@ -110,7 +111,7 @@ class Pool:
     # What the sender wants.
 
     def submit(self, ticket: Ticket, now: float) -> None:
-        """Queue a request; raise `QueueFullError` when too many wait."""
+        """Queue a request; the next turn fails it when too many wait already."""
         self._queue.join(ticket, now)
         self._roster.use(ticket.route)
         if ticket.route not in self._queue.free:
@@ -275,6 +276,7 @@ class Pool:
                 self._drop_all(slot)
             self._route_arrivals()
             self._send(now)
+            self._refuse_excess()
             opens = self._open(now)
         for slot in self._roster.close_drained():
             self._drop_all(slot)
@@ -327,6 +329,15 @@ class Pool:
                     own.__cause__ = error.__cause__
                     self._fail(ticket, own)
         self._hopeless.clear()
+
+    def _refuse_excess(self) -> None:
+        """Fail what came when too many waited: only now it is known who of them did not have to."""
+        for ticket in self._queue.excess():
+            message = (
+                f"{self.options.max_queued} requests wait in this client already (`max_queued`), so this one was not "
+                "taken: send fewer at once, or allow more connections"
+            )
+            self._fail(ticket, QueueFullError(message, delivery="not_sent", stream_id=ticket.lane))
 
     # Routing.
 

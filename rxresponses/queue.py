@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from .errors import QueueFullError
 from .places import Ticket, TicketState
 from .turns import Lines, Turns
 
@@ -13,7 +12,7 @@ from .turns import Lines, Turns
 class Queue:
     """Who waits, and whose turn on their lane it is; where these wait then is up to the pool.
 
-    At most `most` wait, each for at most `timeout` seconds before it is sent.
+    At most `most` go on waiting, each for at most `timeout` seconds before it is sent.
     """
 
     def __init__(self, most: int, timeout: float | None) -> None:
@@ -26,6 +25,7 @@ class Queue:
         self._clocks = Turns()  # by the end of their patience
         self._delayed = Turns()  # by when they may go on
         self._arrivals: deque[Ticket] = deque()
+        self._new: list[Ticket] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -35,14 +35,8 @@ class Queue:
         return iter(self._waiting)
 
     def join(self, ticket: Ticket, now: float) -> None:
-        """Let a request wait; raise `QueueFullError` when too many do."""
-        if len(self) >= self._most:
-            raise QueueFullError(
-                f"{len(self)} requests wait in this client already (`max_queued`), so this one was not taken: send "
-                "fewer at once, or allow more connections",
-                delivery="not_sent",
-                stream_id=ticket.lane,
-            )
+        """Let a request wait."""
+        self._new.append(ticket)
         self.latest += 1
         ticket.number = self.latest
         if self.timeout is not None:
@@ -59,6 +53,17 @@ class Queue:
             self._arrivals.append(ticket)
         else:
             self.put(ticket, self._delayed, due)
+
+    def excess(self) -> Iterator[Ticket]:
+        """Return who came since this was asked last and finds too many waiting, the latest first.
+
+        Each is to be ended before the next one is asked for.
+        """
+        new, self._new = self._new, []
+        while new and len(self) > self._most:
+            ticket = new.pop()
+            if ticket.state is TicketState.WAITING:
+                yield ticket
 
     def arrivals(self) -> Iterator[Ticket]:
         """Return who is to be put somewhere, since its turn on its lane has come; also who arrives meanwhile.

@@ -109,12 +109,30 @@ class TestOnDemand:
 class TestQueue:
     def test_as_many_wait_as_may(self) -> None:
         driver = Driver(connects=False, max_queued=2)
-        first, _ = driver.burst(2)
-        with pytest.raises(QueueFullError):
-            driver.queue()
+        first, second = driver.burst(2)
+        full = driver.submit("a")
+        error = driver.failed.pop(full)
+        assert isinstance(error, QueueFullError)
+        assert (error.delivery, error.stream_id) == ("not_sent", "a")
+        assert "max_queued" in str(error)
         driver.withdraw(first)
-        driver.submit()
-        assert driver.pool.queued == 2
+        third = driver.submit()
+        assert driver.pool.waiting() == [second, third]
+        assert driver.failed == {}
+
+    def test_who_finds_a_lane_at_once_does_not_wait(self) -> None:
+        driver = Driver(max_connections=1, max_queued=2)
+        driver.pool.prewarm(1, None)
+        driver.turn()
+        burst = driver.burst(20)
+        assert driver.sent == burst[:16]
+        assert list(driver.failed) == [burst[19], burst[18]]
+        assert driver.pool.waiting() == burst[16:18]
+
+    def test_no_connection_is_opened_for_one_that_is_refused(self) -> None:
+        driver = Driver(lanes=False, connects=False, max_queued=2)
+        driver.burst(5)
+        assert len(driver.opened) == 2
 
     def test_no_longer_than_it_may(self) -> None:
         driver = Driver(connects=False, queue_timeout=10.0)

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from rxresponses.errors import QueueFullError
 from rxresponses.places import Place, Slot, Ticket, TicketState
 from rxresponses.queue import Queue
 from rxresponses.turns import Turns
@@ -19,6 +18,14 @@ def join(queue: Queue, lane: str | None = None, route: str | None = None, now: f
     ticket = Ticket(lane=lane, route=route)
     queue.join(ticket, now)
     return ticket
+
+
+def end_excess(queue: Queue) -> list[Ticket]:
+    ended = []
+    for ticket in queue.excess():
+        queue.end(ticket)
+        ended.append(ticket)
+    return ended
 
 
 def put_all(queue: Queue) -> None:
@@ -43,16 +50,29 @@ def test_nobody_is_overdue_without_a_timeout() -> None:
 
 
 def test_so_many_may_wait(queue: Queue) -> None:
-    for _ in range(3):
-        join(queue)
-    with pytest.raises(QueueFullError, match="max_queued") as caught:
-        join(queue, lane="a")
-    assert caught.value.delivery == "not_sent"
-    assert caught.value.stream_id == "a"
-    assert len(queue) == 3
-    queue.end(next(iter(queue)))
-    join(queue, lane="a")  # the one that was refused left nothing behind
-    assert len(list(queue.arrivals())) == 3
+    first, second, third, fourth, fifth = [join(queue, lane="a") for _ in range(5)]
+    assert end_excess(queue) == [fifth, fourth]
+    assert set(queue) == {first, second, third}
+    queue.end(first)
+    assert list(queue.arrivals()) == [second]
+    join(queue)
+    assert end_excess(queue) == []
+
+
+def test_those_who_do_not_wait_any_more_need_no_room(queue: Queue) -> None:
+    started, ended, *others = [join(queue) for _ in range(5)]
+    put_all(queue)
+    queue.start(started)
+    queue.end(ended)
+    assert end_excess(queue) == []
+    queue.rejoin(started)  # it was let in before
+    assert end_excess(queue) == []
+    assert len(queue) == 4
+    left = join(queue)
+    queue.end(left)
+    newest = join(queue)
+    assert end_excess(queue) == [newest]
+    assert set(queue) == {started, *others}
 
 
 def test_one_of_a_lane_arrives_at_a_time(queue: Queue) -> None:
