@@ -95,8 +95,9 @@ class ResponsesClient(Source):
         A request with `previous_response_id` goes to the lane that holds that response.  When none
         does any more, a stored response may be continued anywhere; one that is not stored
         (`store=False`) is lost, which is a `PreviousResponseLostError`, unless `history` has the items
-        of the conversation so far, or is a function that returns them, called on the client's loop: then
-        these are sent before the input instead of the id, once.
+        of the conversation so far, or is a function that returns them, called on the client's loop for
+        each try: then these are sent before the input instead of the id, once.  Without
+        `previous_response_id` they are sent at once.
 
         Marble::
 
@@ -121,7 +122,7 @@ class ResponsesClient(Source):
         items = check_history(history)
 
         def make(observer: ObserverBase[ServerEvent]) -> Job:
-            return Job(
+            job = Job(
                 create,
                 frame,
                 observer,
@@ -132,6 +133,8 @@ class ResponsesClient(Source):
                 answers=answers,
                 history=items,
             )
+            job.replays = parent is None and bool(items)
+            return job
 
         return self._cold(make)
 
@@ -149,7 +152,8 @@ class ResponsesClient(Source):
 
         `connections` is `PoolOptions.min_idle`, at least one, unless given; `model` is needed for a
         service that routes by it.  Returns at once; `state` shows when they are open.  When the server
-        refuses them for good, as for a wrong key, nothing more is tried until the next request or call.
+        refuses them for good, as for a wrong key, nothing more is tried until the next request or call;
+        after other failures it is tried on, however long that takes.  `state` shows the error.
         Raises `ConfigurationError` for a number that `max_connections` does not allow.
         """
         most = self._pool_options.max_connections

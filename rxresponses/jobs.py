@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -111,14 +112,18 @@ def answered_calls(create: ResponseCreate) -> frozenset[str] | None:
 
 def check_history(history: History | None) -> History | None:
     """Return the history as it is now, or the function that tells it; raise `InvalidRequestError` for neither."""
-    if history is None or callable(history):
+    if history is None or (callable(history) and not inspect.iscoroutinefunction(history)):
         return history
     if not isinstance(history, (list, tuple)):
         raise InvalidRequestError(
-            f"`history` must be a list of items, or a function that returns one, not {type(history).__name__}",
+            f"`history` must be a list of items, or a plain function that returns one, not {_kind(history)}",
             field="history",
         )
     return tuple(history)
+
+
+def _kind(value: object) -> str:
+    return "a coroutine function" if inspect.iscoroutinefunction(value) else type(value).__name__
 
 
 def with_history(job: Job) -> ResponseCreate:

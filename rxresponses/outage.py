@@ -21,6 +21,7 @@ class Outage:
         self._failures = 0
         self._told = False  # to wait is the server's wish
         self.round = 0
+        self.error: Exception | None = None  # why the latest one could not be made
         self.retries_at = -math.inf
         self.given_up = False  # waiting does not help: none is tried until somebody asks again
 
@@ -43,6 +44,7 @@ class Outage:
         """Take in that one was made: whether it is of use will show."""
         self.retries_at = -math.inf
         self.given_up = False
+        self.error = None
 
     def hurry(self) -> None:
         """Try at once for somebody who has not waited yet, unless the server asked not to."""

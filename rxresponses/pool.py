@@ -296,6 +296,10 @@ class Pool:
         earliest = min(times)
         return earliest if earliest < math.inf else None
 
+    def connect_error(self) -> Exception | None:
+        """Return why the latest connection could not be made, `None` when none is missing for that."""
+        return self._roster.connect_error()
+
     def retries_at(self, now: float) -> float | None:
         """Return when the next connection is tried that is wanted now, after one failed; `None` for no wait."""
         return self._roster.retries_at(now, self._queue.free)

@@ -142,6 +142,10 @@ class Roster:
             while self._lacks(route) and self._live() < self._options.max_connections and self._may_try(route, now):
                 self._open(route)
 
+    def connect_error(self) -> Exception | None:
+        """Return why the latest connection could not be made, `None` when none is missing for that."""
+        return next((outage.error for outage in reversed(self._outages.values()) if outage.error is not None), None)
+
     def retries_at(self, now: float, wanted: Container[Route]) -> float | None:
         """Return when the next connection is tried that is wanted now, after one failed; `None` for no wait."""
         times = (
@@ -175,6 +179,8 @@ class Roster:
         if error is None or slot.proven:
             return False
         outage = self._outages.setdefault(slot.route, Outage(self._options.backoff, draw=self._draw))
+        if not was_open:
+            outage.error = error
         if len(self._outages) > _REMEMBERED:
             self._outages.popitem(last=False)
         if not was_open and not is_retryable(error):
@@ -183,7 +189,8 @@ class Roster:
             return not self.is_open(slot.route)
         outage.failed(now, retry_after(getattr(error, "headers", {})), slot.round)
         gives_up = outage.is_over_the_limit and not self.is_open(slot.route)
-        outage.given_up |= gives_up
+        # What is to be open without work is tried on: nobody waits for it, who would have to be told.
+        outage.given_up |= gives_up and not self._warm.get(slot.route)
         return gives_up
 
     def look(self, now: float) -> list[Slot]:

@@ -53,9 +53,9 @@ class Lane:
         """The endpoint of the lane's socket or client."""
         return self._source.url
 
-    def send_request(self, request: ResponseCreate | Mapping[str, Any]) -> Observable[ServerEvent]:
-        """Do what `send_request` of the lane's socket or client does, on this lane."""
-        return self._source.send_request(request, stream_id=self.stream_id)
+    def send_request(self, request: ResponseCreate | Mapping[str, Any], **options: Any) -> Observable[ServerEvent]:
+        """Do what `send_request` of the lane's socket or client does, on this lane; `options` are those it has."""
+        return self._source.send_request(request, stream_id=self.stream_id, **options)
 
 
 class Source(ABC):

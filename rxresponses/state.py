@@ -16,7 +16,9 @@ class ClientState:
     `open` connections take work, `connecting` ones will, `draining` ones finish theirs.  `active`
     requests run on a lane each, `queued` ones wait.  `reconnect_in` are the seconds until the next
     connection is tried that is wanted, after one failed; `paused_for` those until anything is sent after
-    the server asked for fewer requests; both counted from when this state was emitted.
+    the server asked for fewer requests; both counted from when this state was emitted.  `connect_error`
+    is why the latest connection could not be made, until one is; requests that wait may not have been
+    told yet, and a connection that is only kept warm has nobody else to tell.
     """
 
     open: int = 0
@@ -26,6 +28,7 @@ class ClientState:
     queued: int = 0
     reconnect_in: float | None = None
     paused_for: float | None = None
+    connect_error: Exception | None = None
     closed: bool = False
 
 
@@ -48,6 +51,7 @@ class Display:
             draining=count[SlotState.DRAINING],
             active=pool.active,
             queued=pool.queued,
+            connect_error=pool.connect_error(),
         )
         # The seconds left are news only when the time they lead to is.
         told = (state, retries_at, None if paused_for is None else pool.throttle.resumes_at)

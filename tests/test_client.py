@@ -13,6 +13,7 @@ import reactivex as rx
 from reactivex import operators as ops
 
 from rxresponses import (
+    Backoff,
     ClientState,
     ConfigurationError,
     ConnectFailedError,
@@ -31,7 +32,7 @@ from rxresponses.testing import DropStreamIds, Fault, Hold, RefuseConcurrent, Re
 
 from .clients import LANES, ask, inputs, no_thread_left, quickly, response_id, run, slowly, states_of, until
 from .support import Recorder
-from .test_socket_clocks import MovedLoop, Watch
+from .test_socket_clocks import MovedLoop, Watch, quiet
 from .test_socket_clocks import run as run_moved
 
 
@@ -315,6 +316,26 @@ class TestPrewarm:
                 until(states, lambda state: state.open == count)  # noqa: B023
                 assert states.values[-1].connecting == 0
 
+    def test_an_outage_is_waited_out(self, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(503), times=20))
+
+        async def main(loop: MovedLoop) -> None:
+            pool = PoolOptions(min_idle=1, backoff=Backoff(initial=1.0, max_delay=8.0, jitter=0.0, max_retries=2))
+            async with ResponsesClient(server.url, options=quiet(), pool=pool) as client:
+                states = Watch(client.state)
+                client.prewarm(model="m")
+                for delay in [1.0, 2.0, 4.0] + [8.0] * 17:
+                    await states.until(lambda: states.values[-1].reconnect_in is not None)
+                    last = states.values[-1]
+                    assert last.reconnect_in == pytest.approx(delay)
+                    assert isinstance(last.connect_error, ConnectFailedError)
+                    assert last.connect_error.status == 503
+                    await loop.move(delay)
+                await states.until(lambda: states.values[-1] == ClientState(open=1))
+            assert len(server.upgrades) == 21
+
+        run_moved(main)
+
     def test_a_refusal_for_good_ends_it_until_somebody_asks(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(401), times=3))
 
@@ -326,6 +347,9 @@ class TestPrewarm:
                     await server.until(lambda: len(server.upgrades) == number)  # noqa: B023
                     states = Watch(client.state)
                     await states.until(lambda: not states.values[-1].connecting)  # noqa: B023
+                    error = states.values[-1].connect_error
+                    assert isinstance(error, ConnectFailedError)
+                    assert error.status == 401
                     await loop.move(3600)
                     assert len(server.upgrades) == number
                 failed = await Watch(client.send_request(ask())).end()

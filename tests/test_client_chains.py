@@ -456,6 +456,33 @@ class TestReplays:
         assert items[:2] == REPLAYED
         assert [item["content"] for item in items[2:]] == sent
 
+    @pytest.mark.parametrize("history", [HISTORY, lambda: HISTORY], ids=["list", "function"])
+    def test_at_once_where_nothing_is_continued(
+        self, server: ResponsesServer, client: ResponsesClient, history: Any
+    ) -> None:
+        got = Recorder(client.send_request(ask("second", store=False), history=history)).wait()
+        assert got.completions == 1
+        assert server.requests[0]["input"] == [*REPLAYED, {"type": "message", "role": "user", "content": "second"}]
+
+    @pytest.mark.parametrize("history", [[], ()])
+    def test_nothing_so_far(self, server: ResponsesServer, client: ResponsesClient, history: Any) -> None:
+        assert Recorder(client.send_request(ask("first"), history=history)).wait().completions == 1
+        assert inputs(server) == ["first"]
+
+    def test_on_a_lane(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        request = ask("second", previous_response_id="resp_gone", store=False)
+        got = Recorder(client.lane("a").send_request(request, history=HISTORY)).wait()
+        assert got.completions == 1
+        assert server.requests[0]["input"][:2] == REPLAYED
+
+    def test_a_coroutine_function_is_refused(self, client: ResponsesClient) -> None:
+        async def history() -> Sequence[Any]:
+            return HISTORY
+
+        with pytest.raises(InvalidRequestError, match="a coroutine function") as caught:
+            client.send_request(ask("second"), history=history)  # type: ignore[arg-type]
+        assert caught.value.field == "history"
+
     def test_a_function_that_raises(self, server: ResponsesServer, client: ResponsesClient) -> None:
         error = RuntimeError("no history today")
 

@@ -15,6 +15,7 @@ from reactivex import operators as ops
 
 from rxresponses import (
     ClientState,
+    ConnectFailedError,
     ConnectionLostError,
     ConnectionOptions,
     PoolOptions,
@@ -103,7 +104,9 @@ class TestDisposing:
             got = Recorder(client.send_request(ask("given up")))
             until(states, lambda state: state.reconnect_in is not None)
             got.subscription.dispose()
-            until(states, lambda state: state == ClientState())
+            error = states.values[-1].connect_error
+            assert isinstance(error, ConnectFailedError)
+            until(states, lambda state: state == ClientState(connect_error=error))
             assert Recorder(client.send_request(ask("next"))).wait().completions == 1
             assert not got.ended
         assert inputs(server) == ["next"]

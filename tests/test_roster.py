@@ -190,19 +190,33 @@ class TestWarm:
         roster.keep_warm(HOUR)
         assert len(taken(roster, Open)) == 1
 
-    def test_so_does_a_failure_for_the_last_time(self) -> None:
+    def test_after_other_failures_it_is_tried_on(self) -> None:
         roster = make(min_idle=1)
         roster.use(None)
-        for now in (0.0, 100.0):
+        now = 0.0
+        for _ in range(20):
             roster.keep_warm(now)
             (slot,) = taken(roster, Open)
+            assert roster.ended(slot, REFUSED, now) == (now > 0)  # but those who wait are told
+            assert roster.connect_error() is REFUSED
+            retries_at = roster.retries_at(now, ())
+            assert retries_at is not None
+            assert now < retries_at <= now + 4.0
+            now = retries_at
+        roster.keep_warm(now)
+        (slot,) = taken(roster, Open)
+        roster.opened(slot, now)
+        assert roster.connect_error() is None
+        assert roster.retries_at(now, ()) is None
+
+    def test_without_it_a_failure_for_the_last_time_ends_it(self) -> None:
+        roster = make()
+        for now in (0.0, 100.0):
+            roster.open_for(None, 1, now)
+            (slot,) = taken(roster, Open)
             assert roster.ended(slot, REFUSED, now) == (now > 0)
-            assert roster.retries_at(now, ()) == (1.0 if now == 0.0 else None)
-        roster.keep_warm(HOUR)
-        assert roster.slots == []
-        roster.hurry(None)  # as a request does
-        roster.keep_warm(HOUR)
-        assert len(roster.slots) == 1
+        assert roster.retries_at(100.0, {None}) == 102.0
+        assert roster.connect_error() is REFUSED
 
 
 class TestIdle:
