@@ -97,14 +97,16 @@ class ResponsesClient(Source):
         (`store=False`) is lost, which is a `PreviousResponseLostError`, unless `history` has the items
         of the conversation so far, or is a function that returns them, called on the client's loop for
         each try: then these are sent before the input instead of the id, once.  Without
-        `previous_response_id` they are sent at once.
+        `previous_response_id` they are sent at once.  What was not stored is known for the latest 65,536
+        responses, and told by `store=False` in what continues it.
 
         Marble::
 
             subscribe: --(waits, connects)--created--in_progress--"He"--"llo"--completed|
 
         What was not sent, or was refused for now, is sent again by itself, as `PoolOptions.backoff` says;
-        nothing else is.  Refusals that are held back meanwhile are seen on `events`.
+        nothing else is.  Refusals that are held back meanwhile are seen on `events`.  `retry_with_backoff`
+        below it multiplies the tries, and is of use only with a `when` of its own.
 
         Disposing means that nothing is sent, or what `on_dispose` says.
 

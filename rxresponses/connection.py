@@ -448,7 +448,7 @@ def _given_up_error(request: Pending) -> ConnectionLostError:
 def closed_error(request: Pending) -> SocketClosedError:
     """Return the error of a request that `close()` ended or kept from starting."""
     return SocketClosedError(
-        f"`close()` was called before the terminal event; {_outcome(request)}",
+        f"closed here, by `close()` or `drain()`, before the terminal event; {_outcome(request)}",
         delivery=request.delivery,
         response_id=request.response_id,
         stream_id=request.stream_id,

@@ -108,7 +108,7 @@ class PreviousResponseLostError(RequestError):
 
 
 class SocketClosedError(RequestError):
-    """`close()` was called, here or before: a closed socket sends nothing any more."""
+    """This side closed, by `close()` or `drain()`, now or before: what is closed sends nothing any more."""
 
 
 class ConnectionLostError(RequestError):

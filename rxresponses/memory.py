@@ -7,7 +7,7 @@ from collections import OrderedDict
 from .places import Held, Place
 
 # Of responses that no lane holds any more, to answer their continuations with more than a guess.
-_REMEMBERED = 4096
+_REMEMBERED = 65_536
 
 
 class Memory:

@@ -110,6 +110,8 @@ class PoolOptions:
     and takes the new work a twentieth of `max_age` before that, and earlier by a random share of it of up
     to `age_jitter` (0 to 0.9), so that not all are replaced at once.  What runs by then ends where it is,
     and conversations that are not stored go on there until `max_age`.
+    A connection holds the latest response of 32 conversations, where the server has no lanes of one: with
+    more that are not stored (`store=False`), a new one takes the place of the one used longest ago.
 
     `backoff` is for connections that cannot be made, and for requests that the server refuses for now:
     after its `max_retries` what waits gets the last error.

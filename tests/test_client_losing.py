@@ -582,7 +582,7 @@ class TestClosing:
         for one in got:
             assert isinstance(one.wait().error, SocketClosedError)
             assert one.error.delivery == "not_sent"
-            assert "`close()` was called" in str(one.error)
+            assert "closed here, by `close()`" in str(one.error)
         asyncio.run(asyncio.wait_for(client.wait_closed(), WAIT))
         assert time.monotonic() - begun < WAIT
         self.stays_closed(client)

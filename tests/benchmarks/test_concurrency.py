@@ -5,17 +5,27 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .concurrency import CONCURRENT, DELTAS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_2000_responses_at_once(figure: Callable[[str], None]) -> None:
+def measured() -> dict[int, dict[str, Any]]:
     # In a process of its own, where the memory is that of the client alone.
     command = [sys.executable, "-m", "tests.benchmarks.concurrency"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    rows = {row["concurrent"]: row for row in json.loads(done.stdout)}
+    return {row["concurrent"]: row for row in json.loads(done.stdout)}
+
+
+def test_2000_responses_at_once(figure: Callable[[str], None]) -> None:
+    rows = measured()
+    for _ in range(2):
+        # The server and whoever else runs here share the machine: what they take is no news of the client.
+        if rows[CONCURRENT[-1]]["rate"] > 0.8 * rows[1]["rate"]:
+            break
+        rows = measured()
     one = rows[1]
     figure(f"responses of {DELTAS} deltas at once on one client:")
     for row in rows.values():
@@ -28,5 +38,5 @@ def test_2000_responses_at_once(figure: Callable[[str], None]) -> None:
         assert row["wrong"] == 0, row["examples"]
     most = rows[CONCURRENT[-1]]
     assert most["memory"] < 20_000
-    # Of processor time, because the server and whoever else runs here share the machine.
+    assert most["rate"] > 0.8 * one["rate"]
     assert most["events"] / most["busy"] > 0.8 * one["events"] / one["busy"]
