@@ -405,8 +405,10 @@ def _outcome(request: Pending) -> str:
 def _lost_error(request: Pending, end: End) -> ConnectionLostError:
     kind = ConnectionLostError
     advice = _outcome(request)
-    # The server's refusal is about what was just sent; our own limit is about what came for somebody.
-    if end.code == _MESSAGE_TOO_BIG and (not end.by_peer or request.delivery == "unknown"):
+    # The server's refusal is about what was just sent; our own limit is about what came for somebody,
+    # though not for a request that still waited.
+    about = request.delivery == "unknown" if end.by_peer else request.delivery != "not_sent"
+    if end.code == _MESSAGE_TOO_BIG and about:
         kind = MessageTooBigError
         advice = (
             "the request is larger than the server takes: send less at once, such as files by their id or URL"

@@ -13,6 +13,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from rxresponses import (
+    Backoff,
     ConfigurationError,
     ConnectFailedError,
     ConnectionLostError,
@@ -33,7 +34,7 @@ from rxresponses import (
     UnknownEvent,
 )
 from rxresponses import operators as rops
-from rxresponses.testing import Close, Failure, FunctionCall, Hold, Raw, ResponsesServer, Text
+from rxresponses.testing import Close, Failure, FunctionCall, Hold, Inject, Raw, ResponsesServer, Text
 
 from .support import WAIT, Recorder
 
@@ -528,6 +529,21 @@ class TestServersAsTheyAre:
         assert isinstance(error, MessageTooBigError)
         assert error.close_code == 1009
         assert "max_message_size" in str(error)
+
+    def test_scenario_46_what_waits_behind_a_message_over_our_limit_is_not_meant(self, server: ResponsesServer) -> None:
+        server.reply(["first", Hold()], "second")
+        with ResponsesWebSocket(server.url, options=ConnectionOptions(max_message_size=10_000)) as socket:
+            first = Recorder(socket.send_request(ask())).wait_for(1)
+            second = Recorder(socket.send_request(ask()))
+            third = Recorder(socket.send_request(ask()).pipe(rops.retry_with_backoff(Backoff(initial=0.0))))
+            server.disturb(Inject(answer("r", "x" * 20_000)[1]))
+            assert type(first.wait().error) is MessageTooBigError
+            error = second.wait().error
+            assert type(error) is ConnectionLostError
+            assert (error.delivery, error.close_code) == ("not_sent", 1009)
+            assert "never sent" in str(error)
+            assert third.wait().text == "second"
+        assert len(server.requests) == 2
 
     def test_scenario_46_a_request_over_our_limit(self, server: ResponsesServer) -> None:
         options = ConnectionOptions(max_request_size=10_000)
