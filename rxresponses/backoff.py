@@ -31,7 +31,6 @@ _TRANSIENT_CODES = RATE_LIMIT_CODES | {
     "websocket_queue_full",
     "websocket_stream_limit_reached",
 }
-_TRANSIENT_STATUSES = frozenset({408, 425, 429})
 _HOPELESS = (ConfigurationError, InvalidRequestError, LaneLimitError, MessageTooBigError, SocketClosedError)
 
 
@@ -92,7 +91,7 @@ def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> floa
 def is_rate_limit(error: BaseException) -> bool:
     """Whether the server wants fewer requests, not another one."""
     code, status = getattr(error, "code", None), getattr(error, "status", None)
-    if code == "insufficient_quota":
+    if _is_spent(error):
         return False  # also a 429, but no waiting helps
     return code in RATE_LIMIT_CODES or status == 429
 
@@ -105,11 +104,11 @@ def is_retryable(error: BaseException) -> bool:
     """
     if isinstance(error, _HOPELESS) or getattr(error, "delivery", None) not in ("not_sent", "rejected"):
         return False
+    if _is_spent(error):
+        return False
     if isinstance(error, ConnectFailedError):
         return error.status is None or _is_transient(error.status)
     if isinstance(error, ResponseFailedError):
-        if error.code == "insufficient_quota":
-            return False
         if error.code in _TRANSIENT_CODES or error.type in _TRANSIENT_CODES:
             return True
         return error.status is not None and _is_transient(error.status)
@@ -117,4 +116,8 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def _is_transient(status: int) -> bool:
-    return status in _TRANSIENT_STATUSES or status >= 500
+    return status == 429 or status >= 500
+
+
+def _is_spent(error: BaseException) -> bool:
+    return "insufficient_quota" in (getattr(error, "code", None), getattr(error, "type", None))

@@ -151,7 +151,8 @@ class ConnectFailedError(RequestError):
     """No connection could be made, so nothing was sent.
 
     `status` and `headers` are those of a refused upgrade, else `None` and empty; headers are found in any
-    case.  The transport's own exception is `__cause__`.
+    case.  `code` and `type` are those of the error in its body, `None` where it gave none.  The transport's
+    own exception is `__cause__`.
     """
 
     def __init__(
@@ -160,10 +161,14 @@ class ConnectFailedError(RequestError):
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+        type: str | None = None,
         stream_id: str | None = None,
     ) -> None:
         super().__init__(message, delivery="not_sent", stream_id=stream_id)
         self.status = status
+        self.code = code
+        self.type = type
         self.headers: Mapping[str, str] = Headers(headers or {})
 
 

@@ -178,7 +178,7 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         location = exc.response.headers.get("Location") if isinstance(exc, InvalidStatus) else None
-        if location is not None and _origin(urljoin(self.uri, location)) != _origin(self.uri):
+        if location is not None and _leaves(self.uri, location):
             return exc
         return super().process_redirect(exc)
 
@@ -261,16 +261,18 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
     """Return the public error for a connection that could not be made."""
     where = display(url)
     status: int | None = None
+    code: str | None = None
+    kind: str | None = None
     headers = Headers()
     timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # one class from Python 3.11 on
     if isinstance(error, InvalidStatus):
         response = error.response
         status, headers = response.status_code, Headers(response.headers.raw_items())
         location = response.headers.get("Location")
-        if location is not None:
+        said, code, kind = _error_in(response.body)
+        if location is not None and 300 <= status < 400 and _leaves(url, location):
             why = f"it redirects (HTTP {status}) to another origin, where no credential is sent: use that URL itself"
         else:
-            said = _message_in(response.body)
             why = f"the server refused with HTTP {status}{f': {said}' if said else ''}"
     elif isinstance(error, InvalidProxy):
         why = f"the proxy that the environment names cannot be used: {error.msg}"  # its URL may hold a password
@@ -280,9 +282,14 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
         why = f"the answer was no WebSocket handshake: {error}"
     else:
         why = str(error) or type(error).__name__
-    kind = ConnectTimeoutError if timed_out else ConnectFailedError
-    failure = kind(
-        f"cannot connect to {where}: {why}; nothing was sent", status=status, headers=headers, stream_id=stream_id
+    make = ConnectTimeoutError if timed_out else ConnectFailedError
+    failure = make(
+        f"cannot connect to {where}: {why}; nothing was sent",
+        status=status,
+        headers=headers,
+        code=code,
+        type=kind,
+        stream_id=stream_id,
     )
     if not isinstance(error, InvalidProxy):
         failure.__cause__ = error
@@ -294,18 +301,29 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
     return failure
 
 
-def _message_in(body: bytes | bytearray | None) -> str:
-    """The message of a JSON error body, else the start of its text."""
+def _error_in(body: bytes | bytearray | None) -> tuple[str, str | None, str | None]:
+    """The message of a JSON error body, else the start of its text; its code and its type."""
     if not body:
-        return ""
+        return "", None, None
     text = bytes(body).decode("utf-8", "replace").strip()
     try:
         data, _ = read_json(text)
     except ValueError:
-        return text[:200]
+        return text[:200], None, None
     detail = data.get("error", data) if isinstance(data, dict) else data
-    message = detail.get("message") if isinstance(detail, dict) else detail
-    return message if isinstance(message, str) else text[:200]
+    facts = detail if isinstance(detail, dict) else {"message": detail}
+    message, code, kind = (
+        value if isinstance(value, str) else None for value in map(facts.get, ("message", "code", "type"))
+    )
+    return text[:200] if message is None else message, code, kind
+
+
+def _leaves(url: str, location: str) -> bool:
+    """Whether a redirect leads to another origin, or to nowhere."""
+    try:
+        return _origin(urljoin(url, location)) != _origin(url)
+    except ValueError:  # no URL at all, as with an impossible port
+        return True
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

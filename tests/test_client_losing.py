@@ -401,7 +401,7 @@ class SlowClient(ResponsesClient):
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 426])
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 425, 426])
     def test_scenario_28_client_what_does_not_pass_is_not_tried_again(
         self, server: ResponsesServer, client: ResponsesClient, status: int
     ) -> None:
@@ -417,7 +417,7 @@ class TestRefusals:
         assert Recorder(client.send_request(ask())).wait().completions == 1
         assert (len(server.requests), len(server.upgrades)) == (1, 2)
 
-    @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 529])
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 529])
     def test_scenario_28_client_what_passes_is_tried_again(
         self, server: ResponsesServer, client: ResponsesClient, status: int
     ) -> None:
@@ -426,6 +426,16 @@ class TestRefusals:
         assert got.wait().completions == 1
         assert [upgrade.status for upgrade in server.upgrades] == [status, status, 101]
         assert len(server.requests) == 1
+
+    def test_scenario_28_client_a_spent_quota_is_not_tried_again(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        spent = {"error": {"message": "no credit", "type": "insufficient_quota", "code": "insufficient_quota"}}
+        server.fault(Fault(RefuseUpgrade(429, spent)))
+        error = Recorder(client.send_request(ask())).wait().error
+        assert isinstance(error, ConnectFailedError)
+        assert (error.status, error.code, error.type) == (429, "insufficient_quota", "insufficient_quota")
+        assert len(server.upgrades) == 1
 
     def test_scenario_28_client_a_wait_that_ends_while_the_client_is_at_work(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503), times=2))

@@ -74,8 +74,16 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
         ("broken",),
         {"delivery": "unknown", "close_code": 1006, "close_reason": "", "code": None, **WHERE},
     ),
-    (ConnectFailedError, ("broken",), {"status": 429, "headers": {"Retry-After": "5"}, "stream_id": "main"}),
-    (ConnectTimeoutError, ("broken",), {"status": None, "headers": {}, "stream_id": "main"}),
+    (
+        ConnectFailedError,
+        ("broken",),
+        {"status": 429, "headers": {"Retry-After": "5"}, "code": "x", "type": "y", "stream_id": "main"},
+    ),
+    (
+        ConnectTimeoutError,
+        ("broken",),
+        {"status": None, "headers": {}, "code": None, "type": None, "stream_id": "main"},
+    ),
     (
         ResponseFailedError,
         ("broken",),

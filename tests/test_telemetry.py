@@ -550,7 +550,7 @@ class TestSender:
         assert got.wait().values == ["Hello"]
 
         errors = [(span.attributes or {}).get("error.type") for span in telemetry.spans]
-        assert errors == ["ConnectFailedError", "rate_limit_exceeded", None]
+        assert errors == ["server_error", "rate_limit_exceeded", None]
         assert {span.parent.span_id for span in telemetry.spans if span.parent is not None} == {
             parent.get_span_context().span_id
         }

@@ -119,6 +119,56 @@ def test_scenario_48_no_credential_follows_a_redirect_to_another_origin() -> Non
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("body", "code", "kind"),
+    [
+        ('{"error": {"message": "no credit", "code": "insufficient_quota", "type": "t"}}', "insufficient_quota", "t"),
+        ('{"message": "no", "code": "c"}', "c", None),
+        ('{"error": {"message": "no", "code": 7, "type": null}}', None, None),
+        ('{"error": "no"}', None, None),
+        ("[]", None, None),
+        ("no", None, None),
+        ("", None, None),
+    ],
+)
+def test_a_refused_upgrade_tells_code_and_type(body: str, code: str | None, kind: str | None) -> None:
+    async def main() -> None:
+        async with served(complete, process_request=refuse(429, body)) as url, ResponsesWebSocket(url) as socket:
+            with pytest.raises(ConnectFailedError) as raised:
+                await socket.send_request(request())
+        assert (raised.value.code, raised.value.type) == (code, kind)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("status", "location"), [(503, "/maintenance"), (503, "http://example.com/"), (305, "/v1/responses")]
+)
+def test_a_refusal_that_names_a_location_is_no_redirect_to_another_origin(status: int, location: str) -> None:
+    process_request = refuse(status, '{"error": {"message": "down for lunch"}}', Location=location)
+
+    async def main() -> None:
+        async with served(complete, process_request=process_request) as url, ResponsesWebSocket(url) as socket:
+            with pytest.raises(ConnectFailedError, match=f"HTTP {status}: down for lunch"):
+                await socket.send_request(request())
+
+    run(main())
+
+
+@pytest.mark.parametrize("location", ["http://example.com/", "https://127.0.0.1/", "http://x:99999/", "ftp://x/"])
+def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:
+    async def main() -> None:
+        async with (
+            served(complete, process_request=refuse(307, Location=location)) as url,
+            ResponsesWebSocket(url) as socket,
+        ):
+            with pytest.raises(ConnectFailedError, match=r"redirects \(HTTP 307\) to another origin") as raised:
+                await socket.send_request(request())
+        assert raised.value.status == 307
+
+    run(main())
+
+
 def test_a_redirect_within_the_origin_is_followed() -> None:
     def process_request(connection: ServerConnection, request: Request) -> Response | None:
         return None if request.path == "/elsewhere" else refuse(307, Location="/elsewhere")(connection, request)

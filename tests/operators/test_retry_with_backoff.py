@@ -467,12 +467,20 @@ def test_scenario_28_429_and_5xx_are_tried_again_and_retry_after_is_obeyed(
     assert server.upgrades[1].received - server.upgrades[0].received >= 0.05
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 426])
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 425, 426])
 def test_scenario_28_other_refusals_are_not(server: ResponsesServer, socket: ResponsesWebSocket, status: int) -> None:
     server.fault(Fault(RefuseUpgrade(status)))
     got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
 
     assert (got.wait().error.status, got.error.tries) == (status, 1)
+    assert len(server.upgrades) == 1
+
+
+def test_scenario_28_a_spent_quota_at_the_upgrade_is_not(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    server.fault(Fault(RefuseUpgrade(429, {"error": {"message": "no credit", "code": "insufficient_quota"}})))
+    got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
+
+    assert (got.wait().error.code, got.error.tries) == ("insufficient_quota", 1)
     assert len(server.upgrades) == 1
 
 
