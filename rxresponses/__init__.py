@@ -34,6 +34,7 @@ from .errors import (
     SteerPendingError,
     SteerTimeoutError,
     TerminalTimeoutError,
+    UnreadableResponseError,
 )
 from .events import (
     TERMINAL_TYPES,
@@ -462,6 +463,7 @@ __all__ = [
     "TerminalTimeoutError",
     "UnknownEvent",
     "UnknownItem",
+    "UnreadableResponseError",
     "WebSearchAction",
     "answer_calls",
     "codec",

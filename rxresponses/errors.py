@@ -208,6 +208,19 @@ class ResponseFailedError(RequestError):
         self.headers: Mapping[str, str] = Headers(headers or {})
 
 
+class UnreadableResponseError(RequestError, DecodeError):
+    """The terminal event came, but the response in it, which was asked for, cannot be read.
+
+    Raised by the operators that reduce events to something else.  `event` is the event, with all that came.
+    """
+
+    def __init__(
+        self, message: str, *, event: object, response_id: str | None = None, stream_id: str | None = None
+    ) -> None:
+        super().__init__(message, delivery="started", response_id=response_id, stream_id=stream_id)
+        self.event = event
+
+
 class SteerPendingError(RequestError):
     """A steer was taken, but its answer waits for a request of this side: `response.steer.pending`.
 

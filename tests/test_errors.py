@@ -36,6 +36,7 @@ from rxresponses.errors import (
     SteerPendingError,
     SteerTimeoutError,
     TerminalTimeoutError,
+    UnreadableResponseError,
 )
 from rxresponses.events import ResponseErrorEvent, SteerRequiredInput
 
@@ -98,6 +99,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
             **WHERE,
         },
     ),
+    (UnreadableResponseError, ("broken",), {"event": EVENT, **WHERE}),
     (SteerPendingError, (), {"required_input": STUBS, "event": EVENT, **WHERE}),
     (ResponseTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
@@ -149,7 +151,8 @@ def test_what_failed_with_a_request_says_how_far_it_came(
         return
     delivery = make(*args, **attributes).delivery
     assert delivery in typing.get_args(Delivery)
-    assert delivery == attributes.get("delivery", "started" if make is SteerPendingError else "not_sent")
+    started = make in (SteerPendingError, UnreadableResponseError)
+    assert delivery == attributes.get("delivery", "started" if started else "not_sent")
 
 
 @each

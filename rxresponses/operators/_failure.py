@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import DecodeError, Delivery, ResponseFailedError, SteerPendingError
+from ..errors import Delivery, ResponseFailedError, SteerPendingError, UnreadableResponseError
 from ..events import (
     TERMINAL_TYPES,
     ResponseErrorEvent,
@@ -73,9 +73,15 @@ def response_id_of(event: ServerEvent | None) -> str | None:
     return getattr(getattr(event, "response", None), "id", None)
 
 
-def unreadable(event: ServerEvent) -> DecodeError:
+def unreadable(event: ServerEvent) -> UnreadableResponseError:
     """Return the error for a terminal event whose response is needed and cannot be read."""
-    return DecodeError(f"{event.type} came without a readable response: {getattr(event, 'reason', None)}")
+    return UnreadableResponseError(
+        f"{event.type} came without a readable response: {getattr(event, 'reason', None)}; the response has ended at "
+        "the server, and what can be read of it is in `event` of this error",
+        event=event,
+        response_id=response_id_of(event),
+        stream_id=event.stream_id,
+    )
 
 
 def _steer_failure(event: ServerEvent) -> ResponseFailedError:

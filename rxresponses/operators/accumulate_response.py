@@ -79,7 +79,7 @@ def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Resp
     Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
     `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
     `on_error(SteerPendingError)`, and a terminal event that could not be decoded
-    `on_error(DecodeError)`.
+    `on_error(UnreadableResponseError)`.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[Response]:

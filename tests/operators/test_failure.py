@@ -10,7 +10,7 @@ import pytest
 
 from rxresponses import operators as rops
 from rxresponses.codec import decode
-from rxresponses.errors import DecodeError, ResponseFailedError, SteerPendingError
+from rxresponses.errors import DecodeError, ResponseFailedError, SteerPendingError, UnreadableResponseError
 from rxresponses.events import ServerEvent, UnknownEvent
 from rxresponses.operators._failure import failure_of, pending_of, response_id_of
 
@@ -133,9 +133,12 @@ def test_scenario_37_the_response_that_follows_a_steer_is_judged_by_itself(make:
     "make", [rops.accumulate_response, rops.final_response, rops.usage, rops.collect_text, rops.function_calls]
 )
 def test_a_terminal_event_that_cannot_be_read_is_an_error_where_it_is_needed(make: Callable[[], Operator[Any]]) -> None:
-    error = run(make(), created(), unknown(type="response.completed", response={"status": "completed"})).error
+    event = unknown(type="response.completed", response={"id": 5, "status": "completed"}, stream_id="main")
+    error = run(make(), created(), event).error
 
+    assert isinstance(error, UnreadableResponseError)
     assert isinstance(error, DecodeError)
+    assert (error.delivery, error.event, error.stream_id) == ("started", event, "main")
     assert "response.completed" in str(error)
     assert "id" in str(error)
 
