@@ -205,7 +205,7 @@ async def open_connection(
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
         proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
-        logger=_logger(),
+        logger=discreet_logger("rxresponses.transport"),
         **more,
     )
     assert isinstance(connection, FrameConnection)
@@ -350,21 +350,20 @@ class _HideSecrets(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         args = record.args
-        if isinstance(args, tuple) and len(args) == 2 and isinstance(args[0], str):
-            name = args[0].lower()
-            if (
-                record.msg in ("> %s: %s", "< %s: %s")
-                and name not in _HARMLESS
-                and not name.startswith("sec-websocket")
-            ):
+        if not isinstance(args, tuple):
+            return True
+        if record.msg in ("> %s: %s", "< %s: %s"):
+            name = str(args[0]).lower()
+            if name not in _HARMLESS and not name.startswith("sec-websocket"):
                 record.args = (args[0], "(hidden)")
-        elif isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], str) and " HTTP/" in str(record.msg):
-            record.args = (display(args[0]),)
+        else:  # the request line is put together from different parts by different versions
+            record.args = tuple(display(arg) if isinstance(arg, str) and arg[:1] == "/" else arg for arg in args)
         return True
 
 
 @functools.cache
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("rxresponses.transport")
+def discreet_logger(name: str) -> logging.Logger:
+    """Return a logger that websockets may write its handshakes to."""
+    logger = logging.getLogger(name)
     logger.addFilter(_HideSecrets())
     return logger

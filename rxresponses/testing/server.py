@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as UpgradeRequest
 from websockets.http11 import Response as UpgradeResponse
 
+from ..transport import discreet_logger
 from .faults import Fault, FaultPlan, RefuseUpgrade
 from .handshake import check_upgrade
 from .history import Ids, Storage
@@ -331,6 +332,7 @@ class ResponsesServer:
                 self._host,
                 self._port,
                 process_request=self._check_upgrade,
+                logger=discreet_logger("rxresponses.testing"),  # at DEBUG the handshakes, with the client's key
                 compression=None,
                 max_size=self._max_size,
                 max_queue=None,  # frames are taken at once; and what pauses reading would also resume it in a stall
@@ -373,7 +375,7 @@ class ResponsesServer:
                 break
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), fault.seconds)
-        refusal = refusal or check_upgrade(request.path, request.headers.get("Authorization"), self._api_key)
+        refusal = refusal or check_upgrade(request.path, headers.get("authorization"), self._api_key)
         upgrade.status = refusal.status if refusal is not None else 101
         return _response(refusal) if refusal is not None else None
 
