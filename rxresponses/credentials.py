@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias, cast
 
 from .errors import ConfigurationError
 
@@ -14,16 +14,23 @@ ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
 class Credentials:
-    """Hold a key or its provider; without either, `OPENAI_API_KEY` as it is now."""
+    """Hold a key or its provider; without either, `OPENAI_API_KEY` as it is now.
 
-    def __init__(self, api_key: ApiKey | None) -> None:
-        if api_key is None:
+    The user's own `headers` (their names) come first: with an `authorization` among them there is no key, and
+    with an `api-key` none from the environment, which is for another service.
+    """
+
+    def __init__(self, api_key: ApiKey | None, headers: Iterable[str] = ()) -> None:
+        own = {name.lower() for name in headers}
+        if api_key is None and not own & {"authorization", "api-key"}:
             api_key = os.environ.get("OPENAI_API_KEY") or None
         if isinstance(api_key, str):
-            _check(api_key)
+            problem = _problem(api_key)
+            if problem is not None:
+                raise ConfigurationError(problem)
         elif api_key is not None and not callable(api_key):
             raise ConfigurationError(f"`api_key` must be a string or a function, not {type(api_key).__name__}")
-        self._api_key: ApiKey | None = api_key
+        self._api_key: ApiKey | None = None if "authorization" in own else api_key
 
     def __repr__(self) -> str:
         return f"Credentials({'set' if self else 'none'})"
@@ -44,9 +51,14 @@ class Credentials:
                 # In a task of its own, so that a cancellation which the provider met somewhere can be told
                 # from one of this task: only the latter is raised here, when the provider has cleaned up.
                 (key,) = await asyncio.gather(_awaited(key), return_exceptions=True)
-            if not isinstance(key, BaseException):
-                return _check(key)
-            kind = type(key).__name__
+            if isinstance(key, BaseException):
+                kind = type(key).__name__
+            else:
+                problem = _problem(key)
+                if problem is None:
+                    return cast("str", key)
+                del key  # some reports show the variables of every frame of a traceback
+                raise ConfigurationError(f"{problem}; no connection was tried")
             del key
         # The provider's own text may quote the secret: only its type is told, and raised out here
         # the exception is not in `__context__` either.
@@ -57,11 +69,12 @@ async def _awaited(answer: Awaitable[object]) -> object:
     return await answer
 
 
-def _check(key: object) -> str:
+def _problem(key: object) -> str | None:
+    """Return why this cannot be a key, `None` if it can."""
     if not isinstance(key, str):
-        raise ConfigurationError(f"the API key must be a string, not {type(key).__name__}")
+        return f"the API key must be a string, not {type(key).__name__}"
     if not key.strip():
-        raise ConfigurationError("the API key is empty")
+        return "the API key is empty"
     if not key.isascii() or not key.isprintable() or key != key.strip():
-        raise ConfigurationError("the API key must be one line of printable ASCII without spaces around it")
-    return key
+        return "the API key must be one line of printable ASCII without spaces around it"
+    return None

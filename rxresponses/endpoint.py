@@ -39,12 +39,17 @@ def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str]
     """Raise `ConfigurationError` when a credential would travel in the clear to another machine."""
     parts = _split(base or OFFICIAL_BASE)
     names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
-    secret = has_key or any(word in name.lower() for name in names for word in _SECRET_NAMES)
+    secret = has_key or any(map(is_secret, names))
     if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             f"a credential would go unencrypted to {parts.hostname}: use https:// or wss://, or say "
             "`allow_insecure_credentials=True` if that network is yours alone"
         )
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header or query parameter of this name is a credential, by the look of it."""
+    return any(word in name.lower() for word in _SECRET_NAMES)
 
 
 def display(url: str) -> str:

@@ -42,7 +42,9 @@ class ConnectionOptions:
     spending, for everyone on it.  An observer that raises has its subscription ended, so with "close" it
     closes the connection too.  `max_buffered_bytes` bounds what waits for a subscriber on another event loop.
 
-    `headers` go with the handshake; their values, like all credentials, are in no repr and no log.
+    `headers` go with the handshake; their values, like all credentials, are in no repr and no log.  An
+    `authorization` header takes the place of the API key; with an `api-key` header, as Azure has it, the
+    key of the environment is not sent.
     `allow_insecure_credentials` lets a key travel over `ws://` to a host that is not loopback.
     `ssl` replaces the default TLS context.
     """

@@ -69,7 +69,7 @@ class Source(ABC):
     def __init__(self, url: str | None, api_key: ApiKey | None, options: ConnectionOptions | None) -> None:
         self._url = url or os.environ.get("OPENAI_BASE_URL") or None
         self._options = options or ConnectionOptions()
-        self._credentials = Credentials(api_key)
+        self._credentials = Credentials(api_key, self._options.headers)
         self._endpoint = endpoint(self._url)
         check_credentials(
             self._url,

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -14,9 +15,10 @@ from urllib.parse import urljoin, urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus
 from websockets.frames import Opcode
+from websockets.http11 import Response
 from websockets.protocol import State
 
-from .endpoint import display, is_loopback
+from .endpoint import display, is_loopback, is_secret
 from .errors import ConnectFailedError, ConnectTimeoutError
 from .flow import Valve, enter
 from .headers import Headers
@@ -24,6 +26,7 @@ from .jsontext import read_json
 from .options import ConnectionOptions
 
 _HARMLESS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
+_SECRET_LENGTH = 8  # what is shorter is a placeholder, and may be a word of any text
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -194,7 +197,7 @@ async def open_connection(
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
     more: dict[str, Any] = {"ssl": options.ssl} if options.ssl is not None and url.startswith("wss:") else {}
-    connection = await _Connect(
+    connecting = _Connect(
         url,
         create_connection=functools.partial(FrameConnection, listener=listener),  # type: ignore[arg-type]
         additional_headers=headers,
@@ -208,8 +211,21 @@ async def open_connection(
         logger=discreet_logger("rxresponses.transport"),
         **more,
     )
+    try:
+        connection = await connecting
+    except InvalidStatus as error:
+        _hide(headers, error.response)
+        raise
     assert isinstance(connection, FrameConnection)
     return connection
+
+
+def _hide(headers: Mapping[str, str], response: Response) -> None:
+    """Take the credentials that were sent out of an answer: some servers quote a key that they refuse."""
+    for name, value in headers.items():
+        secret = value.split()[-1:]  # without the word `Bearer`
+        if is_secret(name) and secret and len(secret[0]) >= _SECRET_LENGTH and response.body:
+            response.body = bytes(response.body).replace(secret[0].encode(), b"(hidden)")
 
 
 async def keep_alive(connection: FrameConnection, interval: float, timeout: float | None, valve: Valve) -> None:

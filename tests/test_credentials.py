@@ -17,6 +17,12 @@ def get(credentials: Credentials) -> str | None:
     return asyncio.run(credentials.get())
 
 
+def frames(error: BaseException) -> str:
+    """What a report shows that has the variables of each frame of the package."""
+    walk = traceback.walk_tb(error.__traceback__)
+    return repr([frame.f_locals for frame, _ in walk if "rxresponses" in frame.f_globals["__name__"]])
+
+
 def refused(use: Callable[[], object]) -> str:
     """Check that it is refused with the secret nowhere; return the text."""
     with pytest.raises(ConfigurationError) as caught:
@@ -127,6 +133,30 @@ def test_providers(provide: Callable[[object], Any]) -> None:
 def test_scenario_47_bad_answers_of_a_provider(provide: Callable[[object], Any], answer: object, reason: str) -> None:
     credentials = Credentials(provide(answer))  # not asked before there is a connection to make
     assert reason in refused(lambda: get(credentials))
+    with pytest.raises(ConfigurationError) as caught:
+        get(credentials)
+    assert "'self': Credentials(set)" in frames(caught.value)
+    assert SECRET not in frames(caught.value)
+
+
+@pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
+def test_a_header_of_the_users_own_takes_the_place_of_the_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    for key in (None, "other", raising):
+        credentials = Credentials(key, [name, "x-other"])
+        assert not credentials
+        assert get(credentials) is None
+    assert "empty" in refused(lambda: Credentials("", [name]))
+
+
+@pytest.mark.parametrize("name", ["api-key", "Api-Key"])
+def test_with_an_api_key_header_the_one_of_the_environment_is_not_meant(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    assert get(Credentials(None, ["x-other"])) == SECRET
+    assert get(Credentials(None, [name])) is None
+    assert get(Credentials("other", [name])) == "other"
 
 
 class WrongPasswordError(Exception):

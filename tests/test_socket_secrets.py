@@ -94,6 +94,43 @@ def test_no_error_and_no_log_line_tells_a_secret(
         assert told == {"rxresponses.transport", "rxresponses.testing"}  # what the client sent, and the server got
 
 
+@pytest.mark.parametrize("kept", ["Authorization", "api-key", "X-Auth-Token"])
+def test_a_key_that_the_refusal_quotes_is_not_shown(kept: str) -> None:
+    quoted = {"Authorization": KEY, **HEADERS}[kept]
+    refusal = RefuseUpgrade(401, {"error": {"message": f"Incorrect API key provided: {quoted}."}})
+    with ResponsesServer(faults=[Fault(refusal)]) as server, open_socket(server) as socket:
+        error = Recorder(socket.send_request(ask())).wait().error
+    assert "Incorrect API key provided: (hidden)" in str(error)
+    assert is_clean(error)
+    assert KEY.encode() not in error.__cause__.response.body
+
+
+def test_what_is_too_short_for_a_key_is_left_in_the_text() -> None:
+    with (
+        ResponsesServer(faults=[Fault(RefuseUpgrade(401, "no none here"))]) as server,
+        ResponsesWebSocket(server.url, api_key="none", options=ConnectionOptions(headers={"api-key": ""})) as socket,
+    ):
+        assert "no none here" in str(Recorder(socket.send_request(ask())).wait().error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [
+        ({"authorization": "Basic abc"}, {"authorization": "Basic abc"}),
+        ({"api-key": "azure"}, {"api-key": "azure"}),
+        ({"x-other": "1"}, {"authorization": f"Bearer {KEY}"}),
+    ],
+)
+def test_one_credential_goes_along_the_users_own_header_first(
+    server: ResponsesServer, headers: dict[str, str], sent: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ResponsesWebSocket(server.url, options=ConnectionOptions(headers=headers)) as socket:
+        assert Recorder(socket.send_request(ask())).wait().completions == 1
+    [upgrade] = server.upgrades
+    assert {name: upgrade.headers[name] for name in ("authorization", "api-key") if name in upgrade.headers} == sent
+
+
 def test_each_trouble_is_the_one_it_is_meant_to_be() -> None:
     kinds = {drop: ConnectionLostError, refuse: ConnectFailedError, go_deaf: PongTimeoutError}
     for trouble, kind in kinds.items():
