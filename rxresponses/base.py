@@ -37,6 +37,7 @@ else:
 
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
+_SECRET = frozenset({"authorization", "domain_secrets", "headers"})
 # Borrowed, not inherited: the mixin's ABCMeta would make every isinstance() of users ten times dearer.
 _json_from_dict = DataClassJsonMixin.from_dict.__func__  # type: ignore[attr-defined]
 _json_from_json = DataClassJsonMixin.from_json.__func__  # type: ignore[attr-defined]
@@ -113,13 +114,13 @@ class Model:
         return hash((type(self), *(value for value in values if not isinstance(value, (list, dict)))))
 
     def __repr__(self) -> str:
-        """Show the fields that are not at their default."""
+        """Show the fields that are not at their default, without the credentials of tools."""
         given = {
             name: value
             for name, default in plan_of(type(self)).fields.items()
             if (value := getattr(self, name)) != default or value.__class__ is not default.__class__
         }
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)!r}' for name, value in given.items())})"
 
     @property
     def extra(self) -> Mapping[str, Any]:
@@ -165,7 +166,23 @@ class Unread(Model):
     __hash__ = Model.__hash__
 
     def __repr__(self) -> str:
-        return f"<{super().__repr__()} extra={dict(self.extra)!r} reason={self.reason!r}>"
+        return f"<{super().__repr__()} extra={_shown(self.extra)!r} reason={self.reason!r}>"
+
+
+def _shown(value: Any) -> Any:
+    """Return what a `repr` shows of plain JSON: tools have credentials in it, as for an MCP server."""
+    if isinstance(value, Mapping):
+        return {name: _hidden(one) if name in _SECRET else _shown(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        shown = map(_shown, value)
+        return tuple(shown) if isinstance(value, tuple) else list(shown)
+    return value
+
+
+def _hidden(value: Any) -> Any:
+    if value is None:
+        return None
+    return dict.fromkeys(value, "(hidden)") if isinstance(value, Mapping) else "(hidden)"
 
 
 @model

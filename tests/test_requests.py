@@ -378,6 +378,33 @@ def test_requests_are_frozen() -> None:
     assert repr(request) == "ResponseCreate(model='m', input='a')"
 
 
+def test_the_repr_shows_no_credential_of_a_tool() -> None:
+    mcp = {
+        "type": "mcp",
+        "server_label": "x",
+        "authorization": "sk-secret-1",
+        "headers": {"X-Token": "sk-secret-2"},
+    }
+    shell = {"type": "shell", "environment": {"domain_secrets": [{"domain": "d", "value": "sk-secret-3"}]}}
+    response = {"id": "r", "tools": [mcp, {**mcp, "authorization": None}]}
+    received = [
+        {"type": "response.created", "response": response},
+        {"type": "response.created", "response": {**response, "id": 5}},  # not readable
+        {"type": "response.new", "tool": mcp},
+    ]
+    requests = [
+        ResponseCreate(model="m", tools=tools, extra_body={"more": tools}) for tools in ([mcp, shell], (shell, mcp))
+    ]
+    for one in (*requests, *(codec.decode(json.dumps(event)) for event in received)):
+        assert "secret-" not in repr(one)
+        assert "secret-" not in str(one)
+        assert "'authorization': '(hidden)', 'headers': {'X-Token': '(hidden)'}" in repr(one)
+        assert "sk-secret-1" in one.to_json()
+    assert "'authorization': None" in repr(codec.decode(json.dumps(received[0])))
+    assert "'domain_secrets': '(hidden)'" in repr(requests[0])
+    assert ", tools=(" in repr(requests[1])
+
+
 # --- lanes
 
 
