@@ -72,6 +72,8 @@ def decode(frame: bytes | str) -> ServerEvent:
 def _decode_slowly(frame: bytes | str) -> ServerEvent:
     try:
         data, reason = read_json(frame)
+    except UnicodeDecodeError as error:  # Python names the encoding that it guessed from the first bytes
+        raise FrameError("its text is not UTF-8", frame) from error
     except (ValueError, RecursionError) as error:
         raise FrameError(str(error) or type(error).__name__, frame) from error
     if not isinstance(data, dict):

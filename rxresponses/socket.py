@@ -72,11 +72,15 @@ class ResponsesWebSocket(Source):
             subscribe: --created--in_progress--"He"--"llo"--completed|
 
         Disposing before the frame was written means that nothing is sent.  After that the lane
-        stays taken, and its events are swallowed, until the response ends at the server.
+        stays taken, and its events are swallowed, until the response ends at the server; with
+        `on_dispose="close"` the connection is closed instead, for every request on it.
 
-        Errors: `ConnectFailedError`, `ConnectionLostError` (the socket went away before the
-        terminal event), `SocketClosedError`, `LaneLimitError`, each with `delivery`.  Raises
-        `InvalidRequestError` at once for a request that cannot be right.
+        Errors, each with `delivery`: `ConfigurationError` (a key that cannot be sent),
+        `ConnectFailedError`, `ConnectionLostError` (the socket went away before the terminal event;
+        `MessageTooBigError` and `PongTimeoutError` say why), `SocketClosedError`, `LaneLimitError`;
+        `QueueTimeoutError`, `FirstEventTimeoutError` and `IdleTimeoutError`, where the options set these
+        times; `BufferOverflowError` for a subscriber on another loop that falls too far behind.
+        Raises `InvalidRequestError` at once for a request that cannot be right.
 
         Delivery is on the socket's loop, or on the running loop that subscribed.
         """
