@@ -3,18 +3,25 @@
     python -m pytest --scenarios
 
 runs only the tests whose names carry a number (`test_scenario_08_...`) and prints number, test and
-result, one line each; a number without a test is shown as missing.
+result, one line each; a number without a test is shown as missing, and fails the run.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 
 import pytest
 
 COUNT = 56
 _NUMBER = re.compile(r"test_scenario_(\d+)")
+
+
+def missing(names: Iterable[str]) -> list[int]:
+    """Return the numbers that no test among these names carries."""
+    found = {int(match[1]) for match in map(_NUMBER.search, names) if match is not None}
+    return sorted(set(range(1, COUNT + 1)) - found)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--scenarios"):
         config.hook.pytest_deselected(items=[item for item in items if not _NUMBER.search(item.name)])
         items[:] = [item for item in items if _NUMBER.search(item.name)]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With the option, fail for want of a test."""
+    if session.config.getoption("--scenarios") and missing(item.name for item in session.items):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

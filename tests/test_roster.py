@@ -365,6 +365,14 @@ class TestFailing:
         assert opening(roster, count=32, now=1.0) == []
         assert roster.retries_at(1.0, {None}) is None
 
+    def test_scenario_28_how_long_it_waits_is_left_to_chance_in_part(self) -> None:
+        waits = []
+        for draw in (0.0, 0.5, 1.0):
+            roster = make(draw=draw, backoff=Backoff(initial=1.0, jitter=0.5))
+            roster.ended(opening(roster)[0], REFUSED, 0.0)
+            waits.append(roster.retries_at(0.0, {None}))
+        assert waits == [1.0, 0.75, 0.5]
+
     def test_scenario_28_and_after_so_many_it_gives_up(self) -> None:
         roster = make()
         assert not roster.ended(opening(roster)[0], REFUSED, 0.0)

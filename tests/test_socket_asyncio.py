@@ -8,13 +8,14 @@ import sys
 import threading
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from reactivex import operators as ops
 
 from rxresponses import (
     ConnectionLostError,
+    ConnectionOptions,
     ResponseCompletedEvent,
     ResponseCreate,
     ResponsesWebSocket,
@@ -127,6 +128,53 @@ def test_scenario_12_cancelling_an_await(server: ResponsesServer) -> None:
     run(main())
 
 
+def test_scenario_12_leaving_an_async_for_gives_the_request_up(server: ResponsesServer) -> None:
+    """With `on_dispose="close"` it shows: nothing else ends this connection."""
+
+    async def main() -> None:
+        server.reply(["first", Hold()], "second")
+        async with ResponsesWebSocket(server.url, options=ConnectionOptions(on_dispose="close")) as socket:
+            async with socket.send_request(ask()).pipe(rops.to_async_iterable()) as events:
+                async for _ in events:
+                    break
+            await server.until(lambda: server.connections == 0)
+            assert await socket.send_request(ask()).pipe(rops.collect_text()) == "second"
+        assert server.accepted == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("on_dispose", ["drain", "close"])
+def test_scenario_12_cancelling_an_await_gives_the_request_up(
+    server: ResponsesServer, on_dispose: Literal["drain", "close"]
+) -> None:
+    async def main() -> None:
+        gate = server.gate()
+        server.reply(["first", Hold(gate)], "next")
+
+        async with ResponsesWebSocket(server.url, options=ConnectionOptions(on_dispose=on_dispose)) as socket:
+
+            async def wait(text: str) -> Any:
+                return await socket.send_request(ask(text))
+
+            sent = asyncio.create_task(wait("sent"))
+            await server.until(lambda: len(server.requests) == 1)
+            queued = asyncio.create_task(wait("queued"))
+            await asyncio.sleep(0)  # it waits for the lane now
+            queued.cancel()
+            await asyncio.wait([queued])
+            assert not sent.done()
+            if on_dispose == "close":
+                sent.cancel()
+                await asyncio.wait([sent])
+                await server.until(lambda: server.connections == 0)
+            gate.open()
+            assert await socket.send_request(ask("next")).pipe(rops.collect_text()) == "next"
+        assert [request["input"] for request in server.requests] == ["sent", "next"]
+
+    run(main())
+
+
 def test_many_lanes_at_once(server: ResponsesServer) -> None:
     async def main() -> None:
         for number in range(20):
@@ -220,6 +268,19 @@ def test_scenario_40_foreign_threads_subscribe_and_dispose(server: ResponsesServ
             await asyncio.to_thread(work)
 
     run(main())
+
+
+def test_scenario_40_events_come_to_another_loop_as_threads_have_to_bring_them(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
+    """A loop in debug mode lets no other thread use what would not wake it."""
+    Recorder(socket.send_request(ask())).wait()  # the socket now lives on the background loop
+    server.reply("over there")
+
+    async def main() -> None:
+        assert await socket.send_request(ask()).pipe(rops.collect_text()) == "over there"
+
+    asyncio.run(asyncio.wait_for(main(), WAIT), debug=True)
 
 
 def test_a_subscriber_on_another_loop_gets_its_events_there(
