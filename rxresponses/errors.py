@@ -17,7 +17,7 @@ Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What is known of a request when it fails.
 
 `not_sent`: the frame was never written; `rejected`: the server refused it before any output;
-`unknown`: it was written and nothing came back; `started`: the server had begun to answer.
+`unknown`: it was written, or may have been, and nothing came back; `started`: the server had begun to answer.
 """
 
 
@@ -254,7 +254,11 @@ class SteerPendingError(RequestError):
 
 
 class ResponseTimeoutError(RequestError, TimeoutError):
-    """A request took longer than the `seconds` it was given: base of the clocks' own errors."""
+    """A request took longer than the `seconds` it was given: base of the clocks' own errors.
+
+    Those of the operators cannot see whether a request was sent: their `unknown` may be one that still
+    waited here.  The clocks of `ConnectionOptions` know, and tell `QueueTimeoutError` of it.
+    """
 
     _what: ClassVar[str] = "no answer within {seconds:g} s; allow more time"
 
@@ -282,6 +286,15 @@ class TerminalTimeoutError(ResponseTimeoutError):
         "no terminal event within {seconds:g} s; the request was given up here, the server may still be "
         "working on it: allow more time, or ask for a shorter answer"
     )
+    _what_unknown: ClassVar[str] = (
+        "no terminal event within {seconds:g} s, nor any other; the request was given up here, where it may still "
+        "have waited for a connection or its lane, or the server may be working on it: allow more time, or set "
+        "`queue_timeout` to tell the two apart"
+    )
+
+    @classmethod
+    def _text(cls, delivery: Delivery) -> str:
+        return cls._what_unknown if delivery == "unknown" else cls._what
 
 
 class FirstEventTimeoutError(ResponseTimeoutError):
@@ -300,6 +313,15 @@ class IdleTimeoutError(ResponseTimeoutError):
         "nothing came for {seconds:g} s before the terminal event; the request was given up here, the server may "
         "still be working on it: allow longer pauses, or send it again if doing it twice does no harm"
     )
+    _what_unknown: ClassVar[str] = (
+        "nothing came at all for {seconds:g} s; the request was given up here, where it may still have waited for "
+        "a connection or its lane, or the server may be working on it: allow more time, or use the option "
+        "`idle_timeout` of the connection, which counts within a response"
+    )
+
+    @classmethod
+    def _text(cls, delivery: Delivery) -> str:
+        return cls._what_unknown if delivery == "unknown" else cls._what
 
 
 class QueueTimeoutError(ResponseTimeoutError):

@@ -201,6 +201,13 @@ def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
         assert vars(other).get("_what") != make._what or other is make
 
 
+@pytest.mark.parametrize("make", [TerminalTimeoutError, IdleTimeoutError])
+def test_where_nothing_came_the_request_may_not_have_left(make: Any) -> None:
+    assert "still have waited" in str(make(5.0, delivery="unknown"))
+    assert "have waited" not in str(make(5.0, delivery="started"))
+    assert " 5 s" in str(make(5.0, delivery="started"))
+
+
 def test_a_steer_that_waited_in_vain_says_for_what() -> None:
     assert "did not answer" in str(SteerTimeoutError(5.0, delivery="unknown"))
     assert "accepted the steer" in str(SteerTimeoutError(5.0, delivery="started"))

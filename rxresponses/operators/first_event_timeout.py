@@ -23,10 +23,11 @@ def first_event_timeout(
         first_event_timeout(5): -----X
         (…, other):             -----other's events|
 
-    The first event, whatever its type, stops the clock for good; so does a source that completes or
-    fails without one.  At the timeout the source is disposed, which does to the request what
-    `send_request` says, and the subscriber gets `FirstEventTimeoutError`, with the `delivery`
-    `unknown`.  With `other` it is subscribed instead, and its events are under no clock.
+    The first event, whatever its type, stops the clock for good; so does a source that completes or fails
+    without one.  At the timeout the source is disposed, which does to the request what `send_request`
+    says, and the subscriber gets `FirstEventTimeoutError`, with the `delivery` `unknown`, also of a
+    request that still waited here to be sent.  With `other` it is subscribed instead, and its events are
+    under no clock.
 
     The clock runs from the subscription: a request that waits for its lane, for a free slot or for
     the connection waits on this time too.  The options `first_event_timeout` and `queue_timeout` of

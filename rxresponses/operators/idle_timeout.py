@@ -34,9 +34,10 @@ def idle_timeout(
     thread or a consumer for whom reading pauses, looks like a silent server here.
 
     A source that completes or fails passes as it is.  At the timeout the source is disposed, which does
-    to the request what `send_request` says, and the subscriber gets `IdleTimeoutError`: its `delivery`
-    is `unknown` when no event had come and `started` after that, its `response_id` and `stream_id` are
-    those seen until then.  With `other` it is subscribed instead, and its events are under no clock.
+    to the request what `send_request` says, and the subscriber gets `IdleTimeoutError`: its `delivery` is
+    `unknown` when no event had come, also of a request that still waited here to be sent, and `started`
+    after that; its `response_id` and `stream_id` are those seen until then.  With `other` it is
+    subscribed instead, and its events are under no clock.
 
     An event costs a look at the time and starts no timer: there is one a subscription, on the clock
     that `timeout_on_terminal` describes, and it goes on for the rest where it meets a later event.  The

@@ -23,12 +23,12 @@ def timeout_on_terminal(
         timeout_on_terminal(5): --created--"He"--"llo"----X
         (…, other):             --created--"He"--"llo"----other's events|
 
-    A terminal event in time stops the clock: nothing after it is ever too late.  A source that
-    completes or fails without one passes as it is.  At the timeout the source is disposed, which does
-    to the request what `send_request` says, and the subscriber gets `TerminalTimeoutError`: its
-    `delivery` is `unknown` when no event had come and `started` after that, its `response_id` and
-    `stream_id` are those seen until then.  With `other` it is subscribed instead, and its events are
-    under no clock.
+    A terminal event in time stops the clock: nothing after it is ever too late.  A source that completes
+    or fails without one passes as it is.  At the timeout the source is disposed, which does to the
+    request what `send_request` says, and the subscriber gets `TerminalTimeoutError`: its `delivery` is
+    `unknown` when no event had come, also of a request that still waited here to be sent, and `started`
+    after that; its `response_id` and `stream_id` are those seen until then.  With `other` it is
+    subscribed instead, and its events are under no clock.
 
     There is one timer a subscription.  It runs on `scheduler`; else on the scheduler given to
     `subscribe`, unless that one would block the subscriber or hold a thread (as those for the current
