@@ -66,6 +66,12 @@ class Job(Ticket):
         """The id of its response, once it is known."""
         return None if self.sent is None else self.sent.response_id
 
+    def take_back(self) -> None:
+        """It is on no connection any more, and waits for its next try."""
+        self.sent = None
+        if self.timings is not None:
+            self.timings.mark_unsent()
+
 
 class SteerJob:
     """A steer on its way through a client, for one subscription."""

@@ -66,7 +66,7 @@ class Leased(ObserverBase[ServerEvent]):
         by_connection = not self._request.cancelled
         unsent = by_connection and getattr(error, "delivery", None) == "not_sent"
         if unsent and is_retryable(error) and not job.cancelled:
-            job.sent = None
+            job.take_back()
             pool.again(job, now)
             return
         if unsent:
@@ -89,7 +89,7 @@ class Leased(ObserverBase[ServerEvent]):
         pool, job, now = self._pool, self._job, self._desk.now()
         self._desk.wake()
         if self._repeats_after is not None and not job.cancelled:
-            job.sent = None
+            job.take_back()
             pool.again(job, now, self._repeats_after)
             if self._is_full:
                 pool.full(self._place)

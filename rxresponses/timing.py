@@ -14,7 +14,8 @@ from contextvars import ContextVar
 class Timings:
     """When the latest request of a subscription was written, on the clock of who asks.
 
-    `sent` is `None` until then, and stays so with a source that does not tell.  Made while somebody else asks
+    `sent` is `None` until then, and again while a refused one waits for its next try; it stays so with a source that
+    does not tell.  Made while somebody else asks
     already, it tells them as well.
     """
 
@@ -31,6 +32,12 @@ class Timings:
         self.sent = self._now()
         if self._outer is not None:
             self._outer.mark_sent()
+
+    def mark_unsent(self) -> None:
+        """What was written is of no account any more: the request waits to be sent again."""
+        self.sent = None
+        if self._outer is not None:
+            self._outer.mark_unsent()
 
 
 _current: ContextVar[Timings | None] = ContextVar("rxresponses_timings", default=None)

@@ -31,6 +31,7 @@ from rxresponses.lease import Desk, Leased, Steering, open_calls
 from rxresponses.observed import NOBODY, Request, SteerRequest, give_up
 from rxresponses.places import Held, Slot, TicketState
 from rxresponses.pool import Fail, Open, Pool, Send
+from rxresponses.timing import Timings
 
 NOW = 100.0
 
@@ -259,6 +260,23 @@ class TestRefusals:
         again = Lent(lent.driver, _with(lent.job, Heard())).receive(error("previous_response_not_found"))
         assert len(again.heard) == 2
         assert again.is_in(TicketState.OVER)
+
+
+class TestTimings:
+    """Whoever measures a request sees that it waits again."""
+
+    @pytest.mark.parametrize("refused", [True, False])
+    def test_what_waits_again_is_not_sent(self, refused: bool) -> None:
+        lent = Driver().lend()
+        lent.job.timings = Timings(lambda: NOW)
+        lent.job.timings.mark_sent()
+        if refused:
+            lent.receive(error("rate_limit_exceeded"))
+        else:
+            lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
+            lent.lease.on_error(ConnectionLostError("gone", delivery="not_sent"))
+        assert lent.is_in(TicketState.WAITING)
+        assert lent.job.timings.sent is None
 
 
 class TestErrors:

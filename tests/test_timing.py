@@ -45,6 +45,16 @@ def test_another_try_marks_it_again() -> None:
     assert timings.sent == 5.0
 
 
+def test_one_that_waits_to_be_sent_again_is_not_sent() -> None:
+    outer = Timings(lambda: 1.0)
+    with recording(outer):
+        inner = Timings(lambda: 2.0)
+    inner.mark_sent()
+    inner.mark_unsent()
+
+    assert (outer.sent, inner.sent) == (None, None)
+
+
 def test_what_a_subscription_leaves_behind_marks_nothing() -> None:
     timings = Timings(lambda: 1.0)
     with recording(timings):
