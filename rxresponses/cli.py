@@ -121,7 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
     )
     _add_service(batch)
-    batch.add_argument("--timeout", metavar="SECONDS", type=_timeout, help="give up an answer that takes longer")
+    batch.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_timeout,
+        help="give up an answer that takes longer, from when its request was sent",
+    )
 
     serve = commands.add_parser(
         "serve",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -12,18 +13,21 @@ import reactivex
 from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.abc import DisposableBase
+from reactivex.disposable import Disposable
 
 from .. import operators as rops
-from ..errors import DecodeError
+from ..errors import DecodeError, Delivery, TerminalTimeoutError
 from ..events import ResponseOutputItemDoneEvent, ServerEvent
 from ..jsontext import read_json
+from ..operators._failure import response_id_of
+from ..timing import Timings, recording
 from .lines import Task
 
-_LOOK = 0.2  # seconds after which a signal is noticed at the latest
+_LOOK = 0.2  # seconds after which a signal, or an answer that takes too long, is noticed at the latest
 
 
 class Sender(Protocol):
-    """Whatever sends requests: a socket, a lane, a client."""
+    """Whatever sends requests, and marks in `current_timings()` when: a socket, a lane, a client."""
 
     def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
         """Return the events of one response, as a cold Observable."""
@@ -53,10 +57,43 @@ class Result:
         return {**head, "response": self.response} if self.error is None else {**head, "error": _facts(self.error)}
 
 
+class _Flight:
+    """A task that the sender has: whether it was sent, and what has come of it."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.timings = Timings(time.monotonic)
+        self.subscription: DisposableBase = Disposable()
+        self._begun = False
+        self._response_id: str | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the server may have it; not while one that was refused waits for its next try."""
+        return self.timings.sent is not None
+
+    def is_overdue(self, now: float, timeout: float) -> bool:
+        """Whether its answer takes longer than that; what waits here or at a rate limit takes no time."""
+        sent = self.timings.sent
+        return sent is not None and now - sent > timeout
+
+    def see(self, event: ServerEvent) -> None:
+        """Take in that an event of the answer came."""
+        self._begun = True
+        if self._response_id is None:
+            self._response_id = response_id_of(event)
+
+    def timed_out(self, timeout: float) -> Result:
+        """Return the result of giving it up."""
+        delivery: Delivery = "started" if self._begun else "unknown"
+        error = TerminalTimeoutError(timeout, delivery=delivery, response_id=self._response_id)
+        return Result(self.task, error=error)
+
+
 class Run:
     """Sends tasks, at most `concurrency` of them at once.
 
-    With `timeout`, an answer that takes longer is given up.
+    With `timeout`, an answer is given up that takes longer from when its request was sent.
     """
 
     def __init__(self, sender: Sender, *, concurrency: int, timeout: float | None = None) -> None:
@@ -64,21 +101,22 @@ class Run:
         self._sender = sender
         self._concurrency = concurrency
         self._timeout = timeout
-        self._running: dict[int, DisposableBase] = {}
+        self._looked_at = time.monotonic()
+        self._running: dict[int, _Flight] = {}
         self._inbox: SimpleQueue[Result | None] = SimpleQueue()
 
     @property
     def in_flight(self) -> int:
         """How many tasks have been sent and have no result yet."""
-        return len(self._running)
+        return sum(flight.is_sent for flight in self._running.values())
 
     def stop(self) -> None:
-        """Draw no further task; those in flight go on.  From any thread, and from a signal handler."""
+        """Send no further task; those in flight go on.  From any thread, and from a signal handler."""
         self.stopping = True
         self._inbox.put(None)
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Result | None]:
-        """Yield a result for each task as it ends, and `None` for each `stop`.
+        """Yield a result for each task as it ends, and `None` for each `stop`: then only what is in flight is left.
 
         A task is drawn when there is room for it, and only while the results that have come are being
         taken: who takes them slowly slows the run down, and nothing piles up.  Leaving early disposes
@@ -91,29 +129,57 @@ class Run:
                     task = next(waiting, None)
                     if task is None:
                         break
-                    self._running[task.line] = self._result(task).subscribe(self._inbox.put)
+                    self._start(_Flight(task))
                 if not self._running and self._inbox.empty():
                     return
                 result = self._next()
-                if result is not None:
-                    del self._running[result.task.line]
+                if result is None:
+                    self._take_back()
+                elif self._running.pop(result.task.line, None) is None:
+                    continue  # it came just as its task was given up
                 yield result
         finally:
-            for subscription in self._running.values():
-                subscription.dispose()
+            for flight in self._running.values():
+                flight.subscription.dispose()
+
+    def _start(self, flight: _Flight) -> None:
+        self._running[flight.task.line] = flight
+        with recording(flight.timings):
+            flight.subscription = self._result(flight).subscribe(self._inbox.put)
+
+    def _take_back(self) -> None:
+        """Forget what was not sent."""
+        for line, flight in tuple(self._running.items()):
+            if not flight.is_sent:
+                flight.subscription.dispose()
+                del self._running[line]
 
     def _next(self) -> Result | None:
         # Python runs the handler of a signal that comes just before a wait only after it: so none is long.
         while True:
+            if self._timeout is not None:
+                self._give_up_overdue(self._timeout)
             with contextlib.suppress(Empty):
                 return self._inbox.get(timeout=_LOOK)
 
-    def _result(self, task: Task) -> Observable[Result]:
+    def _give_up_overdue(self, timeout: float) -> None:
+        # Not one clock for each: it would run from the subscription, and on a thread of its own.
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK:
+            return
+        self._looked_at = now
+        for flight in self._running.values():
+            if flight.is_overdue(now, timeout):
+                flight.subscription.dispose()
+                self._inbox.put(flight.timed_out(timeout))  # behind the answer, if that has just come
+
+    def _result(self, flight: _Flight) -> Observable[Result]:
+        task = flight.task
+
         def send(_: object) -> Observable[ServerEvent]:
             if isinstance(task.request, Exception):
                 raise task.request
-            events = self._sender.send_request(task.request)
-            return events if self._timeout is None else events.pipe(rops.timeout_on_terminal(self._timeout))
+            return self._sender.send_request(task.request).pipe(ops.do_action(flight.see))
 
         def answered(events: list[ServerEvent]) -> Result:
             return Result(task, response=_response(events))

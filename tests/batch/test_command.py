@@ -342,6 +342,12 @@ class TestFailures:
         assert batch("--timeout", "0.2")[0] == 1
         assert batch.lines[1]["error"]["type"] == "TerminalTimeoutError"
 
+    def test_a_pause_is_no_part_of_that(self, batch: Batch, server: ResponsesServer) -> None:
+        server.reply("Hello", Failure("rate_limit_exceeded", after=0, headers={"retry-after": "2.5"}))
+        batch.ask(*map(str, range(9)))
+        assert batch("--timeout", "2", "--concurrency", "3")[0] == 0
+        assert len(server.requests) >= 10  # one more for what was refused
+
     def test_a_full_disk(self, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(fd: int, data: bytes) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import count, islice
 from typing import Any
 
@@ -14,6 +14,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from rxresponses import (
+    ConnectFailedError,
     ConnectionLostError,
     DecodeError,
     InvalidRequestError,
@@ -28,6 +29,7 @@ from rxresponses.batch.lines import Task, task_of
 from rxresponses.batch.run import Result, Run
 from rxresponses.models import Response
 from rxresponses.testing import Close, Failure, Hold, Raw, ResponsesServer, Text
+from rxresponses.timing import Timings, current_timings
 
 
 def tasks(numbers: int = 1) -> list[Task]:
@@ -39,18 +41,23 @@ def event(kind: str = "response.completed", **response: Any) -> ServerEvent:
 
 
 class Desk:
-    """A sender that answers when it is told to, and some prompts at once."""
+    """A sender that answers when it is told to, and some prompts at once; it does not send those in `waiting`."""
 
-    def __init__(self, *at_once: str) -> None:
+    def __init__(self, *at_once: str, waiting: Collection[str] = ()) -> None:
         self.open: dict[str, ObserverBase[ServerEvent]] = {}
         self.disposed: list[str] = []
+        self.timings: dict[str, Timings | None] = {}
         self._at_once = at_once
+        self._waiting = waiting
 
     def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
         prompt = request["input"]
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             self.open[prompt] = observer
+            self.timings[prompt] = timings = current_timings()
+            if timings is not None and prompt not in self._waiting:
+                timings.mark_sent()
             if prompt in self._at_once:
                 self.answer(prompt)
             return Disposable(lambda: self.disposed.append(prompt) if prompt in self.open else None)
@@ -152,6 +159,20 @@ class TestStop:
         assert [one.task.line for one in results if one] == [2]
         assert not desk.open
 
+    def test_what_was_not_sent_is_taken_back(self) -> None:
+        desk = Desk("1", waiting={"3", "4"})
+        run = Run(desk, concurrency=4)
+        results = run.results(tasks(4))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        run.stop()
+        assert run.in_flight == 1
+        desk.open.pop("3").on_error(ConnectFailedError("nobody listens"))  # comes too late to matter
+        assert next(results) is None
+        assert run.in_flight == 1
+        assert desk.disposed == ["4"]
+        desk.answer("2")
+        assert [one and one.task.line for one in results] == [2]
+
     def test_results_that_have_come_already_are_not_lost(self) -> None:
         run = Run(AtOnce(), concurrency=4)
         results = run.results(tasks(9))
@@ -163,6 +184,20 @@ class TestStop:
         run = Run(Desk(), concurrency=4)
         run.stop()
         assert list(run.results(tasks(9))) == [None]
+
+
+class TestTimeout:
+    def test_waiting_takes_no_time(self) -> None:
+        desk = Desk(waiting={"1"})
+        results = Run(desk, concurrency=2, timeout=0.05).results(tasks(2))
+        result = next(results)
+        assert result is not None
+        assert result.task.line == 2
+        assert isinstance(result.error, TerminalTimeoutError)
+        assert (result.error.delivery, result.error.response_id) == ("unknown", None)
+        assert desk.disposed == ["2"]
+        desk.answer("1")
+        assert [one and one.error for one in results] == [None]
 
 
 class TestResponses:
@@ -253,6 +288,8 @@ class TestFailures:
         server.reply([Text(deltas=["Hello"]), Hold(server.gate(), after=3)])
         result = only(socket, timeout=0.2)
         assert isinstance(result.error, TerminalTimeoutError)
+        facts = result.to_dict()["error"]
+        assert (facts["delivery"], facts["response_id"]) == ("started", server.exchanges[0].response_id)
 
     def test_an_end_that_is_no_response(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         server.reply(Raw([{"type": "response.completed", "response": 7}]))
