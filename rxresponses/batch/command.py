@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import BinaryIO
 
-from ..backoff import is_retryable
+from ..backoff import Backoff, is_retryable
 from ..client import ResponsesClient
 from ..demo import url_or_embedded_server
-from ..errors import ConfigurationError, ConnectFailedError
+from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
 from ..options import ConnectionOptions, PoolOptions
 from ..screen import Screen
 from .lines import Task, open_input, read_lines, task_of
 from .progress import Progress
 from .results import Results
 from .run import Run
+
+_PATIENCE = 300.0  # seconds for which a server may be away that has answered before
+_BACKOFF = Backoff()
 
 
 def batch(args: argparse.Namespace) -> int:
@@ -44,36 +50,61 @@ def _check_apart(requests: BinaryIO, output: str) -> None:
 
 def _do(args: argparse.Namespace, requests: BinaryIO, results: Results, total: int) -> None:
     """Run the lines that have no result; raise `KeyboardInterrupt`, or the error that stopped it."""
-    options = ConnectionOptions(close_timeout=0.5)  # whoever presses Ctrl-C waits for no server's good-bye
-    # It opens only as many as it needs: a sixteenth of them, unless the server knows no lanes.
-    pool = PoolOptions(max_connections=args.concurrency, max_queued=args.concurrency)
-    with url_or_embedded_server(args.url) as url, ResponsesClient(url, options=options, pool=pool) as client:
-        run = Run(client, concurrency=args.concurrency, timeout=args.timeout)
+    with url_or_embedded_server(args.url) as url:
+        client = _client(url, args)  # raises for what cannot be used, before anything is changed
         results.begin()
-        tasks = (task_of(number, line, args.model) for number, line in read_lines(requests) if number not in results)
+        progress = Progress(total, results.answered, results.failed)
+        until = -math.inf
         try:
-            progress = Progress(total, results.answered, results.failed)
-            with _on_interrupt(run), progress, client.state.subscribe(progress.wait):
-                problem = _take(run, tasks, results, progress)
+            with progress:
+                while True:
+                    answered = results.answered
+                    problem = _do_once(client, args, requests, results, progress)
+                    if results.answered > answered:
+                        until = time.monotonic() + _PATIENCE
+                    if problem is None:
+                        return
+                    if not is_retryable(problem) or time.monotonic() >= until:
+                        raise problem
+                    client = _client(url, args)  # the other one has given up
         finally:
             _sum_up(results, total)
-    if run.stopping:
-        raise problem or KeyboardInterrupt
+
+
+def _client(url: str | None, args: argparse.Namespace) -> ResponsesClient:
+    # It opens only as many connections as it needs: a sixteenth of them, unless the server knows no lanes.
+    pool = PoolOptions(max_connections=args.concurrency, max_queued=args.concurrency, backoff=_BACKOFF)
+    options = ConnectionOptions(close_timeout=0.5)  # whoever presses Ctrl-C waits for no server's good-bye
+    return ResponsesClient(url, options=options, pool=pool)
+
+
+def _do_once(
+    client: ResponsesClient, args: argparse.Namespace, requests: BinaryIO, results: Results, progress: Progress
+) -> Exception | None:
+    """Run the lines that have no result, as long as the client does; return the error that stopped it."""
+    with client:
+        run = Run(client, concurrency=args.concurrency, timeout=args.timeout)
+        tasks = (task_of(number, line, args.model) for number, line in read_lines(requests) if number not in results)
+        with _on_interrupt(run), client.state.subscribe(progress.wait):
+            problem = _take(run, tasks, results, progress)
+    if run.stopping and problem is None:
+        raise KeyboardInterrupt
+    return problem
 
 
 def _take(run: Run, tasks: Iterable[Task], results: Results, progress: Progress) -> Exception | None:
     """Write the results as they come; return the error that makes going on pointless."""
     screen = Screen()
     problem: Exception | None = None
-    before = results.answered
     kinds = set()
     for result in run.results(tasks):
         if result is None:
             if run.in_flight:
-                screen.note(f"waiting for the {run.in_flight} in flight; Ctrl-C gives them up")
+                why = "" if problem is None else "no more is sent: "
+                screen.note(f"{why}waiting for the {run.in_flight} in flight; Ctrl-C gives them up")
             continue
         error = result.error
-        if error is not None and _is_of_all(error, answered=results.answered > before):
+        if error is not None and _is_of_all(error):
             if not run.stopping:
                 problem = error
                 run.stop()
@@ -86,10 +117,10 @@ def _take(run: Run, tasks: Iterable[Task], results: Results, progress: Progress)
     return problem
 
 
-def _is_of_all(error: Exception, *, answered: bool) -> bool:
+def _is_of_all(error: Exception) -> bool:
     """Whether the other lines would fail in the same way, so that it is no result of this one."""
-    if isinstance(error, ConnectFailedError):
-        return not answered or not is_retryable(error)
+    if isinstance(error, (ConnectFailedError, ConnectionLostError)):
+        return error.delivery == "not_sent"
     return isinstance(error, ConfigurationError) or getattr(error, "code", None) == "insufficient_quota"
 
 
@@ -102,7 +133,8 @@ def _on_interrupt(run: Run) -> Iterator[None]:
             raise KeyboardInterrupt
         run.stop()
 
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as under nohup
+    ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # as under nohup
+    if ignored or threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
     signal.signal(signal.SIGINT, stop)

@@ -102,10 +102,7 @@ class Results:
     def write(self, result: Result) -> None:
         """Add a result."""
         self._write(encode(result.to_dict()) + b"\n")
-        if result.error is None:
-            self.answered += 1
-        else:
-            self.failed += 1
+        self._remember(result.task.line, result.task.digest, failed=result.error is not None)
 
     def _write(self, data: bytes) -> None:
         # In one piece, so that a kill leaves one torn line at the most; a full disk takes a part, then raises.
@@ -133,21 +130,21 @@ class Results:
                 if head.error is not None and retry_failed:
                     self._retries += 1
                     continue
-                self._remember(head)
+                self._remember(head.line, head.digest, failed=head.error is not None)
 
     def _has_others(self) -> ConfigurationError:
         return ConfigurationError(
             f"{self.path} has results of lines that the input does not have: give each input an output of its own"
         )
 
-    def _remember(self, head: _Head) -> None:
-        if head.line >= len(self._checks):
-            self._checks.frombytes(bytes(self._checks.itemsize * (head.line + 1 - len(self._checks))))
-        self._checks[head.line] = _check(head.digest)
-        if head.error is None:
-            self.answered += 1
-        else:
+    def _remember(self, line: int, digest: str, *, failed: bool) -> None:
+        if line >= len(self._checks):
+            self._checks.frombytes(bytes(self._checks.itemsize * (line + 1 - len(self._checks))))
+        self._checks[line] = _check(digest)
+        if failed:
             self.failed += 1
+        else:
+            self.answered += 1
 
     def _leave_failures_out(self) -> None:
         """Put a file without them in the place of this one, at once and under the same lock."""

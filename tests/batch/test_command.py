@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ import pytest
 import reactivex
 from reactivex import Observable
 
-from rxresponses import ConfigurationError, ConnectFailedError, ConnectionLostError, ServerEvent, cli
+from rxresponses import (
+    Backoff,
+    ClientState,
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    InvalidRequestError,
+    ServerEvent,
+    cli,
+)
 from rxresponses.batch import command
 from rxresponses.batch.lines import open_input, read_lines, task_of
 from rxresponses.batch.progress import Progress
@@ -387,7 +397,6 @@ class TestFailuresOfAllLines:
 
     @pytest.mark.parametrize("answers", [0, 1])
     def test_nobody_listens(self, batch: Batch, answers: int) -> None:
-        """Before it has met an answer a run stops there; after that it is an outage, which passes."""
         batch.ask("one")
         batch()
         batch.ask("one", "two", "three")
@@ -406,20 +415,85 @@ class TestFailuresOfAllLines:
             results.begin()
             tasks = [task_of(*line, "m") for line in read_lines(requests) if line[0] not in results]
             problem = command._take(Run(Sender(), concurrency=1), tasks, results, Progress(3, 1))
-        assert (problem is None) == (answers > 0)
-        assert {number for number, line in batch.lines.items() if "error" in line} == ({3} if answers else set())
-        assert len(batch.lines) == (3 if answers else 1)
+        assert isinstance(problem, ConnectFailedError)
+        assert {number: "response" in line for number, line in batch.lines.items()} == dict.fromkeys(
+            range(1, 2 + answers), True
+        )
 
     def test_which_errors_these_are(self) -> None:
-        def is_of_all(error: Exception, *, answered: bool = True) -> bool:
-            return command._is_of_all(error, answered=answered)
+        assert command._is_of_all(ConfigurationError("no key"))
+        assert command._is_of_all(ConnectFailedError("refused", status=404))
+        assert command._is_of_all(ConnectFailedError("busy", status=503))
+        assert command._is_of_all(ConnectionLostError("closed at once", delivery="not_sent"))
+        assert not command._is_of_all(ConnectionLostError("gone", delivery="unknown"))
+        assert not command._is_of_all(InvalidRequestError("wrong"))
 
-        assert is_of_all(ConfigurationError("no key"))
-        assert is_of_all(ConnectFailedError("refused", status=404))
-        assert is_of_all(ConnectFailedError("nobody listens"), answered=False)
-        assert not is_of_all(ConnectFailedError("nobody listens any more"))
-        assert not is_of_all(ConnectFailedError("busy", status=503))
-        assert not is_of_all(ConnectionLostError("gone", delivery="unknown"), answered=False)
+
+class TestOutage:
+    @pytest.fixture(autouse=True)
+    def _quickly(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(command, "_BACKOFF", Backoff(initial=0.01, max_retries=1))
+
+    @staticmethod
+    def begin_at_the_third(server: ResponsesServer, **more: Any) -> None:
+        """Let the third request be lost, and no connection be made after that."""
+
+        def lose(request: Request) -> Close:
+            server.fault(Fault(RefuseUpgrade(503), **more))
+            return Close(1012)
+
+        server.on("^3$", lambda request: [lose(request)])
+
+    def test_is_waited_for(self, batch: Batch, server: ResponsesServer) -> None:
+        """Longer than a client tries by itself; what was not sent is no failure."""
+        self.begin_at_the_third(server, times=7)
+        batch.ask(*map(str, range(1, 10)))
+        code, err = batch("--concurrency", "1")
+        assert code == 1
+        assert batch.lines[3]["error"]["type"] == "ConnectionLostError"
+        assert batch.answers == {number: str(number) for number in range(1, 10) if number != 3}
+        assert f"8 of 9 answered, 1 failed: {batch.results}\n" in err
+        assert [upgrade.status for upgrade in server.upgrades] == [101, *[503] * 7, 101]
+
+    def test_stops_the_run_when_it_lasts(
+        self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(command, "_PATIENCE", 0.0)
+        self.begin_at_the_third(server)
+        batch.ask(*map(str, range(1, 10)))
+        code, err = batch("--concurrency", "1")
+        assert code == 1
+        assert set(batch.lines) == {1, 2, 3}
+        assert "6 to do: the same command goes on with them\n" in err
+        assert "503" in err.splitlines()[-1]
+        assert "in flight" not in err
+        server.clear_faults()
+        batch()
+        assert set(batch.answers) == {1, 2, 4, 5, 6, 7, 8, 9}
+
+    def test_a_server_that_never_answered_is_not_waited_for(self, batch: Batch, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(503)))
+        batch.ask("one", "two")
+        assert batch("--concurrency", "1")[0] == 1
+        assert batch.lines == {}
+        assert len(server.upgrades) == 2
+
+    def test_interrupted(self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was not sent is not waited for."""
+        monkeypatch.setattr(command, "_BACKOFF", Backoff(initial=PATIENCE, jitter=0.0, max_delay=PATIENCE))
+
+        def interrupt(self: Progress, state: ClientState) -> None:
+            if state.reconnect_in is not None:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(Progress, "wait", interrupt)
+        server.fault(Fault(RefuseUpgrade(503)))
+        batch.ask(*map(str, range(9)))
+        begin = time.monotonic()
+        code, err = batch("--concurrency", "4")
+        assert time.monotonic() - begin < PATIENCE
+        assert code == 130
+        assert err == f"0 of 9 answered, 0 failed: {batch.results}\n9 to do: the same command goes on with them\n"
 
 
 class TestInterrupt:
@@ -473,6 +547,15 @@ class TestInterrupt:
         finally:
             signal.signal(signal.SIGINT, before)
         assert seen == [signal.SIG_IGN]
+
+    def test_another_thread_has_none(self, batch: Batch) -> None:
+        batch.ask("one")
+        codes: list[int] = []
+        thread = threading.Thread(target=lambda: codes.append(batch()[0]))
+        thread.start()
+        thread.join(PATIENCE)
+        assert codes == [0]
+        assert batch.answers == {1: "one"}
 
 
 class TestWrongUsage:

@@ -104,6 +104,7 @@ class TestLines:
             output.write(answer(4))
             output.write(failure(5))
             assert (output.answered, output.failed) == (2, 2)
+            assert [number for number in range(7) if number in output] == [1, 2, 4, 5]
 
     def test_text_that_is_no_unicode(self, path: Path) -> None:
         fill(path, [answer(1, {"text": "\ud83c"}), answer(2)])
