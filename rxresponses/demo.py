@@ -10,6 +10,11 @@ from contextlib import contextmanager
 _EVENT_INTERVAL = 0.03  # seconds: slow enough to be seen streaming, fast enough not to bore
 
 
+def is_embedded(url: str | None = None) -> bool:
+    """Whether the embedded server stands in: with neither `url` nor `OPENAI_BASE_URL` nor `OPENAI_API_KEY`."""
+    return not (url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
+
+
 @contextmanager
 def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
     """Give the URL for a `ResponsesWebSocket`: yours, or that of a server started for the occasion.
@@ -17,7 +22,7 @@ def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
     With `url`, `OPENAI_BASE_URL` or `OPENAI_API_KEY` it is `url` unchanged.  With none of them an
     embedded server runs as long as the context, and standard error says so.
     """
-    if url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"):
+    if not is_embedded(url):
         yield url
         return
     from .testing import ResponsesServer

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ..backoff import Backoff, is_retryable
 from ..client import ResponsesClient
-from ..demo import url_or_embedded_server
+from ..demo import is_embedded, url_or_embedded_server
 from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
 from ..options import ConnectionOptions, PoolOptions
 from ..screen import Screen
@@ -33,7 +33,13 @@ def batch(args: argparse.Namespace) -> int:
     with open_input(args.requests) as requests:
         _check_apart(requests, args.output)
         most = os.fstat(requests.fileno()).st_size  # no line is shorter than a byte, its end included
-        with Results(args.output, lines=most, retry_failed=args.retry_failed) as results:
+        with Results(
+            args.output,
+            lines=most,
+            retry_failed=args.retry_failed,
+            model=args.model,
+            embedded=is_embedded(args.url),
+        ) as results:
             total = results.check(read_lines(requests))
             if total > results.answered + results.failed:
                 _do(args, requests, results, total)

@@ -17,12 +17,16 @@ _ENDPOINT = "/v1/responses"
 
 @dataclass(frozen=True)
 class Task:
-    """What one line asks for: the body of a `response.create`, or why it is none."""
+    """What one line asks for: the body of a `response.create`, or why it is none.
+
+    `model` is the one that the line left to the command.
+    """
 
     line: int
     digest: str
     request: Mapping[str, Any] | InvalidRequestError
     custom_id: object = None
+    model: str | None = None
 
 
 def open_input(path: str) -> BinaryIO:
@@ -68,7 +72,10 @@ def task_of(number: int, line: bytes, model: str) -> Task:
         data = _json(line)
         if isinstance(data, dict):
             custom_id = _custom_id(data)
-        return Task(number, digest(line), _request(data, model), custom_id)
+        body = _request(data)
+        if body.get("model") or body.get("prompt"):
+            return Task(number, digest(line), body, custom_id)
+        return Task(number, digest(line), {"model": model, **body}, custom_id, model)
     except InvalidRequestError as error:
         return Task(number, digest(line), error, custom_id)
 
@@ -92,18 +99,18 @@ def _custom_id(data: dict[str, Any]) -> object:
     return custom_id
 
 
-def _request(data: Any, model: str) -> Mapping[str, Any]:
+def _request(data: Any) -> Mapping[str, Any]:
     if isinstance(data, str):
         if not data.strip():
             raise InvalidRequestError("the prompt is empty", field="input")
-        return {"model": model, "input": data}
+        return {"input": data}
     if not isinstance(data, dict):
         raise InvalidRequestError(
             f"a line holds an object or a string, not {'null' if data is None else type(data).__name__}"
         )
     body = _unwrap(data) if "body" in data else data
     body.pop("stream", None)  # files for HTTP say false, which means the same here: one result
-    return body if body.get("model") or body.get("prompt") else {"model": model, **body}
+    return body
 
 
 def _unwrap(envelope: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .run import Result
 
 _BEGIN = b'{"line":'
+_EMBEDDED = "embedded"
 
 
 class _Head(msgspec.Struct):
@@ -31,6 +32,8 @@ class _Head(msgspec.Struct):
 
     line: Annotated[int, msgspec.Meta(ge=1)]
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    model: str | None = None
+    server: str | None = None
     error: dict[str, Any] | None = None
 
 
@@ -39,13 +42,19 @@ class Results:
 
     Opening it takes a lock, and reads what is there; nothing is changed before `begin`.  What is
     there is remembered in two bytes a line of input.  `lines` bounds the line numbers.  With
-    `retry_failed`, failures count as missing.
+    `retry_failed`, failures count as missing.  `model` is the one for lines that name none, `embedded`
+    says that the embedded server answers.
 
-    Raises `ConfigurationError` for a file that another run has, or that holds something else.
+    Raises `ConfigurationError` for a file that another run has, or that holds something else: answers of another
+    `model`, or made up ones beside those of a service.
     """
 
-    def __init__(self, path: str, *, lines: int, retry_failed: bool = False) -> None:
+    def __init__(
+        self, path: str, *, lines: int, retry_failed: bool = False, model: str | None = None, embedded: bool = False
+    ) -> None:
         self.path = path
+        self._model = model
+        self._embedded = embedded
         self.answered = self.failed = 0
         self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
         self._checks = array("H")
@@ -101,7 +110,8 @@ class Results:
 
     def write(self, result: Result) -> None:
         """Add a result."""
-        self._write(encode(result.to_dict()) + b"\n")
+        origin = {"server": _EMBEDDED} if self._embedded else {}
+        self._write(encode({**result.to_dict(), **origin}) + b"\n")
         self._remember(result.task.line, result.task.digest, failed=result.error is not None)
 
     def _write(self, data: bytes) -> None:
@@ -130,7 +140,29 @@ class Results:
                 if head.error is not None and retry_failed:
                     self._retries += 1
                     continue
+                self._check_origin(head)
                 self._remember(head.line, head.digest, failed=head.error is not None)
+
+    def _check_origin(self, head: _Head) -> None:
+        """Raise for an answer that those of this run must not be mixed with: who reads the file would not see it."""
+        if head.error is not None:
+            return
+        made_up = head.server == _EMBEDDED
+        if made_up and not self._embedded:
+            raise ConfigurationError(
+                f"{self.path} has answers that the embedded test server made up: give another output for those of a "
+                "model, or delete this one"
+            )
+        if self._embedded and not made_up:
+            raise ConfigurationError(
+                f"{self.path} has answers of a service, and without a key the embedded test server would make up the "
+                "rest: set OPENAI_API_KEY, or give another output"
+            )
+        if None not in (head.model, self._model) and head.model != self._model:
+            raise ConfigurationError(
+                f"{self.path} has answers of {head.model!r} to lines that name no model, and those that are left would "
+                f"go to {self._model!r}: go on with --model {head.model}, or give another output"
+            )
 
     def _has_others(self) -> ConfigurationError:
         return ConfigurationError(

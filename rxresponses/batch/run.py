@@ -54,6 +54,8 @@ class Result:
         head = {"line": task.line, "digest": task.digest}
         if task.custom_id is not None:
             head["custom_id"] = task.custom_id
+        if task.model is not None:
+            head["model"] = task.model
         return {**head, "response": self.response} if self.error is None else {**head, "error": _facts(self.error)}
 
 

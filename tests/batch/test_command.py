@@ -195,6 +195,35 @@ class TestRun:
         assert err.startswith("OPENAI_API_KEY is not set: the embedded test server (http://127.0.0.1:")
         assert batch.answers == {1: "Hi"}
 
+    def test_and_its_answers_are_not_taken_for_those_of_a_model(self, batch: Batch, server: ResponsesServer) -> None:
+        batch.ask("one", "two")
+        url = batch.arguments[-2:]
+        del batch.arguments[-2:]
+        assert batch()[0] == 0
+        assert batch()[0] == 0
+        before = batch.results.read_bytes()
+        batch.arguments += url
+        code, err = batch()
+        assert code == 2
+        assert "answers that the embedded test server made up" in err
+        assert batch.results.read_bytes() == before
+        assert server.accepted == 0
+        batch.results.unlink()
+        assert batch()[0] == 0
+        del batch.arguments[-2:]
+        code, err = batch()
+        assert code == 2
+        assert "set OPENAI_API_KEY" in err
+
+    def test_another_model_does_not_go_on_with_the_output(self, batch: Batch, server: ResponsesServer) -> None:
+        batch.ask("one", {"model": "n", "input": "two"})
+        assert batch("--model", "a")[0] == 0
+        assert [line.get("model") for _, line in sorted(batch.lines.items())] == ["a", None]
+        code, err = batch("--model", "b")
+        assert code == 2
+        assert "go on with --model a" in err
+        assert len(server.requests) == 2
+
     def test_standard_input(self, batch: Batch, start: Start, tmp_path: Path) -> None:
         batch.ask("one", "two")
         arguments = ["-" if argument == str(batch.requests) else argument for argument in batch.arguments]

@@ -112,6 +112,44 @@ class TestLines:
             assert (1 in output, 2 in output) == (True, True)
 
 
+class TestOrigin:
+    """Answers that are not of one kind are not mixed."""
+
+    def test_made_up_ones_are_marked(self, path: Path) -> None:
+        fill(path, [answer(1)], embedded=True)
+        assert json.loads(path.read_bytes())["server"] == "embedded"
+        fill(path, [answer(2)], embedded=True)
+        assert lines(path) == [(1, "response"), (2, "response")]
+
+    @pytest.mark.parametrize("embedded", [True, False])
+    def test_made_up_ones_beside_others(self, path: Path, embedded: bool) -> None:
+        fill(path, [failure(2), answer(1)], embedded=embedded)
+        before = path.read_bytes()
+        with pytest.raises(ConfigurationError, match=r"embedded test server .*another output"):
+            open_results(path, embedded=not embedded)
+        assert path.read_bytes() == before
+
+    def test_another_model(self, path: Path) -> None:
+        left_to_the_command = Task(1, digest(INPUT[0][1]), {}, model="a")
+        fill(path, [Result(left_to_the_command, response={"id": "r"}), answer(2)], model="a")
+        assert [json.loads(line).get("model") for line in path.read_bytes().splitlines()] == ["a", None]
+        fill(path, [answer(3)], model="a")
+        with pytest.raises(ConfigurationError, match=r"answers of 'a' .* would go to 'b': go on with --model a"):
+            open_results(path, model="b")
+
+    def test_another_model_where_each_line_names_its_own(self, path: Path) -> None:
+        fill(path, [answer(1)], model="a")
+        fill(path, [answer(2)], model="b")
+        assert lines(path) == [(1, "response"), (2, "response")]
+
+    def test_another_model_for_what_failed(self, path: Path) -> None:
+        """As after a name that was misspelled."""
+        task = Task(1, digest(INPUT[0][1]), {}, model="a")
+        fill(path, [Result(task, error=WRONG)], model="a")
+        fill(path, [answer(1)], model="b", retry_failed=True)
+        assert lines(path) == [(1, "response")]
+
+
 class TestTornLine:
     def test_is_cut_off(self, path: Path) -> None:
         fill(path, [answer(1), answer(2)])
