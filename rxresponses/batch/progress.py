@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..state import ClientState
 from .run import Result
@@ -36,9 +36,9 @@ class Progress:
         self._clock = clock
         self._before = answered + failed
         self._start = self._shown = clock()
-        self._waiting = ""
+        self._waiting: _Wait | None = None
         self._told = -math.inf  # when the latest line about waiting was written
-        self._bar = _bar(total, self._before, str(self)) if sys.stderr.isatty() else None
+        self._bar = _bar(total, self._before, self.__str__) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -58,7 +58,8 @@ class Progress:
         if here and seconds > 0:
             left = timedelta(seconds=round((self._total - done) * seconds / here))
             text += f", {self._tokens / seconds:.0f} tokens/s, {left} left"
-        return f"{text}, {self._waiting}" if self._waiting else text
+        waiting = self._waiting
+        return text if waiting is None else f"{text}, {waiting.at(self._clock())}"
 
     def add(self, result: Result) -> None:
         """Count a result, and show it when it is time."""
@@ -68,44 +69,53 @@ class Progress:
             self._failed += 1
         self._tokens += result.output_tokens
         if self._bar is not None:
-            self._draw(self._bar)
+            for task in self._bar.task_ids:
+                self._bar.update(task, completed=self._answered + self._failed)
         elif self._clock() - self._shown >= _INTERVAL:
             self._shown = self._clock()
             print(self, file=sys.stderr, flush=True)
 
     def wait(self, state: ClientState) -> None:
         """Show why nothing comes for a while, if the client says so.  From any thread."""
-        waiting = _waiting(state)
-        if waiting == self._waiting:
-            return
-        self._waiting = waiting
-        if self._bar is not None:
-            self._draw(self._bar)
-        elif waiting and self._clock() - self._told >= _INTERVAL:
-            self._told = self._clock()
-            print(waiting, file=sys.stderr, flush=True)
-
-    def _draw(self, bar: Bar) -> None:
-        for task in bar.task_ids:
-            bar.update(task, completed=self._answered + self._failed, counts=str(self))
+        now = self._clock()
+        self._waiting = waiting = _waiting(state, now)
+        if self._bar is None and waiting is not None and now - self._told >= _INTERVAL:
+            self._told = now
+            print(waiting.at(now), file=sys.stderr, flush=True)
 
 
-def _waiting(state: ClientState) -> str:
+class _Wait(NamedTuple):
+    """Why nothing comes, with a place for the seconds left, and when that ends."""
+
+    why: str
+    until: float
+
+    def at(self, now: float) -> str:
+        return self.why.format(max(self.until - now, 0.0))
+
+
+def _waiting(state: ClientState, now: float) -> _Wait | None:
     if state.paused_for is not None:
-        return f"paused for {state.paused_for:.1f} s: the server asks for fewer requests"
+        return _Wait("paused for {:.1f} s: the server asks for fewer requests", now + state.paused_for)
     if state.reconnect_in is not None and not state.open:
-        return f"cannot connect: trying again in {state.reconnect_in:.1f} s"
-    return ""
+        return _Wait("cannot connect: trying again in {:.1f} s", now + state.reconnect_in)
+    return None
 
 
-def _bar(total: int, completed: int, counts: str) -> Bar | None:
-    """Return a bar, `None` where rich is not installed."""
+def _bar(total: int, completed: int, text: Callable[[], str]) -> Bar | None:
+    """Return a bar beside a text, which is asked for anew each time it is drawn; `None` where rich is not installed."""
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
+        from rich.progress import BarColumn, ProgressColumn, Task
         from rich.progress import Progress as Bar
+        from rich.text import Text
     except ImportError:
         return None
-    bar = Bar(BarColumn(), TextColumn("{task.fields[counts]}", markup=False), console=Console(stderr=True))
-    bar.add_task("", total=total, completed=completed, counts=counts)
+
+    class Column(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(text())
+
+    bar = Bar(BarColumn(), Column(), console=Console(stderr=True))
+    bar.add_task("", total=total, completed=completed)
     return bar

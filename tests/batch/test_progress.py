@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from rxresponses.batch.lines import Task
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.run import Result
 
+PATIENCE = 20  # seconds until a bar that is not drawn again is taken for broken
 TASK = Task(1, "", {})
 ANSWER = Result(TASK, response={"usage": {"output_tokens": 30}})
 FAILURE = Result(TASK, error=InvalidRequestError("wrong"))
@@ -31,6 +33,12 @@ def clock() -> Clock:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+    def wait_for(self, wanted: str) -> None:
+        until = time.monotonic() + PATIENCE
+        while wanted not in self.getvalue():
+            assert time.monotonic() < until, self.getvalue()[-200:]
+            time.sleep(0.01)
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
@@ -92,6 +100,10 @@ class TestWaiting:
         with Progress(9, clock=clock) as progress:
             progress.wait(ClientState(queued=9, reconnect_in=0.5))
             assert str(progress) == "0 of 9 done, 0 failed, cannot connect: trying again in 0.5 s"
+            clock.now += 0.25
+            assert str(progress) == "0 of 9 done, 0 failed, cannot connect: trying again in 0.2 s"
+            clock.now += 1
+            assert str(progress) == "0 of 9 done, 0 failed, cannot connect: trying again in 0.0 s"
             progress.wait(ClientState(queued=9, connecting=1))
             assert str(progress) == "0 of 9 done, 0 failed"
         assert capsys.readouterr().err == "cannot connect: trying again in 0.5 s\n"
@@ -138,6 +150,15 @@ class TestBar:
         with Progress(4, 1, clock=clock):
             pass
         assert "1 of 4 done, 0 failed" in terminal.getvalue()
+
+    def test_goes_on_without_results(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The time goes on while nothing comes."""
+        terminal = on_terminal(monkeypatch)
+        with Progress(4, clock=clock) as progress:
+            progress.wait(ClientState(reconnect_in=9.0))
+            for left in ("9.0 s", "8.0 s", "7.0 s"):
+                terminal.wait_for(f"trying again in {left}")
+                clock.now += 1
 
     def test_ends_with_its_context(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = on_terminal(monkeypatch)
