@@ -116,6 +116,7 @@ class Backlog:
         self._limit = limit
         self._gone = gone
         self._waiting = 0
+        self._ended = False
         self._valves: set[Valve] = set()
 
     def add(self, size: int = 1) -> bool:
@@ -126,7 +127,7 @@ class Backlog:
         if self._waiting and self._waiting + size > self._limit:
             return False
         self._waiting += size
-        if 2 * self._waiting > self._limit:
+        if 2 * self._waiting > self._limit and not self._ended:
             valve = current_valve()
             if valve is not None and valve not in self._valves:
                 self._valves.add(valve)
@@ -142,6 +143,11 @@ class Backlog:
     def clear(self) -> None:
         """Nothing waits any more."""
         self._waiting = 0
+        self._let_go()
+
+    def end(self) -> None:
+        """Nothing more comes to what waits, which is no reason any more to pause anything."""
+        self._ended = True
         self._let_go()
 
     def _let_go(self) -> None:

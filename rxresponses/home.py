@@ -50,6 +50,7 @@ class HomeObserver(ObserverBase[T]):
         if self._is_home():
             self._observer.on_error(error)
             return
+        self.let_go()
         self._pass(self._observer.on_error, (error,), 0)
 
     def on_completed(self) -> None:
@@ -57,7 +58,13 @@ class HomeObserver(ObserverBase[T]):
         if self._is_home():
             self._observer.on_completed()
             return
+        self.let_go()
         self._pass(self._observer.on_completed, (), 0)
+
+    def let_go(self) -> None:
+        """Pause nobody from here on: the stream has ended, or was given up, though some of it waits."""
+        with self._lock:
+            self._backlog.end()
 
     def _is_home(self) -> bool:
         """Whether this is the loop already, and nothing that came before is still on its way."""

@@ -83,8 +83,9 @@ class Hot(Generic[T]):
     def _subscribe(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
         disposed = False
         here = running_loop()
+        home: HomeObserver[T] | None = None
         if here is not None:
-            observer = HomeObserver(observer, here, max_bytes=self._max_bytes)
+            observer = home = HomeObserver(observer, here, max_bytes=self._max_bytes)
 
         def add() -> None:
             if disposed:
@@ -102,6 +103,8 @@ class Hot(Generic[T]):
         def dispose() -> None:
             nonlocal disposed
             disposed = True
+            if home is not None:
+                home.let_go()
             self._run(self._remove, observer)
 
         self._run(add)

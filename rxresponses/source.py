@@ -202,14 +202,17 @@ class Source(ABC):
                 else:
                     here.call_soon(_refuse, late)
                 return Disposable(lambda: give_up(late))
+            home: HomeObserver[ServerEvent] | None = None
             if here is not None and here is not loop:
-                observer = HomeObserver(observer, here, max_bytes=self._options.max_buffered_bytes)
+                observer = home = HomeObserver(observer, here, max_bytes=self._options.max_buffered_bytes)
             sent = make(observer)
             sent.timings = current_timings()
             self._run(self._submit_open, sent)
 
             def dispose() -> None:
                 give_up(sent)
+                if home is not None:
+                    home.let_go()
                 self._run(self._dispose, sent)
 
             return Disposable(dispose)

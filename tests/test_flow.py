@@ -256,6 +256,15 @@ class TestBacklog:
         assert backlog.add(8)
         assert delivering.closed
 
+    def test_ended_it_opens_the_valve_whatever_waits(self, calls: Calls, delivering: Valve) -> None:
+        backlog = Backlog(8)
+        backlog.add(6)
+        backlog.end()
+        assert not delivering.closed
+        assert backlog.add(2)
+        assert not delivering.closed
+        assert not backlog.add(1)  # it is bounded all the same
+
     def test_it_closes_the_valves_of_all_that_fill_it(self, calls: Calls) -> None:
         backlog = Backlog(8)
         valves = [calls.valve(), calls.valve()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from rxresponses import BufferOverflowError, ResponseTextDeltaEvent, ServerEvent
 from rxresponses.codec import decode
+from rxresponses.flow import Valve, enter
 from rxresponses.home import HomeObserver
 
 from .support import WAIT
@@ -126,6 +128,37 @@ def test_what_is_over_the_bound_is_refused_and_room_comes_back() -> None:
         home.on_completed()
         await asyncio.wait_for(log.ended.wait(), WAIT)
         assert log.heard == [0, 1, 2, 4, "|"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("how", ["error", "completion", "given up"])
+def test_once_it_has_ended_it_pauses_nobody(how: str) -> None:
+    """What waits is all there is, and its loop may be blocked for long."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        log = Log()
+        home = HomeObserver(log, loop, max_bytes=4 * SIZE)
+
+        def act() -> None:
+            valve = Valve(loop, lambda: None, lambda: None)
+            enter(valve)
+            for number in range(4):
+                home.on_next(delta(number))
+            assert valve.closed
+            if how == "error":
+                home.on_error(ValueError())
+            elif how == "completion":
+                home.on_completed()
+            else:
+                home.let_go()
+            assert not valve.closed
+
+        with ThreadPoolExecutor() as threads:
+            threads.submit(act).result()
+        await asyncio.sleep(0)
+        assert log.heard[:4] == [0, 1, 2, 3]
 
     asyncio.run(scenario())
 

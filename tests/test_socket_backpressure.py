@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from reactivex import Observable, Subject, merge, throw
 from reactivex import operators as ops
 
 from rxresponses import (
@@ -144,13 +146,16 @@ def test_closing_a_paused_socket_is_prompt(server: ResponsesServer) -> None:
 
 
 def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(server: ResponsesServer) -> None:
-    server.on("lazy", Raw(burst("lazy")))
+    rest = server.gate()
+    server.on("lazy", [Raw(burst("lazy")), Hold(rest, after=COUNT)])
+    server.on("again", "the next")
     server.on("busy", Raw(burst("busy")))
+    others = server.gate()
+    server.on("other", ["the other", Hold(others)])
 
     async def main() -> None:
         async with ResponsesWebSocket(server.url, options=ConnectionOptions(lanes=True)) as socket:
-            server.on("other", Raw(burst("other")[:2]))
-            other = asyncio.ensure_future(socket.send_request(ask("other"), stream_id="other"))
+            other = Recorder(socket.send_request(ask("other"), stream_id="other").pipe(rops.collect_text()))
             await server.until(lambda: len(server.requests) == 1)
             lazy_events = socket.send_request(ask("lazy"), stream_id="lazy")
             lazy = lazy_events.pipe(rops.to_async_iterable(max_buffered=1_000)).__aiter__()
@@ -158,13 +163,45 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
             assert first.type == "response.created"
             busy = await socket.send_request(ask("busy"), stream_id="busy").pipe(ops.count())
             assert busy == COUNT + 2
+            valve = connection_of(socket).valve
+            others.open()
+            await until(lambda: other.ended)
+            assert other.values == ["the other"]
+            # The overflown response is alone now, and goes on: nobody waits for what its consumer has not taken.
+            assert not valve.closed
+            rest.open()
+            following = socket.send_request(ask("again"), stream_id="lazy").pipe(rops.collect_text())
+            assert await following == "the next"
             got = []
             with pytest.raises(BufferOverflowError) as raised:  # noqa: PT012
                 while True:
                     got.append(await lazy.__anext__())
             assert texts(got) == EXPECTED[:1_000]
             assert raised.value.stream_id == "lazy"
-            other.cancel()
+
+    run(main())
+
+
+def test_a_stream_that_was_given_up_pauses_nobody(server: ResponsesServer) -> None:
+    """Its consumer has not taken what came in time, and gets it yet; the rest of the response is swallowed."""
+    server.reply(Raw(burst()), "the next")
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            stop: Subject[None] = Subject()
+            timed_out: Observable[ServerEvent] = throw(TimeoutError())
+            ends = merge(socket.send_request(ask()), stop.pipe(ops.flat_map(lambda _: timed_out)))
+            lazy = ends.pipe(rops.to_async_iterable(max_buffered=20)).__aiter__()
+            await lazy.__anext__()
+            valve = connection_of(socket).valve
+            await until(lambda: valve.closed)
+            stop.on_next(None)
+            assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
+            got = []
+            with pytest.raises(TimeoutError):  # noqa: PT012
+                while True:
+                    got.append(await lazy.__anext__())
+            assert texts(got) == EXPECTED[: len(got)]
 
     run(main())
 
@@ -209,6 +246,36 @@ class TestAnotherLoop:
             assert Recorder(socket.send_request(ask())).wait().text == "the next"
         assert server.accepted == 1
         assert len(abandoned) < COUNT
+
+    @pytest.mark.parametrize("what", ["send_request", "events"])
+    def test_one_that_was_disposed_holds_up_nobody(
+        self, server: ResponsesServer, socket: ResponsesWebSocket, what: str
+    ) -> None:
+        Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+        object.__setattr__(socket._options, "max_buffered_bytes", 4_000)
+        socket._events._max_bytes = 4_000
+        server.reply(Raw(burst()), "the next")
+
+        async def main() -> None:
+            valve = connection_of(socket).valve
+            source = socket.send_request(ask()) if what == "send_request" else socket.events
+            subscription = source.subscribe()
+            others: list[Recorder[ServerEvent]] = []
+
+            def elsewhere() -> None:
+                if what == "events":
+                    others.append(Recorder(socket.send_request(ask())))
+                while not valve.closed:
+                    threading.Event().wait(0.001)
+                subscription.dispose()
+                assert Recorder(socket.send_request(ask())).wait().text == "the next"
+                for other in others:
+                    other.wait()
+
+            with ThreadPoolExecutor() as threads:
+                threads.submit(elsewhere).result(WAIT)  # this loop is blocked all the while
+
+        run(main())
 
     def test_one_that_shares_the_socket_overflows(self, server: ResponsesServer) -> None:
         server.on("lazy", Raw(burst("lazy", size=10)))

@@ -125,6 +125,7 @@ class _Inbox(Generic[T]):
         with self._lock:
             if not self._ended:
                 self._ended, self._error = True, error
+                self._backlog.end()  # the rest of the response, if there is one, is not for this consumer
         self._wake()
 
     def close(self) -> None:
