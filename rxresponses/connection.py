@@ -28,6 +28,7 @@ from .errors import (
     PongTimeoutError,
     RequestError,
     SocketClosedError,
+    as_exception,
 )
 from .events.base import ServerEvent
 from .exchange import ENDED, QUEUED, Exchange, Steer
@@ -386,12 +387,11 @@ class Connection:
         give_up(request)
         self.dispose(request)
         self._outlets.observer_raised(error)
-        if not isinstance(error, Exception):
-            return  # such as SystemExit, which is no news for an observer
+        failure = as_exception(error)
         try:
-            observer.on_error(error)  # so that whoever waits below it (`run`, `await`) does not wait forever
+            observer.on_error(failure)  # so that whoever waits below it (`run`, `await`) does not wait forever
         except BaseException as again:
-            if again is not error:
+            if again is not failure:
                 self._outlets.observer_raised(again)
 
 

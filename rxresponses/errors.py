@@ -357,6 +357,25 @@ class SteerTimeoutError(ResponseTimeoutError):
         return cls._what_accepted if delivery == "started" else cls._what
 
 
+class ObserverExitError(ResponsesError):
+    """An observer raised what is no `Exception`, such as `SystemExit`: its stream ends with this instead.
+
+    What it raised is `__cause__`.  On an event loop of the program it goes on out of the loop as well.
+    """
+
+
+def as_exception(raised: BaseException) -> Exception:
+    """Return what the stream of an observer that raised ends with."""
+    if isinstance(raised, Exception):
+        return raised
+    error = ObserverExitError(
+        f"an observer raised {raised!r}, so its stream was ended here; to end the program from a callback, end the "
+        "stream, and exit where it is waited for"
+    )
+    error.__cause__ = raised
+    return error
+
+
 class BufferOverflowError(RequestError):
     """The consumer fell behind by more than `max_buffered`, so its stream was ended.
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from reactivex.abc import ObserverBase
 
-from .errors import BufferOverflowError
+from .errors import BufferOverflowError, as_exception
 from .flow import Backlog, Valve, current_valve, enter
 from .loops import running_loop
 
@@ -99,13 +99,15 @@ class HomeObserver(ObserverBase[T]):
                 with self._lock:
                     self._backlog.remove(size)
                 notify(*values)
-        except Exception as error:  # it ends this subscription, and the loop reports it
+        except BaseException as error:  # it ends this subscription, and the loop reports it
             self._ended = True
             with self._lock:
                 self._waiting.clear()
                 self._backlog.clear()
-            self._observer.on_error(error)
-            raise
+            try:
+                self._observer.on_error(as_exception(error))
+            finally:
+                raise error  # also when nobody takes it
         finally:
             self._delivering = False
             enter(previous)

@@ -12,6 +12,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
+from .errors import BufferOverflowError, as_exception
 from .home import HomeObserver
 from .loops import running_loop
 
@@ -24,7 +25,7 @@ class Hot(Generic[T]):
     A `Subject` stops at the first observer that raises, and lets two threads be inside `on_next`
     at once; here all work is done where `run` runs it: on the socket's loop.  With `replay`, a new
     observer gets the latest value first.  One that subscribes on a running loop is told there, within
-    `max_bytes`.
+    `max_bytes`.  The stream of one that raises, or for which too much waits, ends with that error.
     """
 
     def __init__(
@@ -119,4 +120,11 @@ class Hot(Generic[T]):
             notify(*values)
         except BaseException as error:
             self._remove(observer)
-            self._report(error)
+            if not isinstance(error, BufferOverflowError):  # a matter of its consumer alone
+                self._report(error)
+            failure = as_exception(error)
+            try:
+                observer.on_error(failure)  # so that whoever waits below it (`run`, `async for`) does not wait forever
+            except BaseException as again:
+                if again is not failure:
+                    self._report(again)

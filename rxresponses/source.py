@@ -123,7 +123,10 @@ class Source(ABC):
 
     @property
     def events(self) -> Observable[ServerEvent]:
-        """Hot: everything that is received, swallowed events included; completes on `close()`."""
+        """Hot: everything that is received, swallowed events included; completes on `close()`.
+
+        A subscriber on another loop that lags by more than `max_buffered_bytes` gets `BufferOverflowError`.
+        """
         return self._events.observable
 
     @property

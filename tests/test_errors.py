@@ -24,6 +24,7 @@ from rxresponses.errors import (
     InvalidRequestError,
     LaneLimitError,
     MessageTooBigError,
+    ObserverExitError,
     PongTimeoutError,
     PreviousResponseLostError,
     QueueFullError,
@@ -107,6 +108,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (IdleTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (QueueTimeoutError, (), {"seconds": 1.5, "stream_id": "main"}),
     (SteerTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
+    (ObserverExitError, ("broken",), {}),
     (BufferOverflowError, (), {"max_buffered": 5, "unit": "bytes", "delivery": "started", **WHERE}),
 ]
 IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]

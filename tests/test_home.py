@@ -13,7 +13,7 @@ from reactivex import Observable, Subject
 from reactivex import operators as ops
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from rxresponses import BufferOverflowError, ResponseTextDeltaEvent, ServerEvent
+from rxresponses import BufferOverflowError, ObserverExitError, ResponseTextDeltaEvent, ServerEvent
 from rxresponses.codec import decode
 from rxresponses.flow import Valve, enter
 from rxresponses.home import HomeObserver
@@ -219,6 +219,27 @@ def test_scenario_38_an_observer_that_raises_ends_its_subscription_and_is_report
     assert len(heard) == 1
     assert [str(error) for error in reported] == ["cannot bear it"]
     assert errors == (reported if listens_for_errors else [])
+
+
+@pytest.mark.parametrize("listens_for_errors", [True, False])
+def test_scenario_38_what_is_meant_for_the_program_goes_on_out_of_the_loop(listens_for_errors: bool) -> None:
+    errors: list[Exception] = []
+
+    def leave(value: ServerEvent) -> None:
+        raise SystemExit(3)
+
+    async def scenario() -> None:
+        source: Subject[ServerEvent] = Subject()
+        at_home(source).subscribe(leave, errors.append if listens_for_errors else None)
+        in_a_thread(lambda: source.on_next(delta(1)))
+        await asyncio.Event().wait()
+
+    with pytest.raises(SystemExit) as end:
+        asyncio.run(scenario())
+    assert end.value.code == 3
+    assert [(type(error), error.__cause__) for error in errors] == (
+        [(ObserverExitError, end.value)] if listens_for_errors else []
+    )
 
 
 def test_what_comes_after_the_observer_raised_is_not_kept() -> None:

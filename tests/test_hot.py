@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
+from rxresponses import ObserverExitError
 from rxresponses.hot import Hot
 
 
@@ -199,6 +200,27 @@ def test_a_raising_observer_is_reported_and_disturbs_nobody() -> None:
     assert error.__traceback__ is not None
 
 
+@pytest.mark.parametrize("replay", [False, True])
+def test_scenario_38_whoever_waits_below_a_raising_observer_hears_of_it(replay: bool) -> None:
+    case = Case(replay=replay)
+    if replay:
+        case.emit(1)
+    errors: list[Exception] = []
+    case.hot.observable.subscribe(fail, errors.append)
+    if not replay:
+        case.emit(1)
+    case.emit(2)
+    assert [str(error) for error in errors] == ["cannot bear 1"]
+    assert case.reported == errors
+
+
+def test_what_an_observer_raises_when_it_is_told_of_that_is_reported_too() -> None:
+    case = Case()
+    case.hot.observable.subscribe(fail, lambda error: fail("that"))
+    case.emit(1)
+    assert [str(error) for error in case.reported] == ["cannot bear 1", "cannot bear that"]
+
+
 def test_an_observer_that_raises_on_the_replayed_value_is_gone_too() -> None:
     case = Case(replay=True)
     case.emit(1)
@@ -225,11 +247,16 @@ def test_an_interruption_is_reported_and_keeps_the_value_from_nobody() -> None:
     def interrupt(value: object) -> None:
         raise KeyboardInterrupt
 
-    case.listen("a", interrupt)
+    errors: list[Exception] = []
+    case.hot.observable.subscribe(interrupt, errors.append)
+    case.hot.observable.subscribe(interrupt)  # nobody takes its error
     case.listen("b")
     case.emit(1)
-    assert case.heard == ["a1", "b1"]
-    assert [type(error) for error in case.reported] == [KeyboardInterrupt]
+    assert case.heard == ["b1"]
+    assert [type(error) for error in case.reported] == [KeyboardInterrupt] * 2
+    (error,) = errors
+    assert isinstance(error, ObserverExitError)
+    assert error.__cause__ is case.reported[0]
 
 
 # --- other threads

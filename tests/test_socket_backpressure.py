@@ -277,6 +277,42 @@ class TestAnotherLoop:
 
         run(main())
 
+    @pytest.mark.parametrize("way", ["async for", "subscribe"])
+    def test_scenario_39_who_watches_everything_hears_that_it_was_too_much(
+        self, server: ResponsesServer, caplog: pytest.LogCaptureFixture, way: str
+    ) -> None:
+        server.on("burst", Raw(burst("other", size=10)))
+        gate = server.gate()
+        server.on("hold", ["held", Hold(gate)])
+        options = ConnectionOptions(max_buffered_bytes=20_000, lanes=True)
+        with ResponsesWebSocket(server.url, options=options) as socket:
+            held = Recorder(socket.send_request(ask("hold"), stream_id="held")).wait_for(2)
+
+            async def main() -> None:
+                got: list[ServerEvent] = []
+                events = socket.events
+
+                async def watch() -> None:
+                    if way == "async for":
+                        async for event in events.pipe(rops.to_async_iterable()):
+                            got.append(event)
+                    else:
+                        await events.pipe(ops.do_action(got.append))
+
+                watching = asyncio.ensure_future(watch())
+                await asyncio.sleep(0)  # it subscribes
+                other = socket.send_request(ask("burst"), stream_id="other")
+                with ThreadPoolExecutor() as threads:
+                    threads.submit(lambda: Recorder(other).wait()).result(WAIT)  # this loop is blocked all the while
+                with pytest.raises(BufferOverflowError, match="bytes"):
+                    await watching
+                assert 0 < len(got) < COUNT
+
+            run(main())
+            gate.open()
+            assert held.wait().completions == 1
+        assert not caplog.records  # no observer raised
+
     def test_one_that_shares_the_socket_overflows(self, server: ResponsesServer) -> None:
         server.on("lazy", Raw(burst("lazy", size=10)))
         gate = server.gate()

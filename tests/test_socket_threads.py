@@ -24,6 +24,7 @@ import rxresponses
 from rxresponses import (
     ConnectionLostError,
     ConnectionOptions,
+    ObserverExitError,
     ResponseCompletedEvent,
     ResponseCreate,
     ResponsesWebSocket,
@@ -98,6 +99,23 @@ class TestObservers:
             assert report["socket"] is socket
 
         asyncio.run(asyncio.wait_for(main(), WAIT))
+
+    def test_scenario_38_what_is_meant_for_the_program_goes_on_out_of_its_loop(self, server: ResponsesServer) -> None:
+        ended: list[Recorder[ServerEvent]] = []
+
+        def leave(event: ServerEvent) -> None:
+            raise SystemExit(3)
+
+        async def main() -> None:
+            async with ResponsesWebSocket(server.url) as socket:
+                ended.append(Recorder(socket.send_request(ask()), leave))
+                await asyncio.Event().wait()
+
+        with pytest.raises(SystemExit) as end:
+            asyncio.run(main())
+        assert end.value.code == 3
+        assert isinstance(ended[0].error, ObserverExitError)
+        assert ended[0].error.__cause__ is end.value
 
     def test_scenario_38_on_another_loop(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
@@ -349,7 +367,7 @@ class Program:
     HEAD = """
         import asyncio, signal, sys, threading
         from reactivex import operators as ops
-        from rxresponses import ResponseCreate, ResponsesWebSocket, operators as rops
+        from rxresponses import ObserverExitError, ResponseCreate, ResponsesWebSocket, operators as rops
         # A shell that starts this in the background has it ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         socket = ResponsesWebSocket(sys.argv[1])
@@ -431,6 +449,19 @@ class TestPrograms:
         asyncio.run(main())
         """
         assert Program(server, code).end() == (0, "response.completed\nSocketClosedError", "")
+
+    def test_scenario_43_a_callback_that_ends_the_program(self, server: ResponsesServer) -> None:
+        """On the background thread it ends nothing but its stream, for whoever waits there."""
+        server.on("hold", ["text", Hold()])
+        code = """
+        try:
+            ask("hold").pipe(ops.do_action(lambda event: sys.exit(3))).run()
+        except ObserverExitError as error:
+            sys.exit(error.__cause__.code)
+        """
+        status, _, err = Program(server, code).end()
+        assert status == 3
+        assert "SystemExit: 3" in err  # it is reported
 
     def test_scenario_43_interrupted(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold()])
