@@ -30,7 +30,7 @@ from .lease import Desk, Leased, Steering
 from .loops import running_loop
 from .observed import NOBODY, Pending, Request, SteerRequest
 from .options import ConnectionOptions, PoolOptions
-from .places import Slot, TicketState
+from .places import Slot, SlotState, TicketState
 from .pool import Action, Fail, Open, Pool, Send
 from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .source import Source
@@ -347,6 +347,7 @@ class ResponsesClient(Source):
             self._act(pool, action)
         if self._closing:
             return
+        self._tell_connections(pool, now)
         # As of the turn: what became due since then was not done by it.
         self._set_timer(pool, pool.deadline(now))
         news = self._display.news(pool, self._now())
@@ -354,6 +355,16 @@ class ResponsesClient(Source):
             self._state.emit(news)
         if self._draining and not self._has_work():
             self.close()
+
+    def _tell_connections(self, pool: Pool, now: float) -> None:
+        """Let no consumer that lags hold up those who wait here, when it is for the end of what runs that they wait."""
+        awaited = (
+            pool.queued > 0
+            and pool.throttle.pause(now) is None
+            and all(slot.state is not SlotState.CONNECTING for slot in pool.slots)
+        )
+        for slot in pool.slots:
+            slot.connection.await_end(awaited)
 
     def _set_timer(self, pool: Pool, deadline: float | None) -> None:
         assert self._loop is not None

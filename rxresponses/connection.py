@@ -98,6 +98,7 @@ class Connection:
         self._done = asyncio.Event()
         self._abrupt = False
         self._over = False
+        self._awaited = False
         self.orphaned = False  # cancelled by nobody here: the program ends the loop
         self.error_for: Callable[[Pending], Exception] = closed_error  # what a request gets, once it is over
         # Looked up once: these are used for every event.
@@ -128,6 +129,7 @@ class Connection:
             self._fail(request, error)
             return
         self._watch(request)
+        self._crowd()
         self._wake.set()
         self.open(request.model)
 
@@ -198,7 +200,7 @@ class Connection:
             while not self._over:
                 request = self._protocol.next_to_send(self._loop.time())
                 if request is not None:
-                    self.valve.crowd(self._protocol.active > 1)
+                    self._crowd()
                     self._watch(request)
                     timings = cast("Observed", request).timings
                     if timings is not None:
@@ -242,6 +244,15 @@ class Connection:
             self._fail(request, error_for(request))
 
     # Back-pressure.
+
+    def await_end(self, awaited: bool) -> None:
+        """Say whether requests that are not here yet wait for the end of those that are."""
+        self._awaited = awaited
+        self._crowd()
+
+    def _crowd(self) -> None:
+        """See whether a pause would hold up others than the one that lags."""
+        self.valve.crowd(self._awaited or self._protocol.is_crowded)
 
     def _pause(self) -> None:
         if self._websocket is not None:
@@ -292,7 +303,7 @@ class Connection:
         self._protocol.unblocked = False
         for steer in self._protocol.start_clocks(self._loop.time()):
             self._watch(steer)
-        self.valve.crowd(self._protocol.active > 1)
+        self._crowd()
         self._wake.set()
 
     # The event path.

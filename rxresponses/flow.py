@@ -35,10 +35,10 @@ def enter(valve: Valve | None) -> Valve | None:
 
 
 class Valve:
-    """Pause a connection while a consumer lags and its response is the only one that runs there.
+    """Pause a connection while a consumer lags and its response is the only one that is wanted there.
 
-    With several responses a pause would starve the others: then it does not pause, and the laggard's
-    buffer has to hold what comes, up to its bound.
+    With several responses, or requests that wait for the one that runs, a pause would starve the
+    others: then it does not pause, and the laggard's buffer has to hold what comes, up to its bound.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pause: Callable[[], None], resume: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class Valve:
         self._call(partial(self._lagging.pop, consumer, None))
 
     def crowd(self, crowded: bool) -> None:
-        """Whether more than one response runs on the connection."""
+        """Say whether a pause would hold up others."""
         if crowded is not self._crowded:
             self._crowded = crowded
             self._update()

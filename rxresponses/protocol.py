@@ -78,6 +78,11 @@ class Protocol:
         return len(self._in_flight) + len(self._held) + len(self._belated)
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether more than one response runs, or others wait for the one that does."""
+        return self.active + bool(self._waiting) > 1
+
+    @property
     def queued(self) -> int:
         """How many requests wait to be sent."""
         return sum(map(len, self._waiting.values()))

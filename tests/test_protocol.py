@@ -59,6 +59,7 @@ def assert_nothing_left(protocol: Protocol) -> None:
     for name in ("_waiting", "_ready", "_in_flight", "_unanswered", "_open", "_by_id"):
         assert not getattr(protocol, name), name
     assert protocol.active == protocol.queued == 0
+    assert not protocol.is_crowded
 
 
 class Compared(Exchange):
@@ -386,6 +387,21 @@ class TestLanes:
         assert last.delivery == "not_sent"
         assert protocol.receive(completed("r", "lane-3")) is running[3]
         assert protocol.next_to_send() is last
+
+    def test_it_is_crowded_when_one_runs_and_another_one_wants_to(self) -> None:
+        protocol = Protocol(echoes=True)
+        first = submit(protocol)
+        assert not protocol.is_crowded  # nothing runs yet that it could wait for
+        assert protocol.next_to_send() is first
+        assert not protocol.is_crowded
+        behind = submit(protocol)
+        assert protocol.is_crowded
+        protocol.dispose(behind)
+        assert not protocol.is_crowded
+        beside = send(protocol, "a")
+        assert protocol.is_crowded
+        assert protocol.receive(completed("r", "a")) is beside
+        assert not protocol.is_crowded
 
     def test_the_33rd_name_is_refused_here(self) -> None:
         protocol = Protocol(echoes=True)

@@ -16,13 +16,15 @@ from rxresponses import (
     BufferOverflowError,
     ConnectionLostError,
     ConnectionOptions,
+    PoolOptions,
     ResponseCreate,
+    ResponsesClient,
     ResponsesWebSocket,
     ServerEvent,
 )
 from rxresponses import operators as rops
 from rxresponses.connection import Connection
-from rxresponses.testing import Close, Hold, Raw, ResponsesServer
+from rxresponses.testing import Close, DropStreamIds, Fault, Hold, Raw, ResponsesServer, Text
 
 from .support import WAIT, Recorder
 
@@ -178,6 +180,112 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
                     got.append(await lazy.__anext__())
             assert texts(got) == EXPECTED[:1_000]
             assert raised.value.stream_id == "lazy"
+
+    run(main())
+
+
+@pytest.mark.parametrize("first", ["before", "after"])
+def test_scenario_39_one_that_waits_for_its_lane_is_not_held_up(server: ResponsesServer, first: str) -> None:
+    """Whether the connection was paused when it came or not."""
+    server.reply(Raw(burst()), "the next")
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            lazy = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
+            await lazy.__anext__()
+            if first == "after":
+                await until(lambda: connection_of(socket).valve.closed)
+            assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
+            with pytest.raises(BufferOverflowError):  # noqa: PT012
+                while True:
+                    await lazy.__anext__()
+
+    run(main())
+
+
+def test_scenario_39_one_that_waits_for_a_server_without_lanes_is_not_held_up() -> None:
+    async def main(server: ResponsesServer) -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            lazy = socket.send_request(ask("lazy"), stream_id="lazy")
+            stream = lazy.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
+            await stream.__anext__()
+            await until(lambda: connection_of(socket).valve.closed)
+            other = socket.send_request(ask("other"), stream_id="other").pipe(rops.collect_text())
+            assert await other == "the other"
+
+    with ResponsesServer(faults=[Fault(DropStreamIds())]) as server:
+        server.on("lazy", Raw(burst()))
+        server.on("other", "the other")
+        run(main(server))
+
+
+def test_when_the_one_that_waited_is_gone_the_socket_pauses_again(server: ResponsesServer) -> None:
+    gate = server.gate()
+    server.reply([Raw(burst()), Hold(gate, after=2)])
+
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            lazy = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
+            got = [await lazy.__anext__()]
+            waiting = socket.send_request(ask()).subscribe()
+            waiting.dispose()
+            gate.open()
+            await until(lambda: connection_of(socket).valve.closed)
+            got += [event async for event in lazy]
+            assert texts(got) == EXPECTED
+
+    run(main())
+
+
+@pytest.mark.parametrize("stream_id", [None, "conversation"])
+def test_scenario_39_one_that_waits_in_a_client_is_not_held_up(server: ResponsesServer, stream_id: str | None) -> None:
+    """For the end of its own lane, or for that of whatever runs on the only connection there may be."""
+    server.on("lazy", [Text(deltas=EXPECTED)])
+    server.on("next", "the next")
+    options = ConnectionOptions(lanes=stream_id is not None)
+
+    async def main() -> None:
+        async with ResponsesClient(server.url, options=options, pool=PoolOptions(max_connections=1)) as client:
+            request = client.send_request(ask("lazy"), stream_id=stream_id)
+            lazy = request.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
+            await lazy.__anext__()
+            (connection,) = client._connections
+            await until(lambda: connection.valve.closed)
+            following = client.send_request(ask("next"), stream_id=stream_id).pipe(rops.collect_text())
+            assert await following == "the next"
+            with pytest.raises(BufferOverflowError):  # noqa: PT012
+                while True:
+                    await lazy.__anext__()
+
+    run(main())
+
+
+def test_one_that_waits_for_a_connection_of_its_own_overflows_nobody(server: ResponsesServer) -> None:
+    """The consumer that lags is paused: there is room elsewhere, only not yet."""
+    server.on("lazy", Raw(burst()))
+    server.on("other", "the other")
+
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def key() -> str:
+            if server.accepted:
+                await gate.wait()
+            return "k"
+
+        async with ResponsesClient(server.url, api_key=key, options=ConnectionOptions(lanes=False)) as client:
+            lazy = client.send_request(ask("lazy")).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
+            got = [await lazy.__anext__()]
+            (connection,) = client._connections
+            await until(lambda: connection.valve.closed)
+            other = Recorder(client.send_request(ask("other")).pipe(rops.collect_text()))
+            await until(lambda: len(client._connections) == 2)
+            assert connection.valve.closed
+            gate.set()
+            await until(lambda: other.ended)
+            assert connection.valve.closed
+            got += [event async for event in lazy]
+            assert texts(got) == EXPECTED
 
     run(main())
 

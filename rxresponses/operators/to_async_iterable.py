@@ -43,10 +43,11 @@ def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], A
     but only once nothing holds the iterator any more: with CPython that is at once, as a rule.
 
     Values wait in a buffer while the consumer is busy.  When it is half full, the socket stops reading
-    until it is nearly empty again, provided that the response is the only one that runs there: others
-    must not wait for this consumer.  When more than `max_buffered` wait all the same, the source is
-    disposed, and the consumer gets `BufferOverflowError` after the values buffered: nothing is left
-    out in between.  `max_buffered` must be a positive integer (`ValueError`, `TypeError` at once).
+    until it is nearly empty again, provided that the response is the only one that runs there, and no
+    request waits for its end: others must not wait for this consumer.  When more than `max_buffered`
+    wait all the same, the source is disposed, and the consumer gets `BufferOverflowError` after the
+    values buffered: nothing is left out in between.  `max_buffered` must be a positive
+    integer (`ValueError`, `TypeError` at once).
     """
     if isinstance(max_buffered, bool) or not isinstance(max_buffered, int):
         raise TypeError(f"max_buffered must be an integer, not {max_buffered!r}")
