@@ -450,7 +450,8 @@ def _dead_error(request: Pending, timeout: float) -> PongTimeoutError:
 
 def _given_up_error(request: Pending) -> ConnectionLostError:
     return ConnectionLostError(
-        f"the connection was closed here, because a request on it was disposed with on_dispose='close'; "
+        f"the connection was closed here, because another request on it was given up with on_dispose='close' (it was "
+        f"disposed, took too long, or its consumer lagged or raised); "
         f"{_outcome(request)}",
         delivery=request.delivery,
         response_id=request.response_id,

@@ -302,7 +302,8 @@ class FirstEventTimeoutError(ResponseTimeoutError):
 
     _what = (
         "no event at all within {seconds:g} s; the request was given up here, the server may have it and still "
-        "answer it: allow more time, or send it again if doing it twice does no harm"
+        "answer it: allow more time, or, if doing it twice does no harm, send it again on another lane or connection, "
+        "since its own lane may be taken until that answer has ended"
     )
 
 
@@ -311,7 +312,8 @@ class IdleTimeoutError(ResponseTimeoutError):
 
     _what = (
         "nothing came for {seconds:g} s before the terminal event; the request was given up here, the server may "
-        "still be working on it: allow longer pauses, or send it again if doing it twice does no harm"
+        "still be working on it: allow longer pauses, or, if doing it twice does no harm, send it again on another "
+        "lane or connection, since its own lane may be taken until that response has ended"
     )
     _what_unknown: ClassVar[str] = (
         "nothing came at all for {seconds:g} s; the request was given up here, where it may still have waited for "

@@ -33,14 +33,17 @@ class ConnectionOptions:
     Clocks of a request, `None` for none: `queue_timeout` while it waits here, `first_event_timeout`
     from when it was sent, `idle_timeout` between its events, each with its own error; and
     `steer_timeout` for the answer to a steer, and again, once it is accepted and the steered response
-    has ended, for the response that follows to begin.
+    has ended, for the response that follows to begin.  A request that a clock ended after it was sent was
+    disposed, in effect: it keeps its lane until the server has ended it, so set `queue_timeout` along with
+    `first_event_timeout` or `idle_timeout`, or what waits behind it may wait for ever.
 
     `max_active` responses run at once on a connection, further ones wait here.  `lanes` says whether
     the server echoes `stream_id`; `None` finds it out, which lets one request at a time go first.
     `on_dispose` says what becomes of a request that is disposed after it was sent: with "drain" the
     server works on and its events are swallowed, with "close" the connection is closed to stop the
-    spending, for everyone on it.  An observer that raises has its subscription ended, so with "close" it
-    closes the connection too.  `max_buffered_bytes` bounds what waits for a subscriber on another event loop.
+    spending, for everyone on it.  Whatever ends a subscription here disposes the request: a clock that runs
+    out, a consumer whose buffer overflows, an observer that raises; so with "close" it closes the connection
+    too.  `max_buffered_bytes` bounds what waits for a subscriber on another event loop.
 
     `headers` go with the handshake; their values, like all credentials, are in no repr and no log.  An
     `authorization` header takes the place of the API key; with an `api-key` header, as Azure has it, the

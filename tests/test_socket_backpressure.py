@@ -290,6 +290,29 @@ def test_one_that_waits_for_a_connection_of_its_own_overflows_nobody(server: Res
     run(main())
 
 
+def test_an_overflow_closes_the_connection_when_what_is_given_up_is_to(server: ResponsesServer) -> None:
+    """As everything does that ends a stream here; who shares the connection is told so."""
+    server.on("lazy", Raw(burst("lazy")))
+    server.on("hold", ["held", Hold()])
+
+    async def main() -> None:
+        options = ConnectionOptions(lanes=True, on_dispose="close")
+        async with ResponsesWebSocket(server.url, options=options) as socket:
+            held = Recorder(socket.send_request(ask("hold"), stream_id="held"))
+            await until(lambda: bool(held.values))
+            lazy = socket.send_request(ask("lazy"), stream_id="lazy")
+            stream = lazy.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
+            await stream.__anext__()
+            await until(lambda: held.ended)
+            assert isinstance(held.error, ConnectionLostError)
+            assert "its consumer lagged" in str(held.error)
+            with pytest.raises(BufferOverflowError):  # noqa: PT012
+                while True:
+                    await stream.__anext__()
+
+    run(main())
+
+
 def test_a_stream_that_was_given_up_pauses_nobody(server: ResponsesServer) -> None:
     """Its consumer has not taken what came in time, and gets it yet; the rest of the response is swallowed."""
     server.reply(Raw(burst()), "the next")

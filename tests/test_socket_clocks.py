@@ -487,6 +487,32 @@ class TestTimer:
         run(main)
 
 
+@pytest.mark.parametrize(("clock", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
+def test_what_is_sent_again_goes_on_another_lane_as_the_error_says(
+    server: ResponsesServer, clock: str, after: int
+) -> None:
+    """Its own lane is taken; with `queue_timeout` that has an end too."""
+
+    async def main(loop: MovedLoop) -> None:
+        server.reply(["text", Hold(after=after)], "the answer")
+        options = quiet(queue_timeout=60, **{clock: 60})
+        async with ResponsesWebSocket(server.url, options=options) as socket:
+            stuck = Watch(socket.send_request(ask()))
+            await server.until(lambda: len(server.requests) == 1)
+            await stuck.count(after)
+            await loop.move(60)
+            await stuck.end()
+            assert "send it again on another lane or connection" in str(stuck.error)
+            again = Watch(socket.send_request(ask()))
+            elsewhere = await Watch(socket.send_request(ask(), stream_id="another")).end()
+            assert elsewhere.text == "the answer"
+            await loop.move(60)
+            assert isinstance(again.error, QueueTimeoutError)
+            assert "another lane or connection" in str(again.error)
+
+    run(main)
+
+
 class TestOnDispose:
     @pytest.mark.parametrize(("clock", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
     def test_what_is_overdue_closes_the_connection_when_asked_to(
