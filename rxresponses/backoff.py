@@ -16,6 +16,7 @@ from .errors import (
     LaneLimitError,
     MessageTooBigError,
     ResponseFailedError,
+    ResponsesError,
     SocketClosedError,
 )
 
@@ -40,7 +41,8 @@ class Backoff:
 
     Each is shortened by a random share of up to `jitter` (0 to 1), so that many clients do not come
     back at once.  What the server asks for is obeyed: then a delay is that long, and up to `jitter` of
-    `initial` longer.  `max_retries` tries follow the first one.
+    `initial` longer.  Of more than `max_retry_after` seconds nothing is retried: the error says how long, for
+    the program to decide.  `max_retries` tries follow the first one.
     """
 
     initial: float = 0.5
@@ -48,10 +50,11 @@ class Backoff:
     max_delay: float = 30.0
     jitter: float = 0.5
     max_retries: int = 6
+    max_retry_after: float = 600.0
 
     def __post_init__(self) -> None:
-        for name, least in (("initial", 0.0), ("factor", 1.0), ("max_delay", 0.0), ("jitter", 0.0)):
-            value = getattr(self, name)
+        for name in ("initial", "factor", "max_delay", "jitter", "max_retry_after"):
+            value, least = getattr(self, name), 1.0 if name == "factor" else 0.0
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
                 raise ConfigurationError(f"`{name}` must be a number of at least {least:g}, not {value!r}")
         if self.jitter > 1:
@@ -62,10 +65,22 @@ class Backoff:
     def delay(self, retry: int, hint: float | None = None, *, draw: Callable[[], float] = random.random) -> float:
         """Return the seconds to wait before the `retry`-th retry, counted from 1; `hint` is the server's wish."""
         if hint is not None:
-            return hint + self.initial * self.jitter * draw()
+            return min(hint, self.max_retry_after) + self.initial * self.jitter * draw()
         # The exponent is bounded, since a client that tries for days would overflow a float.
         grown = min(self.max_delay, self.initial * self.factor ** min(retry - 1, 64))
         return grown * (1 - self.jitter * draw())
+
+    def is_too_long(self, hint: float | None) -> bool:
+        """Whether the server asks for a longer wait than is worth beginning."""
+        return hint is not None and hint > self.max_retry_after
+
+    def tell(self, error: Exception, hint: float | None) -> None:
+        """Have the text of an error say that the server asks for too long a wait."""
+        if isinstance(error, ResponsesError):
+            error.args = (
+                f"{error}; the server asks to wait {hint:g} s, more than `max_retry_after` of the backoff "
+                f"({self.max_retry_after:g} s), so it was not tried again: do it then, or allow more",
+            )
 
 
 def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:

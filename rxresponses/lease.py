@@ -101,7 +101,7 @@ class Leased(ObserverBase[ServerEvent]):
             pool.finished(job, now, response_id=self._request.response_id, calls=open_calls(event))
         else:
             if is_rate_limit(failure):
-                pool.throttle.limited(now, pool.active, retry_after(failure.headers), limits=job.limits)
+                pool.limited(now, retry_after(failure.headers), limits=job.limits)
             if failure.code == "previous_response_not_found" and job.parent is not None:
                 pool.forget(job.parent)
             pool.finished(job, now)
@@ -132,13 +132,13 @@ class Leased(ObserverBase[ServerEvent]):
             return 0.0 if job.has_history and not job.replays else None
         hint = retry_after(failure.headers)
         if is_rate_limit(failure):
-            pool.throttle.limited(self._desk.now(), pool.active, hint, limits=job.limits)
+            pool.limited(self._desk.now(), hint, limits=job.limits)
         if job.parent is not None and pool.is_lost(job.parent) and not job.has_history:
             return None  # the refusal has cost it its parent
         has_lanes, self._is_full = pool.lanes is not False, failure.code == _LANE_LIMIT
         if failure.code in REFUSAL_CODES:
             pool.lanes = False
-        elif not is_retryable(failure):
+        elif not is_retryable(failure) or pool.options.backoff.is_too_long(hint):
             return None
         if job.retries >= pool.options.backoff.max_retries:
             return None

@@ -119,7 +119,8 @@ class PoolOptions:
     more that are not stored (`store=False`), a new one takes the place of the one used longest ago.
 
     `backoff` is for connections that cannot be made, and for requests that the server refuses for now:
-    after its `max_retries` what waits gets the last error.
+    after its `max_retries` what waits gets the last error; at once, when the server asks for a wait of more
+    than its `max_retry_after`.
     """
 
     max_connections: int = 8

@@ -151,8 +151,7 @@ class Pool:
         if slot.state is SlotState.GONE:
             return
         if error is not None and is_rate_limit(error):
-            hint = retry_after(getattr(error, "headers", {}))
-            self.throttle.limited(now, self.active, hint, limits=self.throttle.limits)
+            self.limited(now, retry_after(getattr(error, "headers", {})), limits=self.throttle.limits)
         if self._roster.ended(slot, error, now) and error is not None:
             self._hopeless.append((slot.route, error, self._queue.latest))
         self._orphans.extend(slot.running())
@@ -256,6 +255,15 @@ class Pool:
         if not place.is_taken:
             self._stop(place)
         place.slot.idle_since = now
+
+    def limited(self, now: float, hint: float | None, *, limits: int) -> None:
+        """The server is at its rate limit; `hint` are the seconds after which it wants to hear more.
+
+        `limits` is how many there had been when what it refuses was sent.
+        When that is too long nobody waits for it, as with a quota that is spent: each gets its own refusal.
+        """
+        if not self.options.backoff.is_too_long(hint):
+            self.throttle.limited(now, self.active, hint, limits=limits)
 
     def full(self, place: Place) -> None:
         """The server takes no name for another lane, such as this one, on its connection."""

@@ -183,11 +183,15 @@ class Roster:
             outage.error = error
         if len(self._outages) > _REMEMBERED:
             self._outages.popitem(last=False)
-        if not was_open and not is_retryable(error):
+        hint = retry_after(getattr(error, "headers", {}))
+        too_long = self._options.backoff.is_too_long(hint)
+        if not was_open and (too_long or not is_retryable(error)):
             # Waiting does not help, and what is tried next may have another key.
             outage.given_up = True
+            if too_long:
+                self._options.backoff.tell(error, hint)
             return not self.is_open(slot.route)
-        outage.failed(now, retry_after(getattr(error, "headers", {})), slot.round)
+        outage.failed(now, hint, slot.round)
         gives_up = outage.is_over_the_limit and not self.is_open(slot.route)
         # What is to be open without work is tried on: nobody waits for it, who would have to be told.
         outage.given_up |= gives_up and not self._warm.get(slot.route)

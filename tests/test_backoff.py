@@ -40,6 +40,23 @@ def test_the_server_s_wish_is_obeyed_and_spread() -> None:
     assert backoff.delay(9, 0.1, draw=most) == 0.6
 
 
+def test_a_wish_may_be_too_long() -> None:
+    backoff = Backoff(initial=1.0, jitter=0.5, max_retry_after=60.0)
+    assert [backoff.is_too_long(hint) for hint in (None, 0.0, 60.0, 60.1, 1e300)] == [False, False, False, True, True]
+    assert backoff.delay(1, 1e300, draw=least) == 60.0  # whoever asks all the same
+    assert not Backoff().is_too_long(600.0)
+
+
+def test_the_error_says_that_the_server_wished_for_too_long() -> None:
+    error = errors.ConnectFailedError("refused", status=429)
+    Backoff(max_retry_after=60.0).tell(error, 90_000.0)
+    assert str(error).startswith("refused; the server asks to wait 90000 s, more than `max_retry_after`")
+    assert "(60 s)" in str(error)
+    other = ValueError("of the program's own")
+    Backoff().tell(other, 90_000.0)
+    assert str(other) == "of the program's own"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -50,6 +67,8 @@ def test_the_server_s_wish_is_obeyed_and_spread() -> None:
         {"max_delay": float("nan")},
         {"jitter": 1.5},
         {"jitter": True},
+        {"max_retry_after": -1},
+        {"max_retry_after": float("inf")},
         {"max_retries": -1},
         {"max_retries": 1.5},
         {"max_retries": True},

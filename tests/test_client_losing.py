@@ -445,6 +445,17 @@ class TestRefusals:
         assert len(server.upgrades) == 3
 
     @pytest.mark.parametrize("status", [429, 503])
+    def test_scenario_28_client_not_when_the_server_asks_for_too_long(
+        self, server: ResponsesServer, status: int
+    ) -> None:
+        server.fault(Fault(RefuseUpgrade(status, headers={"retry-after": "99999999999"}), times=1))
+        with ResponsesClient(server.url, options=LANES) as client:
+            got = Recorder(client.send_request(ask())).wait()
+            assert (got.error.status, got.error.delivery) == (status, "not_sent")
+            assert "the server asks to wait 1e+11 s" in str(got.error)
+            assert Recorder(client.send_request(ask())).wait().completions == 1  # nobody else has to wait
+
+    @pytest.mark.parametrize("status", [429, 503])
     def test_scenario_28_client_as_late_as_the_server_asks(self, server: ResponsesServer, status: int) -> None:
         server.fault(Fault(RefuseUpgrade(status, headers={"retry-after": "30"}), times=1))
 

@@ -234,6 +234,14 @@ class TestRefusals:
         assert lent.driver.pool.throttle.pause(NOW) == 7.0
         assert lent.driver.turn() == []
 
+    @pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error"])
+    def test_scenario_28_when_the_server_asks_for_too_long_nobody_waits(self, code: str) -> None:
+        refusal = error(code, headers={"Retry-After": "601"})
+        lent = Driver().lend().receive(refusal)
+        assert lent.heard == [refusal, "completed"]
+        assert lent.driver.pool.throttle.pause(NOW) is None
+        assert lent.driver.turn() == []
+
     def test_a_rate_limit_of_a_response_too(self) -> None:
         failed = response("failed", status="failed", error={"code": "rate_limit_exceeded", "message": "no"})
         lent = Driver().lend().receive(CREATED, failed)

@@ -408,6 +408,15 @@ class TestFailing:
         assert roster.retries_at(0.0, {None}) == 30.0
         assert len(opening(roster, now=30.0)) == 1
 
+    def test_scenario_28_a_retry_after_that_is_too_long_is_a_no(self) -> None:
+        roster = make()
+        error = ConnectFailedError("no", status=503, headers={"Retry-After": "601"})
+        assert roster.ended(opening(roster)[0], error, 0.0)
+        assert "asks to wait 601 s" in str(error)
+        assert roster.retries_at(0.0, {None}) is None
+        roster.hurry(None)
+        assert len(opening(roster, now=1.0)) == 1  # somebody asks anew
+
     def test_whoever_has_not_waited_yet_does_not(self) -> None:
         roster = make()
         roster.ended(opening(roster)[0], REFUSED, 0.0)

@@ -46,14 +46,16 @@ def retry_with_backoff(
     (`unknown`) is sent again too, and may run, and cost, twice.
 
     `backoff` says how long to wait and how often to try; default `Backoff()`.  A server that says how
-    long to wait (`Retry-After`, in the headers of a refused upgrade or of an error) is obeyed.  When no
-    try is left, or the error does not deserve one, it goes on as it is, and `error.tries` says how often
-    it was tried; a failure that came as an event goes on as that event.
+    long to wait (`Retry-After`, in the headers of a refused upgrade or of an error) is obeyed, up to the
+    backoff's `max_retry_after`; what asks for more is not tried again.  When no try is left, or the error
+    does not deserve one, it goes on as it is, and `error.tries` says how often it was tried; a failure that
+    came as an event goes on as that event.
 
     The wait runs on the clock that `timeout_on_terminal` describes, and so each further try is begun
     on its thread, in the context (`contextvars`) of the subscription.  Disposing ends the wait, or the
-    try.  A `when` that raises ends the stream with what it raised.  Anything else than a `Backoff` and a
-    function raises `TypeError` at once.
+    try; `close()` of the socket does not end the wait, and is heard of by the next try.  A `when` that
+    raises ends the stream with what it raised.  Anything else than a `Backoff` and a function raises
+    `TypeError` at once.
     """
     pace = Backoff() if backoff is None else backoff
     if not isinstance(pace, Backoff):
@@ -105,14 +107,17 @@ def retry_with_backoff(
                 def is_answered(error: Exception) -> bool:
                     """Start another try, if the error deserves one; return whether nothing else is to be done."""
                     nonlocal over
+                    hint = retry_after(getattr(error, "headers", None) or {})
                     try:
                         over = tries <= pace.max_retries and when(error)
                     except Exception as problem:
                         observer.on_error(problem)
                         return True
+                    if over and pace.is_too_long(hint):
+                        over = False
+                        pace.tell(error, hint)
                     if over:
                         subscription.dispose()
-                        hint = retry_after(getattr(error, "headers", None) or {})
                         wait_for(min(pace.delay(tries, hint), threading.TIMEOUT_MAX))
                     return over
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -142,6 +143,30 @@ def test_retry_after_of_a_refused_upgrade_is_obeyed() -> None:
     script.play(retry_with_backoff(STEADY))
 
     assert script.subscriptions[1][0] == 201 + 77
+
+
+@pytest.mark.parametrize("hint", ["601", "99999999999", "1e300"])
+def test_scenario_28_a_retry_after_that_is_too_long_ends_it_at_once(hint: str) -> None:
+    error = refused(429, Retry_After=hint)
+    script = Script([(1, error)], WHOLE)
+
+    assert script.play(retry_with_backoff(STEADY)) == [(201, error)]
+    assert error.tries == 1
+    assert f"asks to wait {float(hint):g} s" in str(error)
+
+
+def test_of_an_error_that_deserves_no_other_try_it_does_not_say_so() -> None:
+    error = refused(401, Retry_After="601")
+    Script([(1, error)]).play(retry_with_backoff(STEADY))
+
+    assert "asks to wait" not in str(error)
+
+
+def test_how_long_a_retry_after_may_be_is_the_programs_choice() -> None:
+    script = Script([(1, refused(429, Retry_After="700"))], WHOLE)
+    script.play(retry_with_backoff(dataclasses.replace(STEADY, max_retry_after=1000.0)))
+
+    assert script.subscriptions[1][0] == 201 + 700
 
 
 def test_a_rejection_in_a_stream_of_events_is_held_back_and_its_retry_after_obeyed() -> None:
@@ -316,7 +341,8 @@ def test_a_source_that_goes_on_after_its_failure_is_not_heard(end: Callable[[Obs
 def test_a_very_long_wait_is_one_that_clocks_can_tell() -> None:
     clock = ByHand()
     hand: Hand[ServerEvent] = Hand()
-    hand.source.pipe(retry_with_backoff(scheduler=clock)).subscribe()
+    patient = Backoff(max_retry_after=1e300)
+    hand.source.pipe(retry_with_backoff(patient, scheduler=clock)).subscribe()
     hand.fail(refused(503, Retry_After="1e300"))
 
     assert clock.delays == [threading.TIMEOUT_MAX]
