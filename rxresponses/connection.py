@@ -161,7 +161,7 @@ class Connection:
     async def _run(self, model: str | None) -> None:
         url = endpoint(self._url, model)
         try:
-            key = await self._credentials.get()
+            key = await self._credentials.get(self._options.connect_timeout)
             self._websocket = await open_connection(url, key=key, options=self._options, listener=self)
             if not self._over:
                 self._outlets.opened()

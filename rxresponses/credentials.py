@@ -13,6 +13,10 @@ from .errors import ConfigurationError
 ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
+class KeyTimeoutError(TimeoutError):
+    """The function that tells the key took too long."""
+
+
 class Credentials:
     """Hold a key or its provider; without either, `OPENAI_API_KEY` as it is now.
 
@@ -38,8 +42,11 @@ class Credentials:
     def __bool__(self) -> bool:
         return self._api_key is not None
 
-    async def get(self) -> str | None:
-        """Return the key for one connect; raise `ConfigurationError`, without the key in it."""
+    async def get(self, timeout: float | None) -> str | None:
+        """Return the key for one connect; raise `ConfigurationError`, without the key in it.
+
+        Raises `KeyTimeoutError` when a coroutine function does not return in time.
+        """
         if self._api_key is None or isinstance(self._api_key, str):
             return self._api_key
         try:
@@ -48,9 +55,7 @@ class Credentials:
             kind = type(error).__name__
         else:
             if inspect.isawaitable(key):
-                # In a task of its own, so that a cancellation which the provider met somewhere can be told
-                # from one of this task: only the latter is raised here, when the provider has cleaned up.
-                (key,) = await asyncio.gather(_awaited(key), return_exceptions=True)
+                key = await _answer(key, timeout)
             if isinstance(key, BaseException):
                 kind = type(key).__name__
             else:
@@ -65,8 +70,28 @@ class Credentials:
         raise ConfigurationError(f"the `api_key` function raised {kind}; no connection was tried")
 
 
+async def _answer(answer: Awaitable[object], timeout: float | None) -> object:
+    """Return what a provider returned, or raised."""
+    # In a task of its own, so that a cancellation which the provider met somewhere can be told from one of
+    # this task: only the latter is raised here, when the provider has cleaned up.
+    asked = asyncio.ensure_future(_awaited(answer))
+    try:
+        await asyncio.wait({asked}, timeout=timeout)
+    finally:
+        in_time = asked.done()
+        if not in_time:
+            asked.cancel()
+            await asyncio.wait({asked}, timeout=timeout)
+    if not in_time:
+        raise KeyTimeoutError("the `api_key` function did not return within `connect_timeout`")
+    return asked.result()
+
+
 async def _awaited(answer: Awaitable[object]) -> object:
-    return await answer
+    try:
+        return await answer
+    except (Exception, asyncio.CancelledError) as error:
+        return error
 
 
 def _problem(key: object) -> str | None:

@@ -26,10 +26,11 @@ _TIMES = (
 class ConnectionOptions:
     """Options of one socket.  Times are seconds, sizes bytes.
 
-    `connect_timeout` bounds the whole handshake, `close_timeout` the closing one.  A connection is
-    alive as long as pongs come back: a ping goes out each `ping_interval`, and none answered for
-    `ping_timeout` is a lost connection; `None` turns either off.  `max_message_size` bounds what
-    is received (images arrive in one frame, so it is generous), `max_request_size` what is sent.
+    `connect_timeout` bounds the wait for an asynchronous `api_key` function, and then the whole handshake,
+    `close_timeout` the closing one.  A connection is alive as long as pongs come back: a ping goes out each
+    `ping_interval`, and none answered for `ping_timeout` is a lost connection; `None` turns either off.
+    `max_message_size` bounds what is received (images arrive in one frame, so it is generous),
+    `max_request_size` what is sent.
     Clocks of a request, `None` for none: `queue_timeout` while it waits here, `first_event_timeout`
     from when it was sent, `idle_timeout` between its events, each with its own error; and
     `steer_timeout` for the answer to a steer, and again, once it is accepted and the steered response

@@ -32,9 +32,9 @@ class ResponsesWebSocket(Source):
     """One WebSocket to a Responses API, as Observables.
 
     `url` is a base or full endpoint, `http(s)` or `ws(s)`; default `OPENAI_BASE_URL`, else the
-    official one.  `api_key` is a string, or a function, plain or async, called at each connect;
-    default `OPENAI_API_KEY`.  The socket connects on the first subscription, and again on the first
-    one after a loss.
+    official one.  `api_key` is a string, or a function, called at each connect on the socket's loop, so an
+    async one if it has to wait for something; default `OPENAI_API_KEY`.  The socket connects on the first
+    subscription, and again on the first one after a loss.
 
     Inside a running asyncio loop it lives on that loop; without one, on a background thread that
     does not keep the program alive.  All methods may be called from any thread.  Events are

@@ -18,6 +18,7 @@ from websockets.frames import Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 
+from .credentials import KeyTimeoutError
 from .endpoint import display, is_loopback, is_secret
 from .errors import ConnectFailedError, ConnectTimeoutError
 from .flow import Valve, enter
@@ -292,6 +293,8 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
             why = f"the server refused with HTTP {status}{f': {said}' if said else ''}"
     elif isinstance(error, InvalidProxy):
         why = f"the proxy that the environment names cannot be used: {error.msg}"  # its URL may hold a password
+    elif isinstance(error, KeyTimeoutError):
+        why = str(error)
     elif timed_out:
         why = "no answer in time; see `connect_timeout`"
     elif isinstance(error, InvalidHandshake):

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from rxresponses.credentials import Credentials
+from rxresponses.credentials import Credentials, KeyTimeoutError
 from rxresponses.errors import ConfigurationError
+
+from .support import WAIT
 
 SECRET = "sk-secret"
 
 
 def get(credentials: Credentials) -> str | None:
-    return asyncio.run(credentials.get())
+    return asyncio.run(credentials.get(WAIT))
 
 
 def frames(error: BaseException) -> str:
@@ -196,7 +198,7 @@ def test_cancelling_reaches_the_provider() -> None:
             await asyncio.Event().wait()
             return SECRET
 
-        task = asyncio.ensure_future(Credentials(provide).get())
+        task = asyncio.ensure_future(Credentials(provide).get(WAIT))
         await entered.wait()
         task.cancel()
         await asyncio.wait([task])
@@ -219,13 +221,32 @@ def test_a_provider_cleans_up_before_the_cancellation_goes_on() -> None:
                 steps.append("cleaned up")
             return SECRET  # it keeps the cancellation to itself
 
-        task = asyncio.ensure_future(Credentials(provide).get())
+        task = asyncio.ensure_future(Credentials(provide).get(WAIT))
         await entered.wait()
         task.cancel()
         await asyncio.wait([task])
         return [*steps, "cancelled" if task.cancelled() else "not cancelled"]
 
     assert asyncio.run(scenario()) == ["cleaned up", "cancelled"]
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_provider_that_takes_too_long_is_cancelled(stubborn: bool) -> None:
+    steps: list[str] = []
+
+    async def provide() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            steps.append("cancelled")
+            if stubborn:
+                await asyncio.Event().wait()
+            raise
+        return SECRET
+
+    with pytest.raises(KeyTimeoutError, match="connect_timeout"):
+        asyncio.run(Credentials(provide).get(0.01))
+    assert steps[0] == "cancelled"
 
 
 async def cancelled_elsewhere() -> str:

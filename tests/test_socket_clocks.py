@@ -299,6 +299,32 @@ class TestConnecting:
 
         run(main)
 
+    def test_scenario_27_a_key_that_takes_too_long(self) -> None:
+        async def main(loop: MovedLoop) -> None:
+            cleaned = []
+
+            async def provide() -> str:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cleaned.append(True)
+                return "sk-key"
+
+            options = quiet(queue_timeout=60, connect_timeout=30)
+            async with ResponsesWebSocket("http://127.0.0.1:9", api_key=provide, options=options) as socket:
+                got = Watch(socket.send_request(ask(), stream_id="a"))
+                await loop.turn()
+                await loop.move(29)
+                assert not got.ended
+                await loop.move(1)
+                await got.end()
+                assert isinstance(got.error, ConnectTimeoutError)
+                assert (got.error.delivery, got.error.stream_id) == ("not_sent", "a")
+                assert "`api_key` function did not return" in str(got.error)
+                assert cleaned == [True]
+
+        run(main)
+
 
 class TestIdle:
     def test_scenario_55_silence_in_mid_response(self, server: ResponsesServer) -> None:
