@@ -122,9 +122,12 @@ class Hot(Generic[T]):
             self._remove(observer)
             if not isinstance(error, BufferOverflowError):  # a matter of its consumer alone
                 self._report(error)
-            failure = as_exception(error)
-            try:
-                observer.on_error(failure)  # so that whoever waits below it (`run`, `async for`) does not wait forever
-            except BaseException as again:
-                if again is not failure:
-                    self._report(again)
+            self._fail(observer, as_exception(error))
+
+    def _fail(self, observer: ObserverBase[T], failure: Exception) -> None:
+        """End the stream of an observer that raised: whoever waits below it (`run`, `async for`) waits for that."""
+        try:
+            observer.on_error(failure)
+        except BaseException as again:
+            if again is not failure:
+                self._report(again)
