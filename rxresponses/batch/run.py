@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -23,7 +22,9 @@ from ..operators._failure import response_id_of
 from ..timing import Timings, recording
 from .lines import Task
 
-_LOOK = 0.2  # seconds after which a signal, or an answer that takes too long, is noticed at the latest
+# Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  Python runs the
+# handler of a signal that comes just before a wait only after it, so none is longer.
+_LOOK = 0.2
 
 
 class Sender(Protocol):
@@ -62,9 +63,9 @@ class Result:
 class _Flight:
     """A task that the sender has: whether it was sent, and what has come of it."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, clock: Callable[[], float]) -> None:
         self.task = task
-        self.timings = Timings(time.monotonic)
+        self.timings = Timings(clock)
         self.subscription: DisposableBase = Disposable()
         self._begun = False
         self._response_id: str | None = None
@@ -95,15 +96,24 @@ class _Flight:
 class Run:
     """Sends tasks, at most `concurrency` of them at once.
 
-    With `timeout`, an answer is given up that takes longer from when its request was sent.
+    With `timeout`, an answer is given up that takes longer from when its request was sent.  `clock` tells
+    seconds.
     """
 
-    def __init__(self, sender: Sender, *, concurrency: int, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        concurrency: int,
+        timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.stopping = False
         self._sender = sender
         self._concurrency = concurrency
         self._timeout = timeout
-        self._looked_at = time.monotonic()
+        self._clock = clock
+        self._looked_at = clock()
         self._running: dict[int, _Flight] = {}
         self._inbox: SimpleQueue[Result | None] = SimpleQueue()
 
@@ -118,7 +128,7 @@ class Run:
         self._inbox.put(None)
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Result | None]:
-        """Yield a result for each task as it ends, and `None` for each `stop`: then only what is in flight is left.
+        """Yield a result for each task as it ends, and `None` for each `stop`; what was not sent by then has none.
 
         A task is drawn when there is room for it, and only while the results that have come are being
         taken: who takes them slowly slows the run down, and nothing piles up.  Leaving early disposes
@@ -131,14 +141,16 @@ class Run:
                     task = next(waiting, None)
                     if task is None:
                         break
-                    self._start(_Flight(task))
+                    self._start(_Flight(task, self._clock))
+                self._look()
                 if not self._running and self._inbox.empty():
                     return
-                result = self._next()
-                if result is None:
-                    self._take_back()
-                elif self._running.pop(result.task.line, None) is None:
-                    continue  # it came just as its task was given up
+                try:
+                    result = self._inbox.get(timeout=_LOOK)
+                except Empty:
+                    continue
+                if result is not None and self._running.pop(result.task.line, None) is None:
+                    continue  # its answer came just before it was given up
                 yield result
         finally:
             for flight in self._running.values():
@@ -149,31 +161,21 @@ class Run:
         with recording(flight.timings):
             flight.subscription = self._result(flight).subscribe(self._inbox.put)
 
-    def _take_back(self) -> None:
-        """Forget what was not sent."""
-        for line, flight in tuple(self._running.items()):
-            if not flight.is_sent:
-                flight.subscription.dispose()
-                del self._running[line]
-
-    def _next(self) -> Result | None:
-        # Python runs the handler of a signal that comes just before a wait only after it: so none is long.
-        while True:
-            if self._timeout is not None:
-                self._give_up_overdue(self._timeout)
-            with contextlib.suppress(Empty):
-                return self._inbox.get(timeout=_LOOK)
-
-    def _give_up_overdue(self, timeout: float) -> None:
-        # Not one clock for each: it would run from the subscription, and on a thread of its own.
-        now = time.monotonic()
-        if now - self._looked_at < _LOOK:
-            return
-        self._looked_at = now
-        for flight in self._running.values():
-            if flight.is_overdue(now, timeout):
-                flight.subscription.dispose()
-                self._inbox.put(flight.timed_out(timeout))  # behind the answer, if that has just come
+    def _look(self) -> None:
+        """Give up what is not to be waited for."""
+        if self.stopping and self._inbox.empty():
+            for line, flight in tuple(self._running.items()):
+                if not flight.is_sent:
+                    flight.subscription.dispose()
+                    del self._running[line]
+        now = self._clock()
+        if self._timeout is not None and now - self._looked_at >= _LOOK:
+            # Not one timer for each: it would run from the subscription, and on a thread of its own.
+            self._looked_at = now
+            for flight in self._running.values():
+                if flight.is_overdue(now, self._timeout):
+                    flight.subscription.dispose()
+                    self._inbox.put(flight.timed_out(self._timeout))  # behind its answer, if that has just come
 
     def _result(self, flight: _Flight) -> Observable[Result]:
         task = flight.task

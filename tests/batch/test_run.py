@@ -14,7 +14,6 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from rxresponses import (
-    ConnectFailedError,
     ConnectionLostError,
     DecodeError,
     InvalidRequestError,
@@ -30,6 +29,19 @@ from rxresponses.batch.run import Result, Run
 from rxresponses.models import Response
 from rxresponses.testing import Close, Failure, Hold, Raw, ResponsesServer, Text
 from rxresponses.timing import Timings, current_timings
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 def tasks(numbers: int = 1) -> list[Task]:
@@ -55,9 +67,9 @@ class Desk:
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             self.open[prompt] = observer
-            self.timings[prompt] = timings = current_timings()
-            if timings is not None and prompt not in self._waiting:
-                timings.mark_sent()
+            self.timings[prompt] = current_timings()
+            if prompt not in self._waiting:
+                self.send(prompt)
             if prompt in self._at_once:
                 self.answer(prompt)
             return Disposable(lambda: self.disposed.append(prompt) if prompt in self.open else None)
@@ -68,6 +80,15 @@ class Desk:
         observer = self.open.pop(prompt)
         observer.on_next(event())
         observer.on_completed()
+
+    def send(self, prompt: str) -> None:
+        if (timings := self.timings[prompt]) is not None:
+            timings.mark_sent()
+
+    def refuse(self, prompt: str) -> None:
+        """Hold it back for another try."""
+        if (timings := self.timings[prompt]) is not None:
+            timings.mark_unsent()
 
 
 class AtOnce:
@@ -166,12 +187,21 @@ class TestStop:
         assert next(results).task.line == 1  # type: ignore[union-attr]
         run.stop()
         assert run.in_flight == 1
-        desk.open.pop("3").on_error(ConnectFailedError("nobody listens"))  # comes too late to matter
         assert next(results) is None
-        assert run.in_flight == 1
-        assert desk.disposed == ["4"]
         desk.answer("2")
         assert [one and one.task.line for one in results] == [2]
+        assert desk.disposed == ["3", "4"]
+
+    def test_what_waits_for_another_try_is_taken_back(self) -> None:
+        desk = Desk("1")
+        run = Run(desk, concurrency=2)
+        results = run.results(tasks(2))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        run.stop()
+        assert next(results) is None
+        desk.refuse("2")
+        assert list(results) == []
+        assert desk.disposed == ["2"]
 
     def test_results_that_have_come_already_are_not_lost(self) -> None:
         run = Run(AtOnce(), concurrency=4)
@@ -187,16 +217,41 @@ class TestStop:
 
 
 class TestTimeout:
-    def test_waiting_takes_no_time(self) -> None:
-        desk = Desk(waiting={"1"})
-        results = Run(desk, concurrency=2, timeout=0.05).results(tasks(2))
+    def test_waiting_takes_no_time(self, clock: Clock) -> None:
+        desk = Desk("1", waiting={"2"})
+        run = Run(desk, concurrency=3, timeout=5, clock=clock)
+        results = run.results(tasks(3))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        clock.now += 6
         result = next(results)
         assert result is not None
-        assert result.task.line == 2
+        assert result.task.line == 3
         assert isinstance(result.error, TerminalTimeoutError)
         assert (result.error.delivery, result.error.response_id) == ("unknown", None)
-        assert desk.disposed == ["2"]
-        desk.answer("1")
+        assert desk.disposed == ["3"]
+        desk.answer("2")
+        assert [one and one.error for one in results] == [None]
+
+    def test_another_try_has_the_whole_time(self, clock: Clock) -> None:
+        desk = Desk("1")
+        results = Run(desk, concurrency=3, timeout=5, clock=clock).results(tasks(3))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        desk.refuse("2")
+        clock.now += 6
+        assert next(results).task.line == 3  # type: ignore[union-attr]
+        desk.send("2")
+        clock.now += 4
+        desk.answer("2")
+        assert [one and one.error for one in results] == [None]
+        assert desk.disposed == ["3"]
+
+    def test_an_answer_in_time_counts(self, clock: Clock) -> None:
+        """Also if it is looked at only afterwards."""
+        desk = Desk("1")
+        results = Run(desk, concurrency=2, timeout=5, clock=clock).results(tasks(2))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        desk.answer("2")
+        clock.now += 6
         assert [one and one.error for one in results] == [None]
 
 
