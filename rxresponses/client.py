@@ -74,6 +74,7 @@ class ResponsesClient(Source):
         self._draining = False
         self._cut_short = False
         self._woken = False
+        self._awaited = False  # what the connections were told
         self._timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,7 +231,7 @@ class ResponsesClient(Source):
         end_connections = super()._leave()
         self._cancel_timers()
         pool, self._desk = self._pool, self._new_desk(self._pool.lanes)
-        self._steerings, self._tasks, self._woken = set(), set(), False
+        self._steerings, self._tasks, self._woken, self._awaited = set(), set(), False, False
 
         def end() -> None:
             self._fail_waiting(pool)
@@ -363,8 +364,10 @@ class ResponsesClient(Source):
             and pool.throttle.pause(now) is None
             and all(slot.state is not SlotState.CONNECTING for slot in pool.slots)
         )
-        for slot in pool.slots:
-            slot.connection.await_end(awaited)
+        if awaited is not self._awaited:  # a new connection was being made before, for which nobody is awaited
+            self._awaited = awaited
+            for slot in pool.slots:
+                slot.connection.await_end(awaited)
 
     def _set_timer(self, pool: Pool, deadline: float | None) -> None:
         assert self._loop is not None
