@@ -131,7 +131,7 @@ class Source(ABC):
 
     @property
     def unrouted(self) -> Observable[ServerEvent]:
-        """Hot: what belongs to no request, and frames that are no JSON object (as `UnknownEvent`)."""
+        """Hot, as `events`: what belongs to no request, and frames that are no JSON object (as `UnknownEvent`)."""
         return self._unrouted.observable
 
     # Closing.

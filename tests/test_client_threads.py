@@ -446,6 +446,18 @@ asyncio.run(main())
         assert (status, err) == (0, "")
         assert out.splitlines() == ["response.completed"] + ["SocketClosedError"] * 20
 
+    def test_scenario_43_client_a_callback_that_ends_the_program(self, server: ResponsesServer) -> None:
+        server.on("hold", ["text", Hold()])
+        code = """
+try:
+    ask("hold").pipe(ops.do_action(lambda event: sys.exit(3))).run()
+except ObserverExitError as error:
+    sys.exit(error.__cause__.code)
+"""
+        status, _, err = Program(server, CLIENT + code).end()
+        assert status == 3
+        assert "SystemExit: 3" in err  # it is reported
+
     def test_scenario_43_client_interrupted_in_a_with_block(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold()])
         code = """
