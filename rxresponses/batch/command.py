@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import BinaryIO
 
-from ..backoff import Backoff, is_retryable
+from ..backoff import Backoff, is_retryable, retry_after
 from ..client import ResponsesClient
 from ..demo import is_embedded, url_or_embedded_server
 from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
@@ -70,7 +70,7 @@ def _do(args: argparse.Namespace, requests: BinaryIO, results: Results, total: i
                         until = time.monotonic() + _PATIENCE
                     if problem is None:
                         return
-                    if not is_retryable(problem) or time.monotonic() >= until:
+                    if not is_retryable(problem) or _is_for_long(problem) or time.monotonic() >= until:
                         raise problem
                     client = _client(url, args)  # the other one has given up
         finally:
@@ -127,7 +127,14 @@ def _is_of_all(error: Exception) -> bool:
     """Whether the other lines would fail in the same way, so that it is no result of this one."""
     if isinstance(error, (ConnectFailedError, ConnectionLostError)):
         return error.delivery == "not_sent"
-    return isinstance(error, ConfigurationError) or getattr(error, "code", None) == "insufficient_quota"
+    if isinstance(error, ConfigurationError) or getattr(error, "code", None) == "insufficient_quota":
+        return True
+    return is_retryable(error) and _is_for_long(error)
+
+
+def _is_for_long(error: Exception) -> bool:
+    """Whether the server asks to be left alone for longer than a client waits."""
+    return _BACKOFF.is_too_long(retry_after(getattr(error, "headers", {})))
 
 
 @contextlib.contextmanager

@@ -424,6 +424,16 @@ class TestFailuresOfAllLines:
         assert "no credit left" in err.splitlines()[-1]
         assert len(server.requests) <= 10 + 4
 
+    def test_a_rate_limit_that_lasts_too_long(self, batch: Batch, server: ResponsesServer) -> None:
+        refusal = Failure("rate_limit_exceeded", after=0, headers={"retry-after": "3600"})
+        server.reply(*["Hello"] * 10, *[refusal] * 50)
+        batch.ask(*map(str, range(50)))
+        code, err = batch("--concurrency", "4")
+        assert code == 1
+        assert len(batch.answers) == len(batch.lines) == 10
+        assert "rate_limit_exceeded" in err.splitlines()[-1]
+        assert len(server.requests) <= 10 + 4
+
     @pytest.mark.parametrize("answers", [0, 1])
     def test_nobody_listens(self, batch: Batch, answers: int) -> None:
         batch.ask("one")
@@ -464,11 +474,13 @@ class TestOutage:
         monkeypatch.setattr(command, "_BACKOFF", Backoff(initial=0.01, max_retries=1))
 
     @staticmethod
-    def begin_at_the_third(server: ResponsesServer, **more: Any) -> None:
+    def begin_at_the_third(
+        server: ResponsesServer, times: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Let the third request be lost, and no connection be made after that."""
 
         def lose(request: Request) -> Close:
-            server.fault(Fault(RefuseUpgrade(503), **more))
+            server.fault(Fault(RefuseUpgrade(503, headers=headers or {}), times=times))
             return Close(1012)
 
         server.on("^3$", lambda request: [lose(request)])
@@ -499,6 +511,15 @@ class TestOutage:
         server.clear_faults()
         batch()
         assert set(batch.answers) == {1, 2, 4, 5, 6, 7, 8, 9}
+
+    def test_stops_the_run_when_the_server_says_that_it_lasts(self, batch: Batch, server: ResponsesServer) -> None:
+        self.begin_at_the_third(server, headers={"retry-after": "3600"})
+        batch.ask(*map(str, range(1, 10)))
+        code, err = batch("--concurrency", "1")
+        assert code == 1
+        assert set(batch.lines) == {1, 2, 3}
+        assert "asks to wait 3600 s" in err.splitlines()[-1]
+        assert [upgrade.status for upgrade in server.upgrades] == [101, 503]
 
     def test_a_server_that_never_answered_is_not_waited_for(self, batch: Batch, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503)))
