@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -31,9 +32,21 @@ from .session import Limits, Session
 from .transcript import Recording
 from .wire import JSON, encode
 
+_LOGGER = discreet_logger("rxresponses.testing")  # at DEBUG the handshakes, without the client's key
 _ABORT = 1006  # never sent: the code that a client reports when there was no closing handshake
 _BURST = 32  # steps at a stretch, before frames that came in are looked at
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake, with clients that do not answer it
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out clients that went away during the handshake: for websockets 15 that is an error of the server."""
+    error = record.exc_info[1] if record.exc_info else None
+    if record.msg == "unexpected internal error":
+        return not isinstance(error, AssertionError)  # its own: that the handshake is not over
+    return not isinstance(error, ConnectionClosed)
+
+
+_LOGGER.addFilter(_is_news)
 
 
 @dataclass(eq=False)
@@ -332,7 +345,7 @@ class ResponsesServer:
                 self._host,
                 self._port,
                 process_request=self._check_upgrade,
-                logger=discreet_logger("rxresponses.testing"),  # at DEBUG the handshakes, with the client's key
+                logger=_LOGGER,
                 compression=None,
                 max_size=self._max_size,
                 max_queue=None,  # frames are taken at once; and what pauses reading would also resume it in a stall

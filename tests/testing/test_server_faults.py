@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -122,6 +123,21 @@ def test_an_upgrade_that_never_comes_does_not_keep_the_server() -> None:
             await opening
 
     run(test)
+
+
+def test_a_client_that_leaves_during_the_handshake_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with ResponsesServer(faults=[Fault(DelayUpgrade(0.05), times=1)]) as server:
+            opening = asyncio.ensure_future(_open(server))
+            await server.until(lambda: len(server.upgrades) == 1)
+            opening.cancel()
+            await asyncio.wait([opening])
+            async with open_connection(server) as connection:
+                await ask(connection)
+            await server.until(lambda: server.upgrades[0].status is not None)
+
+    run(test)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def _open(server: ResponsesServer) -> ClientConnection:
