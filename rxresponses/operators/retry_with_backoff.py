@@ -43,7 +43,8 @@ def retry_with_backoff(
     done twice, and which pass: `error.delivery` is `not_sent` or `rejected`, for want of a connection,
     at a rate limit, or because the server is busy or out of order; never for a wrong request, key or
     URL, nor for spent quota.  With `when=lambda error: True` a request that may have reached the server
-    (`unknown`) is sent again too, and may run, and cost, twice.
+    (`unknown`) is sent again too, and may run, and cost, twice.  A `ResponsesClient` tries again by itself:
+    behind one, the tries multiply.
 
     `backoff` says how long to wait and how often to try; default `Backoff()`.  A server that says how
     long to wait (`Retry-After`, in the headers of a refused upgrade or of an error) is obeyed, up to the
