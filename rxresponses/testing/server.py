@@ -38,12 +38,17 @@ _BURST = 32  # steps at a stretch, before frames that came in are looked at
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake, with clients that do not answer it
 
 
+_LEFT = (ConnectionClosed, ConnectionError, EOFError)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out clients that went away during the handshake: for websockets 15 that is an error of the server."""
+    """Leave out clients that went away during the handshake: for websockets that is an error of the server."""
     error = record.exc_info[1] if record.exc_info else None
     if record.msg == "unexpected internal error":
         return not isinstance(error, AssertionError)  # its own: that the handshake is not over
-    return not isinstance(error, ConnectionClosed)
+    if record.msg == "opening handshake failed":
+        return not any(isinstance(one, _LEFT) for one in (error, error.__cause__ if error else None))
+    return True
 
 
 _LOGGER.addFilter(_is_news)

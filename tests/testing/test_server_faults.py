@@ -140,6 +140,20 @@ def test_a_client_that_leaves_during_the_handshake_is_no_error(caplog: pytest.Lo
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+def test_nor_is_one_that_leaves_before_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with ResponsesServer() as server:
+            for sent in (b"", b"GET /v1/responses HTTP/1.1\r\n"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(sent)
+                writer.write_eof()
+                assert await reader.read() == b""
+                writer.close()
+
+    run(test)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def _open(server: ResponsesServer) -> ClientConnection:
     return await open_connection(server)
 
