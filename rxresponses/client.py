@@ -287,11 +287,6 @@ class ResponsesClient(Source):
         job.sent.lease, job.sent.timings = observer, job.timings
         place.slot.connection.submit(job.sent)
 
-    def _refuse(self, request: Pending, error: Exception) -> None:
-        """Tell an error, soon: one that subscribes again on every error must not keep the loop from going on."""
-        assert self._loop is not None
-        self._loop.call_soon(self._tell_error, request, error)
-
     def _dispose(self, request: Any) -> None:
         self._wake(self._pool)
         if isinstance(request, SteerJob):
@@ -466,12 +461,6 @@ class ResponsesClient(Source):
         task = self._loop.create_task(slot.connection.close(), name="rxresponses close")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _tell_error(self, request: Pending, error: Exception) -> None:
-        try:
-            request.observer.on_error(error)
-        except BaseException as raised:
-            self._observer_raised(raised)
 
 
 def _draining_error(request: Pending) -> SocketClosedError:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TypeVar
 
 from .places import Held, Place
+
+T = TypeVar("T")
 
 # Of responses that no lane holds any more, to answer their continuations with more than a guess.
 _REMEMBERED = 65_536
@@ -58,14 +61,14 @@ class Memory:
     def remember(self, response_id: str, *, stores: bool) -> None:
         """No lane holds a response any more, or none will."""
         if stores:
-            _remember(self._stored, response_id)
+            _remember(self._stored, response_id, None)
         else:
             self.lose(response_id)
 
     def lose(self, response_id: str) -> None:
         """Nobody knows a response."""
         self._stored.pop(response_id, None)
-        _remember(self._lost, response_id)
+        _remember(self._lost, response_id, None)
 
     def _forget(self, place: Place, response_id: str) -> bool:
         """Forget that a response is on a lane; return whether it was."""
@@ -75,8 +78,27 @@ class Memory:
         return True
 
 
-def _remember(ids: OrderedDict[str, None], response_id: str) -> None:
-    ids[response_id] = None
+class Unstored:
+    """The latest responses of a socket that are not stored, and on which of its connections: they are lost with it."""
+
+    def __init__(self) -> None:
+        self._connections: OrderedDict[str, int] = OrderedDict()
+
+    def hold(self, response_id: str, connection: int) -> None:
+        """A connection holds a response."""
+        _remember(self._connections, response_id, connection)
+
+    def holds(self, response_id: str, connection: int) -> bool:
+        """Whether a connection holds a response, or has."""
+        return self._connections.get(response_id) == connection
+
+    def is_lost(self, response_id: str, connection: int) -> bool:
+        """Whether a response is lost for this connection: another one held it."""
+        return self._connections.get(response_id, connection) != connection
+
+
+def _remember(ids: OrderedDict[str, T], response_id: str, value: T) -> None:
+    ids[response_id] = value
     ids.move_to_end(response_id)
     if len(ids) > _REMEMBERED:
         ids.popitem(last=False)

@@ -7,11 +7,14 @@ from enum import Enum
 from typing import Any
 
 from reactivex import Observable
+from reactivex.abc import ObserverBase
 
 from .connection import Connection, Outlets
 from .credentials import ApiKey
+from .errors import PreviousResponseLostError
 from .events.base import ServerEvent
 from .hot import Hot
+from .memory import Unstored
 from .observed import Observed, Request, SteerRequest
 from .options import ConnectionOptions
 from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
@@ -55,6 +58,8 @@ class ResponsesWebSocket(Source):
         self._state: Hot[ConnectionState] = Hot(self._run, self._observer_raised, replay=True)
         self._state.emit(ConnectionState.IDLE)
         self._connection: Connection | None = None  # takes new requests
+        self._number = 0  # of the latest connection
+        self._unstored = Unstored()
 
     # Sending.
 
@@ -78,8 +83,9 @@ class ResponsesWebSocket(Source):
         Errors, each with `delivery`: `ConfigurationError` (a key that cannot be sent),
         `ConnectFailedError`, `ConnectionLostError` (the socket went away before the terminal event;
         `MessageTooBigError` and `PongTimeoutError` say why), `SocketClosedError`, `LaneLimitError`;
-        `QueueTimeoutError`, `FirstEventTimeoutError` and `IdleTimeoutError`, where the options set these
-        times; `BufferOverflowError` for a subscriber on another loop that falls too far behind.
+        `PreviousResponseLostError` (it continues a response that was not stored, whose connection is
+        gone); `QueueTimeoutError`, `FirstEventTimeoutError` and `IdleTimeoutError`, where the options set
+        these times; `BufferOverflowError` for a subscriber on another loop that falls too far behind.
         Raises `InvalidRequestError` at once for a request that cannot be right.
 
         Delivery is on the socket's loop, or on the running loop that subscribed.
@@ -87,8 +93,17 @@ class ResponsesWebSocket(Source):
         create = create_from(request, stream_id)
         lane = create.stream_id if isinstance(create.stream_id, str) else None
         model = create.model if isinstance(create.model, str) else None
+        parent = create.previous_response_id if isinstance(create.previous_response_id, str) else None
+        stores = create.store is not False
         frame = self._frame(create)
-        return self._cold(lambda observer: Request(frame, lane, model, observer))
+
+        def make(observer: ObserverBase[ServerEvent]) -> Request:
+            made = Request(frame, lane, model, observer)
+            if parent is not None or not stores:
+                made.lease = _Chain(self._unstored, made, parent, stores=stores)
+            return made
+
+        return self._cold(make)
 
     def steer(self, response_id: str, input: str | Sequence[InputItem]) -> Observable[ServerEvent]:
         """Give a running response new input; each subscription sends it once.
@@ -122,7 +137,13 @@ class ResponsesWebSocket(Source):
         is no message of the user.
         """
         frame = self._frame(ResponseSteer(previous_response_id=response_id, input=input))
-        return self._cold(lambda observer: SteerRequest(frame, response_id, observer))
+
+        def make(observer: ObserverBase[ServerEvent]) -> SteerRequest:
+            made = SteerRequest(frame, response_id, observer)
+            made.lease = _Chain(self._unstored, made)
+            return made
+
+        return self._cold(make)
 
     # Watching.
 
@@ -134,8 +155,15 @@ class ResponsesWebSocket(Source):
     # On the loop.
 
     def _submit(self, request: Observed) -> None:
+        chain = request.lease
+        if isinstance(chain, _Chain):
+            chain.connection = self._number + (self._connection is None)
+            if chain.is_broken:
+                self._refuse(request, _lost_error(chain.parent or "", request.stream_id))
+                return
         if self._connection is None:
             assert self._loop is not None
+            self._number += 1
             outlets = Outlets(
                 self._events, self._unrouted, self._opened, self._ended, self._down, self._observer_raised
             )
@@ -172,3 +200,40 @@ class ResponsesWebSocket(Source):
     def _leave(self) -> Callable[[], None]:
         self._connection = None
         return super()._leave()
+
+
+class _Chain:
+    """The lease of a request that continues a response, or of one whose response is not stored."""
+
+    def __init__(
+        self, unstored: Unstored, request: Observed, parent: str | None = None, *, stores: bool = True
+    ) -> None:
+        self.parent = parent
+        self.connection = 0
+        self._unstored = unstored
+        self._request = request
+        self._stores = stores
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the response that it continues is lost."""
+        return self.parent is not None and self._unstored.is_lost(self.parent, self.connection)
+
+    def ended(self, event: ServerEvent | None) -> None:
+        """The connection holds the response from here on."""
+        request = self._request
+        # The response to a steer is stored if the steered one is.
+        steered = request.target_ids if isinstance(request, SteerRequest) else ()
+        if not self._stores or any(self._unstored.holds(one, self.connection) for one in steered):
+            for response_id in request.response_ids:
+                self._unstored.hold(response_id, self.connection)
+
+
+def _lost_error(parent: str, lane: str | None) -> PreviousResponseLostError:
+    return PreviousResponseLostError(
+        f"the response {parent!r}, which this request continues, is lost: it was not stored (`store=False`), and the "
+        "connection that held it is gone; nothing was sent: send the whole history as input, without "
+        "previous_response_id",
+        previous_response_id=parent,
+        stream_id=lane,
+    )

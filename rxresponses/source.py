@@ -201,9 +201,9 @@ class Source(ABC):
             if loop is None:
                 late = make(observer)
                 if here is None:
-                    _refuse(late)
+                    _tell_closed(late)
                 else:
-                    here.call_soon(_refuse, late)
+                    here.call_soon(_tell_closed, late)
                 return Disposable(lambda: give_up(late))
             home: HomeObserver[ServerEvent] | None = None
             if here is not None and here is not loop:
@@ -300,9 +300,9 @@ class Source(ABC):
         if not self._closing and not self._loop_ends():
             self._submit(request)
         elif self._loop is None:
-            _refuse(request)
+            _tell_closed(request)
         else:
-            self._loop.call_soon(_refuse, request)
+            self._loop.call_soon(_tell_closed, request)
 
     def _orphaned(self) -> None:
         """A connection's task was cancelled by nobody here: the program ends the loop, most likely.
@@ -319,6 +319,17 @@ class Source(ABC):
             return True
         self._orphaned_at = None  # somebody cancelled tasks, and goes on
         return False
+
+    def _refuse(self, request: Pending, error: Exception) -> None:
+        """Tell an error, soon: one that subscribes again on every error must not keep the loop from going on."""
+        assert self._loop is not None
+        self._loop.call_soon(self._tell_error, request, error)
+
+    def _tell_error(self, request: Pending, error: Exception) -> None:
+        try:
+            request.observer.on_error(error)
+        except BaseException as raised:
+            self._observer_raised(raised)
 
     def _observer_raised(self, error: BaseException) -> None:
         context = {"message": "an observer of a rxresponses Observable raised", "exception": error, "socket": self}
@@ -363,7 +374,7 @@ def is_interruption(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, Exception)
 
 
-def _refuse(request: Pending) -> None:
+def _tell_closed(request: Pending) -> None:
     """Tell that this is closed, on a loop soon, not now: one that subscribes again on every error must not block it."""
     request.observer.on_error(closed_error(request))
 

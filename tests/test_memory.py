@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.memory import _REMEMBERED, Memory
+from rxresponses.memory import _REMEMBERED, Memory, Unstored
 from rxresponses.places import Held, Place, Slot
 
 
@@ -91,3 +91,14 @@ def test_so_many_are_remembered_and_the_oldest_forgotten(memory: Memory, stores:
     memory.remember("last", stores=stores)
     known = [one for one in ("again", "0", "1", "last") if memory.is_stored(one, guess=not stores) is stores]
     assert known == ["again", "1", "last"]
+
+
+def test_what_is_not_stored_is_lost_with_its_connection() -> None:
+    unstored = Unstored()
+    unstored.hold("r", 1)
+    assert unstored.holds("r", 1)
+    assert not unstored.holds("r", 2)
+    assert not unstored.holds("unknown", 1)
+    assert not unstored.is_lost("r", 1)
+    assert unstored.is_lost("r", 2)
+    assert not unstored.is_lost("unknown", 2)
