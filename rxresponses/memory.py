@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 # Of responses that no lane holds any more, to answer their continuations with more than a guess.
 _REMEMBERED = 65_536
+# Of a socket, whose connections hold the latest response of a lane each.
+_REMEMBERED_BY_SOCKET = 1024
 
 
 class Memory:
@@ -61,14 +63,14 @@ class Memory:
     def remember(self, response_id: str, *, stores: bool) -> None:
         """No lane holds a response any more, or none will."""
         if stores:
-            _remember(self._stored, response_id, None)
+            _remember(self._stored, response_id, None, _REMEMBERED)
         else:
             self.lose(response_id)
 
     def lose(self, response_id: str) -> None:
         """Nobody knows a response."""
         self._stored.pop(response_id, None)
-        _remember(self._lost, response_id, None)
+        _remember(self._lost, response_id, None, _REMEMBERED)
 
     def _forget(self, place: Place, response_id: str) -> bool:
         """Forget that a response is on a lane; return whether it was."""
@@ -86,7 +88,7 @@ class Unstored:
 
     def hold(self, response_id: str, connection: int) -> None:
         """A connection holds a response."""
-        _remember(self._connections, response_id, connection)
+        _remember(self._connections, response_id, connection, _REMEMBERED_BY_SOCKET)
 
     def holds(self, response_id: str, connection: int) -> bool:
         """Whether a connection holds a response, or has."""
@@ -97,8 +99,8 @@ class Unstored:
         return self._connections.get(response_id, connection) != connection
 
 
-def _remember(ids: OrderedDict[str, T], response_id: str, value: T) -> None:
+def _remember(ids: OrderedDict[str, T], response_id: str, value: T, most: int) -> None:
     ids[response_id] = value
     ids.move_to_end(response_id)
-    if len(ids) > _REMEMBERED:
+    if len(ids) > most:
         ids.popitem(last=False)

@@ -83,9 +83,10 @@ class ResponsesWebSocket(Source):
         Errors, each with `delivery`: `ConfigurationError` (a key that cannot be sent),
         `ConnectFailedError`, `ConnectionLostError` (the socket went away before the terminal event;
         `MessageTooBigError` and `PongTimeoutError` say why), `SocketClosedError`, `LaneLimitError`;
-        `PreviousResponseLostError` (it continues a response that was not stored, whose connection is
-        gone); `QueueTimeoutError`, `FirstEventTimeoutError` and `IdleTimeoutError`, where the options set
-        these times; `BufferOverflowError` for a subscriber on another loop that falls too far behind.
+        `PreviousResponseLostError` (it continues one of the latest 1,024 responses that were not stored,
+        whose connection is gone); `QueueTimeoutError`, `FirstEventTimeoutError` and `IdleTimeoutError`,
+        where the options set these times; `BufferOverflowError` for a subscriber on another loop that falls
+        too far behind.
         Raises `InvalidRequestError` at once for a request that cannot be right.
 
         Delivery is on the socket's loop, or on the running loop that subscribed.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.memory import _REMEMBERED, Memory, Unstored
+from rxresponses.memory import _REMEMBERED, _REMEMBERED_BY_SOCKET, Memory, Unstored
 from rxresponses.places import Held, Place, Slot
 
 
@@ -102,3 +102,12 @@ def test_what_is_not_stored_is_lost_with_its_connection() -> None:
     assert not unstored.is_lost("r", 1)
     assert unstored.is_lost("r", 2)
     assert not unstored.is_lost("unknown", 2)
+
+
+def test_of_what_is_not_stored_the_latest_are_remembered() -> None:
+    unstored = Unstored()
+    for number in range(_REMEMBERED_BY_SOCKET + 1):
+        unstored.hold(str(number), 1)
+    assert not unstored.holds("0", 1)
+    assert unstored.holds("1", 1)
+    assert unstored.holds(str(_REMEMBERED_BY_SOCKET), 1)
