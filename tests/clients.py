@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from reactivex import Observable
+from reactivex import operators as ops
 from websockets.asyncio.server import ServerConnection, serve
 
 from rxresponses import Backoff, ClientState, ConnectionOptions, PoolOptions, ResponseCreate, ResponsesClient
@@ -74,6 +76,17 @@ def no_thread_left() -> Iterator[None]:
         if thread.name == "rxresponses":
             thread.join(WAIT)
             assert not thread.is_alive()
+
+
+async def ask_for_ever(source: Observable[Any]) -> None:
+    """Subscribe again on every error, for long enough to see that the loop turns meanwhile."""
+    tries: list[Exception] = []
+    stubborn = Recorder(source.pipe(ops.do_action(on_error=tries.append), ops.retry()))
+    assert len(tries) <= 1  # the others come on later turns
+    while len(tries) < 100:  # noqa: ASYNC110 - each turn is one try at most, which sets no event
+        await asyncio.sleep(0)
+    assert not stubborn.ended
+    stubborn.subscription.dispose()
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from reactivex import operators as ops
 
 from rxresponses import (
     ConnectionLostError,
@@ -34,7 +33,7 @@ from rxresponses.testing import (
     Text,
 )
 
-from .clients import CLOSE, ask, inputs, no_thread_left, quickly, response_id, run, states_of, until
+from .clients import CLOSE, ask, ask_for_ever, inputs, no_thread_left, quickly, response_id, run, states_of, until
 from .support import WAIT, Recorder
 from .test_socket_clocks import MovedLoop, Watch, quiet
 from .test_socket_clocks import run as run_moved
@@ -105,9 +104,8 @@ def test_scenario_37_client_nobody_runs_it(server: ResponsesServer, client: Resp
 def test_one_that_steers_for_ever_does_not_stop_the_loop(server: ResponsesServer) -> None:
     async def main() -> None:
         async with ResponsesClient(server.url) as client:
-            stubborn = Watch(client.steer("resp_unknown", "shorter").pipe(ops.retry()))
+            await ask_for_ever(client.steer("resp_unknown", "shorter"))
             assert (await Watch(client.send_request(ask())).end()).completions == 1
-            stubborn.subscription.dispose()
 
     run(main())
 

@@ -6,15 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from reactivex import operators as ops
 
 from rxresponses import PreviousResponseLostError, ResponseCreate, ResponsesWebSocket
 from rxresponses import operators as rops
 from rxresponses.socket import ConnectionState
 from rxresponses.testing import Hold, ResponsesServer, Text
 
-from .clients import inputs, response_id
+from .clients import ask_for_ever, inputs, response_id
 from .support import WAIT, Recorder
+from .test_socket_clocks import Watch
 
 
 def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
@@ -108,12 +108,17 @@ def test_scenario_32_in_a_second_program(server: ResponsesServer) -> None:
     assert inputs(server) == ["first"]
 
 
-def test_one_that_asks_for_ever_does_not_stop_the_loop(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-    parent = response_id(Recorder(socket.send_request(ask("first", store=False))).wait())
-    drop(server, socket)
-    stubborn = Recorder(socket.send_request(ask("second", previous_response_id=parent)).pipe(ops.retry()))
-    assert Recorder(socket.send_request(ask("third"))).wait().completions == 1
-    stubborn.subscription.dispose()
+def test_one_that_asks_for_ever_does_not_stop_the_loop(server: ResponsesServer) -> None:
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())
+            states = Watch(socket.state)
+            server.drop()
+            await states.until(lambda: states.values[-1] is ConnectionState.IDLE)
+            await ask_for_ever(socket.send_request(ask("second", previous_response_id=response.id)))
+            assert (await socket.send_request(ask("third"))).type == "response.completed"
+
+    asyncio.run(asyncio.wait_for(main(), WAIT))
 
 
 def test_one_that_is_disposed_at_once_hears_nothing(server: ResponsesServer) -> None:
