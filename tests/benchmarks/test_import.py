@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 RUNS = 7
 PROGRAM = """
@@ -14,13 +16,22 @@ print((time.process_time() - start) * 1000)
 """
 
 
-def milliseconds() -> float:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+def milliseconds(bytecode: Path) -> float:
+    """What an import costs, its bytecode being kept in the folder as a user's Python keeps it.
+
+    A machine that runs tests often forbids bytecode; each run would then compile all modules again.
+    """
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, env=environment)
     return float(done.stdout)
 
 
-def test_importing_costs_under_150_milliseconds_on_top_of_its_dependencies() -> None:
-    milliseconds()  # the first run may have to compile
-    runs = [milliseconds() for _ in range(RUNS)]
-    print(f"\nimport rxresponses: best {min(runs):.0f} ms, median {statistics.median(runs):.0f} ms")
+def test_importing_costs_under_150_milliseconds_on_top_of_its_dependencies(tmp_path: Path) -> None:
+    first = milliseconds(tmp_path)
+    runs = [milliseconds(tmp_path) for _ in range(RUNS)]
+    print(
+        f"\nimport rxresponses: best {min(runs):.0f} ms, median {statistics.median(runs):.0f} ms;"
+        f" {first:.0f} ms with compiling"
+    )
+    assert any(tmp_path.rglob("rxresponses/__init__.*.pyc"))
     assert statistics.median(runs) < 150
