@@ -261,6 +261,7 @@ class ResponseTimeoutError(RequestError, TimeoutError):
     """
 
     _what: ClassVar[str] = "no answer within {seconds:g} s; allow more time"
+    _what_when: ClassVar[Mapping[Delivery, str]] = {}  # for a `delivery` that means something else
 
     def __init__(
         self,
@@ -270,13 +271,9 @@ class ResponseTimeoutError(RequestError, TimeoutError):
         response_id: str | None = None,
         stream_id: str | None = None,
     ) -> None:
-        text = self._text(delivery).format(seconds=seconds)
-        super().__init__(text, delivery=delivery, response_id=response_id, stream_id=stream_id)
+        text = self._what_when.get(delivery, self._what)
+        super().__init__(text.format(seconds=seconds), delivery=delivery, response_id=response_id, stream_id=stream_id)
         self.seconds = seconds
-
-    @classmethod
-    def _text(cls, delivery: Delivery) -> str:
-        return cls._what
 
 
 class TerminalTimeoutError(ResponseTimeoutError):
@@ -286,15 +283,13 @@ class TerminalTimeoutError(ResponseTimeoutError):
         "no terminal event within {seconds:g} s; the request was given up here, the server may still be "
         "working on it: allow more time, or ask for a shorter answer"
     )
-    _what_unknown: ClassVar[str] = (
-        "no terminal event within {seconds:g} s, nor any other; the request was given up here, where it may still "
-        "have waited for a connection or its lane, or the server may be working on it: allow more time, or set "
-        "`queue_timeout` to tell the two apart"
-    )
-
-    @classmethod
-    def _text(cls, delivery: Delivery) -> str:
-        return cls._what_unknown if delivery == "unknown" else cls._what
+    _what_when: ClassVar[Mapping[Delivery, str]] = {
+        "unknown": (
+            "no terminal event within {seconds:g} s, nor any other; the request was given up here, where it may still "
+            "have waited for a connection or its lane, or the server may be working on it: allow more time, or set "
+            "`queue_timeout` to tell the two apart"
+        )
+    }
 
 
 class FirstEventTimeoutError(ResponseTimeoutError):
@@ -315,15 +310,13 @@ class IdleTimeoutError(ResponseTimeoutError):
         "still be working on it: allow longer pauses, or, if doing it twice does no harm, send it again on another "
         "lane or connection, since its own lane may be taken until that response has ended"
     )
-    _what_unknown: ClassVar[str] = (
-        "nothing came at all for {seconds:g} s; the request was given up here, where it may still have waited for "
-        "a connection or its lane, or the server may be working on it: allow more time, or use the option "
-        "`idle_timeout` of the connection, which counts within a response"
-    )
-
-    @classmethod
-    def _text(cls, delivery: Delivery) -> str:
-        return cls._what_unknown if delivery == "unknown" else cls._what
+    _what_when: ClassVar[Mapping[Delivery, str]] = {
+        "unknown": (
+            "nothing came at all for {seconds:g} s; the request was given up here, where it may still have waited for "
+            "a connection or its lane, or the server may be working on it: allow more time, or use the option "
+            "`idle_timeout` of the connection, which counts within a response"
+        )
+    }
 
 
 class QueueTimeoutError(ResponseTimeoutError):
@@ -348,15 +341,13 @@ class SteerTimeoutError(ResponseTimeoutError):
         "the server did not answer the steer within {seconds:g} s, and may not know steering: the response goes on "
         "as it was, or with the new input; send the input as a request of its own if it must be heard"
     )
-    _what_accepted: ClassVar[str] = (
-        "the server accepted the steer and the steered response has ended, but none followed within {seconds:g} s; "
-        "the steer was given up here, and a response that follows later is swallowed: allow more time, or send the "
-        "input as a request of its own, best on another lane, if doing it twice does no harm"
-    )
-
-    @classmethod
-    def _text(cls, delivery: Delivery) -> str:
-        return cls._what_accepted if delivery == "started" else cls._what
+    _what_when: ClassVar[Mapping[Delivery, str]] = {
+        "started": (
+            "the server accepted the steer and the steered response has ended, but none followed within {seconds:g} s; "
+            "the steer was given up here, and a response that follows later is swallowed: allow more time, or send the "
+            "input as a request of its own, best on another lane, if doing it twice does no harm"
+        )
+    }
 
 
 class ObserverExitError(ResponsesError):
