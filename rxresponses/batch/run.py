@@ -15,10 +15,10 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 
 from .. import operators as rops
-from ..errors import DecodeError, Delivery, TerminalTimeoutError
+from ..errors import Delivery, TerminalTimeoutError
 from ..events import ResponseOutputItemDoneEvent, ServerEvent
 from ..jsontext import read_json
-from ..operators._failure import response_id_of
+from ..operators._failure import response_id_of, unreadable
 from ..timing import Timings, recording
 from .lines import Task
 
@@ -206,7 +206,7 @@ def _response(events: list[ServerEvent]) -> dict[str, Any]:
     *items, end = map(_frame, events)
     response = end.get("response")
     if not isinstance(response, dict):
-        raise DecodeError(f"{end['type']} came without a response")
+        raise unreadable(events[-1])
     if not response.get("output") and items:
         response["output"] = [item["item"] for item in items]
     return response
@@ -222,7 +222,5 @@ def _frame(event: ServerEvent) -> dict[str, Any]:
 
 
 def _facts(error: Exception) -> dict[str, Any]:
-    facts = {name: getattr(error, name, None) for name in ("code", "status", "response_id")}
-    # Only one error has no verdict of its own: that of an answer which could not be read.
-    delivery = getattr(error, "delivery", "started")
-    return {"type": type(error).__name__, "message": str(error), "delivery": delivery, **facts}
+    facts = {name: getattr(error, name, None) for name in ("delivery", "code", "status", "response_id")}
+    return {"type": type(error).__name__, "message": str(error), **facts}

@@ -11,23 +11,12 @@ from rxresponses.batch.lines import Task
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.run import Result
 
+from .conftest import Clock
+
 PATIENCE = 20  # seconds until a bar that is not drawn again is taken for broken
 TASK = Task(1, "", {})
 ANSWER = Result(TASK, response={"usage": {"output_tokens": 30}})
 FAILURE = Result(TASK, error=InvalidRequestError("wrong"))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 class Terminal(io.StringIO):

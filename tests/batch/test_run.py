@@ -15,13 +15,13 @@ from reactivex.disposable import Disposable
 
 from rxresponses import (
     ConnectionLostError,
-    DecodeError,
     InvalidRequestError,
     ResponseCompletedEvent,
     ResponseFailedError,
     ResponsesWebSocket,
     ServerEvent,
     TerminalTimeoutError,
+    UnreadableResponseError,
     codec,
 )
 from rxresponses.batch.lines import Task, task_of
@@ -30,18 +30,7 @@ from rxresponses.models import Response
 from rxresponses.testing import Close, Failure, Hold, Raw, ResponsesServer, Text
 from rxresponses.timing import Timings, current_timings
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from .conftest import Clock
 
 
 def tasks(numbers: int = 1) -> list[Task]:
@@ -217,11 +206,16 @@ class TestStop:
 
 
 class TestTimeout:
+    @staticmethod
+    def first_of(desk: Desk, number: int, clock: Clock) -> Iterator[Result | None]:
+        """Return the results of so many tasks, each of which has five seconds, behind that of the first."""
+        results = Run(desk, concurrency=number, timeout=5, clock=clock).results(tasks(number))
+        assert next(results).task.line == 1  # type: ignore[union-attr]
+        return results
+
     def test_waiting_takes_no_time(self, clock: Clock) -> None:
         desk = Desk("1", waiting={"2"})
-        run = Run(desk, concurrency=3, timeout=5, clock=clock)
-        results = run.results(tasks(3))
-        assert next(results).task.line == 1  # type: ignore[union-attr]
+        results = self.first_of(desk, 3, clock)
         clock.now += 6
         result = next(results)
         assert result is not None
@@ -234,8 +228,7 @@ class TestTimeout:
 
     def test_another_try_has_the_whole_time(self, clock: Clock) -> None:
         desk = Desk("1")
-        results = Run(desk, concurrency=3, timeout=5, clock=clock).results(tasks(3))
-        assert next(results).task.line == 1  # type: ignore[union-attr]
+        results = self.first_of(desk, 3, clock)
         desk.refuse("2")
         clock.now += 6
         assert next(results).task.line == 3  # type: ignore[union-attr]
@@ -248,8 +241,7 @@ class TestTimeout:
     def test_an_answer_in_time_counts(self, clock: Clock) -> None:
         """Also if it is looked at only afterwards."""
         desk = Desk("1")
-        results = Run(desk, concurrency=2, timeout=5, clock=clock).results(tasks(2))
-        assert next(results).task.line == 1  # type: ignore[union-attr]
+        results = self.first_of(desk, 2, clock)
         desk.answer("2")
         clock.now += 6
         assert [one and one.error for one in results] == [None]
@@ -349,7 +341,7 @@ class TestFailures:
     def test_an_end_that_is_no_response(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         server.reply(Raw([{"type": "response.completed", "response": 7}]))
         result = only(socket)
-        assert isinstance(result.error, DecodeError)
+        assert isinstance(result.error, UnreadableResponseError)
         assert result.to_dict()["error"]["delivery"] == "started"
 
     def test_the_others_go_on(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
