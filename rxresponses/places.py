@@ -29,20 +29,8 @@ class Ticket:
     """
 
     __slots__ = (
-        *(
-            "answers",
-            "deadline",
-            "has_history",
-            "lane",
-            "limits",
-            "number",
-            "parent",
-            "place",
-            "queue",
-            "replays",
-            "retries",
-        ),
-        *("route", "source", "state", "stores"),
+        *("answers", "deadline", "has_history", "lane", "limits", "number", "parent", "place"),
+        *("queue", "replays", "retries", "route", "source", "state", "stores"),
     )
 
     def __init__(

@@ -14,9 +14,8 @@ from contextvars import ContextVar
 class Timings:
     """When the latest request of a subscription was written, on the clock of who asks.
 
-    `sent` is `None` until then, and again while a refused one waits for its next try; it stays so with a source that
-    does not tell.  Made while somebody else asks
-    already, it tells them as well.
+    `sent` is `None` until then, and again while a refused one waits for its next try; it stays so with
+    a source that does not tell.  Made while somebody else asks already, it tells them as well.
     """
 
     __slots__ = ("_now", "_outer", "open", "sent")
