@@ -30,7 +30,7 @@ from .lease import Desk, Leased, Steering
 from .loops import running_loop
 from .observed import NOBODY, Pending, Request, SteerRequest
 from .options import ConnectionOptions, PoolOptions
-from .places import Slot, SlotState, TicketState
+from .places import Slot, TicketState
 from .pool import Action, Fail, Open, Pool, Send
 from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .source import Source
@@ -353,12 +353,8 @@ class ResponsesClient(Source):
             self.close()
 
     def _tell_connections(self, pool: Pool, now: float) -> None:
-        """Let no consumer that lags hold up those who wait here, when it is for the end of what runs that they wait."""
-        awaited = (
-            pool.queued > 0
-            and pool.throttle.pause(now) is None
-            and all(slot.state is not SlotState.CONNECTING for slot in pool.slots)
-        )
+        """Let no consumer that lags hold up those who wait here for the end of what runs."""
+        awaited = pool.awaits_end(now)
         if awaited is not self._awaited:  # a new connection was being made before, for which nobody is awaited
             self._awaited = awaited
             for slot in pool.slots:

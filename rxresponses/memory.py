@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TypeVar
 
+from .errors import PreviousResponseLostError
 from .places import Held, Place
 
 T = TypeVar("T")
@@ -97,6 +98,17 @@ class Unstored:
     def is_lost(self, response_id: str, connection: int) -> bool:
         """Whether a response is lost for this connection: another one held it."""
         return self._connections.get(response_id, connection) != connection
+
+
+def lost_error(response_id: str, lane: str | None, *advice: str) -> PreviousResponseLostError:
+    """Return the error of a request that continues a response which is lost; more `advice` goes behind the usual."""
+    todo = ", ".join(["send the whole history as input, without previous_response_id", *advice])
+    return PreviousResponseLostError(
+        f"the response {response_id!r}, which this request continues, is lost: it was not stored (`store=False`), and "
+        f"the connection that held it is gone or has moved on; nothing was sent: {todo}",
+        previous_response_id=response_id,
+        stream_id=lane,
+    )
 
 
 def _remember(ids: OrderedDict[str, T], response_id: str, value: T, most: int) -> None:

@@ -22,12 +22,11 @@ from typing import TypeAlias
 from .backoff import is_rate_limit, retry_after
 from .errors import (
     InvalidRequestError,
-    PreviousResponseLostError,
     QueueFullError,
     QueueTimeoutError,
     RequestError,
 )
-from .memory import Memory
+from .memory import Memory, lost_error
 from .options import PoolOptions
 from .places import Held, Place, Slot, SlotState, Ticket, TicketState
 from .queue import Queue
@@ -129,6 +128,11 @@ class Pool:
     def waiting(self) -> list[Ticket]:
         """Return what waits, in the order in which it came."""
         return sorted(self._queue, key=lambda ticket: ticket.number)
+
+    def awaits_end(self, now: float) -> bool:
+        """Whether what waits does so for the end of what runs, not for a connection or a rate limit."""
+        connecting = any(slot.state is SlotState.CONNECTING for slot in self.slots)
+        return self.queued > 0 and not connecting and self.throttle.pause(now) is None
 
     def work(self) -> Iterator[Ticket]:
         """Return what waits or runs."""
@@ -259,8 +263,8 @@ class Pool:
     def limited(self, now: float, hint: float | None, *, limits: int) -> None:
         """The server is at its rate limit; `hint` are the seconds after which it wants to hear more.
 
+        When these are too many nobody waits, as with a quota that is spent: each gets its own refusal.
         `limits` is how many there had been when what it refuses was sent.
-        When that is too long nobody waits for it, as with a quota that is spent: each gets its own refusal.
         """
         if not self.options.backoff.is_too_long(hint):
             self.throttle.limited(now, self.active, hint, limits=limits)
@@ -385,7 +389,7 @@ class Pool:
             ticket.replays = True
             self._queue.put_free(ticket)
         else:
-            self._fail(ticket, _lost_error(ticket))
+            self._fail(ticket, lost_error(parent, ticket.lane, "or pass `history`, for the client to do it"))
 
     def _bind(self, ticket: Ticket, place: Place) -> None:
         """Let a request wait for the lane that holds its parent, or for another one on the same connection.
@@ -509,16 +513,6 @@ class Pool:
 def _serves(place: Place, ticket: Ticket) -> bool:
     """Whether a request may go to the connection of this lane: what serves one model cannot serve another."""
     return ticket.route in (None, place.slot.route)
-
-
-def _lost_error(ticket: Ticket) -> PreviousResponseLostError:
-    return PreviousResponseLostError(
-        f"the response {ticket.parent!r}, which this request continues, is lost: it was not stored (`store=False`), "
-        "and the connection that held it is gone or has moved on; nothing was sent: send the whole history as input, "
-        "without previous_response_id (or pass `history`, for the client to do it)",
-        previous_response_id=ticket.parent or "",
-        stream_id=ticket.lane,
-    )
 
 
 def _unanswered_error(ticket: Ticket, calls: frozenset[str]) -> InvalidRequestError:

@@ -11,10 +11,9 @@ from reactivex.abc import ObserverBase
 
 from .connection import Connection, Outlets
 from .credentials import ApiKey
-from .errors import PreviousResponseLostError
 from .events.base import ServerEvent
 from .hot import Hot
-from .memory import Unstored
+from .memory import Unstored, lost_error
 from .observed import Observed, Request, SteerRequest
 from .options import ConnectionOptions
 from .requests import InputItem, ResponseCreate, ResponseSteer, create_from
@@ -160,7 +159,7 @@ class ResponsesWebSocket(Source):
         if isinstance(chain, _Chain):
             chain.connection = self._number + (self._connection is None)
             if chain.is_broken:
-                self._refuse(request, _lost_error(chain.parent or "", request.stream_id))
+                self._refuse(request, lost_error(chain.parent or "", request.stream_id))
                 return
         if self._connection is None:
             assert self._loop is not None
@@ -228,13 +227,3 @@ class _Chain:
         if not self._stores or any(self._unstored.holds(one, self.connection) for one in steered):
             for response_id in request.response_ids:
                 self._unstored.hold(response_id, self.connection)
-
-
-def _lost_error(parent: str, lane: str | None) -> PreviousResponseLostError:
-    return PreviousResponseLostError(
-        f"the response {parent!r}, which this request continues, is lost: it was not stored (`store=False`), and the "
-        "connection that held it is gone; nothing was sent: send the whole history as input, without "
-        "previous_response_id",
-        previous_response_id=parent,
-        stream_id=lane,
-    )

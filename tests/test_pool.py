@@ -1211,6 +1211,20 @@ class TestTurns:
             costs.append((idle, looks))
         assert costs[0] == costs[1]
 
+    def test_who_waits_for_the_end_of_what_runs(self) -> None:
+        driver = Driver(max_active=1, max_connections=1, connects=False)
+        running, waiting = driver.burst(2)
+        assert not driver.pool.awaits_end(driver.now)  # they wait for the connection
+        driver.connect(driver.slot)
+        assert driver.pool.awaits_end(driver.now)
+        driver.pool.limited(driver.now, 7.0, limits=0)
+        assert not driver.pool.awaits_end(driver.now)  # nothing is sent before, whatever ends
+        driver.wait(7.0)
+        assert driver.pool.awaits_end(driver.now)
+        driver.finish(running)
+        assert waiting in driver.sent
+        assert not driver.pool.awaits_end(driver.now)  # nobody waits
+
     def test_no_deadline_when_nothing_can_happen(self) -> None:
         driver = Driver(connects=False)
         driver.submit()
