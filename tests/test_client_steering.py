@@ -364,13 +364,13 @@ class TestDrain:
         assert drained.wait().values == [True]
 
 
-@pytest.mark.parametrize("failure", [Failure("server_error", after=0), Failure("server_error", after=3)])
-def test_what_follows_fails(server: ResponsesServer, client: ResponsesClient, failure: Failure) -> None:
-    server.on("shorter", ["text", failure])
+@pytest.mark.parametrize(("after", "told"), [(0, "response.steer.failed"), (3, "error")])
+def test_what_follows_fails(server: ResponsesServer, client: ResponsesClient, after: int, told: str) -> None:
+    server.on("shorter", ["text", Failure("server_error", after=after)])
     target = Target(server, client, store=False)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
     target.gate.open()
-    assert steer.wait().types[-1] == "error"
+    assert steer.wait().types[-1] == told
     assert steer.completions == 1
     assert Recorder(client.send_request(ask("next"))).wait().types[-1] == "response.completed"
 

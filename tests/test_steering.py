@@ -1177,6 +1177,15 @@ class TestBelated:
         assert protocol.receive(completed("r2")) is one
 
     @LANES
+    def test_an_error_before_it_has_begun_is_that_of_the_request_behind_it(self, lane: str | None) -> None:
+        """A steer whose response cannot begin fails by `response.steer.failed`."""
+        protocol, one = overdue(lane)
+        after = send(protocol, lane)
+        assert protocol.receive(error(lane)) is after
+        assert protocol.receive(failed("s1", "r1", lane)) is one
+        all_gone(protocol)
+
+    @LANES
     def test_the_response_to_the_request_behind_it_ends_it_too(self, lane: str | None) -> None:
         protocol, one = overdue(lane)
         after = send(protocol, lane)

@@ -62,6 +62,9 @@ class Run:
 
     steers: list[Steer] = field(default_factory=list)
 
+    successor_of: Sequence[Steer] = ()
+    """The steers that it answers, if it is the successor of a steered response."""
+
     @property
     def blocked(self) -> bool:
         """Whether it waits for a gate."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -225,7 +225,7 @@ class Session:
         else:
             self._journal.close(exchange, "refused")
 
-    def _start(self, exchange: Exchange, now: float) -> None:
+    def _start(self, exchange: Exchange, now: float) -> Run:
         """Start the response to a checked `response.create`.
 
         The parent is looked up here, not on arrival: what a waiting fork continues may be gone by now.
@@ -254,6 +254,7 @@ class Session:
         run = runs.start(answer, script, request, parent, now, lane=lane, exchange=exchange)
         exchange.started, exchange.response_id = now, run.response_id
         self._running[lane] = run
+        return run
 
     def _load(self, response_id: str) -> Turn:
         for turn in self._latest.values():
@@ -294,7 +295,10 @@ class Session:
         if isinstance(step, dict):
             # A refusal comes before there is a response, hence without a number.
             refusal = step["type"] == "error" and run.sequence == 0
-            self._send(step if refusal else {**step, "sequence_number": run.next_number()}, run.lane)
+            if refusal and run.successor_of:
+                self._return(run.successor_of, step["error"]["message"], run)
+            else:
+                self._send(step if refusal else {**step, "sequence_number": run.next_number()}, run.lane)
             self._note(run, step)
             run.due = now if run.ended else now + self._limits.event_interval
         elif isinstance(step, Frame):
@@ -405,11 +409,17 @@ class Session:
         items = [item for steer in run.steers for item in normalize_input(steer.input)]
         body = {**run.request.body, "previous_response_id": run.response_id, "input": items}
         try:
-            self._start(Exchange(0, 0, self._number, body, now), now)  # nobody's request: not in the journal
+            successor = self._start(
+                Exchange(0, 0, self._number, body, now), now
+            )  # nobody's request: not in the journal
+            successor.successor_of = run.steers
         except RequestError as error:
-            for steer in run.steers:
-                code = "successor_creation_failed"
-                self._fail_steer(steer, run.lane, code, error.message, number=run.next_number())
+            self._return(run.steers, error.message, run)
+
+    def _return(self, steers: Sequence[Steer], message: str, run: Run) -> None:
+        """Give accepted steering input back, for which there is no successor; `run` counts the events."""
+        for steer in steers:
+            self._fail_steer(steer, run.lane, "successor_creation_failed", message, number=run.next_number())
 
     def _fail_steer(self, steer: Steer, lane: str | None, code: str, message: str, *, number: int = 0) -> None:
         identity = steer.identity if steer.id else {"previous_response_id": steer.target}

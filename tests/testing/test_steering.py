@@ -158,6 +158,34 @@ def test_input_comes_back_when_there_can_be_no_successor() -> None:
     assert failed(peer.drain()[-1:]) == ("successor_creation_failed", {**accepted["steer"], "input": "steered"})
 
 
+def test_input_comes_back_when_the_successor_is_refused() -> None:
+    """It is the steer that fails: on a lane of several requests, an `error` would not say whose it is."""
+    peer, gate, target = held(Text("a b c"), stream_id="main")
+    peer.model.on("steered", Failure("rate_limit_exceeded", "not now", after=0))
+    peer.steer(target, "steered")
+    peer.steer(target, "again steered")
+    one, two = peer.drain()
+    gate.open()
+    events = peer.drain()[-2:]
+
+    assert [failed([event]) for event in events] == [
+        ("successor_creation_failed", {**one["steer"], "input": "steered"}),
+        ("successor_creation_failed", {**two["steer"], "input": "again steered"}),
+    ]
+    assert [(event["error"]["message"], event["stream_id"]) for event in events] == [("not now", "main")] * 2
+    assert [event["sequence_number"] for event in events] == [0, 1]
+    assert types(peer.ask(stream_id="main"))[0] == "created"
+
+
+def test_a_successor_that_fails_once_it_was_created_is_a_response() -> None:
+    peer, gate, target = held(Text("a b c"))
+    peer.model.on("steered", [Text("b"), Failure(after=3)])
+    peer.steer(target, "steered")
+    gate.open()
+
+    assert types(peer.drain())[-5:] == ["created", "in_progress", "output_item.added", "error", "failed"]
+
+
 def test_an_unknown_target() -> None:
     peer = Peer()
     peer.steer("resp_nobody", "x")
