@@ -20,12 +20,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .backoff import is_rate_limit, retry_after
-from .errors import (
-    InvalidRequestError,
-    QueueFullError,
-    QueueTimeoutError,
-    RequestError,
-)
+from .errors import InvalidRequestError, QueueFullError, QueueTimeoutError, RequestError
 from .memory import Memory, lost_error
 from .options import PoolOptions
 from .places import Held, Place, Slot, SlotState, Ticket, TicketState
@@ -131,8 +126,9 @@ class Pool:
 
     def awaits_end(self, now: float) -> bool:
         """Whether what waits does so for the end of what runs, not for a connection or a rate limit."""
-        connecting = any(slot.state is SlotState.CONNECTING for slot in self.slots)
-        return self.queued > 0 and not connecting and self.throttle.pause(now) is None
+        if self.queued == 0 or self.throttle.pause(now) is not None:
+            return False
+        return all(slot.state is not SlotState.CONNECTING for slot in self.slots)
 
     def work(self) -> Iterator[Ticket]:
         """Return what waits or runs."""

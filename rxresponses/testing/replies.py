@@ -89,9 +89,9 @@ class Raw(Checked):
 class Failure(Checked):
     """An `error` event, followed by `response.failed` if the response was already created.
 
-    With `after=0` the request is refused and no response exists; where that were the successor of a steered
-    one, `response.steer.failed` gives the input back.  An answer shorter than `after` events
-    fails instead of ending.  `status` and `type` follow from the code unless given.
+    With `after=0` the request is refused and no response exists; if it would have been the successor of
+    a steered one, `response.steer.failed` gives the input back instead.  An answer shorter than `after`
+    events fails instead of ending.  `status` and `type` follow from the code unless given.
     """
 
     code: str | None = "server_error"

@@ -408,11 +408,9 @@ class Session:
             return
         items = [item for steer in run.steers for item in normalize_input(steer.input)]
         body = {**run.request.body, "previous_response_id": run.response_id, "input": items}
+        exchange = Exchange(0, 0, self._number, body, now)  # nobody's request: not in the journal
         try:
-            successor = self._start(
-                Exchange(0, 0, self._number, body, now), now
-            )  # nobody's request: not in the journal
-            successor.successor_of = run.steers
+            self._start(exchange, now).successor_of = run.steers
         except RequestError as error:
             self._return(run.steers, error.message, run)
 

@@ -415,23 +415,21 @@ class TestFailuresOfAllLines:
         server.clear_faults()
         assert batch()[0] == 0
 
-    def test_no_credit(self, batch: Batch, server: ResponsesServer) -> None:
-        server.reply(*["Hello"] * 10, *[Failure("insufficient_quota", after=0)] * 50)
-        batch.ask(*map(str, range(50)))
-        code, err = batch("--concurrency", "4")
-        assert code == 1
-        assert len(batch.answers) == len(batch.lines) == 10
-        assert "no credit left" in err.splitlines()[-1]
-        assert len(server.requests) <= 10 + 4
-
-    def test_a_rate_limit_that_lasts_too_long(self, batch: Batch, server: ResponsesServer) -> None:
-        refusal = Failure("rate_limit_exceeded", after=0, headers={"retry-after": "3600"})
+    @pytest.mark.parametrize(
+        ("refusal", "told"),
+        [
+            (Failure("insufficient_quota", after=0), "no credit left"),
+            (Failure("rate_limit_exceeded", after=0, headers={"retry-after": "3600"}), "rate_limit_exceeded"),
+        ],
+        ids=["no credit", "a rate limit that lasts too long"],
+    )
+    def test_what_no_line_gets_past(self, batch: Batch, server: ResponsesServer, refusal: Failure, told: str) -> None:
         server.reply(*["Hello"] * 10, *[refusal] * 50)
         batch.ask(*map(str, range(50)))
         code, err = batch("--concurrency", "4")
         assert code == 1
         assert len(batch.answers) == len(batch.lines) == 10
-        assert "rate_limit_exceeded" in err.splitlines()[-1]
+        assert told in err.splitlines()[-1]
         assert len(server.requests) <= 10 + 4
 
     @pytest.mark.parametrize("answers", [0, 1])
