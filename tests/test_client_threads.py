@@ -27,7 +27,7 @@ from rxresponses.testing import Hold, ResponsesServer
 from .clients import LANES, arrivals, ask, inputs, no_thread_left, quickly, response_id, run, states_of
 from .support import WAIT, Recorder
 from .test_socket_clocks import MovedLoop, Watch
-from .test_socket_threads import Program, each_in_a_thread
+from .test_socket_threads import EXIT_IN_A_CALLBACK, Program, each_in_a_thread
 
 
 @pytest.fixture(params=["background", "running"])
@@ -448,13 +448,7 @@ asyncio.run(main())
 
     def test_scenario_43_client_a_callback_that_ends_the_program(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold()])
-        code = """
-try:
-    ask("hold").pipe(ops.do_action(lambda event: sys.exit(3))).run()
-except ObserverExitError as error:
-    sys.exit(error.__cause__.code)
-"""
-        status, _, err = Program(server, CLIENT + code).end()
+        status, _, err = Program(server, CLIENT + EXIT_IN_A_CALLBACK).end()
         assert status == 3
         assert "SystemExit: 3" in err  # it is reported
 

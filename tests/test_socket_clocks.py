@@ -283,17 +283,21 @@ class TestQueue:
 
 
 class TestConnecting:
+    @staticmethod
+    async def end_after(seconds: float, got: Watch[Any], loop: MovedLoop) -> None:
+        await loop.turn()
+        await loop.move(seconds - 1)
+        assert not got.ended
+        await loop.move(1)
+        await got.end()
+
     def test_scenario_27_a_handshake_that_takes_too_long(self) -> None:
         async def main(loop: MovedLoop) -> None:
             async with silent() as url:
                 options = quiet(queue_timeout=60, first_event_timeout=1, connect_timeout=30)
                 async with ResponsesWebSocket(url, options=options) as socket:
                     got = Watch(socket.send_request(ask(), stream_id="a"))
-                    await loop.turn()
-                    await loop.move(29)
-                    assert not got.ended
-                    await loop.move(1)
-                    await got.end()
+                    await self.end_after(30, got, loop)
                     assert isinstance(got.error, ConnectTimeoutError)
                     assert (got.error.delivery, got.error.stream_id, got.error.status) == ("not_sent", "a", None)
 
@@ -313,11 +317,7 @@ class TestConnecting:
             options = quiet(queue_timeout=60, connect_timeout=30)
             async with ResponsesWebSocket("http://127.0.0.1:9", api_key=provide, options=options) as socket:
                 got = Watch(socket.send_request(ask(), stream_id="a"))
-                await loop.turn()
-                await loop.move(29)
-                assert not got.ended
-                await loop.move(1)
-                await got.end()
+                await self.end_after(30, got, loop)
                 assert isinstance(got.error, ConnectTimeoutError)
                 assert (got.error.delivery, got.error.stream_id) == ("not_sent", "a")
                 assert "`api_key` function did not return" in str(got.error)

@@ -361,6 +361,14 @@ class TestLoops:
         asyncio.run(asyncio.wait_for(second(), WAIT))
 
 
+EXIT_IN_A_CALLBACK = """
+try:
+    ask("hold").pipe(ops.do_action(lambda event: sys.exit(3))).run()
+except ObserverExitError as error:
+    sys.exit(error.__cause__.code)
+"""
+
+
 class Program:
     """A script in a process of its own: `socket`, `ask`, `say` and `put` are there."""
 
@@ -453,13 +461,7 @@ class TestPrograms:
     def test_scenario_43_a_callback_that_ends_the_program(self, server: ResponsesServer) -> None:
         """On the background thread it ends nothing but its stream, for whoever waits there."""
         server.on("hold", ["text", Hold()])
-        code = """
-        try:
-            ask("hold").pipe(ops.do_action(lambda event: sys.exit(3))).run()
-        except ObserverExitError as error:
-            sys.exit(error.__cause__.code)
-        """
-        status, _, err = Program(server, code).end()
+        status, _, err = Program(server, EXIT_IN_A_CALLBACK).end()
         assert status == 3
         assert "SystemExit: 3" in err  # it is reported
 
