@@ -4,10 +4,8 @@ Observers run on the loop of their socket, so they must not block: `.run()` in o
 events that only the thread it blocks can deliver.  Chain what follows, with `ops.flat_map` for example.
 """
 
-from . import codec, operators
+from . import operators
 from .backoff import Backoff
-from .base import UnknownItem
-from .client import ClientState, ResponsesClient
 from .errors import (
     BufferOverflowError,
     ConfigurationError,
@@ -37,7 +35,15 @@ from .errors import (
     TerminalTimeoutError,
     UnreadableResponseError,
 )
-from .events import (
+from .operators.metrics import ResponseMetrics
+from .options import ConnectionOptions, PoolOptions
+from .senders.client import ClientState, ResponsesClient
+from .senders.socket import ConnectionState, ResponsesWebSocket
+from .senders.source import Lane
+from .tools import answer_calls
+from .wire import codec
+from .wire.base import UnknownItem
+from .wire.events import (
     TERMINAL_TYPES,
     ContentEvent,
     FailedSteer,
@@ -118,7 +124,7 @@ from .events import (
     SummaryEvent,
     UnknownEvent,
 )
-from .models import (
+from .wire.models import (
     ActionClick,
     ActionDoubleClick,
     ActionDrag,
@@ -224,9 +230,7 @@ from .models import (
     SummaryText,
     WebSearchAction,
 )
-from .operators.metrics import ResponseMetrics
-from .options import ConnectionOptions, PoolOptions
-from .requests import (
+from .wire.requests import (
     EasyInputMessage,
     FunctionCallOutput,
     FunctionTool,
@@ -236,9 +240,6 @@ from .requests import (
     function_result,
     user_message,
 )
-from .socket import ConnectionState, ResponsesWebSocket
-from .source import Lane
-from .tools import answer_calls
 
 __all__ = [
     "TERMINAL_TYPES",

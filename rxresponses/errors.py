@@ -6,12 +6,9 @@ What went wrong with a request also says what the server can have seen of it: se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from .headers import Headers
-
-if TYPE_CHECKING:
-    from .events.steering import SteerRequiredInput
 
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What is known of a request when it fails.
@@ -221,6 +218,30 @@ class UnreadableResponseError(RequestError, DecodeError):
         self.event = event
 
 
+class RequiredInput(Protocol):
+    """A stub of an input item that the server waits for; `SteerRequiredInput` is the class of these stubs."""
+
+    @property
+    def type(self) -> str:
+        """The type of the input item."""
+
+    @property
+    def call_id(self) -> str | None:
+        """The id of the call that the item answers."""
+
+    @property
+    def name(self) -> str | None:
+        """The name of the function that was called."""
+
+    @property
+    def execution(self) -> str | None:
+        """Where the call is executed, for calls that know several places."""
+
+    @property
+    def approval_request_id(self) -> str | None:
+        """The id of the approval request that the item answers."""
+
+
 class SteerPendingError(RequestError):
     """A steer was taken, but its answer waits for a request of this side: `response.steer.pending`.
 
@@ -232,7 +253,7 @@ class SteerPendingError(RequestError):
 
     def __init__(
         self,
-        required_input: Sequence[SteerRequiredInput],
+        required_input: Sequence[RequiredInput],
         *,
         event: object,
         response_id: str | None = None,

@@ -19,12 +19,11 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from .events import TERMINAL_TYPES, ServerEvent
-from .models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
-from .operators._failure import failure_of, response_id_of
-from .operators._results import response_of
-from .requests import ResponseCreate, create_from
-from .timing import Timings, recording
+from .net.timing import Timings, recording
+from .wire.events import TERMINAL_TYPES, ServerEvent
+from .wire.failures import failure_of, response_id_of, response_of
+from .wire.models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
+from .wire.requests import ResponseCreate, create_from
 
 try:
     from opentelemetry import context as contexts

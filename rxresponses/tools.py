@@ -14,9 +14,9 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from .errors import ConfigurationError, DecodeError
-from .loops import running_loop
-from .models import ResponseFunctionToolCall
-from .requests import FunctionCallOutput, function_result
+from .net.loops import running_loop
+from .wire.models import ResponseFunctionToolCall
+from .wire.requests import FunctionCallOutput, function_result
 
 
 def answer_calls(

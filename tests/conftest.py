@@ -10,7 +10,7 @@ import pytest
 from rxresponses import ResponsesClient, ResponsesWebSocket
 from rxresponses.testing import ResponsesServer
 
-from .clients import LANES, no_thread_left, quickly
+from .support.clients import LANES, no_thread_left, quickly
 
 pytest_plugins = ["tests.scenarios"]
 

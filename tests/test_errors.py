@@ -39,7 +39,7 @@ from rxresponses.errors import (
     TerminalTimeoutError,
     UnreadableResponseError,
 )
-from rxresponses.events import ResponseErrorEvent, SteerRequiredInput
+from rxresponses.wire.events import ResponseErrorEvent, SteerRequiredInput
 
 EVENT = ResponseErrorEvent(code="server_error", message="broken")
 STUBS = (

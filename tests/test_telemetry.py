@@ -28,11 +28,11 @@ from rxresponses import (
     ServerEvent,
 )
 from rxresponses import operators as rops
+from rxresponses.net.timing import Timings, current_timings
 from rxresponses.testing import Close, Failure, Fault, FunctionCall, Hold, RefuseUpgrade, ResponsesServer, Text
-from rxresponses.timing import Timings, current_timings
 
-from .operators.support import completed, created, delta, error_event, failed, incomplete
-from .support import Recorder
+from .support.events import completed, created, delta, error_event, failed, incomplete
+from .support.recorder import Recorder
 
 pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk, which the extra `test` installs")
 

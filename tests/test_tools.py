@@ -27,7 +27,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import FunctionCall, ResponsesServer
 
-from .support import Recorder
+from .support.recorder import Recorder
 
 
 def call(name: str = "add", arguments: str = '{"a": 1, "b": 2}', call_id: str = "call_1") -> ResponseFunctionToolCall:

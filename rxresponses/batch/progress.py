@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..state import ClientState
+from ..senders.client_state import ClientState
 from .run import Result
 
 if TYPE_CHECKING:

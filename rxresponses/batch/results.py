@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import msgspec
 
-from ..codec import encode
 from ..errors import ConfigurationError
+from ..wire.codec import encode
 from .lines import digest
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from reactivex.disposable import Disposable
 
 from .. import operators as rops
 from ..errors import Delivery, TerminalTimeoutError
-from ..events import ResponseOutputItemDoneEvent, ServerEvent
-from ..jsontext import read_json
-from ..operators._failure import response_id_of, unreadable
-from ..timing import Timings, recording
+from ..net.timing import Timings, recording
+from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
+from ..wire.failures import response_id_of, unreadable
+from ..wire.jsontext import read_json
 from .lines import Task
 
 # Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  Python runs the

@@ -6,7 +6,7 @@ from reactivex import operators as ops
 
 from rxresponses import ResponseCreate, ResponsesWebSocket
 from rxresponses import operators as rops
-from rxresponses.demo import url_or_embedded_server
+from rxresponses.testing import url_or_embedded_server
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ from reactivex import operators as ops
 
 from rxresponses import FunctionTool, ResponseCreate, ResponseFunctionToolCall, ResponsesWebSocket, answer_calls
 from rxresponses import operators as rops
-from rxresponses.demo import url_or_embedded_server
+from rxresponses.testing import url_or_embedded_server
 
 WEATHER = FunctionTool(
     name="get_weather",

@@ -10,7 +10,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxresponses import ResponseCreate, ResponsesWebSocket
 from rxresponses import operators as rops
-from rxresponses.demo import url_or_embedded_server
+from rxresponses.testing import url_or_embedded_server
 
 TYPED = ["Why is", "Why is the sky", "Why is the sky blue?"]
 PAUSE = 0.25  # seconds between two prompts: too short for an answer

@@ -4,7 +4,7 @@ from reactivex import operators as ops
 
 from rxresponses import ResponseCreate, ResponsesWebSocket, TerminalTimeoutError
 from rxresponses import operators as rops
-from rxresponses.demo import url_or_embedded_server
+from rxresponses.testing import url_or_embedded_server
 
 PATIENCE = 0.3  # seconds: too few for this story
 

@@ -8,9 +8,8 @@ from typing import TypeVar
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from ..events import TERMINAL_TYPES, LifecycleEvent, ServerEvent
-from ..models import Response
-from ._failure import failure_of, pending_of
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.failures import failure_of, pending_of
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ServerEvent)
@@ -56,11 +55,6 @@ def subscribe_to_results(
             observer.on_error(failure)
 
     return source.subscribe(on_next, observer.on_error, on_completed or observer.on_completed, scheduler=scheduler)
-
-
-def response_of(event: ServerEvent) -> Response | None:
-    """Return the response of a terminal event, `None` when the event could not be read."""
-    return event.response if isinstance(event, LifecycleEvent) else None
 
 
 def ignore(_: object) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..errors import DecodeError
-from ..events import ResponseTextDeltaEvent, ResponseTextDoneEvent, ServerEvent
-from ._failure import unreadable
-from ._results import response_of
+from ..wire.events import ResponseTextDeltaEvent, ResponseTextDoneEvent, ServerEvent
+from ..wire.failures import response_of, unreadable
 
 
 def split_half(text: str) -> tuple[str, str]:

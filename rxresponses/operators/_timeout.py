@@ -10,8 +10,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable, SingleAssignmentDisposable
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
-from ..events import TERMINAL_TYPES, ServerEvent
-from ._failure import response_id_of
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.failures import response_id_of
 from ._results import E
 from ._timer import clock_for
 

@@ -13,7 +13,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler, TimeoutScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ..loops import running_loop
+from ..net.loops import running_loop
 
 # Not for timers: the first two sleep in the subscribing thread, and the third, which `run()` hands to
 # every subscription, keeps a thread for the whole time even when the timer is disposed.

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from ..base import Model
-from ..events import (
+from ..wire.base import Model
+from ..wire.events import (
     ItemEvent,
     LifecycleEvent,
     ResponseCodeInterpreterCallCodeDeltaEvent,
@@ -39,7 +39,8 @@ from ..events import (
     ResponseTextDoneEvent,
     ServerEvent,
 )
-from ..models import (
+from ..wire.failures import response_of, unreadable
+from ..wire.models import (
     McpCall,
     ReasoningText,
     Response,
@@ -53,8 +54,7 @@ from ..models import (
     ResponseReasoningItem,
     SummaryText,
 )
-from ._failure import unreadable
-from ._results import response_of, subscribe_to_results
+from ._results import subscribe_to_results
 from ._text import split_half
 
 M = TypeVar("M", bound=Model)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from ..events import ServerEvent
+from ..wire.events import ServerEvent
 
 A = TypeVar("A", bound=ServerEvent)
 B = TypeVar("B", bound=ServerEvent)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from ..events import ServerEvent
-from ..models import Response
-from ._failure import unreadable
-from ._results import ignore, response_of, subscribe_to_results
+from ..wire.events import ServerEvent
+from ..wire.failures import response_of, unreadable
+from ..wire.models import Response
+from ._results import ignore, subscribe_to_results
 
 
 def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]]:

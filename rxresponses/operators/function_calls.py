@@ -7,10 +7,10 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from ..events import ResponseOutputItemDoneEvent, ServerEvent
-from ..models import ResponseFunctionToolCall
-from ._failure import unreadable
-from ._results import response_of, subscribe_to_results
+from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
+from ..wire.failures import response_of, unreadable
+from ..wire.models import ResponseFunctionToolCall
+from ._results import subscribe_to_results
 
 
 def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseFunctionToolCall]]:

@@ -10,11 +10,11 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError, ResponseFailedError
-from ..events import TERMINAL_TYPES, ServerEvent
-from ..models import Response, ResponseUsage
-from ..timing import Timings, recording
-from ._failure import failure_of, response_id_of
-from ._results import E, response_of
+from ..net.timing import Timings, recording
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.failures import failure_of, response_id_of, response_of
+from ..wire.models import Response, ResponseUsage
+from ._results import E
 from ._text import TextReader
 from ._timer import clock_for
 

@@ -13,9 +13,9 @@ from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAs
 
 from ..backoff import Backoff, is_retryable, retry_after
 from ..errors import ResponsesError
-from ..events import ServerEvent
-from ..timing import current_timings, recording
-from ._failure import failure_of
+from ..net.timing import current_timings, recording
+from ..wire.events import ServerEvent
+from ..wire.failures import failure_of
 from ._timer import clock_for
 
 T = TypeVar("T")

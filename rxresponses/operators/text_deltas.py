@@ -8,7 +8,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
-from ..events import ServerEvent
+from ..wire.events import ServerEvent
 from ._results import subscribe_to_results
 from ._text import TextReader
 

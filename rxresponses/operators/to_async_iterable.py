@@ -14,7 +14,7 @@ from reactivex import Observable
 from reactivex.disposable import SingleAssignmentDisposable
 
 from ..errors import BufferOverflowError
-from ..flow import Backlog
+from ..net.backpressure import Backlog
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .demo import url_or_embedded_server as url_or_embedded_server
     from .faults import DelayUpgrade as DelayUpgrade
     from .faults import DropStreamIds as DropStreamIds
     from .faults import Fault as Fault
@@ -67,6 +68,7 @@ _HOMES = {
     "Stall": "replies",
     "Text": "replies",
     "Upgrade": "journal",
+    "url_or_embedded_server": "demo",
 }
 
 

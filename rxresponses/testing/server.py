@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as UpgradeRequest
 from websockets.http11 import Response as UpgradeResponse
 
-from ..transport import discreet_logger
+from ..redaction import discreet_logger
 from .faults import Fault, FaultPlan, RefuseUpgrade
 from .handshake import check_upgrade
 from .history import Ids, Storage

@@ -22,13 +22,13 @@ from rxresponses import (
     ServerEvent,
     TerminalTimeoutError,
     UnreadableResponseError,
-    codec,
 )
 from rxresponses.batch.lines import Task, task_of
 from rxresponses.batch.run import Result, Run
-from rxresponses.models import Response
+from rxresponses.net.timing import Timings, current_timings
 from rxresponses.testing import Close, Failure, Hold, Raw, ResponsesServer, Text
-from rxresponses.timing import Timings, current_timings
+from rxresponses.wire import codec
+from rxresponses.wire.models import Response
 
 from .conftest import Clock
 

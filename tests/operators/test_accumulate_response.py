@@ -6,9 +6,10 @@ import pytest
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.base import UnknownItem
-from rxresponses.codec import decode
-from rxresponses.events import (
+from rxresponses.operators import accumulate_response
+from rxresponses.wire.base import UnknownItem
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import (
     ResponseCodeInterpreterCallCodeDeltaEvent,
     ResponseCodeInterpreterCallCodeDoneEvent,
     ResponseContentPartAddedEvent,
@@ -32,7 +33,7 @@ from rxresponses.events import (
     ResponseWebSearchCallSearchingEvent,
     ServerEvent,
 )
-from rxresponses.models import (
+from rxresponses.wire.models import (
     McpCall,
     ReasoningText,
     Response,
@@ -44,9 +45,8 @@ from rxresponses.models import (
     ResponseReasoningItem,
     SummaryText,
 )
-from rxresponses.operators import accumulate_response
 
-from .support import (
+from ..support.events import (
     Hand,
     call,
     completed,

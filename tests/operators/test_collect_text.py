@@ -3,11 +3,11 @@ from __future__ import annotations
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.codec import decode
-from rxresponses.events import ServerEvent
 from rxresponses.operators import collect_text
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ServerEvent
 
-from .support import Hand, completed, created, delta, incomplete, marbles, message, run, text_done
+from ..support.events import Hand, completed, created, delta, incomplete, marbles, message, run, text_done
 
 HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 

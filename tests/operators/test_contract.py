@@ -12,9 +12,9 @@ from reactivex import operators as ops
 from reactivex.testing import TestScheduler
 
 from rxresponses import operators as rops
-from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from .support import USAGE, Hand, Operator, call, completed, created, delta, item_done, marbles
+from ..support.events import USAGE, Hand, Operator, call, completed, created, delta, item_done, marbles
 
 
 @dataclass

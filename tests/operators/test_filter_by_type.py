@@ -6,8 +6,9 @@ import pytest
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.codec import decode
-from rxresponses.events import (
+from rxresponses.operators import filter_by_type
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import (
     ContentEvent,
     LifecycleEvent,
     ResponseCompletedEvent,
@@ -17,9 +18,8 @@ from rxresponses.events import (
     ServerEvent,
     UnknownEvent,
 )
-from rxresponses.operators import filter_by_type
 
-from .support import Hand, completed, created, delta, error_event, marbles, run, text_done
+from ..support.events import Hand, completed, created, delta, error_event, marbles, run, text_done
 
 NEW = decode('{"type": "response.telepathy.delta", "thought": "?"}')
 INVALID = decode('{"type": "response.output_text.delta", "delta": 7}')

@@ -3,11 +3,11 @@ from __future__ import annotations
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.events import ServerEvent
-from rxresponses.models import Response
 from rxresponses.operators import final_response
+from rxresponses.wire.events import ServerEvent
+from rxresponses.wire.models import Response
 
-from .support import Hand, completed, created, delta, incomplete, marbles, message, run
+from ..support.events import Hand, completed, created, delta, incomplete, marbles, message, run
 
 
 def test_marble_of_the_docstring() -> None:

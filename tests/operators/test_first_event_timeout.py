@@ -6,13 +6,13 @@ from typing_extensions import assert_type
 
 from rxresponses import ResponsesWebSocket
 from rxresponses.errors import FirstEventTimeoutError, ResponseTimeoutError
-from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.operators import collect_text, filter_by_type, first_event_timeout
-from rxresponses.requests import ResponseCreate
 from rxresponses.testing import Hold, ResponsesServer
+from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.requests import ResponseCreate
 
-from ..support import Recorder
-from .support import ByHand, Hand, completed, created, delta, error_event, marbles
+from ..support.events import ByHand, Hand, completed, created, delta, error_event, marbles
+from ..support.recorder import Recorder
 
 
 def test_marble_of_the_docstring() -> None:

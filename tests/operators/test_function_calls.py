@@ -4,11 +4,23 @@ from reactivex import Observable
 from typing_extensions import assert_type
 
 from rxresponses.errors import ResponseFailedError
-from rxresponses.events import ServerEvent
-from rxresponses.models import ResponseFunctionToolCall
 from rxresponses.operators import function_calls
+from rxresponses.wire.events import ServerEvent
+from rxresponses.wire.models import ResponseFunctionToolCall
 
-from .support import Hand, call, completed, created, failed, incomplete, item_added, item_done, marbles, message, run
+from ..support.events import (
+    Hand,
+    call,
+    completed,
+    created,
+    failed,
+    incomplete,
+    item_added,
+    item_done,
+    marbles,
+    message,
+    run,
+)
 
 
 def test_marble_of_the_docstring() -> None:

@@ -14,15 +14,15 @@ from reactivex.testing import ReactiveTest, TestScheduler
 from typing_extensions import assert_type
 
 from rxresponses import ResponsesWebSocket
-from rxresponses.codec import decode
 from rxresponses.errors import IdleTimeoutError
-from rxresponses.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
 from rxresponses.operators import collect_text, filter_by_type, idle_timeout
-from rxresponses.requests import ResponseCreate
 from rxresponses.testing import Hold, ResponsesServer
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.requests import ResponseCreate
 
-from ..support import Recorder
-from .support import ByHand, Hand, completed, created, delta, error_event, failed, incomplete, marbles
+from ..support.events import ByHand, Hand, completed, created, delta, error_event, failed, incomplete, marbles
+from ..support.recorder import Recorder
 
 
 def silent(error: Exception) -> IdleTimeoutError:

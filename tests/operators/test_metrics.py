@@ -18,17 +18,16 @@ from typing_extensions import assert_type
 
 from rxresponses import PoolOptions, ResponseMetrics, ResponsesClient, ResponsesWebSocket
 from rxresponses.backoff import Backoff
-from rxresponses.codec import decode
 from rxresponses.errors import ConnectionLostError, ResponseFailedError
-from rxresponses.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
-from rxresponses.models import Response
+from rxresponses.net.timing import current_timings
 from rxresponses.operators import filter_by_type, metrics, retry_with_backoff
-from rxresponses.requests import ResponseCreate
 from rxresponses.testing import Failure, Hold, ResponsesServer
-from rxresponses.timing import current_timings
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.models import Response
+from rxresponses.wire.requests import ResponseCreate
 
-from ..support import Recorder
-from .support import (
+from ..support.events import (
     USAGE,
     ByHand,
     Hand,
@@ -43,6 +42,7 @@ from .support import (
     run,
     text_done,
 )
+from ..support.recorder import Recorder
 
 BEGUN = ResponseCreatedEvent(response=Response(id="resp_1", model="gpt", status="in_progress"), stream_id="main")
 

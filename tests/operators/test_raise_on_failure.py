@@ -3,12 +3,12 @@ from __future__ import annotations
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.codec import decode
 from rxresponses.errors import ResponseFailedError
-from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.operators import filter_by_type, raise_on_failure
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from .support import Hand, accepted, completed, created, delta, failed, incomplete, marbles, pending, run
+from ..support.events import Hand, accepted, completed, created, delta, failed, incomplete, marbles, pending, run
 
 
 def test_marble_of_the_docstring() -> None:

@@ -28,13 +28,13 @@ from rxresponses.errors import (
     ResponseFailedError,
     SocketClosedError,
 )
-from rxresponses.events import ResponseErrorDetail, ResponseErrorEvent, ServerEvent
 from rxresponses.operators import collect_text, retry_with_backoff, text_deltas
-from rxresponses.requests import ResponseCreate
 from rxresponses.testing import Close, Failure, Fault, RefuseUpgrade, ResponsesServer
+from rxresponses.wire.events import ResponseErrorDetail, ResponseErrorEvent, ServerEvent
+from rxresponses.wire.requests import ResponseCreate
 
-from ..support import Recorder
-from .support import ByHand, Hand, Step, completed, created, delta, error_event, failed, incomplete
+from ..support.events import ByHand, Hand, Step, completed, created, delta, error_event, failed, incomplete
+from ..support.recorder import Recorder
 
 STEADY = Backoff(initial=10, factor=2, max_delay=50, jitter=0, max_retries=4)
 AT_ONCE = Backoff(initial=0, jitter=0)

@@ -20,16 +20,11 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler, HistoricalScheduler, NewThreadScheduler
 from reactivex.testing import ReactiveTest, TestScheduler
 
-from rxresponses.errors import (
-    FirstEventTimeoutError,
-    IdleTimeoutError,
-    ResponseTimeoutError,
-    TerminalTimeoutError,
-)
-from rxresponses.events import ServerEvent
+from rxresponses.errors import FirstEventTimeoutError, IdleTimeoutError, ResponseTimeoutError, TerminalTimeoutError
 from rxresponses.operators import first_event_timeout, idle_timeout, timeout_on_terminal
+from rxresponses.wire.events import ServerEvent
 
-from .support import ByHand, Hand, Operator, completed, created, delta, marbles
+from ..support.events import ByHand, Hand, Operator, completed, created, delta, marbles
 
 NEVER = 1e6
 

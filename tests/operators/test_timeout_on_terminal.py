@@ -7,12 +7,12 @@ import reactivex
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.codec import decode
 from rxresponses.errors import TerminalTimeoutError
-from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.operators import filter_by_type, timeout_on_terminal
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from .support import ByHand, Hand, completed, created, delta, error_event, failed, incomplete, marbles
+from ..support.events import ByHand, Hand, completed, created, delta, error_event, failed, incomplete, marbles
 
 
 def timed_out(error: Exception) -> TerminalTimeoutError:

@@ -14,11 +14,11 @@ from reactivex.disposable import Disposable
 from typing_extensions import assert_type
 
 from rxresponses.errors import BufferOverflowError
-from rxresponses.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.operators import filter_by_type, to_async_iterable
 from rxresponses.operators.to_async_iterable import AsyncStream
+from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from .support import Hand, completed, created, delta
+from ..support.events import Hand, completed, created, delta
 
 T = TypeVar("T")
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from reactivex import Observable
 from typing_extensions import assert_type
 
-from rxresponses.events import ServerEvent
-from rxresponses.models import ResponseUsage
 from rxresponses.operators import usage
+from rxresponses.wire.events import ServerEvent
+from rxresponses.wire.models import ResponseUsage
 
-from .support import USAGE, Hand, completed, created, incomplete, marbles, run
+from ..support.events import USAGE, Hand, completed, created, incomplete, marbles, run
 
 
 def test_marble_of_the_docstring() -> None:

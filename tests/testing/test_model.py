@@ -7,18 +7,7 @@ from typing import Any
 import pytest
 
 from rxresponses.testing.model import Script, ScriptedModel, default_reply
-from rxresponses.testing.replies import (
-    Close,
-    Failure,
-    FunctionCall,
-    Gate,
-    Hold,
-    Raw,
-    Reasoning,
-    Refusal,
-    Reply,
-    Text,
-)
+from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold, Raw, Reasoning, Refusal, Reply, Text
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
 

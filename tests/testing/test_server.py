@@ -7,7 +7,6 @@ import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_sync
 
 from rxresponses.testing import Close, Hold, Raw, ResponsesServer, Text
+from tests.support.paths import TRANSCRIPTS
 
-TRANSCRIPTS = Path(__file__).parents[2].parent / "shared" / "transcripts"
 TERMINAL = ("response.completed", "response.failed", "response.incomplete")
 
 Event = dict[str, Any]

@@ -1,0 +1,72 @@
+"""Where to connect, and whether a credential may travel there: rules on text, no I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit, urlunsplit
+
+from ..errors import ConfigurationError
+from ..redaction import is_secret
+
+OFFICIAL_BASE = "https://api.openai.com/v1"
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+def endpoint(base: str | None, model: str | None = None) -> str:
+    """Return the WebSocket URL for a base or full endpoint.
+
+    Gateways see only the URL at upgrade time and route by a `model` query parameter, so `model` is
+    added for every host but the official one, unless the URL already has it.  An existing query
+    string is kept.  Raises `ConfigurationError` for what is no `http(s)` or `ws(s)` URL.
+    """
+    parts = _split(base or OFFICIAL_BASE)
+    path = parts.path.rstrip("/")
+    if not path.endswith("/responses"):
+        path += "/responses"
+    query = parts.query
+    if model and not is_official(base) and "model" not in dict(parse_qsl(query, keep_blank_values=True)):
+        query = "&".join(filter(None, (query, f"model={quote(model, safe='', errors='replace')}")))
+    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, query, ""))
+
+
+def is_official(base: str | None) -> bool:
+    """Whether this is the official service, which echoes lanes and wants no `model` in the URL."""
+    return not base or _split(base).hostname == "api.openai.com"
+
+
+def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str], allow_insecure: bool) -> None:
+    """Raise `ConfigurationError` when a credential would travel in the clear to another machine."""
+    parts = _split(base or OFFICIAL_BASE)
+    names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
+    secret = has_key or any(map(is_secret, names))
+    if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not is_loopback(parts.hostname or ""):
+        raise ConfigurationError(
+            f"a credential would go unencrypted to {parts.hostname}: use https:// or wss://, or say "
+            "`allow_insecure_credentials=True` if that network is yours alone"
+        )
+
+
+def _split(base: str) -> SplitResult:
+    if not isinstance(base, str):
+        raise ConfigurationError(f"the URL must be a string, not {type(base).__name__}")
+    base = base.strip()
+    try:
+        parts = urlsplit(base)
+        valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid or " " in base or not base.isprintable():
+        raise ConfigurationError("the URL must be http(s)://host/... or ws(s)://host/..., with a valid host and port")
+    if "@" in parts.netloc:
+        raise ConfigurationError("the URL must not hold a user name or password: pass `api_key` or `headers` instead")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is the machine itself."""
+    try:
+        # Not `*.localhost`: some resolvers ask the network for these.
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""What users hold to send requests: `ResponsesWebSocket`, `ResponsesClient` and their lanes."""

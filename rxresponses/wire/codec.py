@@ -1,0 +1,102 @@
+"""Frames to events and requests to frames: msgspec on the public dataclasses.
+
+The event path is `decode`: msgspec reads the type, then the fields straight into the class.  What
+msgspec cannot do (events that hold tagged unions, escaped lone surrogates, unknown types, fields
+that do not validate) takes the slower road over `json` and `build`, with the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from ..errors import DecodeError, FrameError
+from .base import Model, plan_of
+from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
+from .jsontext import read_json
+
+
+class _Peek(msgspec.Struct):
+    type: str
+
+
+class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None"]):
+    """Wire type → decoder, made on first use; `None` where an event needs the slower road."""
+
+    def __missing__(self, kind: str) -> tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None:
+        cls = REGISTRY.get(kind)
+        if cls is None:
+            return None  # not stored: a server may invent types without end
+        plan, hints, entry = plan_of(cls), typing.get_type_hints(cls), None
+        # Lists of models are nearly always empty in deltas; only a filled one needs `build`.
+        lists = tuple(name for name in plan.nested if typing.get_origin(hints.get(name)) is list)
+        if len(lists) == len(plan.nested) and not plan.attributes:
+            with suppress(TypeError):  # msgspec takes no unions of dataclasses
+                entry = (msgspec.json.Decoder(cls).decode, lists)
+        self[kind] = entry
+        return entry
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+_direct = _Direct()
+
+
+def decode(frame: bytes | str) -> ServerEvent:
+    """Return the event of one frame.
+
+    Never raises for a JSON object: an unknown type, or a known one whose fields do not validate,
+    becomes an `UnknownEvent`; so does an object that Python cannot read whole, as it is nested too deeply
+    or has an integer of thousands of digits.  Raises `FrameError` for anything else.
+    """
+    try:
+        entry = _direct[_peek(frame).type]
+        if entry is not None:
+            read, lists = entry
+            event = read(frame)
+            for name in lists:
+                if event.__dict__[name]:
+                    break
+            else:
+                event.__dict__["raw"] = frame
+                return event
+    except (ValueError, RecursionError):
+        pass  # not valid, or not in msgspec's eyes, as lone surrogates are
+    return _decode_slowly(frame)
+
+
+def _decode_slowly(frame: bytes | str) -> ServerEvent:
+    try:
+        data, reason = read_json(frame)
+    except UnicodeDecodeError as error:  # Python names the encoding that it guessed from the first bytes
+        raise FrameError("its text is not UTF-8", frame) from error
+    except (ValueError, RecursionError) as error:
+        raise FrameError(str(error) or type(error).__name__, frame) from error
+    if not isinstance(data, dict):
+        raise FrameError(f"it holds {'null' if data is None else type(data).__name__}", frame)
+    try:
+        event = event_from(data) if reason is None else unknown_event(data, reason)
+    except RecursionError:
+        event = unknown_event(data, "it is nested too deeply")
+    event.__dict__["raw"] = frame
+    return event
+
+
+def undecodable(frame: bytes | str, error: DecodeError) -> ServerEvent:
+    """Return the event that stands for a frame which is no JSON object."""
+    event = unknown_event({}, str(error))
+    event.__dict__["raw"] = frame
+    return event
+
+
+def encode(value: Model | dict[str, Any]) -> bytes:
+    """Return the frame of a request, as UTF-8 JSON; unknown fields and lone surrogates survive."""
+    data = value.to_dict() if isinstance(value, Model) else value
+    try:
+        return msgspec.json.encode(data)
+    except (UnicodeEncodeError, TypeError):  # lone surrogates; subclasses of `str` and the like
+        return json.dumps(data, separators=(",", ":")).encode("ascii")

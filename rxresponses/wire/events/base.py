@@ -1,0 +1,124 @@
+"""The base of all server events, their registry, and the one table of terminal types."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...errors import DecodeError
+from ..base import Model, Unread, build, model, plan_of, unread
+from ..jsontext import read_json
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
+
+TERMINAL_TYPES = frozenset({"response.completed", "response.failed", "response.incomplete", "error"})
+"""The event types that end a request."""
+
+REGISTRY: dict[str, type[ServerEvent]] = {}
+"""Wire `type` → event class."""
+
+
+@model
+class ServerEvent(Model):
+    """One event from the server.
+
+    `raw` is the frame exactly as it was received, `None` for an event that was built by hand.
+    `stream_id` is the named lane it belongs to, `None` on the default lane.
+    """
+
+    type: str
+    sequence_number: int | None = None
+    stream_id: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        kind = cls.__dict__.get("type")
+        if isinstance(kind, str):
+            REGISTRY.setdefault(kind, cls)
+
+    @property
+    def raw(self) -> bytes | str | None:
+        """The frame as received."""
+        return typing.cast("bytes | str | None", self.__dict__.get("raw"))
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """Fields of the frame that this class does not declare; read from `raw` when asked for.
+
+        What Python cannot read, as an integer of thousands of digits, is `None`.
+        """
+        if "_extra" not in self.__dict__:
+            raw = self.raw
+            # The wire codec did not look at unknown fields, so not at their UTF-8 either.
+            text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+            plan = plan_of(type(self))
+            fields, _ = read_json(text or "{}")
+            self.__dict__["_extra"] = {
+                name: value for name, value in fields.items() if name not in plan.leaves and name not in plan.nested
+            }
+        return super().extra
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether this event ends its request."""
+        return self.type in TERMINAL_TYPES
+
+    @classmethod
+    def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
+        """Build from plain JSON data; on `ServerEvent` itself, the class is picked by `type`."""
+        if cls is not ServerEvent:
+            return super().from_dict(kvs, infer_missing=infer_missing)
+        if not isinstance(kvs, Mapping):
+            raise DecodeError(f"{cls.__name__}: expected an object, got {type(kvs).__name__}")
+        return typing.cast("Self", event_from(kvs, lambda kind, data: kind.from_dict(data)))
+
+
+@model
+class ItemEvent(ServerEvent):
+    """Base of the events about one output item."""
+
+    item_id: str | None = None
+    output_index: int | None = None
+
+
+@model
+class ContentEvent(ItemEvent):
+    """Base of the events about one part of an output item's content."""
+
+    content_index: int | None = None
+
+
+@model
+class UnknownEvent(Unread, ServerEvent):
+    """An event of a type this version does not know, or a known one whose fields do not validate.
+
+    `reason` then says why.  `type`, and `sequence_number` and `stream_id` where they are usable,
+    are attributes; everything else is in `extra`.  A frame that is no JSON object at all has the
+    type `""`, and only `raw` and `reason`.
+    """
+
+
+def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build) -> ServerEvent:
+    """Build the event that JSON data describe; `UnknownEvent` for what no class takes."""
+    kind = data.get("type")
+    cls = REGISTRY.get(kind) if isinstance(kind, str) else None
+    reason: str | None = None
+    if cls is not None:
+        try:
+            return typing.cast("ServerEvent", make(cls, data))
+        except DecodeError as error:
+            reason = str(error)
+    elif not isinstance(kind, str):
+        reason = "the event has no type"
+    return unknown_event(data, reason)
+
+
+def unknown_event(data: Mapping[str, Any], reason: str | None) -> UnknownEvent:
+    """Keep what no class takes: the routing fields as attributes, the rest in `extra`."""
+    extra = dict(data)
+    fields: dict[str, Any] = {"type": ""}
+    for name, kind in (("type", str), ("sequence_number", int), ("stream_id", str)):
+        if type(data.get(name)) is kind:
+            fields[name] = extra.pop(name)
+    return unread(UnknownEvent(**fields), extra, reason)

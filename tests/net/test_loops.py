@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rxresponses.net import loops
+from rxresponses.net.loops import acquire_loop, release_loop, running_loop
+
+WAIT = 10.0  # seconds after which a test gives up; nothing waits that long when all is well
+
+
+def thread_of(thread_id: int) -> threading.Thread:
+    return next(thread for thread in threading.enumerate() if thread.ident == thread_id)
+
+
+def end_of(thread: threading.Thread) -> None:
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    assert loops._users == 0
+    assert loops._loop is None
+
+
+# --- the background loop
+
+
+def test_no_thread_until_it_is_needed() -> None:
+    assert not [thread for thread in threading.enumerate() if thread.name == "rxresponses"]
+    _, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    try:
+        assert [one for one in threading.enumerate() if one.name == "rxresponses"] == [thread]
+        assert thread.daemon  # it never keeps a program alive
+        assert thread.name == "rxresponses"
+        assert thread is not threading.current_thread()
+    finally:
+        release_loop()
+    end_of(thread)
+
+
+def test_the_loop_runs_on_its_thread() -> None:
+    async def where() -> tuple[int, object, object]:
+        return threading.get_ident(), asyncio.get_running_loop(), asyncio.get_event_loop()
+
+    loop, thread_id = acquire_loop()
+    try:
+        assert asyncio.run_coroutine_threadsafe(where(), loop).result(WAIT) == (thread_id, loop, loop)
+    finally:
+        thread = thread_of(thread_id)
+        release_loop()
+    end_of(thread)
+    assert loop.is_closed()
+
+
+def test_all_users_share_it_and_the_last_one_ends_it() -> None:
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    assert acquire_loop() == acquire_loop() == (loop, thread_id)
+    release_loop()
+    release_loop()
+    alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), loop)
+    assert alive.result(WAIT) == "alive"
+    release_loop()
+    end_of(thread)
+    assert loop.is_closed()
+
+
+def test_after_the_last_release_there_is_a_new_one() -> None:
+    first, first_id = acquire_loop()
+    first_thread = thread_of(first_id)
+    release_loop()
+    second, second_id = acquire_loop()  # perhaps while the first is still ending
+    second_thread = thread_of(second_id)
+    try:
+        assert second is not first
+        assert second_thread is not first_thread
+        end_of(first_thread)
+        alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), second)
+        assert alive.result(WAIT) == "alive"
+    finally:
+        release_loop()
+    end_of(second_thread)
+
+
+def test_it_may_be_released_on_its_own_thread() -> None:
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    loop.call_soon_threadsafe(release_loop)
+    end_of(thread)
+    assert loop.is_closed()
+
+
+def test_tasks_that_are_left_are_cancelled() -> None:
+    log: list[str] = []
+    running = threading.Event()
+
+    async def forever() -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            log.append("cleaned up")
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("cannot even be cancelled") from None
+
+    async def numbers() -> Any:
+        try:
+            yield 1
+        finally:
+            log.append("generator closed")
+
+    async def start() -> None:
+        generator = numbers()
+        await generator.__anext__()
+        tasks.extend([asyncio.ensure_future(stubborn()), asyncio.ensure_future(forever())])
+        kept.append(generator)
+
+    tasks: list[asyncio.Future[None]] = []
+    kept: list[Any] = []
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    asyncio.run_coroutine_threadsafe(start(), loop).result(WAIT)
+    assert running.wait(WAIT)
+    release_loop()
+    end_of(thread)
+    assert log == ["cleaned up", "generator closed"]
+    assert all(task.done() for task in tasks)
+    assert loop.is_closed()
+
+
+def test_a_thread_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+    new_event_loop = asyncio.new_event_loop
+
+    def make() -> asyncio.AbstractEventLoop:
+        made.append(new_event_loop())
+        return made[-1]
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", make)
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            acquire_loop()
+    made[0].close()
+    loop, thread_id = acquire_loop()  # a loop that runs
+    thread = thread_of(thread_id)
+    assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), loop).result(WAIT) == "alive"
+    release_loop()
+    end_of(thread)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_gets_its_own() -> None:
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:  # no assertion may leave this branch
+        try:
+            own, _ = acquire_loop()
+            alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, b"alive"), own).result(WAIT)
+            os.write(writer, alive if own is not loop else b"shared")
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        assert answer.read() == b"alive"
+    os.waitpid(child, 0)
+    release_loop()
+    end_of(thread)
+
+
+def test_the_loop_of_this_thread() -> None:
+    async def inside() -> bool:
+        return running_loop() is asyncio.get_running_loop()
+
+    assert running_loop() is None
+    assert asyncio.run(inside())
+    assert running_loop() is None
+
+
+# --- looking names up
+
+
+def test_a_name_is_looked_up() -> None:
+    loop, _ = acquire_loop()
+    try:
+        found = asyncio.run_coroutine_threadsafe(loop.getaddrinfo("localhost", 80), loop).result(WAIT)
+        with pytest.raises(socket.gaierror):
+            asyncio.run_coroutine_threadsafe(loop.getaddrinfo("localhost", "no such service"), loop).result(WAIT)
+    finally:
+        release_loop()
+    assert any(address[4][:2] in (("127.0.0.1", 80), ("::1", 80)) for address in found)
+
+
+def test_an_answer_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer, looked_up = threading.Event(), threading.Event(), threading.Event()
+
+    def getaddrinfo(host: str, *args: object, **options: object) -> list[object]:
+        asked.set()
+        assert answer.wait(WAIT)
+        looked_up.set()
+        return []
+
+    monkeypatch.setattr("rxresponses.net.loops.socket.getaddrinfo", getaddrinfo)
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    waiting = asyncio.run_coroutine_threadsafe(loop.getaddrinfo("host.invalid", 80), loop)
+    assert asked.wait(WAIT)
+    waiting.cancel()
+    answer.set()
+    assert looked_up.wait(WAIT)
+    release_loop()
+    end_of(thread)
+
+
+BLOCKED = """
+import socket, threading
+socket.getaddrinfo = lambda *args, **options: threading.Event().wait()
+from rxresponses import ConnectionOptions, ConnectTimeoutError, ResponsesWebSocket
+source = ResponsesWebSocket("ws://host.invalid", options=ConnectionOptions(connect_timeout=0.1))
+done = threading.Event()
+def failed(error):
+    print(type(error).__name__)
+    done.set()
+source.send_request({"model": "m", "input": "hi"}).subscribe(on_error=failed)
+done.wait()
+"""
+
+
+def test_scenario_43_a_name_server_that_does_not_answer_keeps_no_program_alive() -> None:
+    got = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=WAIT * 3)
+    assert (got.returncode, got.stdout) == (0, "ConnectTimeoutError\n"), got.stderr

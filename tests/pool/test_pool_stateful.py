@@ -1,0 +1,548 @@
+"""The pool against model servers: any interleaving of requests, answers, refusals, losses and time.
+
+The server here is a few lines that know which responses it could go on from.  Whatever order the moves
+come in, nothing is sent that it could not know, nothing runs where it may not, everyone has its turn,
+and when all is over nobody is left waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from rxresponses.backoff import Backoff
+from rxresponses.errors import (
+    ConnectFailedError,
+    ConnectionLostError,
+    InvalidRequestError,
+    PreviousResponseLostError,
+    QueueFullError,
+    QueueTimeoutError,
+)
+from rxresponses.options import PoolOptions
+from rxresponses.pool.lanes import PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
+from rxresponses.pool.pool import Close, Fail, Open, Pool, Send
+
+LANES = [None, None, "a", "b"]
+NAMES = 4  # on a connection, instead of 32
+MAX_AGE = 10_000.0
+PATIENCE = 500.0  # for whoever waits: far less than the age of a connection, which must not be what ends a wait
+KINDS = ["lanes", "no lanes", "refuses lanes"]
+ERRORS: list[Callable[[], Exception | None]] = [
+    lambda: ConnectFailedError("no"),
+    lambda: ConnectFailedError("no", status=503, headers={"Retry-After": "7"}),
+    lambda: ConnectFailedError("no", status=429, headers={"Retry-After": "9"}),
+    lambda: ConnectFailedError("no", status=401),
+    lambda: None,
+]
+LOST = ConnectionLostError("lost", delivery="not_sent")
+LANE, RESPONSE = st.sampled_from(LANES), st.integers(0, 5)
+
+
+@dataclass(eq=False)
+class Sent:
+    """A request on a connection."""
+
+    ticket: PoolRequest
+    place: PoolLane
+    written: bool = False
+    response_id: str | None = None  # once it has begun
+    source: PoolLane | None = None  # of a fork that needs its parent there
+
+
+@dataclass(eq=False)
+class Steered:
+    """A steer on a lane, and the response that follows from it."""
+
+    place: PoolLane
+    stores: bool
+    response_id: str | None = None
+
+
+@dataclass(eq=False)
+class Server:
+    """What one connection can go on from, by lane."""
+
+    cached: dict[str | None, str] = field(default_factory=dict)
+    names: set[str | None] = field(default_factory=set)
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Drive a pool and model servers together."""
+
+    @initialize(
+        kind=st.sampled_from(KINDS),
+        told=st.booleans(),
+        connections=st.integers(1, 3),
+        active=st.integers(1, 3),
+        warm=st.booleans(),
+        timed=st.booleans(),
+        routes=st.booleans(),
+        eager=st.booleans(),
+        down=st.booleans(),
+    )
+    def start(
+        self,
+        kind: str,
+        told: bool,
+        connections: int,
+        active: int,
+        warm: bool,
+        timed: bool,
+        routes: bool,
+        eager: bool,
+        down: bool,
+    ) -> None:
+        self.kind = kind
+        self.eager = eager  # takes a turn after each event
+        self.down = down  # no connection can be made in the end
+        self.has_lanes = kind == "lanes"
+        self.max_active = active
+        lanes = True if kind == "refuses lanes" else self.has_lanes if told else None
+        self.pool = Pool(
+            PoolOptions(
+                max_connections=connections,
+                max_queued=30,
+                min_idle=1 if warm else 0,
+                close_idle_after=20.0,
+                max_age=MAX_AGE,
+                backoff=Backoff(max_retries=2, max_delay=5.0),
+            ),
+            lanes=lanes,
+            max_active=active,
+            queue_timeout=30.0 if timed else None,
+            draw=lambda: 0.5,
+        )
+        self.routes = ["x", "y", "z"] if routes else [None]
+        self.now = 0.0
+        self.servers: dict[PoolConnection, Server] = {}
+        self.tickets: list[PoolRequest] = []
+        self.delayed: dict[PoolRequest, float] = {}
+        self.told: dict[PoolRequest, Exception] = {}
+        self.sent: dict[PoolRequest, Sent] = {}
+        self.steered: list[Steered] = []
+        self.stored: set[str] = set()
+        self.unstored: set[str] = set()
+        self.known: list[str] = []  # ids that a sender may continue, the latest last
+        self.calls: dict[str, frozenset[str]] = {}
+        self.count = 0
+
+    # The senders.
+
+    @rule(lane=LANE, parent=RESPONSE, stores=st.booleans(), route=st.integers(0, 2), history=st.booleans(), own=LANE)
+    def submit(self, lane: str | None, parent: int, stores: bool, route: int, history: bool, own: str | None) -> None:
+        known = [None, "resp_foreign", *self.known[-4:]]
+        self.add(
+            PoolRequest(
+                lane=lane,
+                parent=known[parent % len(known)],
+                stores=stores,
+                route=self.routes[route % len(self.routes)],
+                has_history=history and own == "a",
+                answers=frozenset() if own == "b" else None,
+            )
+        )
+
+    @rule(lane=LANE, parent=RESPONSE)
+    def go_on(self, lane: str | None, parent: int) -> None:
+        """Continue a conversation that is not stored: the hard case."""
+        ids = [one for one in self.known if one in self.unstored][-3:]
+        if ids:
+            place = self.pool.place_of(ids[parent % len(ids)])
+            route = self.routes[0] if place is None else place.slot.route
+            self.add(PoolRequest(lane=lane, parent=ids[parent % len(ids)], stores=False, route=route))
+
+    def add(self, ticket: PoolRequest) -> None:
+        self.pool.submit(ticket, self.now)
+        self.tickets.append(ticket)
+
+    @precondition(lambda self: self.pool.queued)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(self.pool.waiting()))
+        self.pool.withdraw(ticket)
+        assert ticket.state is PoolRequestState.OVER
+
+    @precondition(lambda self: any(not one.written for one in self.sent.values()))
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from([one for one in self.sent.values() if not one.written]))
+        self.end(one)
+        self.pool.unsent(one.ticket, self.now)
+
+    @rule(count=st.integers(0, 1), route=st.integers(0, 2))
+    def prewarm(self, count: int, route: int) -> None:
+        self.pool.prewarm(count, self.routes[route % len(self.routes)])
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, MAX_AGE / 10, MAX_AGE / 3]))
+    def time_passes(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (deadline := self.pool.deadline(self.now)) is not None and deadline < end:
+            self.now = deadline
+            self.take_turn()
+        self.now = end
+
+    # Connections.
+
+    def connecting(self) -> list[PoolConnection]:
+        return [slot for slot in self.pool.slots if slot.state is PoolConnectionState.CONNECTING]
+
+    def up(self) -> list[PoolConnection]:
+        return [
+            slot for slot in self.pool.slots if slot.state in (PoolConnectionState.OPEN, PoolConnectionState.DRAINING)
+        ]
+
+    @precondition(lambda self: self.connecting())
+    @rule(data=st.data())
+    def connect(self, data: st.DataObject) -> None:
+        self.open(data.draw(st.sampled_from(self.connecting())))
+
+    def open(self, slot: PoolConnection) -> None:
+        self.pool.opened(slot, self.now)
+        self.servers[slot] = Server()
+
+    @precondition(lambda self: self.connecting())
+    @rule(data=st.data(), error=st.sampled_from(ERRORS))
+    def fail_to_connect(self, data: st.DataObject, error: Callable[[], Exception | None]) -> None:
+        self.pool.ended(data.draw(st.sampled_from(self.connecting())), error(), self.now)
+
+    @precondition(lambda self: self.up())
+    @rule(data=st.data(), ours=st.booleans(), silent=st.booleans())
+    def lose(self, data: st.DataObject, ours: bool, silent: bool) -> None:
+        slot = data.draw(st.sampled_from(self.up()))
+        self.pool.ended(slot, None if ours else LOST, self.now)
+        for one in [one for one in self.sent.values() if one.place.slot is slot]:
+            self.end(one)
+            if not one.written:
+                self.pool.again(one.ticket, self.now)
+            elif not silent:
+                self.pool.finished(one.ticket, self.now)
+        for steer in [one for one in self.steered if one.place.slot is slot]:
+            self.steered.remove(steer)
+            self.pool.settled(steer.place, self.now)
+
+    # Requests at the server.
+
+    def end(self, one: Sent) -> None:
+        del self.sent[one.ticket]
+
+    def running(self, *, began: bool) -> list[Sent]:
+        return [one for one in self.sent.values() if one.written and (one.response_id is not None) is began]
+
+    @precondition(lambda self: any(not one.written for one in self.sent.values()))
+    @rule()
+    def write(self) -> None:
+        one = next(one for one in self.sent.values() if not one.written)
+        one.written = True
+        ticket, place, server = one.ticket, one.place, self.servers[one.place.slot]
+        beside = [other for other in self.running(began=True) + self.running(began=False) if other is not one]
+        beside = [other for other in beside if other.place.slot is place.slot]
+        if self.kind == "refuses lanes" and beside:
+            self.refuse(one, lanes=False)
+            return
+        server.names.add(place.name)
+        if len(server.names - {None}) > NAMES - 1 and self.has_lanes:  # it takes one less than it promised
+            server.names.discard(place.name)
+            self.refuse(one, full=True)
+            return
+        lanes = [place.name] if self.has_lanes else list(server.cached)
+        parent = None if ticket.replays else ticket.parent
+        if parent in self.unstored and parent not in server.cached.values():
+            assert self.kind == "refuses lanes", "a response is continued that the server cannot know"
+            self.pool.began(ticket, None)
+            self.pool.forget(parent or "")
+            self.end(one)
+            self.pool.finished(ticket, self.now)
+            return
+        dropped = {server.cached.pop(lane, None) for lane in lanes}
+        forks = [other for other in self.sent.values() if other is not one and other.source is not None]
+        needed = {other.ticket.parent for other in forks}
+        assert self.kind == "refuses lanes" or not dropped & needed, "a fork needs it"
+
+    def refuse(self, one: Sent, *, lanes: bool = True, full: bool = False, delay: float = 0.0) -> None:
+        self.end(one)
+        self.pool.began(one.ticket, None)
+        if not lanes:
+            self.pool.lanes = False
+        self.pool.again(one.ticket, self.now, delay)
+        if delay:
+            self.delayed[one.ticket] = self.now + delay
+        if full:
+            self.pool.full(one.place)
+
+    @precondition(lambda self: self.running(began=False))
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        self.began(data.draw(st.sampled_from(self.running(began=False))))
+
+    def began(self, one: Sent) -> None:
+        self.count += 1
+        one.response_id = f"resp_{self.count}"
+        self.known.append(one.response_id)
+        (self.stored if one.ticket.stores else self.unstored).add(one.response_id)
+        if self.pool.lanes is None:
+            self.pool.lanes = self.has_lanes
+        self.pool.began(one.ticket, one.response_id)
+        assert self.pool.place_of(one.response_id) is one.place
+
+    @precondition(lambda self: self.running(began=True))
+    @rule(data=st.data())
+    def progress(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.running(began=True)))
+        one.source = None
+        self.pool.in_progress(one.ticket)
+
+    @precondition(lambda self: self.running(began=True))
+    @rule(data=st.data(), calls=st.booleans())
+    def finish(self, data: st.DataObject, calls: bool) -> None:
+        self.complete(data.draw(st.sampled_from(self.running(began=True))), calls)
+
+    def keep(self, place: PoolLane, response_id: str) -> None:
+        server = self.servers[place.slot]
+        if not self.has_lanes:
+            server.cached.clear()
+        server.cached[place.name] = response_id
+
+    def complete(self, one: Sent, calls: bool = False) -> None:
+        assert one.response_id is not None
+        self.end(one)
+        self.keep(one.place, one.response_id)
+        open_calls = frozenset({"call"}) if calls else frozenset()
+        self.calls[one.response_id] = open_calls
+        self.pool.finished(one.ticket, self.now, response_id=one.response_id, calls=open_calls)
+
+    @precondition(lambda self: any(one.written for one in self.sent.values()))
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from([one for one in self.sent.values() if one.written]))
+        self.end(one)
+        self.pool.finished(one.ticket, self.now)
+
+    @precondition(lambda self: self.running(began=False))
+    @rule(data=st.data(), how=st.sampled_from(["limit", "limit with a hint", "busy"]))
+    def refuse_for_now(self, data: st.DataObject, how: str) -> None:
+        one = data.draw(st.sampled_from(self.running(began=False)))
+        if how == "busy":
+            self.refuse(one, delay=3.0)
+        else:
+            self.pool.throttle.limited(
+                self.now,
+                self.pool.active,
+                5.0 if how == "limit with a hint" else None,
+                limits=self.pool.throttle.limits,
+            )
+            self.refuse(one)
+
+    @rule(steps=st.integers(1, 8))
+    def all_goes_well(self, steps: int) -> None:
+        for _ in range(steps):
+            self.take_turn()
+            if not self.work():
+                return
+
+    def work(self) -> bool:
+        """Do the next thing that has to be done somewhere; return whether there was one."""
+        if self.connecting():
+            self.open(self.connecting()[0])
+        elif any(not one.written for one in self.sent.values()):
+            self.write()
+        elif self.running(began=False):
+            self.began(self.running(began=False)[0])
+        elif self.running(began=True):
+            self.complete(self.running(began=True)[0])
+        elif self.steered:
+            self.end_steer(self.steered[0])
+        else:
+            return False
+        return True
+
+    # Steers.
+
+    @precondition(lambda self: self.running(began=True))
+    @rule(data=st.data())
+    def steer(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from(self.running(began=True))).place
+        self.steered.append(Steered(place, place.keeps))
+        self.pool.steered(place)
+
+    def may_follow(self) -> list[Steered]:
+        busy = {one.place for one in self.sent.values()} | {one.source for one in self.sent.values()}
+        busy |= {one.place for one in self.steered if one.response_id is not None}
+        return [one for one in self.steered if one.response_id is None and one.place not in busy]
+
+    @precondition(lambda self: self.may_follow())
+    @rule(data=st.data())
+    def follow(self, data: st.DataObject) -> None:
+        steer = data.draw(st.sampled_from(self.may_follow()))
+        self.count += 1
+        steer.response_id = f"resp_{self.count}"
+        self.known.append(steer.response_id)
+        (self.stored if steer.stores else self.unstored).add(steer.response_id)
+        self.pool.follows(steer.place, steer.response_id, stores=steer.stores)
+        server = self.servers[steer.place.slot]
+        for lane in [steer.place.name] if self.has_lanes else list(server.cached):
+            server.cached.pop(lane, None)
+
+    @precondition(lambda self: self.steered)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        self.end_steer(data.draw(st.sampled_from(self.steered)))
+
+    def end_steer(self, steer: Steered) -> None:
+        self.steered.remove(steer)
+        if steer.response_id is not None:
+            self.keep(steer.place, steer.response_id)
+            self.pool.hold(steer.place, steer.response_id, stores=steer.stores)
+        self.pool.settled(steer.place, self.now)
+
+    # The pool's turn: as after every event of a real client, but also after several.
+
+    @rule()
+    def take_turn(self) -> None:
+        for action in self.pool.turn(self.now):
+            self.take(action)
+        assert not self.pool.turn(self.now), "it was said already"
+        deadline = self.pool.deadline(self.now)
+        assert deadline is None or deadline > self.now, "a deadline that is over before it has come"
+
+    def take(self, action: Any) -> None:
+        if isinstance(action, Fail):
+            self.fails(action.ticket, action.error)
+        elif isinstance(action, Close):
+            assert action.slot.state is PoolConnectionState.GONE
+            assert all(one.place.slot is not action.slot for one in self.sent.values())
+            assert all(one.place.slot is not action.slot for one in self.steered)
+        elif isinstance(action, Open):
+            assert action.slot in self.pool.slots
+        else:
+            self.sends(action)
+
+    def fails(self, ticket: PoolRequest, error: Exception) -> None:
+        assert ticket.state is PoolRequestState.OVER
+        assert ticket not in self.told
+        assert ticket not in self.sent
+        self.told[ticket] = error
+        if isinstance(error, QueueTimeoutError):
+            assert ticket.deadline is not None
+            assert ticket.deadline <= self.now
+        elif isinstance(error, PreviousResponseLostError):
+            assert not ticket.has_history
+            assert ticket.parent not in self.stored
+        elif isinstance(error, QueueFullError):
+            assert len(self.tickets) > 30
+            assert all(one.number < ticket.number for one in self.pool.waiting()), "somebody who came later may wait"
+        elif isinstance(error, InvalidRequestError):
+            assert self.calls[ticket.parent or ""] > (ticket.answers or frozenset())
+        else:
+            assert not [
+                slot for slot in self.up() if slot.route == ticket.route and slot.state is PoolConnectionState.OPEN
+            ]
+        if isinstance(error, (ConnectFailedError, ConnectionLostError)):
+            assert error.stream_id == ticket.lane
+
+    def sends(self, action: Send) -> None:
+        ticket = action.ticket
+        place = ticket.place
+        assert ticket.state is PoolRequestState.RUNNING
+        assert place is not None
+        assert place.slot in self.up()
+        assert place.slot.places[place.name] is place
+        assert ticket.route in (None, place.slot.route)
+        assert all(place is not one.place for one in self.sent.values()), "two on a lane"
+        assert all(place is not one.place for one in self.steered), "a lane where a response may follow"
+        self.sent[ticket] = Sent(ticket, place, source=ticket.source)
+        # Requests with a name run in order, one at a time.
+        older = [one for one in self.tickets if one.number < ticket.number]
+        if ticket.lane is not None:
+            assert all(one.state is PoolRequestState.OVER for one in older if one.lane == ticket.lane)
+        # Those who ask for nothing special are served in the order in which they came.
+        if ticket.parent is ticket.lane is None:
+            for one in self.pool.waiting():
+                plain = one.parent is one.lane is None and one.route == ticket.route
+                assert not plain or one.number > ticket.number or self.delayed.get(one, 0.0) > self.now
+
+    # What must hold.
+
+    @invariant()
+    def a_turn_follows(self) -> None:
+        if hasattr(self, "pool") and self.eager:
+            self.take_turn()
+
+    @invariant()
+    def limits_hold(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        pool = self.pool
+        assert sum(slot.is_live for slot in pool.slots) <= pool.options.max_connections
+        for slot in pool.slots:
+            running = [one for one in self.sent.values() if one.place.slot is slot]
+            assert slot.active == len(running) == len(list(slot.running()))
+            assert slot.active <= (self.max_active if pool.lanes is not False or self.kind != "no lanes" else 1)
+            assert len(slot.places.keys() - {None}) <= NAMES
+            assert slot.steers == sum(one.place.slot is slot for one in self.steered)
+        assert pool.active == len(self.sent)
+        assert pool.queued == sum(one.state is PoolRequestState.WAITING for one in self.tickets)
+
+    @invariant()
+    def nothing_is_left_of_what_is_over(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        memory, queue = self.pool._memory, self.pool._queue
+        for response_id, place in memory._places.items():
+            held = None if place.held is None else place.held.response_id
+            assert response_id in (place.running_id, held)
+            assert place.slot in self.pool.slots
+        waiting = set(self.pool.waiting())
+        places = [place for slot in self.pool.slots for place in slot.places.values()]
+        turns = [queue._delayed, *queue.free.values(), *(slot.forks for slot in self.pool.slots)]
+        turns += [one for place in places for one in (place.heirs, place.children)]
+        somewhere = [ticket for one in turns for ticket in one]
+        assert len(somewhere) == len(set(somewhere))
+        assert set(somewhere) <= waiting
+        assert all(ticket.queue is one for one in turns for ticket in one)
+        assert set(queue._clocks) == {one for one in waiting if one.deadline is not None}
+        for place in places:
+            for fork in place.forks:
+                assert fork.source is place
+                assert fork.state in (PoolRequestState.WAITING, PoolRequestState.RUNNING)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        patience = self.now + PATIENCE
+        for _ in range(2000):
+            self.take_turn()
+            self.limits_hold()
+            self.nothing_is_left_of_what_is_over()
+            if self.down and self.connecting():
+                self.pool.ended(self.connecting()[0], ConnectFailedError("down"), self.now)
+                continue
+            if self.work():
+                continue
+            if self.pool.queued:
+                deadline = self.pool.deadline(self.now)
+                assert deadline is not None, "somebody waits for nothing"
+                self.now = deadline
+                assert self.now < patience, "somebody waits for too long"
+            else:
+                break
+        assert not self.pool.queued
+        assert not self.pool._queue.free
+        assert not self.pool._queue._lines._lines
+        assert all(one.state is PoolRequestState.OVER for one in self.tickets)
+
+
+class TestPoolMachine(PoolMachine.TestCase):  # type: ignore[valid-type, misc]
+    """The machine, with so few names that they run out."""
+
+    settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+
+    def runTest(self) -> None:
+        with patch("rxresponses.pool.lanes.MAX_NAMED_LANES", NAMES):
+            super().runTest()

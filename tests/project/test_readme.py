@@ -1,0 +1,349 @@
+"""The README is true: each block of code runs, and prints what a reader may expect."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reactivex import operators as ops
+
+import rxresponses
+from rxresponses import ResponsesWebSocket, ServerEvent
+from rxresponses import operators as rops
+from rxresponses.testing import Failure, Fault, ResponsesServer, Text
+from tests.support.paths import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    title: str  # the nearest heading or bold phrase above
+    code: str
+
+
+def _blocks() -> Iterator[Block]:
+    title, language, code = "", None, ""
+    for line in README.splitlines():
+        if language is not None:
+            if line == "```":
+                yield Block(language, title, code)
+                language, code = None, ""
+            else:
+                code += line + "\n"
+        elif line.startswith("```"):
+            language = line[3:]
+        elif found := re.match(r"#+ (.*)|\*\*(.*?)\*\*", line):
+            title = found[1] or found[2]
+    assert language is None
+
+
+BLOCKS = list(_blocks())
+PROGRAMS = [block for block in BLOCKS if block.language == "python"]
+COMMANDS = [line for block in BLOCKS if block.language == "bash" for line in block.code.splitlines()]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | more
+
+
+@pytest.fixture
+def server() -> Iterator[ResponsesServer]:
+    with ResponsesServer() as server:
+        server.on("^Say hello$", Text(deltas=["Hello", ", ", "world"]))
+        server.on("^Say goodbye$", "Goodbye")
+        server.on("story", "Once upon a time")
+        server.on("just say hello", "Hello!")
+        server.on("^Knock", "Who is there?")
+        server.fault(Fault(Failure("rate_limit_exceeded", after=0), match="^Knock", times=1))
+        yield server
+
+
+# Each program of the README, by title: what it prints, given what the server above answers, and how many
+# requests that takes.
+
+
+def stream(lines: list[str], requests: int) -> None:
+    assert lines == ["Hello", "Hello, ", "Hello, world"]
+    assert requests == 1
+
+
+def cold(lines: list[str], requests: int) -> None:
+    assert lines == ["Hello, world"] * 4
+    assert requests == 3
+
+
+def loop(lines: list[str], requests: int) -> None:
+    assert lines == ["Hello, world", "Hello|, |world|"]
+    assert requests == 2
+
+
+def race(lines: list[str], requests: int) -> None:
+    assert lines in (["gpt-5.2: Hello, world"], ["gpt-5.2-mini: Hello, world"])
+    assert requests <= 2
+
+
+def merge(lines: list[str], requests: int) -> None:
+    assert sorted(lines) == ["first: Hello, world", "second: Goodbye"]
+    assert requests == 2
+
+
+def share(lines: list[str], requests: int) -> None:
+    assert lines == ["Hello", "Hello, ", "Hello, world", "response.created ... response.completed"]
+    assert requests == 1
+
+
+def switch(lines: list[str], requests: int) -> None:
+    assert lines[-1] == "Hello!"
+    assert requests <= 2
+
+
+def frames(lines: list[str], requests: int) -> None:
+    assert lines[-1] == "frame: Hello, world"
+    assert len(lines) <= 3
+    assert requests == 1
+
+
+def steering(lines: list[str], requests: int) -> None:
+    accepted = {"response.steer.accepted", "response.incomplete", "response.completed"}
+    too_late = {"response.completed", "response.steer.failed"}
+    assert set(lines) in (accepted, too_late)
+    assert requests == 1
+
+
+def measure(lines: list[str], requests: int) -> None:
+    assert lines[:-1] == ["Hello", "Hello, ", "Hello, world"]
+    assert re.fullmatch(r"completed: first text after \d\.\d s, all after \d\.\d s", lines[-1])
+    assert requests == 1
+
+
+def traces(lines: list[str], requests: int) -> None:
+    span = json.loads("".join(lines[:-1]))
+    assert (span["name"], span["attributes"]["gen_ai.usage.output_tokens"] > 0) == ("chat gpt-5.2", True)
+    assert lines[-1] == "Hello, world"
+    assert requests == 1
+
+
+def faults(lines: list[str], requests: int) -> None:
+    assert lines == ["ConnectFailedError not_sent", "True", "ConnectionLostError started", "('lost', 3)"]
+    assert requests == 0  # it has a server of its own
+
+
+def failure(lines: list[str], requests: int) -> None:
+    assert lines == ["previous_response_not_found 400 rejected"]
+    assert requests == 1
+
+
+def again(lines: list[str], requests: int) -> None:
+    assert lines == ["Who is there?"]
+    assert requests == 2
+
+
+def pool(lines: list[str], requests: int) -> None:
+    assert lines == ["100 Hello, world", "True"]
+    assert requests == 100
+
+
+def conversation(lines: list[str], requests: int) -> None:
+    assert lines == ["Goodbye"]
+    assert requests == 2
+
+
+CHECKS: dict[str, Callable[[list[str], int], None]] = {
+    "What people come for": stream,
+    "Nothing is sent until you subscribe": cold,
+    "With asyncio and without": loop,
+    "Race two models": race,
+    "Merge lanes": merge,
+    "Share one response": share,
+    "Cancel the old answer when a new prompt comes": switch,
+    "Draw at 30 frames a second": frames,
+    "Steer a running answer": steering,
+    "Measure a response": measure,
+    "When something goes wrong": failure,
+    "Try again": again,
+    "One client, many sockets": pool,
+    "Conversations keep their place": conversation,
+    "Traces and metrics": traces,
+    "Fault plans": faults,
+}
+SCRIPTS = [block for block in PROGRAMS if "def test_" not in block.code]
+TESTS = [block for block in PROGRAMS if "def test_" in block.code]
+
+
+def test_each_program_has_its_check() -> None:
+    assert [block.title for block in SCRIPTS] == list(CHECKS)
+    assert [block.title for block in TESTS] == ["Testing your own code"]
+    assert {block.language for block in BLOCKS} == {"python", "bash"}
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.title)
+def test_program(block: Block, server: ResponsesServer, tmp_path: Path) -> None:
+    if "opentelemetry.sdk" in block.code:
+        pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
+    script = tmp_path / "script.py"
+    script.write_text(block.code, encoding="utf-8")
+    program = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test"),
+    )
+    assert (program.returncode, program.stderr) == (0, "")
+    CHECKS[block.title](program.stdout.splitlines(), len(server.requests))
+
+
+@pytest.mark.parametrize("block", TESTS, ids=lambda block: block.title)
+def test_test(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(block.code, encoding="utf-8")
+    # The fixture comes with the installed package; a source tree has to name its plugin.
+    plugin = [] if _is_installed() else ["-p", "rxresponses.testing.plugin"]
+    program = subprocess.run(
+        [sys.executable, "-m", "pytest", "-W", "error", *plugin],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert program.returncode == 0, program.stdout + program.stderr
+    assert "1 passed" in program.stdout
+    # It is a test: with another answer it fails.
+    broken = block.code.replace('"bonjour"\n', '"salut"\n')
+    assert broken != block.code
+    (tmp_path / "test_mine.py").write_text(broken, encoding="utf-8")
+    program = subprocess.run(program.args, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment())
+    assert program.returncode == 1
+    assert "1 failed" in program.stdout
+
+
+def _is_installed() -> bool:
+    from importlib.metadata import entry_points
+
+    return any(plugin.value == "rxresponses.testing.plugin" for plugin in entry_points(group="pytest11"))
+
+
+class TestTable:
+    """Three pipelines, and each does what the table says."""
+
+    @staticmethod
+    def values(server: ResponsesServer, wanted: str) -> list[Any]:
+        (pipeline,) = re.findall(rf"^\| {wanted} \| `(.*)` \|$", README, re.MULTILINE)
+        (request,) = re.findall(r"^`events` stands for `(.*)`\.$", README, re.MULTILINE)
+        with ResponsesWebSocket(server.url) as socket:
+            names = {**vars(rxresponses), "rops": rops, "socket": socket}
+            names["events"] = eval(request, names)
+            values: list[Any] = eval(pipeline, names).pipe(ops.to_list()).run()
+        return values
+
+    def test_filter(self, server: ResponsesServer) -> None:
+        events = self.values(server, "only some types of events")
+        assert [event.delta for event in events] == ["Hello", ", ", "world"]
+
+    def test_accumulate(self, server: ResponsesServer) -> None:
+        assert self.values(server, "the text so far, as it grows") == ["Hello", "Hello, ", "Hello, world"]
+
+    def test_timeout(self, server: ResponsesServer) -> None:
+        events = self.values(server, "an end to waiting")
+        assert all(isinstance(event, ServerEvent) for event in events)
+        assert events[-1].type == "response.completed"
+
+
+class TestCommands:
+    """The commands as they stand, in a shell, without a key."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Callable[[str], list[str]]:
+        bash = shutil.which("bash")
+        if bash is None:
+            pytest.skip("no bash here")
+        tools = tmp_path / "bin"
+        tools.mkdir()
+        for name, command in (("rxresponses", "-m rxresponses"), ("python", "")):
+            tool = tools / name
+            tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
+            tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+        def run(command: str, *notes: str) -> list[str]:
+            program = subprocess.run(
+                [bash, "-e", "-o", "pipefail", "-c", command],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                cwd=tmp_path,
+                env=environment(PATH=f"{tools}{os.pathsep}{os.environ['PATH']}"),
+            )
+            assert program.returncode == 0, program.stderr
+            assert program.stderr.splitlines()[0].startswith("OPENAI_API_KEY is not set")
+            assert program.stderr.splitlines()[1:] == list(notes)
+            return program.stdout.splitlines()
+
+        return run
+
+    def test_there_are_these(self) -> None:
+        assert COMMANDS == [
+            'pip install ".[cli]" && rxresponses ask "Why is the sky blue?"',
+            "python -m rxresponses.examples.function_call",
+            'rxresponses ask --events "Why is the sky blue?"',
+            'echo "Why is the sky blue?" | rxresponses ask --json - | head -n 1',
+            "rxresponses batch prompts.jsonl -o results.jsonl --concurrency 64",
+            'pip install -e ".[test]" && python -m pytest',
+        ]
+
+    def test_the_first(self, run: Callable[[str], list[str]]) -> None:
+        install, command = COMMANDS[0].split(" && ")
+        assert "cli" in _extras()
+        assert install == 'pip install ".[cli]"'
+        (line,) = run(command)
+        assert line.endswith("You asked: Why is the sky blue?")
+
+    def test_example(self, run: Callable[[str], list[str]]) -> None:
+        assert run(COMMANDS[1])[-1].startswith("This is the embedded test server")
+
+    def test_events(self, run: Callable[[str], list[str]]) -> None:
+        lines = run(COMMANDS[2])
+        assert "response.created" in lines[0]
+        assert "response.completed" in lines[-1]
+
+    def test_json(self, run: Callable[[str], list[str]]) -> None:
+        (line,) = run(COMMANDS[3])
+        event = ServerEvent.from_json(line)
+        assert isinstance(event, rxresponses.ResponseCreatedEvent)
+
+    def test_batch(self, run: Callable[..., list[str]], tmp_path: Path) -> None:
+        (tmp_path / "prompts.jsonl").write_text('"Why is the sky blue?"\n{"custom_id": "a", "body": {"input": "Hi"}}\n')
+        assert run(COMMANDS[4], "2 of 2 answered, 0 failed: results.jsonl") == []
+        lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+        assert {line["line"]: line.get("custom_id") for line in lines} == {1: None, 2: "a"}
+        assert all(line["response"]["status"] == "completed" for line in lines)
+
+    def test_both_installations_are_what_the_ci_runs(self) -> None:
+        assert "test" in _extras()
+        patterns = re.findall(r"grep -E '(.*)' README\.md", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+        matches = [[line for line in README.splitlines() if re.search(pattern, line)] for pattern in patterns]
+        assert matches == [[COMMANDS[0]], [COMMANDS[-1]]]
+
+
+def _extras() -> list[str]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return list(config["options.extras_require"])
+
+
+def test_the_operators_named_are_all_there_are() -> None:
+    for name in rops.__all__:
+        assert f"{name}`" in README or f"{name}(" in README

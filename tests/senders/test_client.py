@@ -1,0 +1,648 @@
+"""The client against the embedded server: connections on demand, lanes, the queue, and what `state` shows."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import reactivex as rx
+from reactivex import operators as ops
+
+from rxresponses import (
+    Backoff,
+    ClientState,
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionOptions,
+    InvalidRequestError,
+    PoolOptions,
+    PreviousResponseLostError,
+    QueueFullError,
+    QueueTimeoutError,
+    ResponseCompletedEvent,
+    ResponseCreate,
+    ResponsesClient,
+)
+from rxresponses import operators as rops
+from rxresponses.testing import DropStreamIds, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
+
+from ..support.clients import (
+    LANES,
+    ask,
+    ask_for_ever,
+    inputs,
+    no_thread_left,
+    quickly,
+    response_id,
+    run,
+    slowly,
+    states_of,
+    until,
+)
+from ..support.recorder import Recorder
+from .test_socket_clocks import MovedLoop, Watch, quiet
+from .test_socket_clocks import run as run_moved
+
+
+@pytest.fixture
+def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
+    """A client of a server that is known to have lanes."""
+    with no_thread_left(), ResponsesClient(server.url, options=LANES) as client:
+        yield client
+
+
+@pytest.fixture
+def echoing(server: ResponsesServer) -> ResponsesServer:
+    """A server that answers with the input."""
+    server.on("", lambda request: request.text)
+    return server
+
+
+def lanes_used(server: ResponsesServer) -> dict[int, set[str | None]]:
+    """Return the names that each connection was given."""
+    used: dict[int, set[str | None]] = defaultdict(set)
+    for exchange in server.exchanges:
+        used[exchange.connection].add(exchange.message.get("stream_id"))
+    return used
+
+
+class TestOnDemand:
+    def test_nothing_before_the_first_subscription(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        source = client.send_request(ask())
+        assert server.upgrades == []
+        got = Recorder(source).wait()
+        assert isinstance(got.values[-1], ResponseCompletedEvent)
+        assert (server.accepted, len(server.requests)) == (1, 1)
+
+    def test_one_after_the_other_on_one_connection(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        for _ in range(40):
+            assert Recorder(client.send_request(ask())).wait().completions == 1
+        assert server.accepted == 1
+        # The latest response of a lane is held by the server: a lane is used again only when all are.
+        assert lanes_used(server) == {1: {f"lane-{number}" for number in range(1, 33)}}
+
+    def test_sixteen_on_a_connection_and_the_next_on_another(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        gate = server.gate()
+        server.on("", ["text", Hold(gate)])
+        got = [Recorder(client.send_request(ask(str(number)))) for number in range(33)]
+        server.wait_until(lambda: len(server.requests) == 33)
+        used = lanes_used(server)
+        assert sorted(map(len, used.values())) == [1, 16, 16]
+        assert all(None not in names for names in used.values())
+        gate.open()
+        assert all(one.wait().completions == 1 for one in got)
+
+    def test_what_does_not_fit_waits_its_turn(self, server: ResponsesServer) -> None:
+        gate = server.gate()
+        server.on("", ["text", Hold(gate)])
+        options = PoolOptions(max_connections=2)
+        with ResponsesClient(server.url, options=LANES, pool=options) as client:
+            states = states_of(client)
+            got = [Recorder(client.send_request(ask(str(number)))) for number in range(50)]
+            until(states, lambda state: (state.open, state.active, state.queued) == (2, 32, 18))
+            server.wait_until(lambda: len(server.requests) == 32)
+            gate.open()
+            assert all(one.wait().completions == 1 for one in got)
+        assert server.accepted == 2
+        assert sorted(map(int, inputs(server)[32:])) == list(range(32, 50))
+
+    def test_max_active_is_what_runs_at_once(self, server: ResponsesServer) -> None:
+        gate = server.gate()
+        server.on("", ["text", Hold(gate)])
+        options = ConnectionOptions(lanes=True, max_active=3)
+        with ResponsesClient(server.url, options=options, pool=PoolOptions(max_connections=1)) as client:
+            got = [Recorder(client.send_request(ask(str(number)))) for number in range(7)]
+            until(states_of(client), lambda state: (state.active, state.queued) == (3, 4))
+            gate.open()
+            assert all(one.wait().completions == 1 for one in got)
+
+    def test_a_burst_at_an_unknown_server_opens_few(self, echoing: ResponsesServer) -> None:
+        """It may have lanes, and need one connection for all of them."""
+        with ResponsesClient(echoing.url) as client:
+            states = states_of(client)
+            got = [Recorder(client.send_request(ask(str(number)))) for number in range(60)]
+            assert [one.wait().text for one in got] == [str(number) for number in range(60)]
+            assert max(state.open + state.connecting for state in states.values) <= 4
+        assert len(echoing.requests) == 60
+
+    def test_everyone_gets_its_own(self, echoing: ResponsesServer, client: ResponsesClient) -> None:
+        texts = [f"question {number}" for number in range(200)]
+        sources = [client.send_request(ask(text)).pipe(rops.collect_text()) for text in texts]
+        answers = rx.merge(*sources).pipe(ops.to_list()).run()
+        assert sorted(answers) == sorted(texts)
+        assert len(echoing.requests) == 200
+
+
+class TestLanes:
+    def test_a_named_lane_runs_in_order(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        gate = server.gate()
+        server.on("first", ["text", Hold(gate)])
+        lane = client.lane("conversation")
+        first = Recorder(lane.send_request(ask("first"))).wait_for(2)
+        second = Recorder(client.send_request(ask("second"), stream_id="conversation"))
+        third = Recorder(lane.send_request(ask("third")))
+        other = Recorder(client.send_request(ask("other"), stream_id="other")).wait()
+        assert other.completions == 1
+        assert inputs(server) == ["first", "other"]
+        gate.open()
+        assert all(one.wait().completions == 1 for one in (first, second, third))
+        assert inputs(server) == ["first", "other", "second", "third"]
+
+    def test_a_lane_goes_on_after_what_was_disposed_in_it(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        gate = server.gate()
+        server.on("hold", ["text", Hold(gate)])
+        running = Recorder(client.send_request(ask("hold"), stream_id="a")).wait_for(2)
+        waiting = [Recorder(client.send_request(ask(text), stream_id="a")) for text in "xyz"]
+        waiting[0].subscription.dispose()
+        waiting[1].subscription.dispose()
+        running.subscription.dispose()
+        gate.open()
+        assert waiting[2].wait().completions == 1
+        assert inputs(server) == ["hold", "z"]
+
+    def test_scenario_15_client_33_named_conversations_in_a_row(self, server: ResponsesServer) -> None:
+        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=1)) as client:
+            for number in range(40):
+                lane = client.lane(f"conversation-{number}")
+                parent = response_id(Recorder(lane.send_request(ask())).wait())
+                assert Recorder(lane.send_request(ask(previous_response_id=parent))).wait().completions == 1
+        assert server.accepted == 1
+        assert {exchange.outcome for exchange in server.exchanges} == {"completed"}
+        assert lanes_used(server) == {1: {f"lane-{number}" for number in range(1, 33)}}
+
+    def test_scenario_15_client_hundred_at_once_with_few_connections(self, server: ResponsesServer) -> None:
+        server.on("", "text")
+        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=2)) as client:
+            for _ in range(3):
+                got = [Recorder(client.send_request(ask(), stream_id=f"name-{number}")) for number in range(100)]
+                assert [one.wait().text for one in got] == ["text"] * 100
+        assert server.accepted == 2
+        assert all(len(names) <= 32 for names in lanes_used(server).values())
+        assert {exchange.outcome for exchange in server.exchanges} == {"completed"}
+
+    def test_scenario_15_client_with_fewer_names_than_usual(self) -> None:
+        """Not the official number: the server's refusal tells it, and costs nobody an answer."""
+        with ResponsesServer(max_lanes=3) as server:
+            gate = server.gate()
+            server.on("hold", ["text", Hold(gate)])
+            with ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
+                got = [Recorder(client.send_request(ask("hold"))) for _ in range(8)]
+                server.wait_until(lambda: sum(one.started is not None for one in server.exchanges) == 8)
+                gate.open()
+                for _ in range(5):
+                    got.append(Recorder(client.send_request(ask())).wait())
+                assert all(one.wait().completions == 1 for one in got)
+                assert all(one.types[-1] == "response.completed" for one in got)
+            assert server.accepted == 3
+
+    def test_the_33rd_that_is_not_stored_takes_the_lane_of_the_oldest(self, server: ResponsesServer) -> None:
+        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=1)) as client:
+            ids = [response_id(Recorder(client.send_request(ask(store=False))).wait()) for _ in range(33)]
+            lost = Recorder(client.send_request(ask(store=False, previous_response_id=ids[0]))).wait()
+            assert isinstance(lost.error, PreviousResponseLostError)
+            assert lost.error.previous_response_id == ids[0]
+            assert Recorder(client.send_request(ask(store=False, previous_response_id=ids[1]))).wait().completions == 1
+        assert server.accepted == 1
+        assert len(server.requests) == 34
+
+
+class TestQueue:
+    def test_as_many_wait_as_may(self, server: ResponsesServer) -> None:
+        gate = server.gate()
+        server.on("", ["text", Hold(gate)])
+        options = PoolOptions(max_connections=1, max_queued=2)
+        with ResponsesClient(server.url, options=ConnectionOptions(lanes=True, max_active=1), pool=options) as client:
+            running = Recorder(client.send_request(ask())).wait_for(1)
+            waiting = [Recorder(client.send_request(ask(), stream_id=name)) for name in ("a", None)]
+            full = Recorder(client.send_request(ask(), stream_id="b")).wait()
+            assert isinstance(full.error, QueueFullError)
+            assert (full.error.delivery, full.error.stream_id) == ("not_sent", "b")
+            assert "max_queued" in str(full.error)
+            waiting[0].subscription.dispose()
+            waiting[0] = Recorder(client.send_request(ask()))
+            gate.open()
+            assert all(one.wait().completions == 1 for one in (running, *waiting))
+        assert len(server.requests) == 3
+
+    def test_one_that_asks_for_ever_does_not_stop_the_loop(self, server: ResponsesServer) -> None:
+        async def main() -> None:
+            gate = server.gate()
+            server.on("", ["text", Hold(gate)])
+            options = PoolOptions(max_connections=1, max_queued=1)
+            one = ConnectionOptions(lanes=True, max_active=1)
+            async with ResponsesClient(server.url, options=one, pool=options) as client:
+                running = Watch(client.send_request(ask()))
+                await running.count(1)
+                waiting = Watch(client.send_request(ask()))
+                await ask_for_ever(client.send_request(ask()))
+                gate.open()
+                for got in (running, waiting):
+                    await got.end()
+                    assert got.completions == 1
+
+        run(main())
+
+    def test_no_longer_than_it_may(self, server: ResponsesServer) -> None:
+        async def main(loop: MovedLoop) -> None:
+            gate = server.gate()
+            server.on("", ["text", Hold(gate)])
+            options = ConnectionOptions(lanes=True, max_active=1, queue_timeout=5.0, ping_interval=None)
+            async with ResponsesClient(server.url, options=options, pool=PoolOptions(max_connections=1)) as client:
+                running = Watch(client.send_request(ask()))
+                await running.count(1)
+                first = Watch(client.send_request(ask(), stream_id="a"))
+                behind = Watch(client.send_request(ask(), stream_id="a"))
+                await loop.move(3.0)
+                later = Watch(client.send_request(ask()))
+                await loop.move(1.9)
+                assert not first.ended
+                await loop.move(0.1)
+                for got in (first, behind):
+                    assert isinstance(got.error, QueueTimeoutError)
+                    assert (got.error.seconds, got.error.delivery, got.error.stream_id) == (5.0, "not_sent", "a")
+                assert not running.ended
+                assert not later.ended
+                gate.open()
+                assert (await running.end()).completions == 1
+                assert (await later.end()).completions == 1
+            assert len(server.requests) == 2
+
+        run_moved(main)
+
+    def test_the_clock_runs_while_it_connects(self, server: ResponsesServer) -> None:
+        async def main(loop: MovedLoop) -> None:
+            go = asyncio.Event()
+
+            async def key() -> str:
+                await go.wait()
+                return "k"
+
+            options = ConnectionOptions(queue_timeout=5.0, ping_interval=None)
+            async with ResponsesClient(server.url, api_key=key, options=options) as client:
+                got = Watch(client.send_request(ask()))
+                await loop.move(5.0)
+                assert isinstance(got.error, QueueTimeoutError)
+                go.set()
+                assert (await Watch(client.send_request(ask("second"))).end()).completions == 1
+            assert inputs(server) == ["second"]
+
+        run_moved(main)
+
+
+class TestPrewarm:
+    def test_connections_before_there_is_work(self, server: ResponsesServer) -> None:
+        with ResponsesClient(server.url, pool=quickly()) as client:
+            states = states_of(client)
+            client.prewarm(3, model="m")
+            until(states, lambda state: state.open == 3)
+            server.wait_until(lambda: server.connections == 3)
+            assert server.requests == []
+            server.drop()
+            server.wait_until(lambda: server.accepted == 6)
+            until(states, lambda state: state.open == 3)
+            client.prewarm(0, model="m")
+            assert Recorder(client.send_request(ask())).wait().completions == 1
+        assert server.accepted == 6
+
+    def test_min_idle_holds_from_the_first_request_on(self, server: ResponsesServer) -> None:
+        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(min_idle=2)) as client:
+            states = states_of(client)
+            assert server.upgrades == []
+            Recorder(client.send_request(ask())).wait()
+            until(states, lambda state: state.open == 2)
+        assert server.accepted == 2
+
+    def test_as_many_as_min_idle_unless_given(self, server: ResponsesServer) -> None:
+        for least, count in ((0, 1), (2, 2)):
+            with ResponsesClient(server.url, pool=PoolOptions(min_idle=least)) as client:
+                states = states_of(client)
+                client.prewarm(model="m")
+                until(states, lambda state: state.open == count)  # noqa: B023
+                assert states.values[-1].connecting == 0
+
+    def test_an_outage_is_waited_out(self, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(503), times=20))
+
+        async def main(loop: MovedLoop) -> None:
+            pool = PoolOptions(min_idle=1, backoff=Backoff(initial=1.0, max_delay=8.0, jitter=0.0, max_retries=2))
+            async with ResponsesClient(server.url, options=quiet(), pool=pool) as client:
+                states = Watch(client.state)
+                client.prewarm(model="m")
+                for delay in [1.0, 2.0, 4.0] + [8.0] * 17:
+                    await states.until(lambda: states.values[-1].reconnect_in is not None)
+                    last = states.values[-1]
+                    assert last.reconnect_in == pytest.approx(delay)
+                    assert isinstance(last.connect_error, ConnectFailedError)
+                    assert last.connect_error.status == 503
+                    await loop.move(delay)
+                await states.until(lambda: states.values[-1] == ClientState(open=1))
+            assert len(server.upgrades) == 21
+
+        run_moved(main)
+
+    def test_a_refusal_for_good_ends_it_until_somebody_asks(self, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(401), times=3))
+
+        async def main(loop: MovedLoop) -> None:
+            options = ConnectionOptions(ping_interval=None)
+            async with ResponsesClient(server.url, options=options, pool=PoolOptions(min_idle=1)) as client:
+                for number in (1, 2):
+                    client.prewarm(model="m")
+                    await server.until(lambda: len(server.upgrades) == number)  # noqa: B023
+                    states = Watch(client.state)
+                    await states.until(lambda: not states.values[-1].connecting)  # noqa: B023
+                    error = states.values[-1].connect_error
+                    assert isinstance(error, ConnectFailedError)
+                    assert error.status == 401
+                    await loop.move(3600)
+                    assert len(server.upgrades) == number
+                failed = await Watch(client.send_request(ask())).end()
+                assert isinstance(failed.error, ConnectFailedError)
+                assert (await Watch(client.send_request(ask())).end()).completions == 1
+                assert len(server.upgrades) == 4
+
+        run_moved(main)
+
+    @pytest.mark.parametrize("count", [-1, 9, True, 1.5, "2"])
+    def test_wrong_numbers(self, client: ResponsesClient, count: Any) -> None:
+        with pytest.raises(ConfigurationError, match="max_connections"):
+            client.prewarm(count, model="m")
+
+    def test_a_gateway_needs_the_model(self, client: ResponsesClient) -> None:
+        with pytest.raises(ConfigurationError, match="model"):
+            client.prewarm(1)
+
+    def test_after_close_nothing_is_opened(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        client.close()
+        client.prewarm(2, model="m")
+        assert Recorder(client.state).wait().values[-1].closed
+        assert server.upgrades == []
+
+
+class TestIdle:
+    OPTIONS = ConnectionOptions(lanes=True, ping_interval=None)
+
+    def test_what_idles_is_closed(self, server: ResponsesServer) -> None:
+        async def main(loop: MovedLoop) -> None:
+            pool = PoolOptions(close_idle_after=60.0)
+            async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
+                states = Watch(client.state)
+                for one in [Watch(client.send_request(ask())) for _ in range(17)]:
+                    await one.end()
+                await states.until(lambda: states.values[-1] == ClientState(open=2))
+                await loop.move(59.0)
+                assert server.connections == 2
+                await Watch(client.send_request(ask())).end()
+                await loop.move(1.0)
+                await server.until(lambda: server.connections == 1)
+                await loop.move(59.0)
+                await server.until(lambda: server.connections == 0)
+                assert (await Watch(client.send_request(ask())).end()).completions == 1
+            assert server.accepted == 3
+
+        run_moved(main)
+
+    def test_not_while_it_works_or_holds_what_is_not_stored(self, server: ResponsesServer) -> None:
+        async def main(loop: MovedLoop) -> None:
+            gate = server.gate()
+            server.on("hold", ["text", Hold(gate)])
+            pool = PoolOptions(close_idle_after=60.0, max_age=3600.0, age_jitter=0.0)
+            async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
+                running = Watch(client.send_request(ask("hold", store=False)))
+                await running.count(2)
+                await loop.move(600.0)
+                gate.open()
+                await running.end()
+                await loop.move(600.0)
+                assert server.connections == 1
+                parent = response_id(running)
+                await Watch(client.send_request(ask(store=False, previous_response_id=parent))).end()
+                assert server.connections == 1
+                await loop.move(3600.0)
+                await server.until(lambda: server.connections == 0)
+
+        run_moved(main)
+
+    def test_min_idle_stays(self, server: ResponsesServer) -> None:
+        async def main(loop: MovedLoop) -> None:
+            pool = PoolOptions(close_idle_after=60.0, min_idle=1)
+            async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
+                states = Watch(client.state)
+                for one in [Watch(client.send_request(ask())) for _ in range(17)]:
+                    await one.end()
+                await states.until(lambda: states.values[-1] == ClientState(open=2))
+                await loop.move(60.0)
+                await server.until(lambda: server.connections == 1)
+                await loop.move(600.0)
+                assert server.connections == 1
+
+        run_moved(main)
+
+
+class TestServersWithoutLanes:
+    def test_found_out_and_served(self, echoing: ResponsesServer) -> None:
+        echoing.fault(Fault(DropStreamIds()))
+        with ResponsesClient(echoing.url) as client:
+            got = [Recorder(client.send_request(ask(str(number)))) for number in range(30)]
+            assert [one.wait().text for one in got] == [str(number) for number in range(30)]
+            # One name at most, from the time when it was not known, which the server drops.
+            assert all(len(names) == 1 for names in lanes_used(echoing).values())
+        assert echoing.accepted <= 8
+        assert len(echoing.requests) == 30
+
+    def test_a_second_request_refused(self, server: ResponsesServer) -> None:
+        """It echoes the lane, and yet takes one at a time."""
+        gate = server.gate()
+        server.on("hold", ["held", Hold(gate)])
+        server.on("", lambda request: request.text)
+        server.fault(Fault(RefuseConcurrent()))
+        with ResponsesClient(server.url, pool=quickly(max_connections=3)) as client:
+            Recorder(client.send_request(ask("first"))).wait()
+            holding = [Recorder(client.send_request(ask("hold"))) for _ in range(3)]
+            server.wait_until(lambda: sum(one.started is not None for one in server.exchanges) == 4)
+            got = [Recorder(client.send_request(ask(str(number)))) for number in range(20)]
+            gate.open()
+            assert all(one.wait().text == "held" for one in holding)
+            assert [one.wait().text for one in got] == [str(number) for number in range(20)]
+            assert all("error" not in one.types for one in (*holding, *got))
+            refused = [one for one in server.exchanges if one.outcome == "refused"]
+            assert len(refused) <= 2  # once is enough for all of them
+            assert server.accepted == 3
+
+    def test_told_beforehand(self, echoing: ResponsesServer) -> None:
+        with ResponsesClient(
+            echoing.url, options=ConnectionOptions(lanes=False), pool=PoolOptions(max_connections=2)
+        ) as client:
+            states = states_of(client)
+            got = [Recorder(client.send_request(ask(str(number)), stream_id=f"n{number}")) for number in range(10)]
+            assert [one.wait().text for one in got] == [str(number) for number in range(10)]
+            assert max(state.active for state in states.values) == 2
+        assert {request.get("stream_id") for request in echoing.requests} == {None}
+
+    def test_a_conversation_keeps_its_connection(self, echoing: ResponsesServer) -> None:
+        echoing.fault(Fault(DropStreamIds()))
+        with ResponsesClient(echoing.url, pool=PoolOptions(max_connections=4)) as client:
+
+            def ask_all(turn: int, parents: list[str | None]) -> list[str | None]:
+                got = []
+                for name, parent in zip("abcd", parents, strict=True):
+                    request = ask(f"{name}{turn}", store=False, previous_response_id=parent)
+                    got.append(Recorder(client.send_request(request, stream_id=name)))
+                    if parent is None:
+                        got[-1].wait()  # the others could take a connection that is free by then
+                assert [one.wait().text for one in got] == [f"{name}{turn}" for name in "abcd"]
+                return [response_id(one) for one in got]
+
+            parents: list[str | None] = [None] * 4
+            for turn in range(4):
+                parents = ask_all(turn, parents)
+        assert echoing.accepted == 4
+
+
+class TestRouting:
+    def test_a_connection_serves_one_model(self, echoing: ResponsesServer) -> None:
+        with ResponsesClient(echoing.url, options=LANES) as client:
+            for _ in range(2):
+                got = [
+                    Recorder(client.send_request(ResponseCreate(model=model, input=model)))
+                    for model in ("small", "large", "small", "very/large")
+                ]
+                assert [one.wait().text for one in got] == ["small", "large", "small", "very/large"]
+        assert sorted(upgrade.path for upgrade in echoing.upgrades) == [
+            "/v1/responses?model=large",
+            "/v1/responses?model=small",
+            "/v1/responses?model=very%2Flarge",
+        ]
+        paths = {upgrade.connection: upgrade.path for upgrade in echoing.upgrades}
+        for exchange in echoing.exchanges:
+            assert paths[exchange.connection].endswith(exchange.message["model"].replace("/", "%2F"))
+
+    def test_a_model_in_the_url_serves_all(self, echoing: ResponsesServer) -> None:
+        with ResponsesClient(f"{echoing.url}/responses?model=fixed", options=LANES) as client:
+            client.prewarm(1)
+            for model in ("small", "large"):
+                Recorder(client.send_request(ResponseCreate(model=model, input="hi"))).wait()
+        assert [upgrade.path for upgrade in echoing.upgrades] == ["/v1/responses?model=fixed"]
+
+    def test_another_model_takes_the_place_of_one_that_idles(self, server: ResponsesServer) -> None:
+        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=1)) as client:
+            for model in ("small", "large", "small"):
+                got = Recorder(client.send_request(ResponseCreate(model=model, input="hi"))).wait()
+                assert got.completions == 1
+        assert server.accepted == 3
+
+    def test_a_continuation_with_another_model(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        stored = response_id(Recorder(client.send_request(ask())).wait())
+        other = ResponseCreate(model="other", input="go on", previous_response_id=stored)
+        assert Recorder(client.send_request(other)).wait().completions == 1
+        assert [exchange.connection for exchange in server.exchanges] == [1, 2]
+        kept = response_id(Recorder(client.send_request(ask(store=False))).wait())
+        lost = Recorder(client.send_request(ResponseCreate(model="other", input="hi", previous_response_id=kept)))
+        assert isinstance(lost.wait().error, PreviousResponseLostError)
+        assert Recorder(client.send_request(ask(previous_response_id=kept))).wait().completions == 1
+
+    def test_without_a_model_a_continuation_goes_to_its_parent(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        parent = response_id(Recorder(client.send_request(ask(store=False))).wait())
+        got = Recorder(
+            client.send_request(ResponseCreate(prompt={"id": "p"}, previous_response_id=parent, store=False))
+        )
+        assert got.wait().completions == 1
+        assert server.accepted == 1
+
+    def test_trouble_with_one_model_is_no_trouble_for_another(self, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(503), connection=1))
+        server.fault(Fault(RefuseUpgrade(404), connection=3))
+        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
+            states = states_of(client)
+            down = Recorder(client.send_request(ResponseCreate(model="down", input="hi")))
+            until(states, lambda state: state.reconnect_in is not None)
+            assert Recorder(client.send_request(ask())).wait().completions == 1
+            unknown = Recorder(client.send_request(ResponseCreate(model="unknown", input="hi"))).wait()
+            assert unknown.error.status == 404
+            assert Recorder(client.send_request(ResponseCreate(model="new", input="hi"))).wait().completions == 1
+            assert not down.ended
+            assert [upgrade.status for upgrade in server.upgrades] == [503, 101, 404, 101]
+
+
+class TestState:
+    def test_the_latest_first_and_the_end(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        states = states_of(client)
+        assert states.values == [ClientState()]
+        gate = server.gate()
+        server.on("", ["text", Hold(gate)])
+        got = Recorder(client.send_request(ask())).wait_for(2)
+        until(states, lambda state: state == ClientState(open=1, active=1))
+        assert states.values[1] == ClientState(connecting=1, queued=1)
+        assert states_of(client).wait_for(1).values == [ClientState(open=1, active=1)]
+        gate.open()
+        got.wait()
+        until(states, lambda state: state == ClientState(open=1))
+        client.close()
+        assert states.wait().values[-1] == ClientState(closed=True)
+        assert states_of(client).wait().values == [ClientState(closed=True)]
+        assert len(states.threads) <= 2  # the first one, and the loop's
+
+    def test_none_twice_in_a_row(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        states = states_of(client)
+        for _ in range(5):
+            Recorder(client.send_request(ask())).wait()
+        client.close()
+        states.wait()
+        assert all(one != other for one, other in zip(states.values, states.values[1:], strict=False))
+
+    def test_an_observer_that_raises_disturbs_nobody(
+        self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(state: ClientState) -> None:
+            if state.active:
+                raise RuntimeError("observer failed")
+
+        client.state.subscribe(fail)
+        states = states_of(client)
+        assert Recorder(client.send_request(ask())).wait().completions == 1
+        until(states, lambda state: state == ClientState(open=1))
+        assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+class TestArguments:
+    def test_a_wrong_request_at_once(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        for request in ({"input": "hi"}, {"model": "m", "input": 1}, 5):
+            with pytest.raises(InvalidRequestError):
+                client.send_request(request)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequestError, match="lane"):
+            client.send_request(ask(stream_id="a"), stream_id="b")
+        with pytest.raises(InvalidRequestError):
+            client.lane("no name")
+        with pytest.raises(InvalidRequestError):
+            client.steer("r", [])
+        assert server.upgrades == []
+
+    @pytest.mark.parametrize("history", ["text", 5, {"role": "user"}])
+    def test_a_wrong_history_at_once(self, client: ResponsesClient, history: Any) -> None:
+        with pytest.raises(InvalidRequestError, match="history"):
+            client.send_request(ask(previous_response_id="r"), history=history)
+
+    def test_a_request_that_is_too_large(self, server: ResponsesServer) -> None:
+        with ResponsesClient(server.url, options=ConnectionOptions(max_request_size=1000)) as client:
+            with pytest.raises(InvalidRequestError, match="max_request_size"):
+                client.send_request(ask("x" * 1000))
+            assert server.upgrades == []
+
+    @pytest.mark.parametrize("timeout", [-1, True, "5", math.nan, math.inf])
+    def test_a_wrong_timeout_at_once(self, client: ResponsesClient, timeout: Any) -> None:
+        with pytest.raises(ConfigurationError, match="timeout"):
+            client.drain(timeout)
+        assert Recorder(client.send_request(ask())).wait().completions == 1
+
+    def test_repr(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        assert repr(client) == f"<ResponsesClient {server.url.replace('http', 'ws')}/responses>"

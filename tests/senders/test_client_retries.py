@@ -1,0 +1,395 @@
+"""Requests that the server refuses: which are sent again, when, how often, and what is seen of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from reactivex import operators as ops
+
+from rxresponses import (
+    Backoff,
+    ConnectFailedError,
+    InvalidRequestError,
+    PoolOptions,
+    QueueTimeoutError,
+    ResponseErrorEvent,
+    ResponsesClient,
+)
+from rxresponses.testing import Close, Expire, Failure, Fault, Hold, Raw, RefuseUpgrade, ResponsesServer
+
+from ..support.clients import LANES, arrivals, ask, slowly, states_of, until
+from ..support.recorder import Recorder
+from .test_socket_clocks import MovedLoop, Watch, quiet
+from .test_socket_clocks import run as run_moved
+
+STEADY = Backoff(initial=1.0, jitter=0.0, max_retries=3)
+
+
+def refusal(code: str | None, **facts: Any) -> Failure:
+    """A request is refused before there is a response."""
+    return Failure(code, after=0, **facts)
+
+
+class TestRefusedForNow:
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            refusal("server_error"),
+            refusal("server_is_overloaded", status=503),
+            refusal(None, status=500),
+            refusal("rate_limit_exceeded"),
+            refusal("slow_down", status=503),
+            refusal("websocket_queue_full", status=429),
+            refusal("response_already_in_flight", status=409),
+        ],
+        ids=lambda failure: str(failure.code),
+    )
+    def test_it_is_sent_again_and_only_the_answer_is_heard(
+        self, server: ResponsesServer, client: ResponsesClient, failure: Failure
+    ) -> None:
+        watcher = Recorder(client.events)
+        server.reply(failure, failure, "answer")
+        got = Recorder(client.send_request(ask("again"), stream_id="a")).wait()
+        assert got.text == "answer"
+        assert got.types[0] == "response.created"
+        assert got.completions == 1
+        assert arrivals(server) == {"again": 3}
+        assert watcher.types.count("error") == 2
+        assert [exchange.outcome for exchange in server.exchanges] == ["refused", "refused", "completed"]
+
+    def test_there_is_an_end(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        server.fault(Fault(refusal("server_error"), match="broken"))
+        got = Recorder(client.send_request(ask("broken"))).wait()
+        assert (got.types, got.completions) == (["error"], 1)
+        assert arrivals(server) == {"broken": 4}
+        assert Recorder(client.send_request(ask("fine"))).wait().types[-1] == "response.completed"
+
+    def test_the_lane_waits_for_it(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        server.fault(Fault(refusal("server_error"), match="first", times=2))
+        lane = client.lane("a")
+        got = [Recorder(lane.send_request(ask(text))) for text in ("first", "second")]
+        assert all(one.wait().types[-1] == "response.completed" for one in got)
+        assert [request["input"] for request in server.requests] == ["first", "first", "first", "second"]
+
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            refusal("insufficient_quota"),
+            refusal("context_length_exceeded"),
+            refusal("invalid_prompt", status=400),
+            refusal("model_not_found", status=404, type="invalid_request_error"),
+            refusal(None, status=401, type="authentication_error"),
+        ],
+        ids=lambda failure: str(failure.code),
+    )
+    def test_what_does_not_pass_is_told(
+        self, server: ResponsesServer, client: ResponsesClient, failure: Failure
+    ) -> None:
+        server.fault(Fault(failure))
+        got = Recorder(client.send_request(ask("once"))).wait()
+        assert (got.types, got.completions) == (["error"], 1)
+        assert isinstance(got.values[0], ResponseErrorEvent)
+        assert arrivals(server) == {"once": 1}
+        assert Recorder(client.state).wait_for(1).values[0].paused_for is None
+
+    @pytest.mark.parametrize("after", [1, 2, 6])
+    def test_what_had_begun_is_told(self, server: ResponsesServer, client: ResponsesClient, after: int) -> None:
+        server.reply(["some text", Failure("server_error", after=after)])
+        got = Recorder(client.send_request(ask("once"))).wait()
+        assert got.types[-1] == "error"
+        assert len(got.types) == after + 1
+        assert arrivals(server) == {"once": 1}
+
+    def test_later_each_time(self, server: ResponsesServer) -> None:
+        server.fault(Fault(refusal("server_error"), match="broken"))
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=PoolOptions(backoff=STEADY)) as client:
+                events = Watch(client.events)
+                got = Watch(client.send_request(ask("broken")))
+                for number, delay in enumerate([1.0, 2.0, 4.0], 1):
+                    await events.until(lambda: events.types.count("error") == number)  # noqa: B023
+                    await Watch(client.send_request(ask("fine"))).end()  # nobody else has to wait
+                    await loop.move(delay - 0.001)
+                    assert arrivals(server)["broken"] == number
+                    await loop.move(0.001)
+                    await server.until(lambda: arrivals(server)["broken"] == number + 1)  # noqa: B023
+                assert (await got.end()).types == ["error"]
+
+        run_moved(main)
+
+    def test_as_late_as_the_server_asks(self, server: ResponsesServer) -> None:
+        server.reply(refusal("server_error", headers={"Retry-After": "20"}), "answer")
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=PoolOptions(backoff=STEADY)) as client:
+                events = Watch(client.events)
+                got = Watch(client.send_request(ask()))
+                await events.count(1)
+                states = Watch(client.state)
+                await states.until(lambda: states.values[-1].queued == 1)
+                assert states.values[-1].paused_for is None
+                await loop.move(19.9)
+                assert len(server.requests) == 1
+                await loop.move(0.1)
+                assert (await got.end()).text == "answer"
+
+        run_moved(main)
+
+    def test_disposed_while_it_is_held_back(self, server: ResponsesServer) -> None:
+        server.fault(Fault(refusal("server_error"), match="broken"))
+        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
+            states = states_of(client)
+            got = Recorder(client.send_request(ask("broken"), stream_id="a"))
+            behind = Recorder(client.send_request(ask("behind"), stream_id="a"))
+            server.wait_until(lambda: len(server.requests) == 1)
+            until(states, lambda state: (state.active, state.queued) == (0, 2))
+            got.subscription.dispose()
+            assert behind.wait().completions == 1
+            until(states, lambda state: state.queued == 0)
+            assert got.values == []
+        assert arrivals(server) == {"broken": 1, "behind": 1}
+
+    def test_disposed_before_it_was_refused(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        gate = server.gate()
+        server.on("broken", [Hold(gate, after=0), refusal("server_error")])
+        events = Recorder(client.events)
+        got = Recorder(client.send_request(ask("broken")))
+        server.wait_until(lambda: len(server.requests) == 1)
+        got.subscription.dispose()
+        gate.open()
+        events.wait_for(1)
+        assert Recorder(client.send_request(ask())).wait().completions == 1
+        assert arrivals(server)["broken"] == 1
+
+    def test_closed_while_it_is_held_back(self, server: ResponsesServer) -> None:
+        server.fault(Fault(refusal("server_error")))
+        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
+            got = Recorder(client.send_request(ask()))
+            until(states_of(client), lambda state: (state.open, state.queued, state.active) == (1, 1, 0))
+            client.close()
+            assert got.wait().error.delivery == "not_sent"
+        assert len(server.requests) == 1
+
+    def test_it_may_be_held_back_longer_than_it_may_wait_for_its_turn(self, server: ResponsesServer) -> None:
+        """It had its turn in time: the server is to blame for the rest, and `max_retries` bounds it."""
+        server.reply(refusal("server_error", headers={"Retry-After": "100"}), "answer")
+
+        async def main(loop: MovedLoop) -> None:
+            options = quiet(queue_timeout=10.0)
+            async with ResponsesClient(server.url, options=options, pool=PoolOptions(backoff=STEADY)) as client:
+                events = Watch(client.events)
+                got = Watch(client.send_request(ask()))
+                await events.count(1)
+                await loop.move(99.0)
+                assert not got.ended
+                await loop.move(1.0)
+                assert (await got.end()).text == "answer"
+
+        run_moved(main)
+
+    def test_an_error_of_this_package_that_an_observer_raises_is_no_refusal(
+        self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Such as one from a request of its own: nothing is sent a second time for it."""
+        gate = server.gate()
+        server.on("hold", ["text", Hold(gate)])
+        raised = [ConnectFailedError("of another"), InvalidRequestError("of another")]
+        for name, error in zip("ab", raised, strict=True):
+
+            def fail(event: Any, error: Exception = error) -> None:
+                raise error
+
+            got = Recorder(client.send_request(ask("hold"), stream_id=name), fail).wait()
+            assert got.error is error
+            assert len(got.values) == 1
+        assert getattr(raised[0], "stream_id", None) is None
+        behind = Recorder(client.send_request(ask("behind"), stream_id="a"))
+        until(states_of(client), lambda state: (state.active, state.queued) == (2, 1))
+        gate.open()
+        assert behind.wait().completions == 1
+        assert arrivals(server) == {"hold": 2, "behind": 1}
+        assert len(caplog.records) == 2
+
+    def test_unknown_and_started_are_never_sent_again(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        kinds: list[Close | Expire] = [Close(1006, after=0), Close(1001, after=1), Expire(after=0), Expire(after=3)]
+        for number, kind in enumerate(kinds):
+            server.on(f"^{number}$", ["text", kind])
+            got = Recorder(client.send_request(ask(str(number)))).wait()
+            assert got.error.delivery == ("started" if kind.after else "unknown")
+        assert arrivals(server) == {str(number): 1 for number in range(len(kinds))}
+
+    def test_by_an_operator_too(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        """`retry` counts what the client could not help."""
+        server.reply([Close(1006, after=3), "text"], refusal("server_error"), "answer")
+        got = Recorder(client.send_request(ask()).pipe(ops.retry(2))).wait()
+        assert got.types[-1] == "response.completed"
+        assert len(server.requests) == 3
+
+
+class TestRateLimits:
+    """At one, everything waits, for as long as the server says."""
+
+    POOL = PoolOptions(backoff=STEADY)
+
+    async def pauses(self, server: ResponsesServer, client: ResponsesClient, loop: MovedLoop, seconds: float) -> None:
+        """See that the client is paused for so long, for everyone, and goes on then."""
+        states = Watch(client.state)
+        await states.until(lambda: states.values[-1].paused_for is not None)
+        assert states.values[-1].paused_for == pytest.approx(seconds)
+        before = len(server.requests)
+        waiting = [Watch(client.send_request(ask(f"while paused {number}"))) for number in range(3)]
+        await loop.move(seconds - 0.1)
+        assert len(server.requests) == before
+        assert not any(one.ended for one in waiting)
+        await loop.move(0.1)
+        for one in waiting:
+            assert (await one.end()).types[-1] == "response.completed"
+        await states.until(lambda: states.values[-1].paused_for is None)
+
+    def test_as_an_error(self, server: ResponsesServer) -> None:
+        server.reply(refusal("rate_limit_exceeded", headers={"Retry-After": "7"}), "answer")
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                events = Watch(client.events)
+                got = Watch(client.send_request(ask()))
+                await events.count(1)
+                assert events.types == ["error"]
+                await self.pauses(server, client, loop, 7.0)
+                assert (await got.end()).text == "answer"
+
+        run_moved(main)
+
+    def test_as_an_error_in_mid_stream(self, server: ResponsesServer) -> None:
+        server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"retry-after-ms": "2500"})])
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                got = await Watch(client.send_request(ask("once"))).end()
+                assert got.types[-1] == "error"
+                await self.pauses(server, client, loop, 2.5)
+                assert arrivals(server)["once"] == 1
+
+        run_moved(main)
+
+    def test_as_a_failed_response(self, server: ResponsesServer) -> None:
+        created = {"type": "response.created", "response": {"id": "r"}}
+        failed = {
+            "type": "response.failed",
+            "response": {"id": "r", "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "slow"}},
+        }
+        server.on(
+            "once",
+            lambda request: Raw([{**event, "stream_id": request.stream_id} for event in (created, failed)]),
+        )
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                got = await Watch(client.send_request(ask("once"))).end()
+                assert got.types == ["response.created", "response.failed"]
+                await self.pauses(server, client, loop, 1.0)
+
+        run_moved(main)
+
+    def test_at_the_upgrade(self, server: ResponsesServer) -> None:
+        server.fault(Fault(RefuseUpgrade(429, headers={"Retry-After": "9"}), connection=2))
+
+        async def main(loop: MovedLoop) -> None:
+            gate = server.gate()
+            server.on("hold", ["text", Hold(gate)])
+            async with ResponsesClient(server.url, options=quiet(max_active=2), pool=self.POOL) as client:
+                states = Watch(client.state)
+                held = [Watch(client.send_request(ask("hold"))) for _ in range(2)]
+                for one in held:
+                    await one.count(2)  # so that the second connection is the one which "other" needs
+                other = Watch(client.send_request(ask("other")))
+                await states.until(lambda: states.values[-1].paused_for is not None)
+                gate.open()
+                for one in held:
+                    assert (await one.end()).completions == 1
+                await self.pauses(server, client, loop, 9.0)
+                assert (await other.end()).completions == 1
+
+        run_moved(main)
+
+    def test_longer_each_time_without_a_hint(self, server: ResponsesServer) -> None:
+        server.fault(Fault(refusal("rate_limit_exceeded"), match="first", times=2))
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                states = Watch(client.state)
+                got = Watch(client.send_request(ask("first")))
+                for delay in (1.0, 2.0):
+                    await states.until(lambda: states.values[-1].paused_for == pytest.approx(delay))  # noqa: B023
+                    await loop.move(delay)
+                assert (await got.end()).types[-1] == "response.completed"
+
+        run_moved(main)
+
+    def test_a_burst_that_is_refused_is_one_refusal(self, server: ResponsesServer) -> None:
+        server.fault(Fault(refusal("rate_limit_exceeded"), times=10))
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                events = Watch(client.events)
+                got = [Watch(client.send_request(ask(str(number)))) for number in range(10)]
+                await events.count(10)
+                assert events.types == ["error"] * 10
+                await self.pauses(server, client, loop, 1.0)
+                for one in got:
+                    assert (await one.end()).types[-1] == "response.completed"
+                assert {arrivals(server)[str(number)] for number in range(10)} == {2}
+
+        run_moved(main)
+
+    def test_fewer_at_once_after_it(self, server: ResponsesServer) -> None:
+        server.fault(Fault(refusal("rate_limit_exceeded"), times=8))
+
+        async def main(loop: MovedLoop) -> None:
+            gate = server.gate()
+            server.on("", ["text", Hold(gate)])
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                events, states = Watch(client.events), Watch(client.state)
+                got = [Watch(client.send_request(ask())) for _ in range(8)]
+                await events.count(8)
+                await states.until(lambda: states.values[-1].paused_for is not None and not states.values[-1].active)
+                await loop.move(1.0)
+                await states.until(lambda: states.values[-1].active > 0)
+                assert (states.values[-1].active, states.values[-1].queued) == (4, 4)
+                gate.open()
+                for one in got:
+                    assert (await one.end()).completions == 1
+
+        run_moved(main)
+
+    def test_no_quota_is_no_rate_limit(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        server.reply(refusal("insufficient_quota", headers={"Retry-After": "100"}), "answer")
+        assert Recorder(client.send_request(ask())).wait().types == ["error"]
+        assert Recorder(client.send_request(ask())).wait().text == "answer"
+
+    def test_the_end_of_the_pause_shows_though_nobody_waits(self, server: ResponsesServer) -> None:
+        server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "5"})])
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
+                states = Watch(client.state)
+                await Watch(client.send_request(ask())).end()
+                await states.until(lambda: states.values[-1].paused_for is not None)
+                await loop.move(5.0)
+                assert states.values[-1].paused_for is None
+
+        run_moved(main)
+
+    def test_the_queue_clock_runs_on(self, server: ResponsesServer) -> None:
+        server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "60"})])
+
+        async def main(loop: MovedLoop) -> None:
+            async with ResponsesClient(server.url, options=quiet(queue_timeout=10.0), pool=self.POOL) as client:
+                await Watch(client.send_request(ask())).end()
+                waiting = Watch(client.send_request(ask()))
+                await loop.move(10.0)
+                assert isinstance(waiting.error, QueueTimeoutError)
+
+        run_moved(main)

@@ -1,0 +1,140 @@
+"""Continuations on a socket: what was not stored is lost with its connection, and never asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rxresponses import PreviousResponseLostError, ResponseCreate, ResponsesWebSocket
+from rxresponses import operators as rops
+from rxresponses.senders.socket import ConnectionState
+from rxresponses.testing import Hold, ResponsesServer, Text
+
+from ..support.clients import ask_for_ever, inputs, response_id
+from ..support.recorder import WAIT, Recorder
+from .test_socket_clocks import Watch
+
+
+def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
+    return ResponseCreate(model="m", input=text, **fields)
+
+
+def drop(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    """Lose the connection, and see that the socket knows."""
+    states = Recorder(socket.state)
+    server.drop()
+    states.wait(lambda: states.values[-1:] == [ConnectionState.IDLE])
+
+
+@pytest.mark.parametrize("stores", [True, False])
+def test_scenario_32_the_stale_id_is_never_sent(
+    server: ResponsesServer, socket: ResponsesWebSocket, stores: bool
+) -> None:
+    """Whatever the continuation itself wants to be."""
+    parent = response_id(Recorder(socket.send_request(ask("first", store=False))).wait())
+    drop(server, socket)
+    request = socket.send_request(ask("second", store=stores, previous_response_id=parent), stream_id="a")
+    for _ in range(2):
+        got = Recorder(request).wait()
+        assert isinstance(got.error, PreviousResponseLostError)
+        assert (got.error.delivery, got.error.stream_id) == ("not_sent", "a")
+        assert got.error.previous_response_id == parent
+        assert "whole history" in str(got.error)
+    assert server.accepted == 1
+    assert Recorder(socket.send_request(ask("third"))).wait().completions == 1
+    assert isinstance(Recorder(request).wait().error, PreviousResponseLostError)
+    assert inputs(server) == ["first", "third"]
+
+
+def test_scenario_32_what_is_stored_goes_on(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    parent = response_id(Recorder(socket.send_request(ask("first"))).wait())
+    drop(server, socket)
+    got = Recorder(socket.send_request(ask("second", store=False, previous_response_id=parent))).wait()
+    assert got.types[-1] == "response.completed"
+    assert inputs(server) == ["first", "second"]
+
+
+def test_scenario_32_so_does_what_this_connection_holds(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    Recorder(socket.send_request(ask("lost", store=False))).wait()
+    drop(server, socket)
+    parent = None
+    for text in ("first", "second", "third"):
+        got = Recorder(socket.send_request(ask(text, store=False, previous_response_id=parent))).wait()
+        assert got.types[-1] == "response.completed"
+        parent = response_id(got)
+    assert inputs(server) == ["lost", "first", "second", "third"]
+
+
+def test_scenario_32_what_was_never_seen_is_for_the_server_to_say(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
+    got = Recorder(socket.send_request(ask("second", store=False, previous_response_id="resp_unknown"))).wait()
+    assert got.types == ["error"]
+    assert inputs(server) == ["second"]
+
+
+@pytest.mark.parametrize("stores", [True, False])
+def test_scenario_32_the_response_to_a_steer_is_stored_if_the_steered_one_is(
+    server: ResponsesServer, socket: ResponsesWebSocket, stores: bool
+) -> None:
+    gate = server.gate()
+    server.on("^target$", [Text(deltas=["a ", "b "]), Hold(gate, after=5)])
+    target = Recorder(socket.send_request(ask("target", store=stores))).wait_for(5)
+    steer = Recorder(socket.steer(response_id(target), "shorter")).wait_for(1)
+    gate.open()
+    parent = steer.wait().values[-1].response.id  # type: ignore[attr-defined]
+    drop(server, socket)
+    got = Recorder(socket.send_request(ask("after", previous_response_id=parent))).wait()
+    assert [type(error) for error in got.errors] == ([] if stores else [PreviousResponseLostError])
+
+
+def test_scenario_32_in_a_second_program(server: ResponsesServer) -> None:
+    socket = ResponsesWebSocket(server.url)
+
+    async def begin() -> str:
+        response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())
+        assert response.id is not None
+        return response.id
+
+    async def go_on(parent: str) -> None:
+        async with socket:
+            with pytest.raises(PreviousResponseLostError):
+                await socket.send_request(ask("second", store=False, previous_response_id=parent))
+
+    parent = asyncio.run(begin())  # it ends with the socket open
+    asyncio.run(asyncio.wait_for(go_on(parent), WAIT))
+    assert inputs(server) == ["first"]
+
+
+def test_one_that_asks_for_ever_does_not_stop_the_loop(server: ResponsesServer) -> None:
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())
+            states = Watch(socket.state)
+            server.drop()
+            await states.until(lambda: states.values[-1] is ConnectionState.IDLE)
+            await ask_for_ever(socket.send_request(ask("second", previous_response_id=response.id)))
+            assert (await socket.send_request(ask("third"))).type == "response.completed"
+
+    asyncio.run(asyncio.wait_for(main(), WAIT))
+
+
+def test_one_that_is_disposed_at_once_hears_nothing(server: ResponsesServer) -> None:
+    async def main() -> None:
+        async with ResponsesWebSocket(server.url) as socket:
+            response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())
+            gone = asyncio.Event()
+            watching = socket.state.subscribe(
+                lambda state: gone.set() if state is ConnectionState.IDLE else None, scheduler=None
+            )
+            server.drop()
+            await gone.wait()
+            watching.dispose()
+            heard = Recorder(socket.send_request(ask("second", previous_response_id=response.id)))
+            heard.subscription.dispose()
+            assert (await socket.send_request(ask("third"))).type == "response.completed"
+            assert not heard.ended
+
+    asyncio.run(asyncio.wait_for(main(), WAIT))

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+import typing
+from typing import Any
+
+import pytest
+
+from rxresponses.errors import DecodeError
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import (
+    REGISTRY,
+    TERMINAL_TYPES,
+    ContentEvent,
+    ItemEvent,
+    LifecycleEvent,
+    ResponseCompletedEvent,
+    ResponseOutputItemDoneEvent,
+    ResponsesServerEvent,
+    ResponseTextDeltaEvent,
+    ResponseTextDoneEvent,
+    ServerEvent,
+    UnknownEvent,
+)
+from rxresponses.wire.models import ResponseOutputMessage, ResponseOutputText
+
+read_json = pytest.mark.parametrize("read", [decode, ServerEvent.from_json], ids=["decode", "from_json"])
+
+
+# --- the registry
+
+
+def test_each_class_stands_in_the_registry_under_its_type() -> None:
+    assert len(REGISTRY) == 64
+    for kind, cls in REGISTRY.items():
+        assert cls.type == kind
+        assert cls.__doc__
+        assert issubclass(cls, ServerEvent)
+
+
+def test_the_union_leaves_no_event_out() -> None:
+    assert set(typing.get_args(ResponsesServerEvent)) == {*REGISTRY.values(), UnknownEvent}
+
+
+def test_terminal_are_four_types() -> None:
+    assert set(TERMINAL_TYPES) == {"response.completed", "response.failed", "response.incomplete", "error"}
+    assert set(REGISTRY) > TERMINAL_TYPES
+
+
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_an_event_knows_whether_it_is_terminal(kind: str) -> None:
+    data = {"type": kind, "response": {"id": "resp_1"}}
+    assert decode(json.dumps(data)).is_terminal == (kind in TERMINAL_TYPES)
+
+
+def test_bases_tell_what_an_event_is_about() -> None:
+    assert issubclass(ResponseTextDeltaEvent, ContentEvent)
+    assert issubclass(ContentEvent, ItemEvent)
+    assert {kind for kind, cls in REGISTRY.items() if issubclass(cls, LifecycleEvent)} == {
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.completed",
+        "response.failed",
+        "response.incomplete",
+    }
+
+
+# --- from_json and from_dict on the base
+
+
+def test_the_base_picks_the_class_by_type() -> None:
+    text = '{"type": "response.output_text.delta", "delta": "a", "stream_id": "main"}'
+    assert ServerEvent.from_json(text) == ResponseTextDeltaEvent(delta="a", stream_id="main")
+    assert ServerEvent.from_dict(json.loads(text)) == ResponseTextDeltaEvent(delta="a", stream_id="main")
+
+
+def test_a_class_reads_its_own_type_only() -> None:
+    data = {"type": "response.output_text.delta", "delta": "a"}
+    assert ResponseTextDeltaEvent.from_dict(data).delta == "a"
+    assert ResponseTextDeltaEvent.from_dict({"delta": "a"}).type == "response.output_text.delta"
+    with pytest.raises(DecodeError, match="ResponseTextDoneEvent: Invalid enum value"):
+        ResponseTextDoneEvent.from_dict({**data, "text": "a"})
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"'])
+def test_what_is_no_object_is_no_event(text: str) -> None:
+    with pytest.raises(DecodeError, match="ServerEvent: expected an object"):
+        ServerEvent.from_json(text)
+
+
+def test_an_event_made_by_hand_has_neither_frame_nor_unknown_fields() -> None:
+    event = ResponseTextDeltaEvent(delta="a")
+    assert event.raw is None
+    assert dict(event.extra) == {}
+    assert dict(UnknownEvent(type="x").extra) == {}
+    assert UnknownEvent(type="x").reason is None
+
+
+# --- unknown events
+
+
+@read_json
+def test_scenario_44_unknown_types_and_fields_are_kept(read: Any) -> None:
+    event = read('{"type": "response.new", "sequence_number": 3, "stream_id": "main", "delta": {"x": null}}')
+    assert isinstance(event, UnknownEvent)
+    assert (event.type, event.sequence_number, event.stream_id) == ("response.new", 3, "main")
+    assert event.extra == {"delta": {"x": None}}
+    assert event.reason is None
+    assert not event.is_terminal
+    text = '{"type": "response.completed", "x": 1, "response": {"id": "r", "x": 2, "usage": {"x": 3}}}'
+    completed = read(text)
+    assert isinstance(completed, ResponseCompletedEvent)
+    assert completed.extra == {"x": 1}
+    assert completed.response.extra == {"x": 2}
+    assert completed.response.usage is not None
+    assert completed.response.usage.extra == {"x": 3}
+    written = completed.to_dict()
+    assert (written["x"], written["response"]["x"], written["response"]["usage"]["x"]) == (1, 2, 3)
+
+
+@read_json
+@pytest.mark.parametrize(
+    ("text", "part_of_reason"),
+    [
+        ('{"type": "response.completed", "response": {"id": 5}, "stream_id": "main"}', "Response: Expected `str`"),
+        ('{"type": "response.failed", "stream_id": "main"}', "'response' is missing"),
+        ('{"type": "response.incomplete", "response": null, "stream_id": "main"}', "response"),
+        ('{"type": "error", "code": {}, "stream_id": "main"}', "`$.code`"),
+    ],
+)
+def test_scenario_44_wrong_field_types_keep_the_terminal_type(read: Any, text: str, part_of_reason: str) -> None:
+    event = read(text)
+    assert isinstance(event, UnknownEvent)
+    assert event.is_terminal
+    assert part_of_reason in str(event.reason)
+    assert event.stream_id == "main"
+    assert event.to_dict() == {**json.loads(text), "sequence_number": None}
+
+
+@read_json
+@pytest.mark.parametrize("field", ["sequence_number", "stream_id"])
+@pytest.mark.parametrize("value", [True, 1.5, [1], {"a": 1}])
+def test_scenario_44_routing_fields_of_the_wrong_type_are_no_attributes(read: Any, field: str, value: object) -> None:
+    event = read(json.dumps({"type": "response.output_text.delta", "delta": "a", field: value}))
+    assert isinstance(event, UnknownEvent)
+    assert event.sequence_number is None
+    assert event.stream_id is None
+    assert event.extra == {"delta": "a", field: value}
+    assert field in str(event.reason)
+
+
+@read_json
+@pytest.mark.parametrize("kind", [None, 5, ["x"], {}])
+def test_scenario_44_an_object_without_a_type_is_kept(read: Any, kind: object) -> None:
+    event = read(json.dumps({"type": kind, "x": 1}))
+    assert isinstance(event, UnknownEvent)
+    assert event.type == ""
+    assert event.reason == "the event has no type"
+    assert event.to_dict()["type"] == kind
+    assert read("{}").reason == "the event has no type"
+
+
+@read_json
+def test_scenario_44_an_odd_item_does_not_cost_the_event(read: Any) -> None:
+    text = '{"type": "response.output_item.done", "item": {"type": "message", "content": 5}}'
+    event = read(text)
+    assert isinstance(event, ResponseOutputItemDoneEvent)
+    assert event.item.type == "message"
+    assert not isinstance(event.item, ResponseOutputMessage)
+    assert event.to_dict()["item"] == {"type": "message", "content": 5}
+
+
+def test_unknown_events_are_equal_when_all_that_came_is() -> None:
+    one, same, other = (decode(json.dumps({"type": "response.new", "x": x})) for x in (1, 1, 2))
+    assert one == same != other
+    assert hash(one) == hash(same)
+    assert "'x': 1" in repr(one)
+
+
+# --- what servers leave out
+
+
+@read_json
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_scenario_49_events_need_no_more_than_their_meaning(read: Any, kind: str) -> None:
+    meaning = {
+        "response": {"id": "resp_1"},
+        "item": {"type": "message"},
+        "part": {"type": "output_text"},
+        "steer": {},
+        "delta": {} if kind == "response.shell_call_output_content.delta" else "a",
+        **dict.fromkeys(("text", "code", "arguments", "input", "command", "refusal", "diff", "partial_image_b64"), "a"),
+    }
+    event = read(json.dumps({"type": kind, **meaning} | ({"code": None} if kind == "error" else {})))
+    assert type(event) is REGISTRY[kind]
+    assert event.sequence_number is None
+    assert event.stream_id is None
+
+
+@read_json
+def test_scenario_49_usage_without_details_and_items_without_ids(read: Any) -> None:
+    event = read(
+        json.dumps(
+            {
+                "type": "response.completed",
+                "response": {
+                    "id": "resp_1",
+                    "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}],
+                    "usage": {"total_tokens": 3},
+                },
+            }
+        )
+    )
+    assert isinstance(event, ResponseCompletedEvent)
+    assert event.response.usage is not None
+    assert event.response.usage.total_tokens == 3
+    assert event.response.usage.output_tokens_details is None
+    assert event.response.output == [ResponseOutputMessage(content=[ResponseOutputText(text="Hi")])]

@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import FrozenInstanceError, dataclass, field
+from typing import Any, Literal
+
+import pytest
+from dataclasses_json import config
+from hypothesis import given, settings
+
+from rxresponses.errors import DecodeError
+from rxresponses.wire.base import Model, UnknownItem, build, model, plan_of
+from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
+from tests.support.strategies import events, models_in
+
+
+@model
+class Cat(Model):
+    """A tagged model."""
+
+    type: Literal["cat"] = "cat"
+    name: str
+    lives: int | None = None
+
+
+@model
+class Dog(Model):
+    """Another, with a field whose name is a keyword."""
+
+    type: Literal["dog"] = "dog"
+    async_: bool | None = field(default=None, metadata=config(field_name="async"))
+
+
+@model
+class Size(Model):
+    """A model without a tag."""
+
+    grams: float | None = None
+
+
+@model
+class Home(Model):
+    """One field of each kind that the protocol has."""
+
+    address: str
+    pet: Cat | Dog | UnknownItem | None = None
+    pets: list[Cat | Dog | UnknownItem] = field(default_factory=list)
+    guests: list[Cat] | None = None
+    owner: Cat | None = None
+    size: Size | str | None = None
+    note: str | list[Cat | Dog | UnknownItem] | None = None
+    first: Cat | Dog = Cat(name="Tom")
+    strays: list[Dog] | Cat = field(default_factory=list)
+    anything: Any = None
+    opaque: Sequence[Cat | Dog] | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Model):
+    """A dataclass made by `dataclass` itself."""
+
+    number: int
+    doubled: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubled", self.number * 2)
+
+
+@model
+class Finished(Model):
+    """A model that completes itself."""
+
+    number: int
+    doubled: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubled", self.number * 2)
+
+
+both = pytest.mark.parametrize("read", [build, lambda cls, data: cls.from_dict(data)], ids=["build", "from_dict"])
+
+
+# --- made by hand
+
+
+def test_defaults_are_filled_in_and_never_shared() -> None:
+    one, other = Home(address="here"), Home(address="here")
+    assert (one.address, one.pet, one.pets, one.tags) == ("here", None, [], {})
+    assert one == other
+    assert one.pets is not other.pets
+
+
+def test_only_declared_fields_are_taken_and_only_by_name() -> None:
+    with pytest.raises(TypeError, match=r"^Cat needs the field 'name'$"):
+        Cat()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Cat has no field 'age'$"):
+        Cat(name="Tom", age=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional"):
+        Cat("Tom")  # type: ignore[call-arg, arg-type]
+
+
+def test_instances_are_frozen() -> None:
+    cat = Cat(name="Tom")
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
+        cat.name = "Kit"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError, match="cannot delete field 'name'"):
+        del cat.name
+    assert cat.name == "Tom"
+
+
+def test_equality_and_hash_go_by_class_and_fields() -> None:
+    assert Cat(name="Tom") == Cat(name="Tom", lives=None)
+    assert hash(Cat(name="Tom")) == hash(Cat(name="Tom"))
+    assert Cat(name="Tom") != Cat(name="Kit")
+    assert Cat(name="Tom") != Finished(number=1)
+    assert Cat(name="Tom") != "Tom"
+    assert len({Home(address="here", pets=[Dog()]), Home(address="here", pets=[Dog()])}) == 1
+
+
+def test_what_came_beside_the_fields_does_not_count_in_comparisons() -> None:
+    assert build(Cat, {"type": "cat", "name": "Tom", "x": 1}) == Cat(name="Tom")
+
+
+def test_the_repr_shows_what_is_not_default() -> None:
+    home = Home(address="here", pets=[Cat(name="Tom", lives=9)], tags={"a": 1})
+    assert repr(home) == "Home(address='here', pets=[Cat(name='Tom', lives=9)], tags={'a': 1})"
+    assert eval(repr(home)) == home
+    assert repr(Home(address="", anything=False)) == "Home(address='', anything=False)"
+
+
+def test_the_signature_is_that_of_the_fields() -> None:
+    assert str(inspect.signature(Cat)) == (
+        "(*, type: \"Literal['cat']\" = 'cat', name: 'str', lives: 'int | None' = None)"
+    )
+    assert inspect.signature(Home).parameters["pets"].default == []
+
+
+def test_the_base_has_no_fields_to_show() -> None:
+    assert str(inspect.signature(Model)) == "(**values: 'Any') -> 'None'"
+
+
+def test_they_are_dataclasses() -> None:
+    cat = Cat(name="Tom")
+    assert dataclasses.is_dataclass(cat)
+    assert dataclasses.asdict(cat) == {"type": "cat", "name": "Tom", "lives": None}
+    assert dataclasses.replace(cat, lives=8) == Cat(name="Tom", lives=8)
+
+
+@pytest.mark.parametrize("cls", [Plain, Finished])
+def test_post_init_runs_however_an_instance_is_made(cls: type[Plain] | type[Finished]) -> None:
+    assert cls(number=2).doubled == 4
+    assert build(cls, {"number": 2}).doubled == 4
+    assert cls.from_dict({"number": 2}).doubled == 4
+
+
+@settings(deadline=None, max_examples=100)
+@given(event=events())
+def test_events_can_be_copied_and_pickled(event: ServerEvent) -> None:
+    for other in (copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+        assert other == event
+        assert other.raw == event.raw
+        assert [model.extra for model in models_in(other)] == [model.extra for model in models_in(event)]
+    replaced = dataclasses.replace(event, sequence_number=7)
+    assert replaced.sequence_number == 7
+    assert replaced.type == event.type
+    assert replaced.raw is None  # it is another event than the one received
+
+
+def test_a_replaced_event_is_typed() -> None:
+    event = dataclasses.replace(ResponseTextDeltaEvent(delta="a"), delta="b")
+    assert event.delta == "b"
+
+
+# --- made from JSON data
+
+
+@both
+def test_unions_are_told_apart_by_type(read: Any) -> None:
+    data = {
+        "address": "here",
+        "pet": {"type": "dog", "async": True},
+        "pets": [{"type": "cat", "name": "Tom"}, {"type": "bird", "wings": 2}],
+        "guests": [{"type": "cat", "name": "Kit"}],
+        "owner": {"name": "Felix"},
+        "size": {"grams": 5},
+        "note": [{"type": "dog"}],
+        "first": {"type": "dog"},
+        "strays": {"type": "cat", "name": "Max"},
+    }
+    home = read(Home, data)
+    assert home.pet == Dog(async_=True)
+    assert home.pets[0] == Cat(name="Tom")
+    assert (home.pets[1].type, home.pets[1].extra, home.pets[1].reason) == ("bird", {"wings": 2}, None)
+    assert home.guests == [Cat(name="Kit")]
+    assert home.owner == Cat(name="Felix")
+    assert home.size == Size(grams=5.0)
+    assert home.note == [Dog()]
+    assert home.first == Dog()
+    assert home.strays == Cat(name="Max")
+    assert json.loads(home.to_json())["pet"] == {"type": "dog", "async": True}
+
+
+@both
+def test_a_union_takes_its_plain_members_too(read: Any) -> None:
+    home = read(Home, {"address": "here", "size": "big", "note": "\ud83c", "pet": None, "strays": [{}]})
+    assert (home.size, home.note, home.pet, home.strays) == ("big", "\ud83c", None, [Dog()])
+
+
+@both
+def test_models_stand_for_themselves(read: Any) -> None:
+    cat = Cat(name="Tom")
+    home = read(Home, {"address": "here", "owner": cat, "pet": cat, "pets": [cat], "size": Size()})
+    assert home == Home(address="here", owner=cat, pet=cat, pets=[cat], size=Size())
+
+
+@both
+def test_null_counts_as_absent_where_there_is_a_default_that_is_not_null(read: Any) -> None:
+    home = read(Home, {"address": "here", "pets": None, "tags": None, "anything": None})
+    assert (home.pets, home.tags, home.anything) == ([], {}, None)
+    assert home.extra == {"pets": None, "tags": None}
+    assert home.to_dict()["pets"] is None
+
+
+@both
+def test_what_msgspec_cannot_check_is_taken_as_it_comes(read: Any) -> None:
+    assert read(Home, {"address": "here", "opaque": (Dog(), Cat(name="Tom"))}).opaque == (Dog(), Cat(name="Tom"))
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"address": None}, "Home: Expected `str`, got `null` - at `$.address`"),
+        ({"address": 5}, "Home: Expected `str`, got `int` - at `$.address`"),
+        ({"owner": {"name": 5}}, "Home.owner: Cat: Expected `str`, got `int` - at `$.name`"),
+        ({"owner": 5}, "Home.owner: it is no object; Expected `null`, got `int`"),
+        ({"owner": {"lives": 1}}, "Home.owner: Cat: required field 'name' is missing"),
+        ({"pets": {}}, "Home.pets: expected a list, got dict"),
+        ({"pets": ["x"]}, "Home.pets: expected an object, got str"),
+        ({"guests": {}}, "Home.guests: it is no list; Expected `null`, got `object`"),
+        ({"guests": [5]}, "Home.guests: Cat: expected an object, got int"),
+        ({"pet": "\ud83c"}, "Home.pet: "),
+        ({"first": None}, None),
+        ({"first": 5}, "Home.first: expected an object, got int"),
+        ({"size": 5}, "Home.size: it is no object; Expected `str | null`, got `int`"),
+        ({"strays": 5}, "Home.strays: expected an object, got int"),
+        ({"tags": []}, "Home: Expected `object`, got `array` - at `$.tags`"),
+    ],
+)
+def test_what_does_not_fit_is_named(read: Any, changes: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        assert read(Home, {"address": "here", **changes}).first == Cat(name="Tom")
+    else:
+        with pytest.raises(DecodeError) as caught:
+            read(Home, {"address": "here", **changes})
+        assert message in str(caught.value)
+
+
+@both
+def test_what_is_missing_or_no_object_is_named(read: Any) -> None:
+    with pytest.raises(DecodeError, match=r"^Home: required field 'address' is missing$"):
+        read(Home, {})
+    with pytest.raises(DecodeError, match=r"^Home: expected an object, got list$"):
+        read(Home, [])
+
+
+@both
+def test_an_odd_member_of_a_union_is_kept_beside_the_good_ones(read: Any) -> None:
+    odd = [{"type": "cat", "name": 5}, {"type": 5, "name": "x"}, {"name": "x"}, {"type": "", "x": None}]
+    home = read(Home, {"address": "here", "pets": [{"type": "dog"}, *odd]})
+    assert home.pets[0] == Dog()
+    assert [pet.type for pet in home.pets[1:]] == ["cat", "", "", ""]
+    assert "name" in home.pets[1].reason
+    assert [pet.reason for pet in home.pets[2:]] == [None, None, None]
+    assert [pet.to_dict() for pet in home.pets[2:]] == [odd[1], {"type": "", "name": "x"}, odd[3]]
+    assert home.to_dict()["pets"][1] == odd[0]
+
+
+def test_missing_fields_can_be_inferred_when_asked_for() -> None:
+    with pytest.warns(RuntimeWarning, match="infer_missing"):
+        assert Cat.from_dict({}, infer_missing=True).name is None
+
+
+# --- unknown fields
+
+
+@both
+def test_unknown_fields_are_kept_at_every_depth(read: Any) -> None:
+    data = {
+        "address": "here",
+        "x": 1,
+        "pet": {"type": "dog", "x": {"y": [2]}},
+        "pets": [{"type": "cat", "name": "Tom", "x": None}, {"type": "bird", "x": {}}],
+        "note": [{"type": "dog", "x": 3}],
+        "owner": {"name": "Felix", "x": 4},
+    }
+    home = read(Home, data)
+    assert home.extra == {"x": 1}
+    assert home.pet.extra == {"x": {"y": [2]}}
+    assert home.owner.extra == {"x": 4}
+    written = home.to_dict()
+    assert (written["x"], written["pet"]["x"], written["note"][0]["x"]) == (1, {"y": [2]}, 3)
+    assert written["pets"][0]["x"] is None
+    assert written["pets"][1] == {"type": "bird", "x": {}}
+    assert Home.from_json(home.to_json()) == home
+
+
+def test_models_in_plain_lists_and_mappings_keep_their_unknown_fields() -> None:
+    dog = build(Dog, {"x": 1})
+    home = Home(address="here", anything=[{"a": (dog, 5)}], tags={"b": dog})
+    assert home.to_dict()["anything"][0]["a"][0]["x"] == 1
+    assert home.to_dict()["tags"]["b"]["x"] == 1
+
+
+def test_a_model_made_by_hand_has_no_unknown_fields() -> None:
+    cat = Cat(name="Tom")
+    assert dict(cat.extra) == {}
+    with pytest.raises(TypeError):
+        cat.extra["x"] = 1  # type: ignore[index]
+
+
+# --- unknown items
+
+
+def test_unknown_items_are_equal_when_all_that_came_is() -> None:
+    items = build(
+        Home, {"address": "", "pets": [{"type": "b", "x": 1}, {"type": "b", "x": 1}, {"type": "b", "x": 2}]}
+    ).pets
+    assert items[0] == items[1] != items[2]
+    assert hash(items[0]) == hash(items[1])
+    assert items[0] != UnknownItem(type="b")  # type: ignore[arg-type]
+    assert items[0] != "b"
+
+
+def test_the_repr_of_an_unknown_item_shows_all_that_came() -> None:
+    home = build(Home, {"address": "", "pet": {"type": "cat", "name": 5}})
+    assert repr(home.pet) == (
+        "<UnknownItem(type='cat') extra={'name': 5} reason='Cat: Expected `str`, got `int` - at `$.name`'>"
+    )
+
+
+def test_a_plan_is_made_once() -> None:
+    assert plan_of(Home) is plan_of(Home)

@@ -1,0 +1,283 @@
+"""How every reducing operator turns a failed response into one typed error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rxresponses import operators as rops
+from rxresponses.errors import DecodeError, ResponseFailedError, SteerPendingError, UnreadableResponseError
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ServerEvent, UnknownEvent
+from rxresponses.wire.failures import failure_of, pending_of, response_id_of
+
+from ..operators.test_contract import CASES, REDUCING
+from ..support.events import (
+    Operator,
+    accepted,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    marbles,
+    pending,
+    refused,
+    run,
+)
+
+reducing = pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING], ids=REDUCING)
+
+
+def unknown(**fields: Any) -> ServerEvent:
+    event = decode(json.dumps(fields))
+    assert isinstance(event, UnknownEvent)
+    return event
+
+
+def failure(event: ServerEvent, first: ServerEvent | None = None) -> ResponseFailedError:
+    error = failure_of(event, first)
+    assert error is not None
+    return error
+
+
+@reducing
+@pytest.mark.parametrize(
+    "end", [failed(), error_event(), completed(status="failed")], ids=["failed", "error", "status"]
+)
+def test_scenario_04_failures_become_one_typed_error(make: Callable[[], Operator[Any]], end: ServerEvent) -> None:
+    seen = marbles(make(), (210, created()), (220, delta("x")), (230, end), (240, failed()), (250, None))
+
+    error = seen.error
+    assert isinstance(error, ResponseFailedError)
+    assert error.event is end
+    assert error.delivery == "started"
+    assert error.response_id == "resp_1"
+    assert seen.errors[0][0] == 230
+    assert end not in seen.values
+    assert seen.subscriptions == [(200, 230)]
+
+
+@reducing
+def test_an_error_before_any_other_event_is_a_rejection(make: Callable[[], Operator[Any]]) -> None:
+    error = run(make(), error_event()).error
+
+    assert isinstance(error, ResponseFailedError)
+    assert error.delivery == "rejected"
+    assert error.response_id is None
+
+
+@reducing
+def test_each_response_in_a_row_is_judged_by_itself(make: Callable[[], Operator[Any]]) -> None:
+    error = run(make(), created(), delta("x"), completed(), error_event()).error
+
+    assert isinstance(error, ResponseFailedError)
+    assert error.delivery == "rejected"
+
+
+@reducing
+@pytest.mark.parametrize("end", [incomplete(), completed(status="incomplete")], ids=["incomplete", "status"])
+def test_scenario_53_incomplete_is_a_result(make: Callable[[], Operator[Any]], end: ServerEvent) -> None:
+    seen = run(make(), created(), delta("x"), end)
+
+    assert not seen.errors
+    assert seen.completions == [213]
+
+
+@reducing
+@pytest.mark.parametrize("before", [[], [accepted()], [created(), delta("x")]], ids=["at once", "later", "in a merge"])
+def test_scenario_37_a_refused_steer_is_a_rejection(make: Callable[[], Operator[Any]], before: list[Any]) -> None:
+    end = refused()
+    seen = run(make(), *before, end, created(), completed())
+
+    error = seen.error
+    assert isinstance(error, ResponseFailedError)
+    assert error.event is end
+    assert end not in seen.values
+    assert error.delivery == "rejected"
+    assert (error.code, error.type, error.status) == ("response_already_completed", "invalid_request_error", None)
+    assert (error.response_id, error.stream_id) == (None, "main")
+    assert seen.subscriptions == [(200, 210 + len(before))]
+
+
+@pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING if name != "raise_on_failure"])
+@pytest.mark.parametrize("before", [[], [accepted()], [created(), delta("x"), completed()]])
+def test_scenario_37_a_pending_steer_is_no_empty_result(make: Callable[[], Operator[Any]], before: list[Any]) -> None:
+    end = pending()
+    seen = run(make(), *before, end)
+
+    error = seen.error
+    assert isinstance(error, SteerPendingError)
+    assert error.event is end
+    assert error.required_input == tuple(end.required_input)
+    assert (error.response_id, error.stream_id, error.delivery) == ("resp_1", "main", "started")
+    assert seen.subscriptions == [(200, 210 + len(before))]
+
+
+@reducing
+def test_scenario_37_the_response_that_follows_a_steer_is_judged_by_itself(make: Callable[[], Operator[Any]]) -> None:
+    seen = run(make(), accepted(), created("resp_2"), delta("x"), completed())
+    assert not seen.errors
+
+    for before, response_id in (([created("resp_2"), delta("x")], "resp_2"), ([], None)):
+        error = run(make(), accepted(), *before, error_event()).error
+        assert isinstance(error, ResponseFailedError)
+        assert (error.delivery, error.response_id) == ("started", response_id)
+
+
+@pytest.mark.parametrize(
+    "make", [rops.accumulate_response, rops.final_response, rops.usage, rops.collect_text, rops.function_calls]
+)
+def test_a_terminal_event_that_cannot_be_read_is_an_error_where_it_is_needed(make: Callable[[], Operator[Any]]) -> None:
+    event = unknown(type="response.completed", response={"id": 5, "status": "completed"}, stream_id="main")
+    error = run(make(), created(), event).error
+
+    assert isinstance(error, UnreadableResponseError)
+    assert isinstance(error, DecodeError)
+    assert (error.delivery, error.event, error.stream_id) == ("started", event, "main")
+    assert "response.completed" in str(error)
+    assert "id" in str(error)
+
+
+def test_scenario_04_all_that_the_server_said() -> None:
+    error = failure(error_event())
+
+    assert (error.code, error.type, error.status, error.param) == ("rate_limit_exceeded", "requests", 429, "model")
+    assert dict(error.headers) == {"retry-after": "3"}
+    assert error.headers["Retry-After"] == "3"
+    assert error.stream_id == "main"
+    assert str(error) == (
+        "the server rejected the request (rate_limit_exceeded): slow down "
+        "[wait, as long as the retry-after header says where there is one, and send it again]"
+    )
+
+
+FLAT = {"code": "server_error", "message": "oops", "param": "input"}
+NESTED = {"error": {"type": "server_error", **FLAT, "headers": {"retry-after": "9"}}, "status": 500}
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind", "status", "headers"),
+    [
+        ({"type": "error", **FLAT}, None, None, {}),
+        ({"type": "error", "sequence_number": 4, **FLAT}, None, None, {}),
+        ({"type": "error", **NESTED}, "server_error", 500, {"retry-after": "9"}),
+        # the same in shapes that do not validate
+        ({"type": "error", "sequence_number": "x", **FLAT}, None, None, {}),
+        ({"type": "error", "sequence_number": "x", **NESTED}, "server_error", 500, {"retry-after": "9"}),
+        ({"type": "response.failed", "response": {"id": "r", "error": FLAT}}, None, None, {}),
+        ({"type": "response.failed", "response": {"id": "r", "output": 7, "error": FLAT}}, None, None, {}),
+        ({"type": "response.completed", "response": {"id": "r", "status": "failed", "error": FLAT}}, None, None, {}),
+        (
+            {"type": "response.completed", "response": {"id": "r", "output": 7, "status": "failed", "error": FLAT}},
+            None,
+            None,
+            {},
+        ),
+    ],
+)
+def test_scenario_04_every_wire_shape(
+    frame: dict[str, Any], kind: str | None, status: int | None, headers: dict[str, str]
+) -> None:
+    error = failure(decode(json.dumps(frame)), created())
+
+    assert (error.code, error.param, error.type, error.status) == ("server_error", "input", kind, status)
+    assert error.headers == headers
+    assert str(error) == "the response failed (server_error): oops [send it again after a while]"
+    assert error.response_id == ("r" if "response" in frame else "resp_1")
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        ({"type": "error"}, "the server rejected the request: no reason given"),
+        ({"type": "error", "error": "no such model"}, "the server rejected the request: no such model"),
+        ({"type": "error", "error": {"type": "odd", "message": "m"}}, "the server rejected the request (odd): m"),
+        ({"type": "error", "code": 400, "message": ["m"]}, "the server rejected the request (400): ['m']"),
+        ({"type": "error", "status": "400", "message": "m"}, "the server rejected the request: m"),
+        ({"type": "response.failed", "response": {"id": "r"}}, "the response failed: no reason given"),
+        ({"type": "response.failed"}, "the response failed: no reason given"),
+        ({"type": "response.failed", "response": None}, "the response failed: no reason given"),
+        ({"type": "response.failed", "response": {"id": "r", "error": "x"}}, "the response failed: no reason given"),
+    ],
+)
+def test_little_information_is_still_an_error(frame: dict[str, Any], text: str) -> None:
+    error = failure(decode(json.dumps(frame)))
+
+    assert str(error) == text
+    assert error.status is None
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            refused(),
+            "the server refused the steer (response_already_completed): too late "
+            "[the input came back: send it as a request of its own]",
+        ),
+        (
+            refused("invalid_input"),
+            "the server refused the steer (invalid_input): too late "
+            "[the input came back: correct it, then send it as a request of its own]",
+        ),
+        (
+            decode('{"type": "response.steer.failed", "steer": {}}'),
+            "the server refused the steer: no reason given [the input came back: send it as a request of its own]",
+        ),
+        (
+            unknown(type="response.steer.failed", error={"code": "c", "message": "m"}),
+            "the server refused the steer (c): m [the input came back: send it as a request of its own]",
+        ),
+        (
+            unknown(type="response.steer.failed", error="no"),
+            "the server refused the steer: no reason given [the input came back: send it as a request of its own]",
+        ),
+    ],
+)
+def test_scenario_37_a_refused_steer_says_what_to_do(event: ServerEvent, text: str) -> None:
+    assert str(failure(event)) == text
+
+
+def test_a_pending_steer_that_cannot_be_read() -> None:
+    error = pending_of(unknown(type="response.steer.pending", steer=7))
+
+    assert (error.required_input, error.response_id) == ((), None)
+    assert "one ResponseCreate" in str(error)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        accepted(),
+        pending(),
+        created(),
+        delta("x"),
+        completed(),
+        incomplete(),
+        completed(status="incomplete"),
+        unknown(type="response.new"),
+        unknown(type="response.completed", response={"status": "completed"}),
+        unknown(type="response.incomplete"),
+    ],
+)
+def test_what_is_no_failure(event: ServerEvent) -> None:
+    assert failure_of(event) is None
+
+
+def test_advice_names_what_to_do() -> None:
+    event = decode('{"type": "error", "code": "previous_response_not_found", "message": "gone"}')
+
+    assert "full input" in str(failure(event))
+
+
+def test_response_ids() -> None:
+    assert response_id_of(None) is None
+    assert response_id_of(delta("x")) is None
+    assert response_id_of(created(id="r")) == "r"
+    assert response_id_of(unknown(type="response.created", response={"id": "r", "output": 7})) == "r"
+    assert response_id_of(unknown(type="response.created", response=7)) is None
