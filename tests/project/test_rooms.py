@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.support.paths import ROOT
 
 pytest.importorskip("importlinter", reason="import-linter comes with the extra `dev`")
