@@ -21,7 +21,7 @@ from ..batch.run import Run
 from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
 from ..options import ConnectionOptions, PoolOptions
 from ..senders.client import ResponsesClient
-from ..testing.demo import is_embedded, url_or_embedded_server
+from ..testing.fallback import is_embedded, url_or_embedded_server
 from .screen import Screen
 
 _PATIENCE = 300.0  # seconds for which a server may be away that has answered before

@@ -219,7 +219,7 @@ def _ask(args: argparse.Namespace) -> int:
     from .. import operators as rops
     from ..options import ConnectionOptions
     from ..senders.socket import ResponsesWebSocket
-    from ..testing.demo import url_or_embedded_server
+    from ..testing.fallback import url_or_embedded_server
     from ..wire.requests import ResponseCreate
     from .screen import Screen
 

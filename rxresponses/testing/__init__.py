@@ -1,8 +1,10 @@
-"""A real server for tests and demonstrations, which speaks the Responses API over WebSocket.
+"""A server for tests and demonstrations that speaks the Responses API over WebSocket.
 
-Nothing here imports the client: the server knows only JSON, so that the client is tested against an
-independent reading of the protocol.  Names are loaded when they are used, because pytest imports this
-package at its start for the `responses_server` fixture.
+The server imports nothing of the client and knows only JSON.  Thus the tests of the client compare two
+independent readings of the protocol.
+
+pytest imports this package at its start, for the fixture `responses_server`.  Therefore a name is imported
+only when it is used.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .demo import url_or_embedded_server as url_or_embedded_server
+    from .fallback import url_or_embedded_server as url_or_embedded_server
     from .faults import DelayUpgrade as DelayUpgrade
     from .faults import DropStreamIds as DropStreamIds
     from .faults import Fault as Fault
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from .server import ResponsesServer as ResponsesServer
     from .transcript import Recording as Recording
 
-_HOMES = {
+_MODULES = {
     "Close": "replies",
     "Delay": "replies",
     "DelayUpgrade": "faults",
@@ -68,15 +70,15 @@ _HOMES = {
     "Stall": "replies",
     "Text": "replies",
     "Upgrade": "journal",
-    "url_or_embedded_server": "demo",
+    "url_or_embedded_server": "fallback",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_MODULES})

@@ -1,4 +1,4 @@
-"""What the server refuses, and with which error."""
+"""Which messages the server refuses, and with which error."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from .items import unanswered_calls, unasked_outputs
+from .jsontext import JSON
 from .request import Request
-from .wire import JSON
 
 _LANE = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
@@ -63,7 +63,7 @@ _ROLES = ("assistant", "developer", "system", "user")
 
 
 class RequestError(Exception):
-    """A request that is refused.  The connection goes on."""
+    """The server refuses a message.  The connection stays open."""
 
     def __init__(
         self, message: str, *, code: str | None, param: str | None = None, status: int = 400, type: str | None = None
@@ -76,7 +76,7 @@ class RequestError(Exception):
         self.type = type or "invalid_request_error"
 
     def event(self) -> JSON:
-        """Return the `error` event."""
+        """Return the `error` event for the client."""
         error = {"type": self.type, "code": self.code, "message": self.message, "param": self.param}
         return {"type": "error", "status": self.status, "error": error}
 
@@ -85,10 +85,10 @@ def check_type(message: object) -> str:
     """Return the type of a client message.
 
     Raises:
-        RequestError: if it is no object, or no message that the service knows.
+        RequestError: if the message is not an object, or has a type that the service does not know.
     """
     if not isinstance(message, dict):
-        raise RequestError(f"Expected a JSON object, but got {_name(message)} instead.", code="invalid_type")
+        raise RequestError(f"Expected a JSON object, but got {_type_name(message)} instead.", code="invalid_type")
     kind = message.get("type")
     if kind is None:
         raise _missing("type")
@@ -111,10 +111,10 @@ def check_lane(stream_id: object) -> str:
 
 
 def check_create(body: JSON) -> None:
-    """Check the fields of a `response.create`, except its lane.  Unknown fields are accepted.
+    """Check the fields of a `response.create`, except `stream_id`.  Unknown fields are accepted.
 
     Raises:
-        RequestError: naming the first field that is wrong or missing.
+        RequestError: for the first field that is wrong or missing.
     """
     for field, expected in _FIELDS.items():
         _check_field(field, body.get(field), expected)
@@ -134,10 +134,10 @@ def check_create(body: JSON) -> None:
 
 
 def check_conversation(request: Request) -> None:
-    """Check that calls and outputs of the conversation fit together.
+    """Check that each call in the conversation has an output, and each output has a call.
 
     Raises:
-        RequestError: for a call without its output, or the output of an unknown call.
+        RequestError: for the first call without an output, or output without a call.
     """
     for item in unasked_outputs(request.items):
         message = f"No tool call found for function call output with call_id {item['call_id']}."
@@ -150,10 +150,10 @@ def check_conversation(request: Request) -> None:
 
 
 def check_steer_input(message: JSON) -> None:
-    """Check the fields of a `response.steer` and its input.
+    """Check the fields of a `response.steer` and its input items.
 
     Raises:
-        RequestError: saying what is wrong.
+        RequestError: for the first field or item that is wrong.
     """
     for field in message:
         if field not in ("type", "previous_response_id", "input"):
@@ -199,33 +199,33 @@ def _check_input(body: JSON) -> None:
             _check_item(f"input[{index}]", item)
 
 
-def _check_item(place: str, item: Any) -> None:
+def _check_item(path: str, item: Any) -> None:
     if not isinstance(item, dict):
-        raise _wrong_type(place, item, "an object")
+        raise _wrong_type(path, item, "an object")
     kind = item.get("type", "message" if "role" in item else None)
     if kind is None:
-        raise _missing(f"{place}.type")
+        raise _missing(f"{path}.type")
     if not isinstance(kind, str):
-        raise _wrong_type(f"{place}.type", kind, "a string")
+        raise _wrong_type(f"{path}.type", kind, "a string")
     if kind == "message":
         if item.get("role") not in _ROLES:
             supported = ", ".join(f"'{role}'" for role in _ROLES)
             message = f"Invalid value: {item.get('role')!r}. Supported values are: {supported}."
-            raise RequestError(message, code="invalid_value", param=f"{place}.role")
-        _check_text(f"{place}.content", item.get("content"))
+            raise RequestError(message, code="invalid_value", param=f"{path}.role")
+        _check_text(f"{path}.content", item.get("content"))
     elif kind == "function_call_output":
         if not isinstance(item.get("call_id"), str):
-            raise _missing(f"{place}.call_id")
-        _check_text(f"{place}.output", item.get("output"))
+            raise _missing(f"{path}.call_id")
+        _check_text(f"{path}.output", item.get("output"))
 
 
-def _check_text(place: str, value: Any) -> None:
+def _check_text(path: str, value: Any) -> None:
     if value is None:
-        raise _missing(place)
-    _check_field(place, value, "a string or an array")
+        raise _missing(path)
+    _check_field(path, value, "a string or an array")
     for index, part in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(part, dict):
-            raise _wrong_type(f"{place}[{index}]", part, "an object")
+            raise _wrong_type(f"{path}[{index}]", part, "an object")
 
 
 def _check_tools(body: JSON) -> None:
@@ -260,11 +260,11 @@ def _missing(field: str) -> RequestError:
 
 
 def _wrong_type(field: str, value: object, expected: str) -> RequestError:
-    message = f"Invalid type for '{field}': expected {expected}, but got {_name(value)} instead."
+    message = f"Invalid type for '{field}': expected {expected}, but got {_type_name(value)} instead."
     return RequestError(message, code="invalid_type", param=field)
 
 
-def _name(value: object) -> str:
+def _type_name(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Which upgrades to a WebSocket the server refuses, and with which body."""
+"""Which WebSocket upgrades the server refuses, and with which HTTP response."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ PATH = "/v1/responses"
 
 
 def check_upgrade(path: str, authorization: str | None, api_key: str | None) -> RefuseUpgrade | None:
-    """Return why an upgrade is refused, `None` if it is welcome.
+    """Return the refusal of an upgrade, `None` if the server accepts it.
 
-    The path counts without its query.  With an `api_key` the request must carry it as its bearer token.
+    Args:
+        path: the path of the request; its query is ignored.
+        authorization: the value of the `Authorization` header, `None` without one.
+        api_key: the bearer token that the request must carry; `None` accepts every request.
     """
     if urlsplit(path).path != PATH:
         return _refusal(404, "invalid_request_error", "unknown_url", f"Invalid URL (GET {urlsplit(path).path})")
@@ -27,5 +30,5 @@ def check_upgrade(path: str, authorization: str | None, api_key: str | None) -> 
     return None
 
 
-def _refusal(status: int, kind: str, code: str | None, message: str) -> RefuseUpgrade:
-    return RefuseUpgrade(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})
+def _refusal(status: int, error_type: str, code: str | None, message: str) -> RefuseUpgrade:
+    return RefuseUpgrade(status, {"error": {"message": message, "type": error_type, "param": None, "code": code}})

@@ -1,17 +1,21 @@
-"""Ended responses that can be continued, and the ids of everything."""
+"""Which responses a connection can continue, and the ids of responses and items."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from .checks import RequestError
 from .items import item_tokens
-from .wire import JSON
+from .jsontext import JSON
+
+_T = TypeVar("_T")
 
 
-class Ids:
-    """Ids in the form of the service, unique for one server."""
+class IdGenerator:
+    """Makes ids in the form of the service.  They are unique on one server."""
 
     def __init__(self, salt: str | None = None) -> None:
         self._salt = salt if salt is not None else secrets.token_hex(16)
@@ -24,31 +28,101 @@ class Ids:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One response that has ended, with what came before it."""
+class EndedResponse:
+    """A response that has completed or is incomplete, with the conversation before it."""
 
     response_id: str
     items: Sequence[JSON]
-    """Its input and its output."""
+    """The input items and the output items of this response."""
 
-    parent: Turn | None = None
+    parent: EndedResponse | None = None
+    """The response that this one continues."""
+
     tokens: int = field(init=False)
-    """The size of the whole conversation."""
+    """The size of the whole conversation in tokens."""
 
     def __post_init__(self) -> None:
         before = self.parent.tokens if self.parent is not None else 0
         object.__setattr__(self, "tokens", before + item_tokens(self.items))
 
     @property
-    def history(self) -> list[JSON]:
-        """The items of the whole conversation."""
-        turns = []
-        turn: Turn | None = self
-        while turn is not None:
-            turns.append(turn.items)
-            turn = turn.parent
-        return [item for items in reversed(turns) for item in items]
+    def conversation(self) -> list[JSON]:
+        """The items of the whole conversation, this response included."""
+        parts = []
+        response: EndedResponse | None = self
+        while response is not None:
+            parts.append(response.items)
+            response = response.parent
+        return [item for items in reversed(parts) for item in items]
 
 
-Storage = dict[str, Turn]
-"""Responses with `store: true` by id, common to the connections of one server."""
+StoredResponses = dict[str, EndedResponse]
+"""The responses with `store: true` by their ids.  All connections of a server share them."""
+
+
+class ConnectionHistory:
+    """The ended responses that one connection knows.
+
+    A response can be continued if it is stored on the server, or if it is held: each lane holds the response
+    that ended there last.
+
+    Args:
+        stored: the stored responses of the server.
+        limit: how many stored responses and how many statuses of ended responses are kept, the latest of
+            each; `None` keeps all.
+    """
+
+    def __init__(self, stored: StoredResponses, limit: int | None) -> None:
+        self._stored = stored
+        self._limit = limit
+        self._held: dict[str | None, EndedResponse] = {}  # by lane
+        self._statuses: dict[str, tuple[str | None, str]] = {}  # lane and status by response id
+
+    def load(self, response_id: str) -> EndedResponse:
+        """Return the response to continue.
+
+        Raises:
+            RequestError: `previous_response_not_found`.
+        """
+        for response in self._held.values():
+            if response.response_id == response_id:
+                return response
+        if response_id in self._stored:
+            return self._stored[response_id]
+        message = f"Previous response with id '{response_id}' not found."
+        raise RequestError(message, code="previous_response_not_found", param="previous_response_id")
+
+    def held(self, lane: str | None) -> EndedResponse:
+        """Return the response that `lane` holds."""
+        return self._held[lane]
+
+    def status(self, response_id: str) -> tuple[str | None, str]:
+        """Return the lane and the status of an ended response, with the status `unknown` if it is not known."""
+        return self._statuses.get(response_id, (None, "unknown"))
+
+    def set_status(self, response_id: str, lane: str | None, status: str) -> None:
+        """Keep the status with which a response ended."""
+        self._keep(self._statuses, response_id, (lane, status))
+
+    def hold(self, lane: str | None, response: EndedResponse, *, store: bool) -> None:
+        """Hold a response on its lane, and store it if its request says so."""
+        self._held[lane] = response
+        if store:
+            self._keep(self._stored, response.response_id, response)
+
+    def evict(self, lane: str | None, response_id: object) -> bool:
+        """Stop to hold the parent of a continuation that failed on the parent's own lane.
+
+        Returns:
+            Whether the parent cannot be continued any more, because it is not stored either.
+        """
+        held = self._held.get(lane)
+        if held is None or held.response_id != response_id:
+            return False
+        del self._held[lane]
+        return held.response_id not in self._stored
+
+    def _keep(self, memory: dict[str, _T], response_id: str, value: _T) -> None:
+        memory[response_id] = value
+        if self._limit is not None and len(memory) > self._limit:
+            del memory[next(iter(memory))]

@@ -1,11 +1,11 @@
-"""Input and output items: their text, their size in tokens, and which calls still wait for an output."""
+"""Input and output items: their texts, their sizes in tokens, and the calls that still need an output."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from .wire import JSON
+from .jsontext import JSON
 
 CALL_OUTPUTS = {
     "apply_patch_call": "apply_patch_call_output",
@@ -17,34 +17,37 @@ CALL_OUTPUTS = {
     "shell_call": "shell_call_output",
     "tool_search_call": "tool_search_output",
 }
-"""Item types that a client must answer, and the type of the answer."""
+"""The types of the calls that a client must answer, each with the type of the output that answers it."""
 
 _OUTPUT_CALLS = {output: call for call, output in CALL_OUTPUTS.items()}
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,3})|\s+")
 
 
 def pieces(text: str) -> list[str]:
-    """Cut `text` into pieces about the size of tokens; joined, they are `text` again."""
+    """Return `text` cut into pieces of about one token.  Joined, the pieces are `text` again."""
     return _PIECE.findall(text)
 
 
 def count_tokens(text: str) -> int:
-    """Return how many tokens `text` is taken for: an approximation, consistent within this server."""
+    """Return the number of tokens in `text`: an approximation, the same everywhere on this server."""
     return len(pieces(text))
 
 
 def normalize_input(value: object) -> list[JSON]:
-    """Return a checked `input` as items: a string becomes a user message, a bare message gets its type."""
+    """Return the `input` of a checked request as items.
+
+    A string becomes a user message.  A message without a `type` gets it.
+    """
     if value is None:
         return []
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]}]
-    assert isinstance(value, list)  # `checks` has refused everything else
+    assert isinstance(value, list)  # `checks` refuses everything else
     return [item if "type" in item else {"type": "message", **item} for item in value]
 
 
 def item_text(item: JSON) -> str:
-    """Return the text of one item: a message's content, a call's arguments, a call's output."""
+    """Return the text of an item: the content of a message, the arguments or the output of a call."""
     if item["type"] == "function_call":
         return f"{item.get('name', '')} {item.get('arguments', '')}"
     if item["type"] == "reasoning":
@@ -58,7 +61,7 @@ def item_tokens(items: Iterable[JSON]) -> int:
 
 
 def unanswered_calls(items: Iterable[JSON]) -> list[JSON]:
-    """Return the calls among `items` that the client still has to answer, in their order."""
+    """Return the calls among `items` that the client still has to answer, in the order of `items`."""
     calls: dict[tuple[str, str], JSON] = {}
     for item in items:
         kind = item["type"]
@@ -70,7 +73,7 @@ def unanswered_calls(items: Iterable[JSON]) -> list[JSON]:
 
 
 def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
-    """Return the function call outputs among `items` for which there is no call before them."""
+    """Return the function call outputs among `items` whose call does not come before them."""
     asked: set[str] = set()
     outputs = []
     for item in items:
@@ -82,7 +85,7 @@ def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
 
 
 def required_input(call: JSON) -> JSON:
-    """Return the stub that a client fills with the output of `call`."""
+    """Return the output item for `call` without its output, which the client fills in."""
     stub: JSON = {"type": CALL_OUTPUTS[call["type"]]}
     if call["type"] == "mcp_approval_request":
         return {**stub, "approval_request_id": call.get("id")}

@@ -1,4 +1,4 @@
-"""What a server received and what became of it, and waiting for it."""
+"""The record of what a server received and how it answered, and waiting for a change of this record."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from .jsontext import JSON, decode
 from .replies import Intervention
-from .wire import JSON, decode
 
 Outcome = Literal["completed", "incomplete", "failed", "refused", "lost"]
+"""How a request ended: see `Exchange.outcome`."""
+
 Condition = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class Received:
-    """One frame that a client sent."""
+    """One frame that the server received from a client, whether or not it is a valid message."""
 
     connection: int
     """The number of the connection, counted from 1."""
 
     frame: str | bytes
+    """The text of a text frame, the bytes of a binary frame."""
 
     @cached_property
     def message(self) -> Any:
-        """The JSON value of the frame, `None` if it is no JSON."""
+        """The JSON value of the frame, `None` if the frame is not JSON."""
         try:
             return decode(self.frame)
         except ValueError:
@@ -40,116 +43,135 @@ class Received:
 
 @dataclass
 class Upgrade:
-    """One attempt to open a connection.  Times are in seconds of `time.monotonic`."""
+    """One attempt of a client to open a connection: its HTTP request, and the status of the answer."""
 
     connection: int
-    """The number of the connection, counted from 1; attempts that were refused count too."""
+    """The number of the connection, counted from 1.  Refused attempts count too."""
 
     path: str
-    """The path with its query."""
+    """The path of the request with its query."""
 
     headers: Mapping[str, str] = field(repr=False)
-    """The headers of the request, with lower-case names.  Credentials are among them."""
+    """The headers of the request, with lower-case names.  They may hold credentials."""
 
     received: float
+    """When the request arrived, in seconds of `time.monotonic`."""
+
     status: int | None = None
-    """What was answered, 101 for welcome; `None` before."""
+    """The HTTP status of the answer, 101 if the connection was opened; `None` before the answer."""
 
 
 @dataclass
 class Exchange:
-    """One `response.create`, and what became of it.  Times are in seconds of `time.monotonic`."""
+    """One `response.create` that the server received, and what has become of it.
 
-    # `outcome` stands before `events`: a copy made while the server goes on then never has too few events.
+    Times are in seconds of `time.monotonic`.
+    """
+
+    # The order of the fields is the order in which they are copied while the server continues on its thread.
+    # `outcome` comes before `events`, so that a copy with an outcome never lacks events.
     number: int
-    """Its place among the requests of the server, counted from 1 as they arrived."""
+    """The number of the request on the server, counted from 1 in the order of arrival."""
 
     ordinal: int
-    """Its place among the requests of its connection."""
+    """The number of the request on its connection, counted like `number`."""
 
     connection: int
     """The number of the connection, counted from 1."""
 
     message: JSON
+    """The message as received."""
+
     received: float
+    """When the request arrived."""
+
     started: float | None = None
-    """When the response was started; `None` while it waits, and if it was refused."""
+    """When the response was started, `None` if the request waits or was refused."""
 
     response_id: str | None = None
-    outcome: Outcome | None = None
-    """How it ended; `None` before that.
+    """The id of the response, `None` before it was started."""
 
-    `completed`, `incomplete` and `failed` as the response did; a bare `error` after events is `failed` too.
-    `refused`: answered with an `error` before any other event.  `lost`: the connection ended first.
+    outcome: Outcome | None = None
+    """How the request ended, `None` as long as it has not ended.
+
+    `completed`, `incomplete`, `failed`: the response ended so, or with an `error` after other events (`failed`).
+    `refused`: the first event of the answer was an `error`.
+    `lost`: the connection ended before the response.
     """
 
     faults: tuple[Intervention, ...] = ()
-    """What the fault plan chose to do to it."""
+    """The faults that the server chose for this request."""
 
     events: int = 0
-    """How many of its events were handed to the connection: the client may have received fewer."""
+    """How many events of the response the server sent.  The client may have received fewer."""
 
 
 class Journal:
-    """What was received, and those who wait for a change.  Usable from any thread.
+    """Records frames, requests and upgrades, and wakes the callers that wait for a change.
 
-    With `limit` only so many frames, exchanges and upgrades are kept, the latest.
+    All methods may be used from any thread.
+
+    Args:
+        limit: how many frames, requests and upgrades are kept, the latest of each; `None` keeps all.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self._lock = threading.Lock()
-        self._entries: deque[Received] = deque(maxlen=limit)
+        self._frames: deque[Received] = deque(maxlen=limit)
         self._exchanges: deque[Exchange] = deque(maxlen=limit)
         self._upgrades: deque[Upgrade] = deque(maxlen=limit)
         self._requests = 0
         self._watchers: set[Callable[[], object]] = set()
 
     @property
-    def entries(self) -> list[Received]:
+    def frames(self) -> list[Received]:
         """The frames so far, oldest first."""
         with self._lock:
-            return list(self._entries)
+            return list(self._frames)
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The requests so far as they stand now, oldest first."""
+        """Copies of the requests so far, oldest first.  The copies do not change later."""
         with self._lock:
             return [copy(exchange) for exchange in self._exchanges]
 
     @property
     def upgrades(self) -> list[Upgrade]:
-        """The attempts to connect so far as they stand now, oldest first."""
+        """Copies of the upgrades so far, oldest first.  The copies do not change later."""
         with self._lock:
             return [copy(upgrade) for upgrade in self._upgrades]
 
-    def open(self, connection: int, ordinal: int, message: JSON, now: float) -> Exchange:
-        """Begin an exchange.  The frame itself is added after it, which tells those who wait."""
+    def add_request(self, connection: int, ordinal: int, message: JSON, now: float) -> Exchange:
+        """Record a request that arrived.
+
+        This wakes no waiting caller: the server records the frame of the request next, and `add_frame` does.
+        """
         with self._lock:
             self._requests += 1
             exchange = Exchange(self._requests, ordinal, connection, message, now)
             self._exchanges.append(exchange)
         return exchange
 
-    def close(self, exchange: Exchange, outcome: Outcome) -> None:
-        """End an exchange, unless it has ended, and tell those who wait."""
+    def end_request(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Record how a request ended.  Only the first outcome counts."""
         if exchange.outcome is None:
             exchange.outcome = outcome
             self.notify()
 
-    def attempt(self, upgrade: Upgrade) -> None:
-        """Append an attempt to connect and tell those who wait."""
+    def add_upgrade(self, upgrade: Upgrade) -> None:
+        """Record an attempt to open a connection."""
         with self._lock:
             self._upgrades.append(upgrade)
         self.notify()
 
-    def add(self, entry: Received) -> None:
-        """Append a frame and tell those who wait."""
+    def add_frame(self, frame: Received) -> None:
+        """Record a frame that arrived."""
         with self._lock:
-            self._entries.append(entry)
+            self._frames.append(frame)
         self.notify()
 
     def notify(self) -> None:
-        """Let those who wait look again."""
+        """Let the waiting callers evaluate their conditions again."""
         with self._lock:
             watchers = list(self._watchers)
         for watcher in watchers:
@@ -159,7 +181,7 @@ class Journal:
         """Block this thread until `condition` holds.
 
         Raises:
-            TimeoutError: if it does not within `timeout` seconds.
+            TimeoutError: if it does not hold within `timeout` seconds.
         """
         changed = threading.Event()
         deadline = time.monotonic() + timeout
@@ -170,10 +192,10 @@ class Journal:
                 changed.clear()
 
     async def until(self, condition: Condition, timeout: float | None) -> None:
-        """Wait until `condition` holds, on any loop.
+        """Wait until `condition` holds, on the running loop.
 
         Raises:
-            TimeoutError: if it does not within `timeout` seconds; `None` waits for ever.
+            TimeoutError: if it does not hold within `timeout` seconds; `None` waits without end.
         """
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -192,6 +214,7 @@ class Journal:
 
     @contextmanager
     def _watched(self, watcher: Callable[[], object]) -> Iterator[None]:
+        """Call `watcher` at each change, from the thread that makes the change, while the context is open."""
         with self._lock:
             self._watchers.add(watcher)
         try:

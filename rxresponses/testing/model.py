@@ -1,4 +1,4 @@
-"""The scripted model: which request gets which reply."""
+"""The scripted model: it chooses the reply to each request."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .jsontext import encode
 from .replies import INTERVENTIONS, OUTPUTS, FunctionCall, Intervention, Output, Reasoning, Reply, Text
 from .request import Request
 from .schema import example
 from .transcript import Recording
-from .wire import encode
 
 Match = str | Callable[[Request], bool]
-"""A regular expression to search in the latest user message, or a function of the request."""
+"""Which requests a rule or a fault is for.
+
+A string is a regular expression, which `re.search` has to find in the text of the latest user message.  A
+function receives the request and returns whether it matches.
+"""
 
 
 @dataclass(frozen=True)
-class Script:
-    """A reply worked out: what to send, and what happens on the way."""
+class ResolvedReply:
+    """A reply to one request in its final form: functions are called, and the parts are sorted."""
 
     outputs: tuple[Output, ...] | Recording
     interventions: tuple[Intervention, ...] = ()
 
 
 class ScriptedModel:
-    """Answers by rule.  Its methods may be called from any thread."""
+    """Chooses the reply to each request from those that a test has given.
+
+    Its methods may be called from any thread.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,25 +42,28 @@ class ScriptedModel:
         self._rules: list[tuple[Match, Reply]] = []
 
     def reply(self, *replies: Reply) -> None:
-        """Give the next responses these replies, one each, in the order in which the responses start."""
+        """Do what `ResponsesServer.reply` describes."""
         for reply in replies:
-            _check(reply)
+            _check_reply(reply)
         with self._lock:
             self._next.extend(replies)
 
     def on(self, match: Match, reply: Reply) -> None:
-        """Answer every request that matches with `reply`.  The first rule that matches wins."""
-        _check(reply)
+        """Do what `ResponsesServer.on` describes."""
+        _check_reply(reply)
         if isinstance(match, str):
-            re.compile(match)  # an error belongs to this call, not to the first request
+            re.compile(match)  # raises here, where the test gives the expression, and not at the first request
         with self._lock:
             self._rules.append((match, reply))
 
-    def script(self, request: Request) -> Script:
-        """Return what to answer: the next reply, else that of the first matching rule, else a default one.
+    def resolve(self, request: Request) -> ResolvedReply:
+        """Return the reply to `request`: the next one in the queue, else that of the first rule that matches.
+
+        Without either it is `default_reply`.
 
         Raises:
-            Exception: whatever a match or reply function raises; `TypeError` if it returns no reply.
+            TypeError: if a reply function returns something that is not a reply.
+            Exception: what a match function or a reply function raises.
         """
         with self._lock:
             rules = list(self._rules)
@@ -62,17 +72,20 @@ class ScriptedModel:
             reply = next((reply for match, reply in rules if matches(match, request)), default_reply)
         while callable(reply):
             reply = reply(request)
-        _check(reply)
+        _check_reply(reply)
         parts = [reply] if isinstance(reply, (str, Recording, *OUTPUTS, *INTERVENTIONS)) else reply
-        made = [Text(part) if isinstance(part, str) else part for part in parts]
-        outputs = tuple(part for part in made if isinstance(part, OUTPUTS))
-        interventions = tuple(part for part in made if isinstance(part, INTERVENTIONS))
-        recording = next((part for part in made if isinstance(part, Recording)), None)
-        return Script(recording or outputs or default_reply(request), interventions)
+        parts = [Text(part) if isinstance(part, str) else part for part in parts]
+        outputs = tuple(part for part in parts if isinstance(part, OUTPUTS))
+        interventions = tuple(part for part in parts if isinstance(part, INTERVENTIONS))
+        recording = next((part for part in parts if isinstance(part, Recording)), None)
+        return ResolvedReply(recording or outputs or default_reply(request), interventions)
 
 
 def default_reply(request: Request) -> tuple[Output, ...]:
-    """Return an honest little answer: the embedded server says what it is and what it was asked."""
+    """Return the answer for which no test has given a reply: it says that no model answers, and what was asked.
+
+    It obeys the request where it can: a forced function is called, and a JSON schema is fulfilled.
+    """
     name = request.forced_function
     if name is not None:
         return (FunctionCall(name, example(request.tools[name].get("parameters") or {"type": "object"})),)
@@ -98,11 +111,11 @@ def _sentence(request: Request) -> str:
 
 
 def matches(match: Match, request: Request) -> bool:
-    """Return whether a rule is for `request`."""
+    """Return whether `match` is for `request`."""
     return bool(re.search(match, request.text)) if isinstance(match, str) else match(request)
 
 
-def _check(reply: object) -> None:
+def _check_reply(reply: object) -> None:
     if isinstance(reply, str) or callable(reply):
         return
     parts = reply if isinstance(reply, Sequence) else [reply]
@@ -111,4 +124,4 @@ def _check(reply: object) -> None:
     recordings = sum(isinstance(part, Recording) for part in parts)
     outputs = sum(isinstance(part, (str, *OUTPUTS)) for part in parts)
     if recordings > 1 or (recordings and outputs):
-        raise TypeError("A recording is the whole of an answer: give further ones to further requests")
+        raise TypeError("A recording is a whole answer: give a second recording or output to another request")

@@ -1,7 +1,7 @@
-"""The pytest plugin: the fixture `responses_server`.
+"""The pytest plugin with the fixture `responses_server`.
 
-pytest imports this at its start in every environment that has the package, so the server itself is
-imported only when the fixture is used.
+pytest imports this module at its start in every environment where the package is installed.  Therefore
+the server is imported only when a test uses the fixture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def responses_server() -> Iterator[ResponsesServer]:
-    """A `ResponsesServer` that listens on a free local port for the time of one test."""
+    """A `ResponsesServer` on a free local port.  It runs on a thread of its own while one test runs."""
     from .server import ResponsesServer
 
     with ResponsesServer() as server:

@@ -1,10 +1,11 @@
 """What the scripted model can be told to answer.
 
-A reply is made of outputs (what the response contains) and interventions (what happens to it on the
-way).  `after` counts the events of the response that are sent before an intervention: 0 is before
-`response.created`, 2 after `response.in_progress`.
+A reply consists of outputs and interventions.  An output (`Text`, `FunctionCall`, ...) is content of the
+response.  An intervention (`Failure`, `Hold`, `Close`, ...) is something that happens while the response is
+sent.  The `after` of an intervention is the number of events of the response that the server sends before
+it: with 0 it happens before `response.created`, with 2 after `response.in_progress`.
 
-All of them raise `TypeError` and `ValueError` for arguments that cannot be right.
+All classes here raise `TypeError` or `ValueError` for arguments that cannot be right.
 """
 
 from __future__ import annotations
@@ -15,27 +16,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
-from .fields import Checked
+from .arguments import CheckedArguments
 from .items import pieces
 from .transcript import Recording
 
 if TYPE_CHECKING:
     from .request import Request
 
-_STATUS = {
+_STATUSES = {
     "context_length_exceeded": 400,
     "insufficient_quota": 429,
     "invalid_prompt": 400,
     "rate_limit_exceeded": 429,
 }
+_ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
 _CLOSE_CODES = (range(1000, 1004), range(1006, 1015), range(3000, 5000))  # RFC 6455, section 7.4
-_REASON_LIMIT = 123
-_TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
+_REASON_LIMIT = 123  # bytes of UTF-8: RFC 6455, section 5.5
 
 
 @dataclass(frozen=True)
-class Text(Checked):
-    """A message of the assistant.  `deltas` fixes how it is cut; they replace `text`."""
+class Text(CheckedArguments):
+    """A message of the assistant with a text.
+
+    Args:
+        text: the text, which the server cuts into deltas of about one token.
+        deltas: the deltas to send.  If given, they replace `text`.
+    """
 
     text: str = ""
     deltas: Sequence[str] = ()
@@ -47,22 +53,28 @@ class Text(Checked):
 
 
 @dataclass(frozen=True)
-class Refusal(Checked):
-    """A message of the assistant that refuses."""
+class Refusal(CheckedArguments):
+    """A message of the assistant with a refusal: the model declines to answer.  The request itself succeeds."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Reasoning(Checked):
-    """A reasoning item with one summary part for each string."""
+class Reasoning(CheckedArguments):
+    """A reasoning item.  Each string becomes one part of its summary."""
 
     summary: str | Sequence[str]
 
 
 @dataclass(frozen=True)
-class FunctionCall(Checked):
-    """A call of a function.  Arguments given as a string are sent as they are, valid JSON or not."""
+class FunctionCall(CheckedArguments):
+    """A function call item.
+
+    Args:
+        name: the name of the function.
+        arguments: the arguments.  A string is sent as it is, whether or not it is valid JSON.
+        call_id: the id that the client repeats in its output item; by default the server makes one.
+    """
 
     name: str
     arguments: Mapping[str, Any] | str = "{}"
@@ -70,11 +82,14 @@ class FunctionCall(Checked):
 
 
 @dataclass(frozen=True)
-class Raw(Checked):
-    """Frames sent exactly as they are given: a mapping as JSON, a string as text, bytes as a binary frame.
+class Raw(CheckedArguments):
+    """Frames that the server sends exactly as given, without `stream_id` and `sequence_number` of its own.
 
-    Nothing is added to them, neither `stream_id` nor `sequence_number`.  A reply of raw frames only is the
-    whole answer; beside other outputs they are sent in their place among the events of the response.
+    If a reply has raw frames as its only outputs, they are the whole answer: the server sends no events
+    besides.  Next to other outputs, they are sent at their place among the events of the response.
+
+    Args:
+        frames: a mapping is sent as JSON, a string as a text frame, bytes as a binary frame.
     """
 
     frames: Sequence[Mapping[str, Any] | str | bytes]
@@ -86,12 +101,21 @@ class Raw(Checked):
 
 
 @dataclass(frozen=True)
-class Failure(Checked):
-    """An `error` event, followed by `response.failed` if the response was already created.
+class Failure(CheckedArguments):
+    """Fail the response: an `error` event, and `response.failed` if the response was created before.
 
-    With `after=0` the request is refused and no response exists; if it would have been the successor of
-    a steered one, `response.steer.failed` gives the input back instead.  An answer shorter than `after`
-    events fails instead of ending.  `status` and `type` follow from the code unless given.
+    With `after=0` the server refuses the request, and there is no response.  If the refused response is the
+    successor of a steered one, the client receives its input back in `response.steer.failed` instead.  If
+    the response has fewer than `after` events, the failure replaces its terminal event.
+
+    Args:
+        code: the code of the error.
+        message: the message of the error.
+        after: how many events of the response are sent before.
+        status: the HTTP status in the event; by default that which the service uses for `code`.
+        type: the type of the error; by default that which the service uses for `code` and `status`.
+        param: the name of the wrong field of the request.
+        headers: the headers in the event, for example `{"retry-after": "1"}`.
     """
 
     code: str | None = "server_error"
@@ -104,22 +128,29 @@ class Failure(Checked):
 
     @property
     def http_status(self) -> int:
-        """The status: given, or the usual one of the code."""
-        return self.status if self.status is not None else _STATUS.get(self.code or "", 500)
+        """The status that the server sends."""
+        return self.status if self.status is not None else _STATUSES.get(self.code or "", 500)
 
     @property
     def error_type(self) -> str:
-        """The error type: given, or the usual one of the code and the status."""
+        """The error type that the server sends."""
         if self.type is not None:
             return self.type
-        return (
-            "insufficient_quota" if self.code == "insufficient_quota" else _TYPES.get(self.http_status, "server_error")
-        )
+        if self.code == "insufficient_quota":
+            return "insufficient_quota"
+        return _ERROR_TYPES.get(self.http_status, "server_error")
 
 
 @dataclass(frozen=True)
-class Close(Checked):
-    """Close the connection; 1006 drops it: the transport is aborted without a closing handshake."""
+class Close(CheckedArguments):
+    """Close the connection, and with it all of its lanes.
+
+    Args:
+        code: the close code.  With 1006 the transport is aborted without a closing handshake, as by a
+            network failure.
+        reason: the close reason, of at most 123 bytes in UTF-8.
+        after: how many events of the response are sent before.
+    """
 
     code: int = 1000
     reason: str = ""
@@ -128,13 +159,16 @@ class Close(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not any(self.code in codes for codes in _CLOSE_CODES):
-            raise ValueError(f"no connection is closed with code {self.code}")
+            raise ValueError(f"a connection cannot be closed with code {self.code}")
         if len(self.reason.encode()) > _REASON_LIMIT:
-            raise ValueError(f"a reason has at most {_REASON_LIMIT} bytes of UTF-8: {self.reason!r} has more")
+            raise ValueError(f"reason must have at most {_REASON_LIMIT} bytes of UTF-8: {self.reason!r} has more")
 
 
 class Gate:
-    """Something that responses wait for: see `ResponsesServer.gate`.  Usable from any thread."""
+    """A condition that responses with a `Hold` wait for.  `ResponsesServer.gate` makes one.
+
+    A gate is closed at first.  Once it is open, it stays open.  Its methods may be used from any thread.
+    """
 
     def __init__(self, on_open: Callable[[], None] = lambda: None) -> None:
         self._event = threading.Event()
@@ -142,26 +176,36 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether responses may pass."""
+        """Whether `open` was called."""
         return self._event.is_set()
 
     def open(self) -> None:
-        """Let the waiting responses go on, and all later ones pass."""
+        """Let all responses that wait for the gate continue, and all later ones pass it."""
         self._event.set()
         self._on_open()
 
 
 @dataclass(frozen=True)
-class Hold(Checked):
-    """Send nothing more of the response until the gate is open, without a gate for ever.  Other lanes go on."""
+class Hold(CheckedArguments):
+    """Send nothing more of the response until a gate is open.  Other lanes continue.
+
+    Args:
+        gate: the gate, made by `ResponsesServer.gate`.  Without it the response is never continued.
+        after: how many events of the response are sent before.
+    """
 
     gate: Gate = field(default_factory=Gate)
     after: int = 2
 
 
 @dataclass(frozen=True)
-class Delay(Checked):
-    """Wait this many seconds before the next event of the response.  Other lanes go on."""
+class Delay(CheckedArguments):
+    """Wait before the next event of the response.  Other lanes continue.
+
+    Args:
+        seconds: how long to wait; a finite number from 0.
+        after: how many events of the response are sent before.
+    """
 
     seconds: float
     after: int = 2
@@ -169,15 +213,19 @@ class Delay(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.seconds < math.inf:
-            raise ValueError(f"seconds must be a number from 0, not {self.seconds}: to wait for ever there is Hold")
+            raise ValueError(f"seconds must be a finite number from 0, not {self.seconds}; Hold() waits without end")
 
 
 @dataclass(frozen=True)
-class Stall(Checked):
-    """Send nothing more on the connection, on any lane, and leave it open.
+class Stall(CheckedArguments):
+    """Send nothing more on the connection, on no lane, but leave the connection open.
 
-    Pings are still answered, and requests still received.  With `pongs=False` nothing is read either, as if
-    the peer had vanished without a word: such a connection stays open until the server closes or drops it.
+    Args:
+        after: how many events of the response are sent before.
+        pongs: whether the server still reads: it answers pings, and receives requests without answering them.
+            With `False` the server reads nothing, as if its host had disappeared from the network.  It then
+            does not notice either that the client closes the connection: the connection stays open on the
+            server until the server closes it.
     """
 
     after: int = 2
@@ -185,11 +233,15 @@ class Stall(Checked):
 
 
 @dataclass(frozen=True)
-class Inject(Checked):
-    """Send a frame that does not belong: a mapping as JSON, a string as text, bytes as a binary frame.
+class Inject(CheckedArguments):
+    """Send a frame that does not belong to the response.
 
-    Nothing is added to it, and the response goes on as if nothing had been: an injected `error` or terminal
-    event ends it for the client only.
+    The server adds nothing to the frame and continues the response.  An injected `error` or terminal event
+    thus ends the response for the client only.
+
+    Args:
+        frame: a mapping is sent as JSON, a string as a text frame, bytes as a binary frame.
+        after: how many events of the response are sent before.
     """
 
     frame: Mapping[str, Any] | str | bytes
@@ -201,29 +253,40 @@ class Inject(Checked):
 
 
 @dataclass(frozen=True)
-class Expire(Checked):
-    """Reach the time limit of the connection: `websocket_connection_limit_reached`, then close with 1000."""
+class Expire(CheckedArguments):
+    """Behave as if the connection reached its time limit.
+
+    The server sends the error `websocket_connection_limit_reached` and closes the connection with code 1000.
+
+    Args:
+        after: how many events of the response are sent before.
+    """
 
     after: int = 2
 
 
 Output = Text | Refusal | Reasoning | FunctionCall | Raw
-Disturbance = Close | Stall | Inject | Expire
-"""What happens to a connection, hence to all of its responses."""
+"""A part of a reply that is content of the response."""
 
-Intervention = Failure | Hold | Delay | Disturbance
+ConnectionIntervention = Close | Stall | Inject | Expire
+"""An intervention that happens to the connection, hence to all responses that run on it."""
+
+Intervention = Failure | Hold | Delay | ConnectionIntervention
+"""A part of a reply that happens while the response is sent."""
+
 Part = Output | Intervention
 Reply = Union[str, Part, Recording, Sequence[str | Part | Recording], "Callable[[Request], Reply]"]
-"""A text, a part, several parts, or a function that returns one of these for a request.
+"""What the model answers to a request: a text, a part, several parts, or a function of the request.
 
-A recording is the whole of an answer: only interventions go with it.
+The function runs on the server's thread and returns one of the other forms.  A `Recording` replaces all
+outputs: only interventions may stand beside it.
 """
 
 OUTPUTS = (Text, Refusal, Reasoning, FunctionCall, Raw)
-DISTURBANCES = (Close, Stall, Inject, Expire)
-INTERVENTIONS = (Failure, Hold, Delay, *DISTURBANCES)
+CONNECTION_INTERVENTIONS = (Close, Stall, Inject, Expire)
+INTERVENTIONS = (Failure, Hold, Delay, *CONNECTION_INTERVENTIONS)
 
 
 def _check_frame(frame: Mapping[str, Any] | str | bytes) -> None:
     if isinstance(frame, str):
-        frame.encode()  # what is no UTF-8 cannot be sent as text: better an error here than a lost connection
+        frame.encode()  # raises for lone surrogates, which would otherwise break the connection when it is sent

@@ -1,4 +1,4 @@
-"""The view of a request that the scripted model answers from."""
+"""A request as the scripted model, and the functions of a test, see it."""
 
 from __future__ import annotations
 
@@ -7,39 +7,45 @@ from dataclasses import dataclass
 from typing import Any
 
 from .items import item_text
-from .wire import JSON
+from .jsontext import JSON
 
 
 @dataclass(frozen=True)
 class Request:
-    """One `response.create` with the conversation that it continues."""
+    """One `response.create`, with the conversation that it continues.
+
+    Functions given to `ResponsesServer.on`, `ResponsesServer.reply` and `Fault` receive such an object.
+    """
 
     body: JSON
-    """The frame as received."""
+    """The message as received."""
 
     input: Sequence[JSON]
-    """The new items, as items: a string input is a user message here."""
+    """The input items of this request.  A string input is a user message here."""
 
     history: Sequence[JSON] = ()
-    """The items of the conversation before them."""
+    """The items of the conversation before `input`: the input and the output of the earlier responses."""
 
     connection: int = 1
     """The number of the connection, counted from 1."""
 
     number: int = 0
-    """Which request of the server it is, counted from 1 as they arrive; 0 for the successor of a steered response."""
+    """The number of the request on the server, counted from 1 in the order of arrival.
+
+    0 for the successor of a steered response, for which no client sent a request.
+    """
 
     ordinal: int = 0
-    """The same among the requests of its connection."""
+    """The number of the request on its connection, counted like `number`."""
 
     @property
     def stream_id(self) -> str | None:
-        """The named lane, `None` for the default one."""
+        """The `stream_id` of the request, `None` for the default lane."""
         return self.body.get("stream_id")
 
     @property
     def items(self) -> list[JSON]:
-        """The whole conversation, the new items last."""
+        """All items of the conversation: `history`, then `input`."""
         return [*self.history, *self.input]
 
     @property
@@ -49,22 +55,25 @@ class Request:
 
     @property
     def conversation(self) -> str:
-        """The messages of the conversation, one `role: text` a line."""
+        """The messages of the conversation, each as a line `role: text`."""
         return "\n".join(f"{item['role']}: {item_text(item)}" for item in self.items if "role" in item)
 
     @property
     def function_outputs(self) -> dict[str, str]:
-        """The outputs of function calls among the new items: the call's id and the text of its output."""
+        """The function call outputs in `input`: the text of each output by the `call_id` of its call."""
         return {item["call_id"]: item_text(item) for item in self.input if item["type"] == "function_call_output"}
 
     @property
     def tools(self) -> dict[str, JSON]:
-        """The function tools on offer by name."""
+        """The function tools of the request by their names."""
         return {tool["name"]: tool for tool in self.body.get("tools") or () if tool["type"] == "function"}
 
     @property
     def forced_function(self) -> str | None:
-        """The function that `tool_choice` demands, if it demands one."""
+        """The name of the function that `tool_choice` demands, `None` if it demands none.
+
+        If `tool_choice` demands some function without naming it, this is the first function that it allows.
+        """
         choice: Any = self.body.get("tool_choice")
         names = list(self.tools)
         if isinstance(choice, dict):
@@ -78,5 +87,5 @@ class Request:
 
     @property
     def text_format(self) -> JSON:
-        """The format of the text that is asked for: `{"type": "text"}` unless said otherwise."""
+        """The requested format of the text, `{"type": "text"}` by default."""
         return (self.body.get("text") or {}).get("format") or {"type": "text"}

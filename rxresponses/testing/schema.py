@@ -1,14 +1,14 @@
-"""Make a value that is valid for a JSON schema."""
+"""Example values for a JSON schema."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from .wire import JSON
+from .jsontext import JSON
 
-_SHALLOW = 4  # from this depth on recursive schemas are led to their end: optional parts are left out
-_DEEPEST = 24
+_SHALLOW = 4  # levels: below them optional parts are left out, so that a recursive schema comes to an end
+_DEEPEST = 24  # levels, after which a schema counts as endless
 
 _FORMATS = {
     "date": "2026-01-31",
@@ -29,14 +29,17 @@ class _TooDeep(ValueError):
 
 
 def example(schema: JSON, *, name: str = "text") -> Any:
-    """Return a value that is valid for `schema`, the same one each time.
+    """Return a value that is valid for `schema`.  The same schema always gets the same value.
 
-    Understands types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the document, bounds of
-    numbers, lengths and sizes, and the common string formats.  `pattern` is not looked at.  Strings say
-    the name of the property that they stand in.
+    Supports types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the same document, bounds of
+    numbers, lengths and sizes, and the common string formats.  Ignores `pattern`.
+
+    Args:
+        schema: the JSON schema.
+        name: the value of a string that no property contains.  Other strings contain the name of their property.
 
     Raises:
-        ValueError: if the schema refers to something that is not there, or never ends.
+        ValueError: if a `$ref` has no target, or if the schema has no finite value.
     """
     return _value(schema, schema, name, 0)
 
@@ -44,7 +47,7 @@ def example(schema: JSON, *, name: str = "text") -> Any:
 def _value(schema: Any, root: JSON, name: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise _TooDeep("The schema never ends")
-    if not isinstance(schema, dict):  # `true`: anything goes
+    if not isinstance(schema, dict):  # `true` is a schema for any value
         return name
     if "$ref" in schema:
         return _value(_resolve(schema["$ref"], root), root, name, depth + 1)
@@ -72,12 +75,12 @@ def _choose(alternatives: list[Any], root: JSON, name: str, depth: int) -> Any:
 
 
 def _weight(schema: Any) -> int:
-    """Return a low number for what ends soon."""
+    """Return a number that is low for a schema with a short value."""
     return str(schema).count("$ref") * 2 + str(schema).count("properties")
 
 
 def _merge(schema: JSON, root: JSON) -> JSON:
-    """Return `schema` with the parts of its `allOf` taken in."""
+    """Return `schema` merged with the parts of its `allOf`."""
     merged = {key: value for key, value in schema.items() if key != "allOf"}
     for part in schema["allOf"]:
         if "$ref" in part:
@@ -105,7 +108,7 @@ def _resolve(reference: str, root: JSON) -> Any:
 def _typed(schema: JSON, root: JSON, name: str, depth: int) -> Any:
     kind = schema.get("type")
     if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
+        kind = next((member for member in kind if member != "null"), "null")
     if kind == "object" or (kind is None and "properties" in schema):
         return _object(schema, root, depth)
     if kind == "array":
@@ -149,7 +152,7 @@ def _number(schema: JSON, *, whole: bool) -> float:
         value -= step if value >= below else 0
     else:
         value = step
-    narrow = value > high or value >= below  # no step lies between the bounds
+    narrow = value > high or value >= below  # no multiple of `step` lies between the bounds
     return (low + high) / 2 if narrow and not whole else value
 
 

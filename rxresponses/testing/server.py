@@ -1,91 +1,49 @@
-"""The embedded server: sessions on real WebSocket connections."""
+"""The embedded server, as a test uses it: what it answers, what goes wrong, and what it received."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request as UpgradeRequest
-from websockets.http11 import Response as UpgradeResponse
-
-from ..redaction import discreet_logger
-from .faults import Fault, FaultPlan, RefuseUpgrade
-from .handshake import check_upgrade
-from .history import Ids, Storage
+from .faults import Fault
+from .history import IdGenerator, StoredResponses
 from .journal import Condition, Exchange, Journal, Received, Upgrade
+from .jsontext import JSON
+from .listener import Listener
 from .model import Match, ScriptedModel
-from .replies import DISTURBANCES, Close, Disturbance, Gate, Reply, Stall
+from .plan import FaultPlan
+from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Gate, Reply
 from .session import Limits, Session
 from .transcript import Recording
-from .wire import JSON, encode
-
-_LOGGER = discreet_logger("rxresponses.testing")  # at DEBUG the handshakes, without the client's key
-_ABORT = 1006  # never sent: the code that a client reports when there was no closing handshake
-_BURST = 32  # steps at a stretch, before frames that came in are looked at
-_CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake, with clients that do not answer it
-
-
-_LEFT = (ConnectionClosed, ConnectionError, EOFError)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out clients that went away during the handshake: for websockets that is an error of the server."""
-    error = record.exc_info[1] if record.exc_info else None
-    if record.msg == "unexpected internal error":
-        return not isinstance(error, AssertionError)  # its own: that the handshake is not over
-    if record.msg == "opening handshake failed":
-        return not any(isinstance(one, _LEFT) for one in (error, error.__cause__ if error else None))
-    return True
-
-
-_LOGGER.addFilter(_is_news)
-
-
-@dataclass(eq=False)
-class _Link:
-    """One open connection."""
-
-    number: int
-    connection: ServerConnection
-    session: Session
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    gone: bool = False
-    deaf: bool = False
-    """Whether nothing is read any more, not even that the client has gone."""
 
 
 class ResponsesServer:
     """A server for the Responses API over WebSocket, with a scripted model behind it.
 
-    Use it as a context manager, when it runs on a thread of its own, or as an async context manager, when
-    it runs on the running loop; either way once.  It listens at `url` when the context is entered, and has
-    closed everything when the context is left.  Methods and properties may be used from any thread.
+    A server is used once, as a context manager: `with` runs it on a thread of its own, `async with` on the
+    running loop.  It listens at `url` inside the context, and closes all connections at the end of it.
+    Methods and properties may be used from any thread.
 
     Args:
         host: the address to listen on.
-        port: the port, 0 for a free one.
-        api_key: the bearer token to insist on; `None` takes any, and none.
-        event_interval: seconds between two events of a response, for the eye; replays have their own timing.
+        port: the port to listen on, 0 for a free one.
+        api_key: the bearer token that clients must send; `None` accepts every client.
+        event_interval: seconds between two events of a response, so that a person sees the text stream.
+            Replays have their recorded timing instead.
         max_age: seconds after which a connection is closed with `websocket_connection_limit_reached`.
-        max_active: responses that run at once on a connection; further ones queue.
-        max_lanes: distinct named lanes on a connection, ever.
-        max_size: bytes of the largest message accepted; a larger one closes the connection with 1009.
-        faults: what goes wrong; further faults with `fault`.
-        remember: how many frames, exchanges, upgrades and responses to continue are kept, the latest of each;
-            `None` keeps all, which is memory in a test that runs for hours.
+        max_active: how many responses run at once on a connection.  Further requests wait.
+        max_lanes: how many different named lanes a client may use in the life of a connection.
+        max_size: the size of the largest message that is accepted, in bytes.  A larger one closes the
+            connection with code 1009.
+        faults: what goes wrong.  `fault` adds more.
+        remember: how many frames, requests, upgrades, stored responses, and, for each connection, ended
+            responses the server keeps, the latest of each.  `None` keeps all, which needs more and more
+            memory in a test that runs for hours.
     """
 
     def __init__(
@@ -103,198 +61,232 @@ class ResponsesServer:
         remember: int | None = None,
     ) -> None:
         self._host = host
-        self._port = port
-        self._api_key = api_key
-        self._max_size = max_size
         self._limits = Limits(max_active, max_lanes, max_age, event_interval, remember)
         self._model = ScriptedModel()
-        self._ids = Ids()
-        self._storage: Storage = {}
+        self._ids = IdGenerator()
+        self._storage: StoredResponses = {}
         self._plan = FaultPlan(faults)
         self._journal = Journal(remember)
-        self._links: set[_Link] = set()
-        self._attempts = 0
-        self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
-        self._accepted = 0
-        self._closing: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = asyncio.Event()
-        self._listening: Future[None] = Future()
-        self._started = False
-        self._closed = False
+        self._listener = Listener(
+            host,
+            port,
+            api_key=api_key,
+            max_size=max_size,
+            journal=self._journal,
+            plan=self._plan,
+            new_session=self._new_session,
+        )
+        self._entered = False
         self._thread: threading.Thread | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else self.url if self._listening.done() else "not started"
-        return f"<ResponsesServer {state}>"
+        if self._listener.closed:
+            return "<ResponsesServer closed>"
+        return f"<ResponsesServer {self.url if self._listener.started.done() else 'not started'}>"
 
-    # What it answers
+    # What the server answers
 
     def reply(self, *replies: Reply) -> None:
-        """Give the next responses these replies, one each, in the order in which the responses start.
+        """Queue replies for the next responses.  Each response takes one when it starts.
+
+        Args:
+            replies: each is a string (the text of the answer), an output such as `Text` or `FunctionCall`, an
+                intervention such as `Failure` or `Close`, a `Recording`, a sequence of these, or a function.
+                The server calls the function with the `Request`, on its own thread; the function returns
+                one of the other forms.
 
         Raises:
-            TypeError: for something that is no reply.
+            TypeError: for an argument that is not a reply.
         """
         self._model.reply(*replies)
 
     def on(self, match: Match, reply: Reply) -> None:
-        """Answer all requests that match with `reply`; the first rule that matches wins.
+        """Answer each request that matches with `reply`.
 
-        `match` is a regular expression to search in the latest user message, or a function of the request.
-        Replies given with `reply` or `replay` come first; without any rule the server makes an answer up.
+        Replies queued by `reply` or `replay` come first.  If several rules match, the one that was given
+        first applies.  If none does, the server makes up an answer that names it and repeats the question.
+
+        Args:
+            match: a regular expression, which is searched in the text of the latest user message (`""`
+                matches every request), or a function that receives the `Request` and returns whether it
+                matches.  The server calls the function on its own thread.
+            reply: the answer, in one of the forms that `reply` describes.
 
         Raises:
-            TypeError: for something that is no reply.
-            re.error: for a broken regular expression.
+            TypeError: if `reply` is not a reply.
+            re.error: if `match` is not a valid regular expression.
         """
         self._model.on(match, reply)
 
     def replay(
         self, source: str | os.PathLike[str] | Iterable[Mapping[str, Any] | str], *, speed: float | None = None
     ) -> int:
-        """Answer the next requests with a transcript: the path of a JSON Lines file, or its events or lines.
+        """Queue the recorded responses of a transcript, each as the reply to one request.
 
-        The events are sent as recorded; on a named lane each gets the `stream_id` of the request.  Lines of
-        the form `{"offset": seconds, "event": {...}}` carry times: `speed=1.0` keeps them, 2.0 halves them,
-        `None` sends as fast as the client reads.
+        The events are sent as recorded.  On a named lane each gets the `stream_id` of the request.
+
+        Args:
+            source: the path of a JSON Lines file, or the events as mappings or as lines.  A line of the form
+                `{"offset": seconds, "event": {...}}` carries the time of its event.
+            speed: 1.0 keeps the recorded times, 2.0 is twice as fast, `None` sends as fast as the client reads.
 
         Returns:
-            The number of responses in the transcript, each of which answers one request.
+            The number of responses in the transcript.
 
         Raises:
             OSError: if the file cannot be read.
-            ValueError: if a line is no event, or the speed is not positive.
+            ValueError: if a line is not an event, or `speed` is not positive.
         """
         recordings = Recording.load(source, speed=speed)
         self._model.reply(*recordings)
         return len(recordings)
 
     def gate(self) -> Gate:
-        """Return a gate, to hold responses with `Hold` until it is opened."""
-        return Gate(partial(self._call, self._wake_all))
+        """Return a closed gate.  Responses with `Hold(gate)` wait until `gate.open()` is called."""
+        return Gate(partial(self._listener.call_soon, self._listener.wake_all))
 
     # What goes wrong
 
     def fault(self, *faults: Fault) -> None:
-        """Let these faults happen from now on, besides those there are.
+        """Let these faults happen from now on, besides those that the server has.
 
-        Upgrades, connections and responses that have begun go on as they were.
+        Upgrades, connections and responses that have begun are not affected.
 
         Raises:
-            TypeError: for something that is no `Fault`.
+            TypeError: for an argument that is not a `Fault`.
         """
         self._plan.add(*faults)
 
     def clear_faults(self) -> None:
-        """Let no further fault happen.  Connections and responses that have begun go on as they were."""
+        """Remove all faults.  Upgrades, connections and responses that have begun keep theirs."""
         self._plan.clear()
 
-    def disturb(self, what: Disturbance, *, connection: int | None = None) -> None:
-        """Let something happen now to the connections that are open, or to one; return without waiting for it.
+    def disturb(self, what: ConnectionIntervention, *, connection: int | None = None) -> None:
+        """Let something happen now to all open connections.  Returns without waiting for it.
 
-        `what` is a `Close`, an `Expire`, a `Stall` or an `Inject`; its `after` means nothing.
+        Args:
+            what: a `Close`, an `Expire`, a `Stall` or an `Inject`.  Its `after` is ignored.
+            connection: only the connection with this number, counted from 1.
 
         Raises:
-            TypeError: for something else.
+            TypeError: if `what` is something else.
         """
-        if not isinstance(what, DISTURBANCES):
-            raise TypeError(f"Nothing that happens to a connection: {what!r}")
-        self._call(partial(self._disturb, what, connection))
+        if not isinstance(what, CONNECTION_INTERVENTIONS):
+            raise TypeError(f"Not a Close, Expire, Stall or Inject: {what!r}")
+        self._listener.call_soon(partial(self._listener.intervene, what, connection))
 
-    # What can be seen of it
+    def close_connections(self, code: int = 1001, reason: str = "") -> None:
+        """Close all open connections.  Returns without waiting for it.
+
+        With code 1006 the transport is aborted without a closing handshake.
+        """
+        self.disturb(Close(code, reason))
+
+    def drop(self) -> None:
+        """Abort all open connections without a closing handshake, as a network failure would."""
+        self.disturb(Close(1006))
+
+    # What the server did
 
     @property
     def port(self) -> int:
-        """The port that it listens on.
+        """The port that the server listens on.
 
         Raises:
-            RuntimeError: before it was started.
+            RuntimeError: before the server was started.
         """
-        if not self._listening.done():
+        if not self._listener.started.done():
             raise RuntimeError("The server was not started: use it as a context manager")
-        return self._port
+        return self._listener.port
 
     @property
     def url(self) -> str:
-        """The base URL, as clients of the API take it: `http://HOST:PORT/v1`."""
+        """The base URL, as clients of the API take it: `http://HOST:PORT/v1`.
+
+        Raises:
+            RuntimeError: before the server was started.
+        """
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}/v1"
 
     @property
     def connections(self) -> int:
         """The number of connections that are open now."""
-        return len(self._links)
+        return self._listener.connections
 
     @property
     def accepted(self) -> int:
         """The number of connections that were ever opened."""
-        return self._accepted
+        return self._listener.accepted
 
     @property
     def journal(self) -> list[Received]:
-        """Every frame received, in order, the broken ones too."""
-        return self._journal.entries
+        """All frames received so far, in order of arrival, the invalid ones too."""
+        return self._journal.frames
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The `response.create` messages received, in order, each with what has become of it so far."""
+        """The `response.create` messages received so far, in order of arrival, each with what became of it.
+
+        The list is a copy: it does not change when the server continues.
+        """
         return self._journal.exchanges
 
     @property
     def upgrades(self) -> list[Upgrade]:
-        """The attempts to open a connection, in order, the refused ones too."""
+        """The attempts to open a connection so far, in order of arrival, the refused ones too.  The list is a copy."""
         return self._journal.upgrades
 
     @property
     def requests(self) -> list[JSON]:
-        """The `response.create` messages received, in order."""
+        """The `response.create` messages received so far, in order of arrival."""
         messages = [received.message for received in self.journal]
-        return [one for one in messages if isinstance(one, dict) and one.get("type") == "response.create"]
+        return [
+            message for message in messages if isinstance(message, dict) and message.get("type") == "response.create"
+        ]
 
     def wait_until(self, condition: Condition, *, timeout: float = 5.0) -> None:
-        """Block until `condition` holds; it is looked at again when something comes, goes, starts or ends.
+        """Block until `condition` holds.
+
+        The condition is evaluated on this thread, at first and whenever a frame arrives, a connection opens
+        or closes, a response ends, or a response reaches an intervention.
+
+        Args:
+            condition: a function without arguments, such as `lambda: len(server.requests) == 2`.
+            timeout: how long to wait, in seconds.
 
         Raises:
-            TimeoutError: if it does not hold within `timeout` seconds.
-            RuntimeError: on the server's own loop, which could not go on meanwhile; use `until` there.
+            TimeoutError: if the condition does not hold within `timeout` seconds.
+            RuntimeError: on the loop of the server, which would be blocked.  Await `until` there.
         """
-        if self._on_own_loop():
+        if self._listener.is_on_running_loop:
             raise RuntimeError("wait_until would block the server's own loop: await until() instead")
         self._journal.wait_until(condition, timeout)
 
     async def until(self, condition: Condition, *, timeout: float = 5.0) -> None:
-        """Do what `wait_until` does without blocking, on any loop."""
+        """Wait until `condition` holds, like `wait_until`, on any loop and without blocking it."""
         await self._journal.until(condition, timeout)
 
-    # Connections, and the end
-
-    def close_connections(self, code: int = 1001, reason: str = "") -> None:
-        """Close the connections that are open now, and return without waiting for it.
-
-        With 1006 the transport is aborted, without a closing handshake.
-        """
-        self.disturb(Close(code, reason))
-
-    def drop(self) -> None:
-        """Cut the connections that are open now, as a network failure would."""
-        self.disturb(Close(_ABORT))
+    # Starting and stopping
 
     def close(self) -> None:
-        """Begin to stop the server; leaving the context or `wait_closed` waits for the end.  Idempotent."""
-        self._call(self._stop.set)
+        """Begin to stop the server.  Returns without waiting: the end of the context and `wait_closed` wait.
+
+        Does nothing if the server was not started, or is closed.
+        """
+        self._listener.close()
 
     async def wait_closed(self) -> None:
-        """Wait until the server has stopped, on any loop.  Cancelling the wait does not stop it."""
-        await self._journal.until(lambda: self._closed, None)
+        """Wait until the server has stopped, on any loop.  Cancelling this does not stop the server."""
+        await self._journal.until(lambda: self._listener.closed, None)
 
     def __enter__(self) -> ResponsesServer:
-        self._begin()
-        self._thread = threading.Thread(target=self._run_thread, name="responses-server", daemon=True)
+        self._enter()
+        self._thread = threading.Thread(target=self._run, name="responses-server", daemon=True)
         self._thread.start()
         try:
-            self._listening.result()
+            self._listener.started.result()
         except BaseException:
             self.__exit__()
             raise
@@ -306,16 +298,16 @@ class ResponsesServer:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        assert self._thread is not None  # entered before
+        assert self._thread is not None  # `__enter__` was called
         self._close_when_started()
         self._thread.join()
 
     async def __aenter__(self) -> ResponsesServer:
-        self._begin()
-        self._task = asyncio.create_task(self._run(), name="responses-server")
+        self._enter()
+        self._task = asyncio.create_task(self._listener.run(), name="responses-server")
         try:
-            await self._journal.until(self._listening.done, None)
-            self._listening.result()
+            await self._journal.until(self._listener.started.done, None)
+            self._listener.started.result()
         except BaseException:
             await self.__aexit__()
             raise
@@ -327,81 +319,25 @@ class ResponsesServer:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        assert self._task is not None  # entered before
+        assert self._task is not None  # `__aenter__` was called
         self._close_when_started()
         await self._task
 
-    # On the server's loop
-
-    def _begin(self) -> None:
-        if self._started:
+    def _enter(self) -> None:
+        if self._entered:
             raise RuntimeError("A server can be started once: make a new one")
-        self._started = True
+        self._entered = True
 
-    def _run_thread(self) -> None:
-        asyncio.run(self._run())
-
-    async def _run(self) -> None:
-        """Serve until `close`."""
-        self._loop = asyncio.get_running_loop()
-        try:
-            server = await serve(
-                self._handle,
-                self._host,
-                self._port,
-                process_request=self._check_upgrade,
-                logger=_LOGGER,
-                compression=None,
-                max_size=self._max_size,
-                max_queue=None,  # frames are taken at once; and what pauses reading would also resume it in a stall
-                ping_interval=None,  # a client stopped in a debugger must not lose its connection
-                close_timeout=_CLOSE_TIMEOUT,
-            )
-        except Exception as error:
-            self._closed = True
-            self._listening.set_exception(error)
-            self._journal.notify()
-            return
-        try:
-            async with server:
-                self._port = next(iter(server.sockets)).getsockname()[1]
-                self._listening.set_result(None)
-                self._journal.notify()
-                await self._stop.wait()
-                for link in self._links:
-                    if link.deaf:
-                        link.connection.transport.abort()  # a closing handshake would wait in vain
-        finally:
-            self._closed = True
-            self._journal.notify()
+    def _run(self) -> None:
+        asyncio.run(self._listener.run())
 
     def _close_when_started(self) -> None:
-        """Do what `close` does, also when the start is still under way."""
-        self._listening.add_done_callback(lambda _: self.close())
+        """Close the server, after its start if that has not ended yet."""
+        self._listener.started.add_done_callback(lambda _: self._listener.close())
 
-    async def _check_upgrade(self, connection: ServerConnection, request: UpgradeRequest) -> UpgradeResponse | None:
-        loop = asyncio.get_running_loop()
-        self._attempts += 1
-        self._numbers[connection] = self._attempts
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        upgrade = Upgrade(self._attempts, request.path, headers, loop.time())
-        self._journal.attempt(upgrade)
-        refusal = None
-        for fault in self._plan.at_upgrade(upgrade.connection):
-            if isinstance(fault, RefuseUpgrade):
-                refusal = fault
-                break
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), fault.seconds)
-        refusal = refusal or check_upgrade(request.path, headers.get("authorization"), self._api_key)
-        upgrade.status = refusal.status if refusal is not None else 101
-        return _response(refusal) if refusal is not None else None
-
-    async def _handle(self, connection: ServerConnection) -> None:
-        self._accepted += 1
-        number = self._numbers.pop(connection)
-        session = Session(
-            now=asyncio.get_running_loop().time(),
+    def _new_session(self, number: int, now: float) -> Session:
+        return Session(
+            now=now,
             model=self._model,
             storage=self._storage,
             ids=self._ids,
@@ -410,99 +346,3 @@ class ResponsesServer:
             journal=self._journal,
             plan=self._plan,
         )
-        link = _Link(number, connection, session)
-        self._links.add(link)
-        self._journal.notify()
-        try:
-            await asyncio.gather(self._read(link), self._write(link))
-        finally:
-            self._links.discard(link)
-            session.end()
-            self._journal.notify()
-
-    async def _read(self, link: _Link) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            with contextlib.suppress(ConnectionClosed):
-                while True:
-                    frame = await link.connection.recv()
-                    link.session.receive(frame, loop.time())
-                    self._journal.add(Received(link.number, frame))
-                    link.wake.set()
-        finally:
-            link.gone = True
-            link.wake.set()
-
-    async def _write(self, link: _Link) -> None:
-        loop = asyncio.get_running_loop()
-        steps = 0
-        with contextlib.suppress(ConnectionClosed):
-            while not link.gone:
-                link.wake.clear()
-                for output in link.session.step(loop.time()):
-                    if isinstance(output, Close):
-                        await _close(link.connection, output)
-                        return
-                    if isinstance(output, Stall):
-                        _stall(link, output)
-                    else:
-                        await link.connection.send(output)
-                due = link.session.due(loop.time())
-                if due is not None and due <= loop.time():
-                    steps += 1
-                    if steps % _BURST == 0:
-                        await asyncio.sleep(0)  # sending alone lets nobody else run
-                else:
-                    timer = loop.call_at(due, link.wake.set) if due is not None else None
-                    await link.wake.wait()
-                    if timer is not None:
-                        timer.cancel()
-
-    def _disturb(self, what: Disturbance, connection: int | None) -> None:
-        for link in self._links:
-            if connection not in (None, link.number):
-                continue
-            if isinstance(what, Close):  # at once: the session would send what it has before
-                task = asyncio.create_task(_close(link.connection, what))
-                self._closing.add(task)  # the loop itself keeps only weak references to tasks
-                task.add_done_callback(self._closing.discard)
-            else:
-                link.session.disturb(what)
-                link.wake.set()
-
-    def _wake_all(self) -> None:
-        for link in self._links:
-            link.wake.set()
-
-    def _call(self, action: Callable[[], object]) -> None:
-        """Run `action` on the loop of the server, if that still runs."""
-        if self._loop is not None and not self._closed:
-            with contextlib.suppress(RuntimeError):  # closed in this moment
-                self._loop.call_soon_threadsafe(action)
-
-    def _on_own_loop(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
-
-
-async def _close(connection: ServerConnection, close: Close) -> None:
-    if close.code == _ABORT:
-        connection.transport.abort()
-    else:
-        await connection.close(close.code, close.reason)
-
-
-def _stall(link: _Link, stall: Stall) -> None:
-    if not stall.pongs:
-        link.deaf = True
-        link.connection.transport.pause_reading()
-
-
-def _response(refusal: RefuseUpgrade) -> UpgradeResponse:
-    content = refusal.content
-    kind = "text/plain; charset=utf-8" if isinstance(content, str) else "application/json"
-    body = (content if isinstance(content, str) else encode(dict(content))).encode()
-    headers = {"Content-Type": kind, **refusal.headers, "Content-Length": str(len(body)), "Connection": "close"}
-    return UpgradeResponse(refusal.status, refusal.reason, Headers(headers), body)

@@ -1,7 +1,7 @@
-"""Transcripts of responses, and their replay.
+"""Recorded responses, and the frames to replay them.
 
-A transcript is a text file with one JSON event a line, as received.  A line of the form
-`{"offset": 1.25, "event": {...}}` also carries its time, in seconds.
+A transcript is a text file with one JSON event in each line, as it was received.  A line of the form
+`{"offset": 1.25, "event": {...}}` also carries the time of the event, in seconds.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .wire import JSON, decode, encode
+from .jsontext import JSON, decode, encode
 
 TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
-"""The events that end a response on the wire.  An `error` also does, but `response.failed` may follow it."""
+"""The types of the terminal events.  An `error` also ends a response, but `response.failed` may follow it."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame to be sent as it is."""
+    """One WebSocket frame whose text or bytes are fixed, as opposed to an event that the server makes."""
 
     data: str | bytes
     event: JSON
-    """What `data` says; empty if that is no JSON object."""
+    """The event in `data`, empty if `data` is not a JSON object."""
 
     offset: float = 0.0
     """Seconds since the first event of the response."""
 
     exact: bool = False
-    """Nothing may be added to it, not even `stream_id`."""
+    """Whether `data` is sent unchanged, without the `stream_id` of the lane."""
 
     @classmethod
     def exactly(cls, value: Mapping[str, Any] | str | bytes) -> Frame:
@@ -44,7 +44,7 @@ class Frame:
         return cls(data=data, event=event if isinstance(event, dict) else {}, exact=True)
 
     def on_lane(self, stream_id: str | None) -> str | bytes:
-        """Return the frame for one lane.  The recorded text is kept, only `stream_id` is added."""
+        """Return the data to send on a lane.  The recorded text stays as it is, except for its `stream_id`."""
         if self.exact or not isinstance(self.data, str) or self.event.get("stream_id") == stream_id:
             return self.data
         if "stream_id" in self.event:
@@ -55,36 +55,41 @@ class Frame:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recorded response.  `speed` is 1.0 for the recorded timing, 2.0 for half of it, `None` for none."""
+    """One recorded response, which can be given as a reply."""
 
     frames: tuple[Frame, ...]
     speed: float | None = None
+    """1.0 replays with the recorded timing, 2.0 twice as fast, `None` without any waiting."""
 
     @classmethod
     def load(
         cls, source: str | os.PathLike[str] | Iterable[Mapping[str, Any] | str], *, speed: float | None = None
     ) -> list[Recording]:
-        """Read a transcript: the path of a file, or events as mappings or as lines.
+        """Read a transcript and return its responses, one recording for each.
 
-        A transcript may hold several responses one after the other, hence the list.
+        Args:
+            source: the path of a file, or the events as mappings or as lines.
+            speed: as in `Recording.speed`.
 
         Raises:
             OSError: if the file cannot be read.
-            ValueError: if a line is no event, naming the line, or if there is none.
+            ValueError: if a line is not an event (the error names the line), if there is no event at all, or
+                if `speed` is not positive.
         """
         if speed is not None and speed <= 0:
             raise ValueError(f"speed must be positive or None, not {speed}")
         name = "events"
         if isinstance(source, (str, os.PathLike)):
             name = str(source)
-            source = Path(source).read_text(encoding="utf-8").split("\n")  # not splitlines: U+2028 ends no line
-        recordings = [cls(frames, speed) for frames in _split(_frames(source, name))]
+            source = Path(source).read_text(encoding="utf-8").split("\n")  # `splitlines` would also split at U+2028
+        recordings = [cls(frames, speed) for frames in _split_responses(_frames(source, name))]
         if not recordings:
             raise ValueError(f"{name}: no events")
         return recordings
 
 
 def _frames(lines: Iterable[Mapping[str, Any] | str], name: str) -> Iterator[Frame]:
+    """Yield a frame for each line.  A line without a time has the time of the line before."""
     offset = 0.0
     for number, line in enumerate(lines, start=1):
         if isinstance(line, str) and not line.strip():
@@ -97,15 +102,15 @@ def _frames(lines: Iterable[Mapping[str, Any] | str], name: str) -> Iterator[Fra
         if isinstance(event, dict) and event.keys() == {"offset", "event"}:
             offset, event = event["offset"], event["event"]
             if isinstance(offset, bool) or not isinstance(offset, (int, float)):
-                raise ValueError(f"{name}, line {number}: offset is no number")
+                raise ValueError(f"{name}, line {number}: offset is not a number")
             text = json.dumps(event, separators=(",", ":"))
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-            raise ValueError(f"{name}, line {number}: no event with a type")
+            raise ValueError(f"{name}, line {number}: not an event with a type")
         yield Frame(data=text, event=event, offset=offset)
 
 
-def _split(frames: Iterable[Frame]) -> Iterator[tuple[Frame, ...]]:
-    """Cut `frames` after each terminal event, and let each part begin at offset 0."""
+def _split_responses(frames: Iterable[Frame]) -> Iterator[tuple[Frame, ...]]:
+    """Split `frames` after each terminal event.  Each part begins at offset 0."""
     part: list[Frame] = []
     for frame in frames:
         part.append(frame)

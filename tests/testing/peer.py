@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from rxresponses.testing.faults import Fault, FaultPlan
-from rxresponses.testing.history import Ids, Storage
+from rxresponses.testing.faults import Fault
+from rxresponses.testing.history import IdGenerator, StoredResponses
 from rxresponses.testing.journal import Journal
 from rxresponses.testing.model import ScriptedModel
+from rxresponses.testing.plan import FaultPlan
 from rxresponses.testing.replies import Close, Stall
 from rxresponses.testing.session import Limits, Session
 
@@ -20,7 +21,7 @@ class Peer:
     def __init__(
         self,
         model: ScriptedModel | None = None,
-        storage: Storage | None = None,
+        storage: StoredResponses | None = None,
         *,
         faults: Iterable[Fault] = (),
         **limits: Any,
@@ -34,7 +35,7 @@ class Peer:
             now=0.0,
             model=self.model,
             storage=storage,
-            ids=Ids("0"),
+            ids=IdGenerator("0"),
             limits=Limits(**limits),
             clock=lambda: 1_700_000_000.0 + self.now,
             journal=self.journal,

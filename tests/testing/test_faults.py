@@ -15,12 +15,12 @@ from rxresponses.testing.faults import (
     DelayUpgrade,
     DropStreamIds,
     Fault,
-    FaultPlan,
     IgnoreSteer,
     RefuseConcurrent,
     RefuseUpgrade,
     ReorderLanes,
 )
+from rxresponses.testing.plan import FaultPlan
 from rxresponses.testing.replies import (
     Close,
     Delay,

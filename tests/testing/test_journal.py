@@ -10,11 +10,11 @@ from rxresponses.testing.journal import Journal, Received
 
 def test_entries_are_a_snapshot() -> None:
     journal = Journal()
-    before = journal.entries
-    journal.add(Received(1, '{"a": 1}'))
+    before = journal.frames
+    journal.add_frame(Received(1, '{"a": 1}'))
 
     assert before == []
-    assert [entry.message for entry in journal.entries] == [{"a": 1}]
+    assert [entry.message for entry in journal.frames] == [{"a": 1}]
     assert Received(1, "broken {").message is None
 
 
@@ -25,18 +25,18 @@ def test_waiting_ends_with_the_condition() -> None:
 
     def two_entries() -> bool:
         looked.set()
-        return len(journal.entries) == 2
+        return len(journal.frames) == 2
 
     def write() -> None:
         looked.wait()
-        journal.add(Received(1, "1"))
-        journal.add(Received(1, "2"))
+        journal.add_frame(Received(1, "1"))
+        journal.add_frame(Received(1, "2"))
 
     writer = threading.Thread(target=write)
     writer.start()
     journal.wait_until(two_entries, timeout=10)
     writer.join()
-    assert len(journal.entries) == 2
+    assert len(journal.frames) == 2
 
 
 def test_waiting_ends_with_the_time() -> None:
@@ -53,9 +53,9 @@ def test_waiting_on_a_loop(timeout: float | None) -> None:
     journal = Journal()
 
     async def main() -> None:
-        waiting = asyncio.create_task(journal.until(lambda: len(journal.entries) == 2, timeout))
+        waiting = asyncio.create_task(journal.until(lambda: len(journal.frames) == 2, timeout))
         for _ in range(2):
-            await asyncio.to_thread(journal.add, Received(1, "1"))
+            await asyncio.to_thread(journal.add_frame, Received(1, "1"))
         await waiting
 
     asyncio.run(main())

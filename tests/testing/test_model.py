@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses.testing.model import Script, ScriptedModel, default_reply
+from rxresponses.testing.model import ResolvedReply, ScriptedModel, default_reply
 from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold, Raw, Reasoning, Refusal, Reply, Text
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
@@ -27,11 +27,11 @@ def test_replies_in_order_then_rules_then_the_default() -> None:
     model.on(lambda request: request.text == "hello", "never: the first rule wins")
     model.on(lambda request: "shout" in request.text, lambda request: request.text.upper())
 
-    assert model.script(request()) == Script((Text("first"),))
-    assert model.script(request()) == Script((Text("second"),))
-    assert model.script(request("hello")) == Script((Text("a greeting"),))
-    assert model.script(request("shout")) == Script((Text("SHOUT"),))
-    assert model.script(request("else")) == Script(default_reply(request("else")))
+    assert model.resolve(request()) == ResolvedReply((Text("first"),))
+    assert model.resolve(request()) == ResolvedReply((Text("second"),))
+    assert model.resolve(request("hello")) == ResolvedReply((Text("a greeting"),))
+    assert model.resolve(request("shout")) == ResolvedReply((Text("SHOUT"),))
+    assert model.resolve(request("else")) == ResolvedReply(default_reply(request("else")))
 
 
 def test_parts_are_sorted_into_outputs_and_interventions() -> None:
@@ -41,10 +41,10 @@ def test_parts_are_sorted_into_outputs_and_interventions() -> None:
     recording = Recording.load([{"type": "response.created"}])[0]
     model.reply(recording, [recording, close])
 
-    assert model.script(request()) == Script((Reasoning("hm"), Text("text"), Refusal("no")), (hold, close))
-    assert model.script(request()) == Script(default_reply(request()), (Failure(),))
-    assert model.script(request()) == Script(recording)
-    assert model.script(request()) == Script(recording, (close,))
+    assert model.resolve(request()) == ResolvedReply((Reasoning("hm"), Text("text"), Refusal("no")), (hold, close))
+    assert model.resolve(request()) == ResolvedReply(default_reply(request()), (Failure(),))
+    assert model.resolve(request()) == ResolvedReply(recording)
+    assert model.resolve(request()) == ResolvedReply(recording, (close,))
 
 
 @pytest.mark.parametrize("reply", [None, 5, b"bytes", ["text", 5], {"type": "message"}])
@@ -55,7 +55,7 @@ def test_what_is_no_reply_is_refused_at_once(reply: Any) -> None:
         model.reply(reply)
     with pytest.raises(TypeError, match=re.escape(repr(reply))):
         model.on("", reply)
-    assert model.script(request()) == Script(default_reply(request()))
+    assert model.resolve(request()) == ResolvedReply(default_reply(request()))
 
 
 def test_a_recording_is_the_whole_of_an_answer() -> None:
@@ -63,7 +63,7 @@ def test_a_recording_is_the_whole_of_an_answer() -> None:
 
     mixtures: list[Reply] = [[recording, recording], [recording, "text"], [Text("text"), recording]]
     for parts in mixtures:
-        with pytest.raises(TypeError, match="A recording is the whole of an answer"):
+        with pytest.raises(TypeError, match="A recording is a whole answer"):
             ScriptedModel().reply(parts)
 
 
@@ -73,7 +73,7 @@ def test_mistakes_in_rules_are_told() -> None:
         model.on("(", "text")
     model.on("", lambda request: 5)  # type: ignore[arg-type,return-value]
     with pytest.raises(TypeError, match="Not a reply: 5"):
-        model.script(request())
+        model.resolve(request())
 
 
 def test_texts_are_cut_or_given_in_pieces() -> None:
@@ -200,4 +200,4 @@ def test_raw_frames_are_an_output() -> None:
     model = ScriptedModel()
     model.reply(Raw(["x"]))
 
-    assert model.script(request()) == Script((Raw(["x"]),))
+    assert model.resolve(request()) == ResolvedReply((Raw(["x"]),))

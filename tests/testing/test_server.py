@@ -31,7 +31,7 @@ def open_connection(server: ResponsesServer) -> connect:
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run an async test with a bound, so that a hang is a failure; nothing may be left running."""
+    """RunningResponse an async test with a bound, so that a hang is a failure; nothing may be left running."""
 
     async def bounded() -> None:
         await asyncio.wait_for(test(), 20)

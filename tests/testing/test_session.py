@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses.testing.history import Storage, Turn
+from rxresponses.testing.history import EndedResponse, StoredResponses
 from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold, Text
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
@@ -167,7 +167,7 @@ def test_a_lane_alone_carries_no_conversation() -> None:
 
 
 def test_stored_responses_outlive_lane_and_connection() -> None:
-    storage: Storage = {}
+    storage: StoredResponses = {}
     peer = Peer(storage=storage)
     old = response_id(peer.ask())
     peer.ask()
@@ -177,7 +177,7 @@ def test_stored_responses_outlive_lane_and_connection() -> None:
 
 
 def test_without_store_only_the_latest_of_each_lane_is_known() -> None:
-    storage: Storage = {}
+    storage: StoredResponses = {}
     peer = Peer(storage=storage)
     old = response_id(peer.ask(store=False))
     other = response_id(peer.ask(store=False, stream_id="b"))
@@ -252,11 +252,11 @@ def test_a_response_can_be_continued_once_its_end_was_sent() -> None:
 
 
 def test_history_of_a_long_chain_needs_no_deep_stack() -> None:
-    turn = Turn("resp_0", [{"type": "message", "role": "user", "content": "a"}])
+    turn = EndedResponse("resp_0", [{"type": "message", "role": "user", "content": "a"}])
     for number in range(1, 5000):
-        turn = Turn(f"resp_{number}", [], turn)
+        turn = EndedResponse(f"resp_{number}", [], turn)
 
-    assert len(turn.history) == 1
+    assert len(turn.conversation) == 1
     assert turn.tokens == 1
 
 

@@ -69,12 +69,12 @@ def test_lines_may_carry_times() -> None:
     ("line", "reason"),
     [
         ("{", "line 2: "),
-        ("[]", "line 2: no event with a type"),
-        ("{}", "line 2: no event with a type"),
-        ('{"type": 1}', "line 2: no event with a type"),
-        ('{"offset": "1", "event": {"type": "x"}}', "line 2: offset is no number"),
-        ('{"offset": true, "event": {"type": "x"}}', "line 2: offset is no number"),
-        ('{"offset": 1, "event": "x"}', "line 2: no event with a type"),
+        ("[]", "line 2: not an event with a type"),
+        ("{}", "line 2: not an event with a type"),
+        ('{"type": 1}', "line 2: not an event with a type"),
+        ('{"offset": "1", "event": {"type": "x"}}', "line 2: offset is not a number"),
+        ('{"offset": true, "event": {"type": "x"}}', "line 2: offset is not a number"),
+        ('{"offset": 1, "event": "x"}', "line 2: not an event with a type"),
     ],
 )
 def test_what_is_no_event_is_named(line: str, reason: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What replies and faults are made of: a wrong argument is told where it is given, not by a server that hangs."""
+"""A check of the arguments of replies and faults: a wrong one raises where a test writes it, not on the server."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from functools import cache
 from typing import Any
 
 
-class Checked:
-    """Base of dataclasses whose fields have the types that they declare.
+class CheckedArguments:
+    """Base class of dataclasses whose constructor checks the arguments against the declared types.
 
     Raises:
-        TypeError: for a field of another type.
-        ValueError: for a negative `after`.
+        TypeError: if a field is not of its declared type.
+        ValueError: if a field named `after` is negative.
     """
 
     def __post_init__(self) -> None:
         for name, hint, declared in _fields(typing.cast("Any", type(self))):
             value = getattr(self, name)
-            if not _fits(value, hint):
+            if not _has_type(value, hint):
                 raise TypeError(f"{type(self).__name__}: {name} must be of type {declared}, not {value!r}")
             if name == "after" and value < 0:
                 raise ValueError(f"{type(self).__name__}: after must be a number of events from 0, not {value}")
@@ -30,25 +30,29 @@ class Checked:
 
 @cache
 def _fields(cls: Any) -> list[tuple[str, Any, str]]:
-    # One by one: in Python 3.10, `get_type_hints` does not know the `KW_ONLY` between them.
+    """Return the name, the type and the text of the type of each field.
+
+    The types are evaluated field by field, because `get_type_hints` of Python 3.10 fails at a `KW_ONLY`.
+    """
     names = vars(sys.modules[cls.__module__])
     return [(field.name, eval(str(field.type), names), str(field.type)) for field in dataclasses.fields(cls)]
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _has_type(value: object, hint: Any) -> bool:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in args)
+        return any(_has_type(value, member) for member in args)
     if origin is collections.abc.Mapping:
         return isinstance(value, collections.abc.Mapping) and all(
-            _fits(key, args[0]) and _fits(one, args[1]) for key, one in value.items()
+            _has_type(key, args[0]) and _has_type(element, args[1]) for key, element in value.items()
         )
     if origin is collections.abc.Sequence:
-        listed = isinstance(value, collections.abc.Sequence) and not isinstance(value, (str, bytes))
-        return listed and all(_fits(one, args[0]) for one in typing.cast("list[Any]", value))
+        if not isinstance(value, collections.abc.Sequence) or isinstance(value, (str, bytes)):
+            return False
+        return all(_has_type(element, args[0]) for element in value)
     if origin is collections.abc.Callable:
         return callable(value)
-    if hint is Any or origin is typing.Literal:  # whose values the class itself tells
+    if hint is Any or origin is typing.Literal:  # the class itself checks the values of a `Literal`
         return True
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.testing.wire import decode, encode
+from rxresponses.testing.jsontext import decode, encode
 
 
 def test_json_goes_both_ways() -> None:

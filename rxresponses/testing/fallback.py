@@ -1,4 +1,4 @@
-"""An answer without an account: the embedded server stands in where no key and no URL is known."""
+"""The embedded server as a fallback, for programs that shall run where no API key is known."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_EVENT_INTERVAL = 0.03  # seconds: slow enough to be seen streaming, fast enough not to bore
+_EVENT_INTERVAL = 0.03  # seconds between two events: slow enough that the text is seen to stream
 
 
 def is_embedded(url: str | None = None) -> bool:
-    """Whether the embedded server stands in: with neither `url` nor `OPENAI_BASE_URL` nor `OPENAI_API_KEY`."""
+    """Return whether `url_or_embedded_server(url)` would start the embedded server."""
     return not (url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
 
 
 @contextmanager
 def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
-    """Give the URL for a `ResponsesWebSocket`: yours, or that of a server started for the occasion.
+    """Provide the URL for a `ResponsesWebSocket` or a `ResponsesClient`, with or without an API key.
 
-    With `url`, `OPENAI_BASE_URL` or `OPENAI_API_KEY` it is `url` unchanged.  With none of them an
-    embedded server runs as long as the context, and standard error says so.
+    If `url`, `OPENAI_BASE_URL` or `OPENAI_API_KEY` is set, the context gives back `url` unchanged; `None`
+    then means the default URL of the client.  If none of them is set, the context runs a `ResponsesServer`
+    on a thread of its own, gives its URL, and says so on standard error.
     """
     if not is_embedded(url):
         yield url

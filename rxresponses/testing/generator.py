@@ -1,14 +1,14 @@
-"""The events of one response, in the order and the shape of the service."""
+"""The events of one response, in the order and the form of the service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .history import Ids
+from .history import IdGenerator
 from .items import CALL_OUTPUTS, pieces
+from .jsontext import JSON, encode
 from .replies import Failure, FunctionCall, Output, Reasoning, Refusal, Text
 from .transcript import Frame
-from .wire import JSON, encode
 
 _ECHOED: JSON = {
     "background": False,
@@ -33,7 +33,7 @@ _ECHOED: JSON = {
     "user": None,
     "metadata": {},
 }
-"""What a response repeats of its request, with the defaults of the service."""
+"""The fields of a request that its response repeats, with the defaults of the service."""
 
 Event = JSON
 
@@ -57,17 +57,25 @@ def new_response(body: JSON, response_id: str, created_at: int) -> JSON:
     }
 
 
-class Answer:
-    """Builds the events of one response, one at a time, as they are asked for.
+class EventGenerator:
+    """Makes the events of one response, each only when it is needed.
 
-    Set `steered` to make it end at the next safe boundary.
+    If `steered` is set, the response ends early: at the next place where the service would end it.
+
+    Args:
+        response: the response object, as `new_response` returns it.  It is changed as the response proceeds.
+        ids: makes the ids of the output items.
+        clock: the wall time in seconds, for the timestamps inside the response.
+        input_tokens: the number of input tokens to report.
+        cached_tokens: how many of them to report as cached.
+        encrypted: whether reasoning items have `encrypted_content`.
     """
 
     def __init__(
         self,
         response: JSON,
         *,
-        ids: Ids,
+        ids: IdGenerator,
         clock: Callable[[], float],
         input_tokens: int = 0,
         cached_tokens: int = 0,
@@ -83,21 +91,21 @@ class Answer:
         self._output: list[JSON] = []
         self._output_tokens = 0
         self._reasoning_tokens = 0
-        self._cut: str | None = None  # why the response ends early
+        self._early_end: str | None = None  # the reason why the response ends early
 
     def events(self, outputs: Sequence[Output]) -> Iterator[Event | Frame]:
-        """Yield the events for `outputs`: without `sequence_number` and `stream_id`, which are the session's."""
+        """Yield the events for `outputs`, without `sequence_number` and `stream_id`, which the session adds."""
         yield self._lifecycle("created")
         yield self._lifecycle("in_progress")
         for output in outputs:
-            self._look_for_cut()
-            if self._cut:
+            self._check_early_end()
+            if self._early_end:
                 break
             yield from self._events_of(output)
         yield self._end()
 
     def failure(self, failure: Failure, *, created: bool) -> Iterator[JSON]:
-        """Yield the `error`, and `response.failed` if the response was `created`."""
+        """Yield the `error` event, and `response.failed` if the client knows the response already (`created`)."""
         error: JSON = {
             "type": failure.error_type,
             "code": failure.code,
@@ -123,24 +131,24 @@ class Answer:
         else:
             yield from (Frame.exactly(frame) for frame in output.frames)
 
-    def _message(self, kind: str, field: str, deltas: Iterable[str]) -> Iterator[JSON]:
+    def _message(self, part_type: str, field: str, deltas: Iterable[str]) -> Iterator[JSON]:
         item: JSON = {"id": self._ids.new("msg"), "type": "message", "status": "in_progress"}
         item |= {"role": "assistant", "content": []}
-        part: JSON = {"type": kind, field: ""}
+        part: JSON = {"type": part_type, field: ""}
         extra: JSON = {}
-        if kind == "output_text":
+        if part_type == "output_text":
             part |= {"annotations": [], "logprobs": []}
             extra = {"logprobs": []}
         yield self._item("added", item)
-        place = {"item_id": item["id"], "output_index": len(self._output), "content_index": 0}
-        yield {"type": "response.content_part.added", **place, "part": part}
+        position = {"item_id": item["id"], "output_index": len(self._output), "content_index": 0}
+        yield {"type": "response.content_part.added", **position, "part": part}
         text = ""
-        for delta in self._spend(deltas):
+        for delta in self._deltas(deltas):
             text += delta
-            yield {"type": f"response.{kind}.delta", **place, "delta": delta, **extra}
+            yield {"type": f"response.{part_type}.delta", **position, "delta": delta, **extra}
         part = {**part, field: text}
-        yield {"type": f"response.{kind}.done", **place, field: text, **extra}
-        yield {"type": "response.content_part.done", **place, "part": part}
+        yield {"type": f"response.{part_type}.done", **position, field: text, **extra}
+        yield {"type": "response.content_part.done", **position, "part": part}
         yield self._item("done", {**item, "status": self._item_status(), "content": [part]})
 
     def _reasoning(self, output: Reasoning) -> Iterator[JSON]:
@@ -152,18 +160,18 @@ class Answer:
         summary = []
         before = self._output_tokens
         for index, text in enumerate(texts):
-            place = {"item_id": item["id"], "output_index": len(self._output), "summary_index": index}
+            position = {"item_id": item["id"], "output_index": len(self._output), "summary_index": index}
             empty = {"type": "summary_text", "text": ""}
-            yield {"type": "response.reasoning_summary_part.added", **place, "part": empty}
-            told = ""
-            for delta in self._spend(pieces(text), interruptible=False):
-                told += delta
-                yield {"type": "response.reasoning_summary_text.delta", **place, "delta": delta}
-            part = {**empty, "text": told}
-            yield {"type": "response.reasoning_summary_text.done", **place, "text": told}
-            yield {"type": "response.reasoning_summary_part.done", **place, "part": part}
+            yield {"type": "response.reasoning_summary_part.added", **position, "part": empty}
+            sent = ""
+            for delta in self._deltas(pieces(text), interruptible=False):
+                sent += delta
+                yield {"type": "response.reasoning_summary_text.delta", **position, "delta": delta}
+            part = {**empty, "text": sent}
+            yield {"type": "response.reasoning_summary_text.done", **position, "text": sent}
+            yield {"type": "response.reasoning_summary_part.done", **position, "part": part}
             summary.append(part)
-            if self._cut:
+            if self._early_end:
                 break
         self._reasoning_tokens += self._output_tokens - before
         yield self._item("done", {**item, "summary": summary})
@@ -173,13 +181,13 @@ class Answer:
         item: JSON = {"id": self._ids.new("fc"), "type": "function_call", "status": "in_progress", "arguments": ""}
         item |= {"call_id": output.call_id or self._ids.new("call"), "name": output.name}
         yield self._item("added", item)
-        place = {"item_id": item["id"], "output_index": len(self._output)}
-        told = ""
-        for delta in self._spend(pieces(arguments), interruptible=False):
-            told += delta
-            yield {"type": "response.function_call_arguments.delta", **place, "delta": delta}
-        yield {"type": "response.function_call_arguments.done", **place, "name": output.name, "arguments": told}
-        yield self._item("done", {**item, "status": self._item_status(), "arguments": told})
+        position = {"item_id": item["id"], "output_index": len(self._output)}
+        sent = ""
+        for delta in self._deltas(pieces(arguments), interruptible=False):
+            sent += delta
+            yield {"type": "response.function_call_arguments.delta", **position, "delta": delta}
+        yield {"type": "response.function_call_arguments.done", **position, "name": output.name, "arguments": sent}
+        yield self._item("done", {**item, "status": self._item_status(), "arguments": sent})
 
     def _item(self, phase: str, item: JSON) -> JSON:
         event = {"type": f"response.output_item.{phase}", "output_index": len(self._output), "item": item}
@@ -188,28 +196,28 @@ class Answer:
         return event
 
     def _item_status(self) -> str:
-        return "incomplete" if self._cut else "completed"
+        return "incomplete" if self._early_end else "completed"
 
-    def _spend(self, deltas: Iterable[str], *, interruptible: bool = True) -> Iterator[str]:
-        """Yield `deltas`, each taken for one token, until the response has to end."""
+    def _deltas(self, deltas: Iterable[str], *, interruptible: bool = True) -> Iterator[str]:
+        """Yield `deltas` until the response has to end early.  Each delta counts as one token."""
         for delta in deltas:
-            self._look_for_cut(interruptible=interruptible)
-            if self._cut:
+            self._check_early_end(interruptible=interruptible)
+            if self._early_end:
                 return
             self._output_tokens += 1
             yield delta
 
-    def _look_for_cut(self, *, interruptible: bool = True) -> None:
+    def _check_early_end(self, *, interruptible: bool = True) -> None:
         called = any(item["type"] in CALL_OUTPUTS for item in self._output)
-        if self.steered and interruptible and not called:  # a call has to be answered before anything else
-            self._cut = "steered"
+        if self.steered and interruptible and not called:  # after a call the next input must be its output
+            self._early_end = "steered"
         elif self._output_tokens == self.response["max_output_tokens"]:
-            self._cut = "max_output_tokens"
+            self._early_end = "max_output_tokens"
 
     def _end(self) -> JSON:
         self.response |= {"usage": self._usage(), "service_tier": "default"}
-        if self._cut:
-            self.response |= {"status": "incomplete", "incomplete_details": {"reason": self._cut}}
+        if self._early_end:
+            self.response |= {"status": "incomplete", "incomplete_details": {"reason": self._early_end}}
             return self._lifecycle("incomplete")
         self.response |= {"status": "completed", "completed_at": int(self._clock())}
         return self._lifecycle("completed")

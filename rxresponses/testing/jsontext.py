@@ -1,4 +1,4 @@
-"""JSON on the wire: fast where it can be, lenient where a strict codec refuses."""
+"""JSON to text and back.  msgspec does the work; the standard library takes what msgspec refuses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def decode(text: str | bytes) -> Any:
     """Return the JSON value in `text`.  Lone surrogates are kept.
 
     Raises:
-        ValueError: if `text` is no JSON, or is nested too deeply.
+        ValueError: if `text` is not JSON, or is nested too deeply.
     """
     try:
         return msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        pass  # it also refuses lone surrogates, which real servers and clients do send
+        pass  # msgspec also refuses lone surrogates, which real servers and clients do send
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:

@@ -28,7 +28,7 @@ from rxresponses.testing import (
     Stall,
     Text,
 )
-from rxresponses.testing.fields import Checked
+from rxresponses.testing.arguments import CheckedArguments
 
 
 @pytest.mark.parametrize(
@@ -119,5 +119,5 @@ def test_every_reply_and_fault_is_checked() -> None:
     not_replies = {"Exchange", "Received", "Recording", "Request", "Upgrade"}
     found = {name: getattr(testing, name) for name in dir(testing) if name[0].isupper()}
     data = {name for name, one in found.items() if dataclasses.is_dataclass(one) and dataclasses.fields(one)}
-    checked = {name for name in data if issubclass(found[name], Checked)}
+    checked = {name for name in data if issubclass(found[name], CheckedArguments)}
     assert data - checked == not_replies

@@ -1,0 +1,94 @@
+"""The start of a response: from a request to a response that runs on its lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from .checks import RequestError, check_conversation
+from .generator import EventGenerator, new_response
+from .history import ConnectionHistory, EndedResponse, IdGenerator
+from .items import count_tokens, item_tokens, normalize_input
+from .journal import Exchange
+from .model import ResolvedReply, ScriptedModel
+from .plan import FaultPlan
+from .request import Request
+from .running import RunningResponse, start_response
+from .steering import Steering
+
+
+class ResponseStarter:
+    """Starts the responses of one connection.  `Session` describes the arguments."""
+
+    def __init__(
+        self,
+        *,
+        model: ScriptedModel,
+        plan: FaultPlan,
+        history: ConnectionHistory,
+        steering: Steering,
+        ids: IdGenerator,
+        clock: Callable[[], float],
+        number: int,
+    ) -> None:
+        self._model = model
+        self._plan = plan
+        self._history = history
+        self._steering = steering
+        self._ids = ids
+        self._clock = clock
+        self._number = number
+
+    def start(self, exchange: Exchange, lane: str | None, now: float) -> RunningResponse:
+        """Start the response to a checked `response.create`.
+
+        The parent is looked up here and not when the request arrives: a request may wait until the server
+        has forgotten the parent.
+
+        Raises:
+            RequestError: if the request is refused.
+        """
+        body = exchange.message
+        parent_id: str | None = body.get("previous_response_id")
+        parent = self._history.load(parent_id) if parent_id is not None else None
+        steers = self._steering.pending(parent_id, lane)
+        steering = [item for steer in steers for item in normalize_input(steer.input)]
+        request = Request(
+            body=body,
+            input=[*steering, *normalize_input(body.get("input"))],
+            history=parent.conversation if parent is not None else [],
+            connection=self._number,
+            number=exchange.number,
+            ordinal=exchange.ordinal,
+        )
+        check_conversation(request)
+        reply = self._reply_to(request, exchange)
+        if steers:
+            self._steering.use_pending(steers[0].target)
+        generator = self._generator(request, parent)
+        response = start_response(generator, reply, request, parent, now, lane=lane, exchange=exchange)
+        exchange.started, exchange.response_id = now, response.response_id
+        return response
+
+    def _reply_to(self, request: Request, exchange: Exchange) -> ResolvedReply:
+        """Return the reply of the model, with the faults of the server among its interventions."""
+        try:
+            warm_up = request.body.get("generate") is False
+            reply = ResolvedReply(()) if warm_up else self._model.resolve(request)
+            exchange.faults = self._plan.at_request(request)
+            return replace(reply, interventions=reply.interventions + exchange.faults)
+        except Exception as error:  # of a function of the test: the client reports it, where the test sees it
+            message = f"The scripted model raised {type(error).__name__}: {error}"
+            raise RequestError(message, code="server_error", status=500, type="server_error") from error
+
+    def _generator(self, request: Request, parent: EndedResponse | None) -> EventGenerator:
+        body = request.body
+        cached = parent.tokens if parent is not None else 0
+        return EventGenerator(
+            new_response(body, self._ids.new("resp"), int(self._clock())),
+            ids=self._ids,
+            clock=self._clock,
+            input_tokens=cached + item_tokens(request.input) + count_tokens(body.get("instructions") or ""),
+            cached_tokens=cached,
+            encrypted="reasoning.encrypted_content" in (body.get("include") or ()),
+        )
