@@ -13,28 +13,25 @@ class Outbox:
     """Collects what a connection has to send next, until the connection is halted."""
 
     def __init__(self) -> None:
-        self._contents: list[ToSend] = []
+        self.contents: list[ToSend] = []
         self.halted = False
         """Whether the connection was closed or stalled.  Nothing more is sent then."""
-
-    def __bool__(self) -> bool:
-        return bool(self._contents)
 
     def send(self, event: JSON, lane: str | None) -> None:
         """Send an event, with the `stream_id` of its lane, unless the connection is halted."""
         if not self.halted:
-            self._contents.append(encode(event if lane is None else {**event, "stream_id": lane}))
+            self.contents.append(encode(event if lane is None else {**event, "stream_id": lane}))
 
     def send_frame(self, frame: str | bytes) -> None:
         """Send a frame as it is."""
-        self._contents.append(frame)
+        self.contents.append(frame)
 
     def halt(self, last: Close | Stall) -> None:
         """Close or stall the connection after what it has to send now."""
         self.halted = True
-        self._contents.append(last)
+        self.contents.append(last)
 
     def take(self) -> list[ToSend]:
         """Return the contents and leave the outbox empty."""
-        contents, self._contents = self._contents, []
+        contents, self.contents = self.contents, []
         return contents

@@ -162,7 +162,7 @@ class Session:
 
         A response that waits for a gate becomes due when the gate opens, at any time.
         """
-        if self._outbox:
+        if self._outbox.contents:
             return now
         if self._outbox.halted:
             return None

@@ -1,9 +1,9 @@
-"""The official client against the embedded server: whether others understand it, too."""
+"""The official client against the embedded server, as an independent reading of the protocol."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,13 +24,11 @@ from openai.types.responses import Response, ResponseFunctionToolCall
 
 from rxresponses.testing import FunctionCall, Hold, ResponsesServer, Text
 
+from .sockets import on_loop
+
 LIMITS = ResponsesWebSocketLimits(
     max_lanes=4, max_events_per_lane=1000, max_events=2000, max_bytes_per_lane=2**20, max_bytes=2**21
 )
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 20))
 
 
 @asynccontextmanager
@@ -45,100 +43,94 @@ async def ask(lane: AsyncResponsesWebSocketLane, **body: Any) -> Response:
     return await lane.get_final_response()
 
 
-def test_the_connection_streams_a_response() -> None:
-    async def test() -> None:
-        async with ResponsesServer(api_key="secret") as server, connected(server) as connection:
-            await connection.response.create(model="gpt-9", input="hello", metadata={"a": "b"})
-            text = ""
-            async for event in connection:
-                if event.type == "response.output_text.delta":
-                    text += event.delta
-                if event.type == "response.completed":
-                    break
-            assert event.type == "response.completed"
-            assert event.response.output_text == text
-            assert text.endswith("You asked: hello")
-            assert event.response.model == "gpt-9"
-            assert event.response.usage is not None
-            assert event.response.usage.output_tokens > 0
-
-    run(test)
+@on_loop
+async def test_the_connection_streams_a_response() -> None:
+    async with ResponsesServer(api_key="secret") as server, connected(server) as connection:
+        await connection.response.create(model="gpt-9", input="hello", metadata={"a": "b"})
+        text = ""
+        async for event in connection:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+            if event.type == "response.completed":
+                break
+        assert event.type == "response.completed"
+        assert event.response.output_text == text
+        assert text.endswith("You asked: hello")
+        assert event.response.model == "gpt-9"
+        assert event.response.usage is not None
+        assert event.response.usage.output_tokens > 0
 
 
-def test_the_session_runs_two_named_lanes() -> None:
-    async def test() -> None:
-        async with ResponsesServer() as server, connected(server) as connection:
-            gate = server.gate()
-            server.on("one", [Text("the first"), Hold(gate, 1)])
-            server.on("two", [Text("the second"), Hold(gate, 1)])
-            server.on("both", lambda request: request.conversation)
-            async with AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session:
-                first, second = session.lane("first"), session.lane("second")
-                answers = asyncio.gather(ask(first, input="one"), ask(second, input="two"))
-                await server.until(lambda: len(server.requests) == 2)
-                gate.open()
-                one, two = await answers
-                assert (one.output_text, two.output_text) == ("the first", "the second")
+@on_loop
+async def test_the_session_runs_two_named_lanes() -> None:
+    async with ResponsesServer() as server, connected(server) as connection:
+        gate = server.gate()
+        server.on("one", [Text("the first"), Hold(gate, 1)])
+        server.on("two", [Text("the second"), Hold(gate, 1)])
+        server.on("both", lambda request: request.conversation)
+        async with AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session:
+            first, second = session.lane("first"), session.lane("second")
+            answers = asyncio.gather(ask(first, input="one"), ask(second, input="two"))
+            await server.until(lambda: len(server.requests) == 2)
+            gate.open()
+            one, two = await answers
+            assert (one.output_text, two.output_text) == ("the first", "the second")
 
-                chained, forked = await asyncio.gather(
-                    ask(first, input="both", previous_response_id=one.id),
-                    ask(second, input="both", previous_response_id=one.id),
-                )
-                assert chained.output_text == forked.output_text == "user: one\nassistant: the first\nuser: both"
+            chained, forked = await asyncio.gather(
+                ask(first, input="both", previous_response_id=one.id),
+                ask(second, input="both", previous_response_id=one.id),
+            )
+            assert chained.output_text == forked.output_text == "user: one\nassistant: the first\nuser: both"
 
-                with pytest.raises(ResponsesWebSocketError) as caught:
-                    await ask(second, input="x", previous_response_id="resp_missing")
-                assert caught.value.event.error.code == "previous_response_not_found"  # type: ignore[union-attr]
-                assert (await ask(second, input="two")).output_text == "the second"
-
-    run(test)
+            with pytest.raises(ResponsesWebSocketError) as caught:
+                await ask(second, input="x", previous_response_id="resp_missing")
+            assert caught.value.event.error.code == "previous_response_not_found"  # type: ignore[union-attr]
+            assert (await ask(second, input="two")).output_text == "the second"
 
 
-def test_tools_and_warm_up() -> None:
-    async def test() -> None:
-        async with ResponsesServer() as server, connected(server) as connection:
-            server.on("weather", lambda request: "21 °C" if request.function_outputs else FunctionCall("weather", {}))
-            async with AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session:
-                lane = session.lane("main")
-                warm = await ask(lane, input=[], generate=False, tools=[{"type": "function", "name": "weather"}])
-                assert warm.output == []
-                response = await ask(lane, input="the weather?", previous_response_id=warm.id)
-                (call,) = response.output
-                assert isinstance(call, ResponseFunctionToolCall)
-                output = {"type": "function_call_output", "call_id": call.call_id, "output": "21"}
-                answer = await ask(lane, input=[output], previous_response_id=response.id)
-                assert answer.output_text == "21 °C"
-
-    run(test)
+@on_loop
+async def test_tools_and_warm_up() -> None:
+    async with ResponsesServer() as server, connected(server) as connection:
+        server.on("weather", lambda request: "21 °C" if request.function_outputs else FunctionCall("weather", {}))
+        async with AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session:
+            lane = session.lane("main")
+            warm = await ask(lane, input=[], generate=False, tools=[{"type": "function", "name": "weather"}])
+            assert warm.output == []
+            response = await ask(lane, input="the weather?", previous_response_id=warm.id)
+            (call,) = response.output
+            assert isinstance(call, ResponseFunctionToolCall)
+            output = {"type": "function_call_output", "call_id": call.call_id, "output": "21"}
+            answer = await ask(lane, input=[output], previous_response_id=response.id)
+            assert answer.output_text == "21 °C"
 
 
-def test_steering() -> None:
-    async def test() -> None:
-        async with ResponsesServer() as server, connected(server) as connection:
-            gate = server.gate()
-            server.reply([Text("a b c"), Hold(gate, 5)], "shorter")
-            async with AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session:
-                lane = session.lane("main")
-                await lane.send({"type": "response.create", "model": "m", "input": "go on"})
-                created = await lane.recv()
-                assert created.type == "response.created"
-                await lane.send(
-                    {"type": "response.steer", "previous_response_id": created.response.id, "input": "be brief"}
-                )
+@on_loop
+async def test_steering() -> None:
+    async with ResponsesServer() as server, connected(server) as connection:
+        gate = server.gate()
+        server.reply([Text("a b c"), Hold(gate, 5)], "shorter")
+        async with AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session:
+            lane = session.lane("main")
+            await lane.send({"type": "response.create", "model": "m", "input": "go on"})
+            created = await lane.recv()
+            assert created.type == "response.created"
+            await lane.send(
+                {"type": "response.steer", "previous_response_id": created.response.id, "input": "be brief"}
+            )
+            event = await lane.recv()
+            while event.type != "response.steer.accepted":
                 event = await lane.recv()
-                while event.type != "response.steer.accepted":
-                    event = await lane.recv()
-                assert event.steer.previous_response_id == created.response.id
-                gate.open()
-                while event.type != "response.created":
-                    event = await lane.recv()
-                assert event.response.previous_response_id == created.response.id
-                assert (await lane.get_final_response()).output_text == "shorter"
-
-    run(test)
+            assert event.steer.previous_response_id == created.response.id
+            gate.open()
+            while event.type != "response.created":
+                event = await lane.recv()
+            assert event.response.previous_response_id == created.response.id
+            assert (await lane.get_final_response()).output_text == "shorter"
 
 
-@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")  # its own matter
+@pytest.mark.filterwarnings(
+    "ignore:connect.. must be used as a context manager:DeprecationWarning"
+)  # raised inside the client
 def test_the_blocking_client_against_the_server_on_its_thread() -> None:
     with (
         ResponsesServer() as server,

@@ -16,7 +16,7 @@ seen = []
 def test_one(responses_server):
     seen.append(responses_server)
     url = responses_server.url.replace("http", "ws") + "/responses"
-    with connect(url) as connection:
+    with connect(url, max_queue=None) as connection:
         connection.send('{"type": "response.create", "model": "m", "input": "hi"}')
         assert "response.created" in connection.recv()
     assert responses_server.requests[0]["input"] == "hi"
