@@ -184,6 +184,7 @@ class Listener:
                 await asyncio.wait_for(self._stop.wait(), fault.seconds)
         refusal = refusal or check_upgrade(request.path, headers.get("authorization"), self._api_key)
         upgrade.status = refusal.status if refusal is not None else 101
+        self._journal.notify()
         return _response(refusal) if refusal is not None else None
 
     async def _serve_connection(self, websocket: ServerConnection) -> None:

@@ -249,8 +249,8 @@ class ResponsesServer:
     def wait_until(self, condition: Condition, *, timeout: float = 5.0) -> None:
         """Block until `condition` holds.
 
-        The condition is evaluated on this thread, at first and whenever a frame arrives, a connection opens
-        or closes, a response ends, or a response reaches an intervention.
+        The condition is evaluated on this thread, at first and whenever a frame arrives, an upgrade arrives or
+        is answered, a connection opens or closes, a response ends, or a response reaches an intervention.
 
         Args:
             condition: a function without arguments, such as `lambda: len(server.requests) == 2`.

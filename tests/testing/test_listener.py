@@ -148,3 +148,44 @@ async def test_a_client_that_leaves_before_its_upgrade_is_not_logged(caplog: pyt
             writer.close()
 
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def caused_by(cause: Exception) -> Exception:
+    error = ValueError()
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "is_logged"),
+    [
+        ("opening handshake failed", EOFError(), False),
+        ("opening handshake failed", ConnectionResetError(), False),
+        ("opening handshake failed", caused_by(EOFError()), False),
+        ("opening handshake failed", ValueError(), True),
+        ("opening handshake failed", None, True),
+        ("unexpected internal error", AssertionError(), False),
+        ("unexpected internal error", ValueError(), True),
+        ("connection handler failed", EOFError(), True),
+    ],
+)
+def test_other_errors_are_logged(
+    message: str, error: Exception | None, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ResponsesServer()
+    logging.getLogger("rxresponses.testing").error(message, exc_info=error)
+
+    assert [record.getMessage() for record in caplog.records] == [message] * is_logged
+
+
+@on_loop
+async def test_the_log_of_an_upgrade_hides_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "rxresponses.testing")
+    async with ResponsesServer(api_key="secret") as server:
+        headers = {"Authorization": "Bearer secret"}
+        async with connect(endpoint(server), additional_headers=headers) as connection:
+            await ask(connection)
+
+    messages = [record.getMessage() for record in caplog.records if record.name == "rxresponses.testing"]
+    assert "< Authorization: (hidden)" in messages
+    assert not any("secret" in message for message in messages)
