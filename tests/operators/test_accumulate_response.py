@@ -46,20 +46,8 @@ from rxresponses.wire.models import (
     SummaryText,
 )
 
-from ..support.events import (
-    Hand,
-    call,
-    completed,
-    created,
-    delta,
-    incomplete,
-    item_added,
-    item_done,
-    marbles,
-    message,
-    run,
-    text_done,
-)
+from ..support.events import call, completed, created, delta, incomplete, item_added, item_done, message, text_done
+from ..support.marbles import ManualSource, marbles, run
 
 HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 BEGUN = ResponseOutputMessage(id="msg_1", role="assistant", status="in_progress")
@@ -372,4 +360,4 @@ def test_several_responses_in_a_row_each_start_anew() -> None:
 
 
 def test_type() -> None:
-    assert_type(Hand[ServerEvent]().source.pipe(accumulate_response()), Observable[Response])
+    assert_type(ManualSource[ServerEvent]().observable.pipe(accumulate_response()), Observable[Response])

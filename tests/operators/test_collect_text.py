@@ -7,7 +7,8 @@ from rxresponses.operators import collect_text
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import Hand, completed, created, delta, incomplete, marbles, message, run, text_done
+from ..support.events import completed, created, delta, incomplete, message, text_done
+from ..support.marbles import ManualSource, marbles, run
 
 HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 
@@ -61,4 +62,4 @@ def test_an_unreadable_end_costs_no_text() -> None:
 
 
 def test_type() -> None:
-    assert_type(Hand[ServerEvent]().source.pipe(collect_text()), Observable[str])
+    assert_type(ManualSource[ServerEvent]().observable.pipe(collect_text()), Observable[str])

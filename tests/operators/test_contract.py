@@ -14,7 +14,8 @@ from reactivex.testing import TestScheduler
 from rxresponses import operators as rops
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from ..support.events import USAGE, Hand, Operator, call, completed, created, delta, item_done, marbles
+from ..support.events import USAGE, call, completed, created, delta, item_done
+from ..support.marbles import ManualSource, Operator, marbles
 
 
 @dataclass
@@ -123,7 +124,7 @@ def test_scenario_11_take_one_disposes_the_source_inside_on_next(case: Case) -> 
 
 @each
 def test_scenario_11_dispose_twice_and_inside_on_next(case: Case) -> None:
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
     seen: list[object] = []
 
     def take(value: object) -> None:
@@ -131,13 +132,13 @@ def test_scenario_11_dispose_twice_and_inside_on_next(case: Case) -> None:
         subscription.dispose()
         subscription.dispose()
 
-    subscription = hand.source.pipe(case.make()).subscribe(take)
-    hand.emit(*EVENTS)
-    hand.complete()
+    subscription = source.observable.pipe(case.make()).subscribe(take)
+    source.emit(*EVENTS)
+    source.complete()
     subscription.dispose()
 
     assert len(seen) == 1
-    assert hand.disposals == 1
+    assert source.disposals == 1
 
 
 @each
@@ -154,18 +155,18 @@ def test_state_belongs_to_the_subscription(case: Case) -> None:
 
 @each
 def test_a_subscription_given_up_leaves_nothing_to_the_next(case: Case) -> None:
-    hand: Hand[ServerEvent] = Hand()
-    piped = hand.source.pipe(case.make())
+    source: ManualSource[ServerEvent] = ManualSource()
+    piped = source.observable.pipe(case.make())
     whole: list[Any] = []
     again: list[Any] = []
     piped.subscribe(whole.append)
-    hand.emit(*EVENTS)
+    source.emit(*EVENTS)
     piped.subscribe().dispose()
     given_up = piped.subscribe()
-    hand.emit(*EVENTS[:4])
+    source.emit(*EVENTS[:4])
     given_up.dispose()
     piped.subscribe(again.append)
-    hand.emit(*EVENTS)
+    source.emit(*EVENTS)
 
     assert again == whole
 
@@ -186,8 +187,8 @@ def test_retry_starts_from_the_beginning(case: Case) -> None:
 
 @each
 def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) -> None:
-    hand: Hand[ServerEvent] = Hand()
-    piped = hand.source.pipe(case.make())
+    source: ManualSource[ServerEvent] = ManualSource()
+    piped = source.observable.pipe(case.make())
     problem = ZeroDivisionError("observer")
     good: list[object] = []
 
@@ -195,7 +196,7 @@ def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) 
         raise problem
 
     piped.subscribe(bad)
-    bad_side = hand.observers[-1]
+    bad_side = source.observers[-1]
     piped.subscribe(good.append)
 
     def produce() -> None:
@@ -204,7 +205,7 @@ def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) 
 
     with pytest.raises(ZeroDivisionError) as caught:
         produce()
-    hand.emit(*EVENTS)
+    source.emit(*EVENTS)
 
     assert caught.value is problem
     assert len(good) == case.count
@@ -212,8 +213,8 @@ def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) 
 
 @each
 def test_the_scheduler_of_the_subscription_is_handed_on(case: Case) -> None:
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
     scheduler = TestScheduler()
-    hand.source.pipe(case.make()).subscribe(scheduler=scheduler).dispose()
+    source.observable.pipe(case.make()).subscribe(scheduler=scheduler).dispose()
 
-    assert hand.schedulers == [scheduler]
+    assert source.schedulers == [scheduler]

@@ -19,7 +19,8 @@ from rxresponses.wire.events import (
     UnknownEvent,
 )
 
-from ..support.events import Hand, completed, created, delta, error_event, marbles, run, text_done
+from ..support.events import completed, created, delta, error_event, text_done
+from ..support.marbles import ManualSource, marbles, run
 
 NEW = decode('{"type": "response.telepathy.delta", "thought": "?"}')
 INVALID = decode('{"type": "response.output_text.delta", "delta": 7}')
@@ -86,7 +87,7 @@ def test_anything_else_is_an_error_at_once(wrong: Any) -> None:
 
 
 def test_types_narrow() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
     one = source.pipe(filter_by_type(ResponseTextDeltaEvent))
     two = source.pipe(filter_by_type(ResponseTextDeltaEvent, ResponseErrorEvent))
     three = source.pipe(filter_by_type(ResponseTextDeltaEvent, ResponseErrorEvent, ResponseCreatedEvent))

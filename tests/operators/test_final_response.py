@@ -7,7 +7,8 @@ from rxresponses.operators import final_response
 from rxresponses.wire.events import ServerEvent
 from rxresponses.wire.models import Response
 
-from ..support.events import Hand, completed, created, delta, incomplete, marbles, message, run
+from ..support.events import completed, created, delta, incomplete, message
+from ..support.marbles import ManualSource, marbles, run
 
 
 def test_marble_of_the_docstring() -> None:
@@ -38,4 +39,4 @@ def test_several_responses_in_a_row() -> None:
 
 
 def test_type() -> None:
-    assert_type(Hand[ServerEvent]().source.pipe(final_response()), Observable[Response])
+    assert_type(ManualSource[ServerEvent]().observable.pipe(final_response()), Observable[Response])

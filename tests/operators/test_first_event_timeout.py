@@ -11,7 +11,8 @@ from rxresponses.testing import Hold, ResponsesServer
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.requests import ResponseCreate
 
-from ..support.events import ByHand, Hand, completed, created, delta, error_event, marbles
+from ..support.events import completed, created, delta, error_event
+from ..support.marbles import ManualScheduler, ManualSource, marbles
 from ..support.recorder import Recorder
 
 
@@ -33,47 +34,47 @@ def test_the_first_event_stops_the_clock_whatever_it_is(first: ServerEvent) -> N
 
 
 def test_the_first_event_disposes_the_timer() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
-    hand.source.pipe(first_event_timeout(5, scheduler=clock)).subscribe()
-    hand.emit(*[delta("x")] * 50)
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
+    source.observable.pipe(first_event_timeout(5, scheduler=clock)).subscribe()
+    source.emit(*[delta("x")] * 50)
 
     assert (clock.delays, clock.disposals) == ([5], 1)
 
 
 def test_a_clock_that_fires_in_the_first_delivery_is_late() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     seen: list[object] = []
 
     def on_next(event: ServerEvent) -> None:
         clock.fire()
         seen.append(event)
 
-    hand.source.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, seen.append)
-    hand.emit(created(), delta("x"))
+    source.observable.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, seen.append)
+    source.emit(created(), delta("x"))
 
     assert seen == [created(), delta("x")]
 
 
 def test_an_observer_that_raises_has_had_its_first_event() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     errors: list[Exception] = []
 
     def on_next(event: ServerEvent) -> None:
         raise ZeroDivisionError
 
-    hand.source.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
+    source.observable.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
     with pytest.raises(ZeroDivisionError):
-        hand.emit(created())
+        source.emit(created())
     clock.fire()
 
     assert not errors
 
 
 def test_type_is_kept() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
     deltas = source.pipe(filter_by_type(ResponseTextDeltaEvent))
 
     assert_type(source.pipe(first_event_timeout(5)), Observable[ServerEvent])
@@ -84,7 +85,7 @@ def test_type_is_kept() -> None:
 def test_scenario_27_connected_but_no_first_event(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     gate = server.gate()
     server.reply([Hold(gate, after=0), "never heard"], "second")
-    clock = ByHand()
+    clock = ManualScheduler()
     ask = ResponseCreate(model="m", input="hi")
     got = Recorder(socket.send_request(ask, stream_id="a").pipe(first_event_timeout(5, scheduler=clock)))
     server.wait_until(lambda: len(server.requests) == 1)

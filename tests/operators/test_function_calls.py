@@ -8,19 +8,8 @@ from rxresponses.operators import function_calls
 from rxresponses.wire.events import ServerEvent
 from rxresponses.wire.models import ResponseFunctionToolCall
 
-from ..support.events import (
-    Hand,
-    call,
-    completed,
-    created,
-    failed,
-    incomplete,
-    item_added,
-    item_done,
-    marbles,
-    message,
-    run,
-)
+from ..support.events import call, completed, created, failed, incomplete, item_added, item_done, message
+from ..support.marbles import ManualSource, marbles, run
 
 
 def test_marble_of_the_docstring() -> None:
@@ -95,4 +84,4 @@ def test_a_failure_after_a_call() -> None:
 
 
 def test_type() -> None:
-    assert_type(Hand[ServerEvent]().source.pipe(function_calls()), Observable[ResponseFunctionToolCall])
+    assert_type(ManualSource[ServerEvent]().observable.pipe(function_calls()), Observable[ResponseFunctionToolCall])

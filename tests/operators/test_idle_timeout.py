@@ -21,7 +21,8 @@ from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.requests import ResponseCreate
 
-from ..support.events import ByHand, Hand, completed, created, delta, error_event, failed, incomplete, marbles
+from ..support.events import completed, created, delta, error_event, failed, incomplete
+from ..support.marbles import ManualScheduler, ManualSource, marbles
 from ..support.recorder import Recorder
 
 
@@ -80,30 +81,30 @@ def test_the_error_says_what_was_seen() -> None:
 
 
 def test_an_event_starts_no_timer() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe()
     for _ in range(1000):
         clock.time += 0.001
-        hand.emit(delta("x"))
+        source.emit(delta("x"))
     assert clock.delays == [5]
 
     clock.time = 5
     clock.fire()
     assert clock.delays == [5, pytest.approx(1)]
-    hand.emit(completed())
+    source.emit(completed())
     assert clock.disposals == 2  # the one that fired too
     clock.fire()
     assert len(clock.delays) == 2
 
 
 def test_a_clock_that_fires_after_the_end_is_left_alone() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     seen: list[object] = []
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe(seen.append, seen.append)
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe(seen.append, seen.append)
     clock.time = 1
-    hand.emit(delta("x"), completed())
+    source.emit(delta("x"), completed())
     clock.time = 9
     clock.fire()
 
@@ -112,8 +113,8 @@ def test_a_clock_that_fires_after_the_end_is_left_alone() -> None:
 
 
 def test_time_inside_the_observer_is_no_silence() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     errors: list[Exception] = []
 
     def on_next(event: ServerEvent) -> None:
@@ -123,8 +124,8 @@ def test_time_inside_the_observer_is_no_silence() -> None:
         thread.join()
         clock.time = 103
 
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
-    hand.emit(created())
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
+    source.emit(created())
     clock.time = 105
     clock.fire()
     assert not errors
@@ -136,19 +137,19 @@ def test_time_inside_the_observer_is_no_silence() -> None:
 
 
 def test_events_from_within_the_observer_count_too() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     seen: list[Any] = []
 
     def on_next(event: ServerEvent) -> None:
         seen.append(event)
         if len(seen) == 1:
-            hand.emit(delta("from within"))
+            source.emit(delta("from within"))
             clock.time = 9
             clock.fire()
 
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_next, seen.append)
-    hand.emit(created())
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_next, seen.append)
+    source.emit(created())
     assert seen == [created(), delta("from within")]
     clock.time = 14
     clock.fire()
@@ -158,17 +159,17 @@ def test_events_from_within_the_observer_count_too() -> None:
 
 
 def test_an_observer_that_raises_does_not_stop_the_clock() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     errors: list[Exception] = []
 
     def on_next(event: ServerEvent) -> None:
         clock.time += 1
         raise ZeroDivisionError
 
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_next, errors.append)
     with pytest.raises(ZeroDivisionError):
-        hand.emit(created())
+        source.emit(created())
     clock.fire()
     assert not errors
     clock.fire()
@@ -178,12 +179,12 @@ def test_an_observer_that_raises_does_not_stop_the_clock() -> None:
 
 @pytest.mark.parametrize(("jump", "rest"), [(-1000, 5), (1000, 0)])
 def test_a_clock_that_is_set_delays_the_timeout_by_no_more_than_its_time(jump: float, rest: float) -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     errors: list[Exception] = []
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_error=errors.append)
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_error=errors.append)
     clock.time = 1
-    hand.emit(created())
+    source.emit(created())
     clock.time += jump
     clock.fire()
     assert clock.delays == [5, rest]
@@ -196,25 +197,25 @@ def test_a_clock_that_is_set_delays_the_timeout_by_no_more_than_its_time(jump: f
 def test_a_timer_that_fires_while_it_is_started_keeps_its_successor() -> None:
     """As one on a thread may, when the thread that starts it is held up."""
 
-    class Hasty(ByHand):
+    class Hasty(ManualScheduler):
         def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> DisposableBase:
             super().schedule_relative(duetime, action, state)
             number = len(self.actions)
             if number == 2:
                 self.time += 1
-                hand.emit(delta("meanwhile"))
+                source.emit(delta("meanwhile"))
                 thread = threading.Thread(target=self.fire)
                 thread.start()
                 thread.join()
             return Disposable(lambda: disposed.append(number))
 
     disposed: list[int] = []
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
     clock = Hasty()
     errors: list[Exception] = []
-    hand.source.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_error=errors.append)
+    source.observable.pipe(idle_timeout(5, scheduler=clock)).subscribe(on_error=errors.append)
     clock.time = 1
-    hand.emit(created())
+    source.emit(created())
     clock.fire()
     assert sorted(disposed) == [1, 2]
     clock.fire()
@@ -228,8 +229,8 @@ def test_fractions_of_virtual_time(seconds: float) -> None:
     scheduler = HistoricalScheduler()
     start = scheduler.now
     errors: list[float] = []
-    source: Hand[ServerEvent] = Hand()
-    source.source.pipe(idle_timeout(seconds)).subscribe(
+    source: ManualSource[ServerEvent] = ManualSource()
+    source.observable.pipe(idle_timeout(seconds)).subscribe(
         on_error=lambda _: errors.append((scheduler.now - start).total_seconds()), scheduler=scheduler
     )
     for part in range(1, 4):
@@ -252,7 +253,7 @@ def test_a_silent_source_that_goes_on_with_other() -> None:
 
 
 def test_type_is_kept() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
     deltas = source.pipe(filter_by_type(ResponseTextDeltaEvent))
 
     assert_type(source.pipe(idle_timeout(5)), Observable[ServerEvent])
@@ -261,7 +262,7 @@ def test_type_is_kept() -> None:
 
 
 def test_the_timer_of_a_thread_goes_on_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
     errors: list[Exception] = []
     delays: list[float] = []
     fired = threading.Event()
@@ -276,12 +277,12 @@ def test_the_timer_of_a_thread_goes_on_for_the_rest(monkeypatch: pytest.MonkeyPa
         fired.set()
 
     monkeypatch.setattr(TimeoutScheduler, "schedule_relative", spy)
-    hand.source.pipe(idle_timeout(0.5)).subscribe(on_error=on_error)
-    hand.emit(created())
+    source.observable.pipe(idle_timeout(0.5)).subscribe(on_error=on_error)
+    source.emit(created())
 
     assert fired.wait(10)
     assert silent(errors[0]).seconds == 0.5
-    assert hand.disposals == 1
+    assert source.disposals == 1
     first, rest = delays
     assert first == 0.5
     assert 0 <= rest < 0.5
@@ -311,7 +312,7 @@ def test_the_timer_of_a_loop_goes_on_for_the_rest(monkeypatch: pytest.MonkeyPatc
 def test_scenario_55_silence_in_mid_response(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     gate = server.gate()
     server.reply(["text", Hold(gate, after=5)], "second")
-    clock = ByHand()
+    clock = ManualScheduler()
     ask = ResponseCreate(model="m", input="hi")
     got = Recorder(socket.send_request(ask, stream_id="a").pipe(idle_timeout(5, scheduler=clock)))
     clock.time = 1

@@ -27,21 +27,8 @@ from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent
 from rxresponses.wire.models import Response
 from rxresponses.wire.requests import ResponseCreate
 
-from ..support.events import (
-    USAGE,
-    ByHand,
-    Hand,
-    completed,
-    created,
-    delta,
-    error_event,
-    failed,
-    incomplete,
-    marbles,
-    message,
-    run,
-    text_done,
-)
+from ..support.events import USAGE, completed, created, delta, error_event, failed, incomplete, message, text_done
+from ..support.marbles import ManualScheduler, ManualSource, marbles, run
 from ..support.recorder import Recorder
 
 BEGUN = ResponseCreatedEvent(response=Response(id="resp_1", model="gpt", status="in_progress"), stream_id="main")
@@ -192,7 +179,7 @@ def test_everything_at_once_gives_no_rate() -> None:
     assert seen.values[0].output_tokens_per_second is None
 
 
-class Ticking(ByHand):
+class Ticking(ManualScheduler):
     """A clock on which time passes between any two looks."""
 
     @property
@@ -202,10 +189,10 @@ class Ticking(ByHand):
 
 
 def test_nothing_but_an_end_gives_no_rate() -> None:
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
     seen: list[ResponseMetrics] = []
-    hand.source.pipe(metrics(scheduler=Ticking())).subscribe(seen.append)
-    hand.emit(completed(usage=USAGE))
+    source.observable.pipe(metrics(scheduler=Ticking())).subscribe(seen.append)
+    source.emit(completed(usage=USAGE))
 
     assert seen[0].total == seen[0].first_event > 0
     assert seen[0].output_tokens_per_second is None
@@ -255,31 +242,31 @@ def test_an_into_that_cannot_be_called_is_refused_at_once() -> None:
 
 
 class Sender:
-    """Cold requests that tell when they are written: by hand, as the clock says."""
+    """Sends requests that a test marks as written, at the time of `clock`."""
 
     def __init__(self) -> None:
-        self.clock = ByHand()
-        self.hand: Hand[ServerEvent] = Hand()
+        self.clock = ManualScheduler()
+        self._source: ManualSource[ServerEvent] = ManualSource()
         self._timings: list[Any] = []
-        self.source: Observable[ServerEvent] = Observable(self._subscribe)
+        self.request: Observable[ServerEvent] = Observable(self._subscribe)
 
     def _subscribe(self, observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
         self._timings.append(current_timings())
-        return self.hand.source.subscribe(observer)
+        return self._source.observable.subscribe(observer)
 
     def write(self) -> None:
         self._timings[-1].mark_sent()
 
     def at(self, time: float, *events: ServerEvent) -> None:
         self.clock.time = time
-        self.hand.emit(*events)
+        self._source.emit(*events)
 
 
 def test_queued_is_the_time_until_the_request_was_written() -> None:
     sender = Sender()
     sender.clock.time = 100
     seen: list[ResponseMetrics] = []
-    sender.source.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
+    sender.request.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
     sender.clock.time = 107
     sender.write()
     sender.at(110, BEGUN, completed())
@@ -291,7 +278,7 @@ def test_another_try_is_written_again() -> None:
     sender = Sender()
     seen: list[ResponseMetrics] = []
     again = retry_with_backoff(Backoff(), scheduler=sender.clock)
-    sender.source.pipe(again, metrics(scheduler=sender.clock)).subscribe(seen.append)
+    sender.request.pipe(again, metrics(scheduler=sender.clock)).subscribe(seen.append)
     sender.write()
     sender.at(1, error_event())
     sender.clock.fire()
@@ -306,7 +293,7 @@ def test_two_stopwatches_on_one_request_both_know() -> None:
     sender = Sender()
     inner: list[ResponseMetrics] = []
     outer: list[ResponseMetrics] = []
-    sender.source.pipe(metrics(inner.append, scheduler=sender.clock), metrics(scheduler=sender.clock)).subscribe(
+    sender.request.pipe(metrics(inner.append, scheduler=sender.clock), metrics(scheduler=sender.clock)).subscribe(
         outer.append
     )
     sender.clock.time = 3
@@ -320,7 +307,7 @@ def test_two_stopwatches_on_one_request_both_know() -> None:
 def test_queued_of_a_later_response_is_not_known() -> None:
     sender = Sender()
     seen: list[ResponseMetrics] = []
-    sender.source.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
+    sender.request.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
     sender.write()
     sender.at(4, completed(), completed())
 
@@ -330,7 +317,7 @@ def test_queued_of_a_later_response_is_not_known() -> None:
 def test_a_shared_response_is_measured_without_its_queue() -> None:
     sender = Sender()
     seen: list[ResponseMetrics] = []
-    shared = sender.source.pipe(ops.publish())
+    shared = sender.request.pipe(ops.publish())
     shared.pipe(metrics(scheduler=sender.clock)).subscribe(seen.append)
     shared.connect()
     sender.at(4, completed())
@@ -339,19 +326,19 @@ def test_a_shared_response_is_measured_without_its_queue() -> None:
 
 
 def test_the_clock_of_the_subscription_is_used() -> None:
-    clock = ByHand()
-    hand: Hand[ServerEvent] = Hand()
+    clock = ManualScheduler()
+    source: ManualSource[ServerEvent] = ManualSource()
     seen: list[ResponseMetrics] = []
-    hand.source.pipe(metrics()).subscribe(seen.append, scheduler=clock)
+    source.observable.pipe(metrics()).subscribe(seen.append, scheduler=clock)
     clock.time = 3
-    hand.emit(completed())
+    source.emit(completed())
 
     assert seen[0].total == 3
     assert not clock.actions
 
 
 def test_type() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
     deltas = source.pipe(filter_by_type(ResponseTextDeltaEvent))
 
     assert_type(source.pipe(metrics()), Observable[ResponseMetrics])
@@ -395,7 +382,7 @@ def test_a_real_response_on_a_loop(server: ResponsesServer) -> None:
 def test_a_request_that_waits_for_its_lane_is_queued(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     gate = server.gate()
     server.reply([Hold(gate, after=2), "first"], "second")
-    clock = ByHand()
+    clock = ManualScheduler()
     first = Recorder(socket.send_request(ASK, stream_id="a").pipe(metrics(scheduler=clock)))
     server.wait_until(lambda: len(server.requests) == 1)
     second = Recorder(socket.send_request(ASK, stream_id="a").pipe(metrics(scheduler=clock)))
@@ -432,7 +419,7 @@ def test_a_steer_tells_too(server: ResponsesServer, socket: ResponsesWebSocket) 
 def test_a_request_begun_in_an_event_of_another_is_its_own(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     gate = server.gate()
     server.reply([Hold(gate, after=1), "first"], "second")
-    clock = ByHand()
+    clock = ManualScheduler()
 
     def begin_another(event: ServerEvent) -> None:
         if event.type == "response.created":

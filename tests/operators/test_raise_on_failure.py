@@ -8,7 +8,8 @@ from rxresponses.operators import filter_by_type, raise_on_failure
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from ..support.events import Hand, accepted, completed, created, delta, failed, incomplete, marbles, pending, run
+from ..support.events import accepted, completed, created, delta, failed, incomplete, pending
+from ..support.marbles import ManualSource, marbles, run
 
 
 def test_marble_of_the_docstring() -> None:
@@ -49,7 +50,7 @@ def test_scenario_37_a_steer_that_waits_passes() -> None:
 
 
 def test_type_is_kept() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
 
     assert_type(source.pipe(raise_on_failure()), Observable[ServerEvent])
     assert_type(

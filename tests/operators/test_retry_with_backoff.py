@@ -33,7 +33,8 @@ from rxresponses.testing import Close, Failure, Fault, RefuseUpgrade, ResponsesS
 from rxresponses.wire.events import ResponseErrorDetail, ResponseErrorEvent, ServerEvent
 from rxresponses.wire.requests import ResponseCreate
 
-from ..support.events import ByHand, Hand, Step, completed, created, delta, error_event, failed, incomplete
+from ..support.events import completed, created, delta, error_event, failed, incomplete
+from ..support.marbles import ManualScheduler, ManualSource, Step
 from ..support.recorder import Recorder
 
 STEADY = Backoff(initial=10, factor=2, max_delay=50, jitter=0, max_retries=4)
@@ -293,30 +294,30 @@ def test_disposing_ends_the_wait() -> None:
 
 
 def test_disposing_ends_the_clock_and_the_try() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
-    piped = hand.source.pipe(retry_with_backoff(scheduler=clock))
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
+    piped = source.observable.pipe(retry_with_backoff(scheduler=clock))
     waiting = piped.subscribe(on_error=never)
-    hand.fail(lost())
+    source.fail(lost())
     assert (len(clock.actions), clock.disposals) == (1, 0)
     waiting.dispose()
     assert clock.disposals == 1
     clock.fire()  # it may be under way already
-    assert len(hand.observers) == 1
+    assert len(source.observers) == 1
 
     running = piped.subscribe(on_error=never)
-    hand.fail(lost())
+    source.fail(lost())
     clock.fire()
-    assert (len(hand.observers), hand.disposals) == (3, 2)
+    assert (len(source.observers), source.disposals) == (3, 2)
     running.dispose()
-    assert hand.disposals == 3
+    assert source.disposals == 3
 
 
 @pytest.mark.parametrize(
     "end", [lambda observer: observer.on_error(OSError()), lambda observer: observer.on_completed()]
 )
 def test_a_source_that_goes_on_after_its_failure_is_not_heard(end: Callable[[ObserverBase[ServerEvent]], None]) -> None:
-    clock = ByHand()
+    clock = ManualScheduler()
     observers: list[ObserverBase[ServerEvent]] = []
 
     def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
@@ -339,11 +340,11 @@ def test_a_source_that_goes_on_after_its_failure_is_not_heard(end: Callable[[Obs
 
 
 def test_a_very_long_wait_is_one_that_clocks_can_tell() -> None:
-    clock = ByHand()
-    hand: Hand[ServerEvent] = Hand()
+    clock = ManualScheduler()
+    source: ManualSource[ServerEvent] = ManualSource()
     patient = Backoff(max_retry_after=1e300)
-    hand.source.pipe(retry_with_backoff(patient, scheduler=clock)).subscribe()
-    hand.fail(refused(503, Retry_After="1e300"))
+    source.observable.pipe(retry_with_backoff(patient, scheduler=clock)).subscribe()
+    source.fail(refused(503, Retry_After="1e300"))
 
     assert clock.delays == [threading.TIMEOUT_MAX]
 
@@ -379,17 +380,17 @@ def test_many_tries_on_a_loop_do_not_pile_up() -> None:
 
 def test_an_error_from_another_thread_waits_on_the_loop_of_the_subscriber() -> None:
     threads: list[int] = []
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
 
     def count(_: object) -> Observable[ServerEvent]:
         threads.append(threading.get_ident())
-        return hand.source if len(threads) == 1 else reactivex.of(completed())
+        return source.observable if len(threads) == 1 else reactivex.of(completed())
 
     async def main() -> None:
         asyncio.get_running_loop().set_debug(True)  # it complains of calls from other threads
         waiting = asyncio.ensure_future(reactivex.defer(count).pipe(retry_with_backoff(AT_ONCE)))
         await asyncio.sleep(0)
-        await asyncio.to_thread(hand.fail, lost())
+        await asyncio.to_thread(source.fail, lost())
         assert await waiting == completed()
 
     asyncio.run(main())
@@ -398,11 +399,11 @@ def test_an_error_from_another_thread_waits_on_the_loop_of_the_subscriber() -> N
 
 def test_disposing_from_another_thread_ends_a_wait_that_another_thread_began() -> None:
     async def main() -> None:
-        hand: Hand[ServerEvent] = Hand()
-        subscription = hand.source.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
+        source: ManualSource[ServerEvent] = ManualSource()
+        subscription = source.observable.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
 
         def fail_and_dispose() -> None:
-            hand.fail(lost())
+            source.fail(lost())
             subscription.dispose()
 
         thread = threading.Thread(target=fail_and_dispose)
@@ -410,52 +411,52 @@ def test_disposing_from_another_thread_ends_a_wait_that_another_thread_began() -
         thread.join()
         for _ in range(5):
             await asyncio.sleep(0)
-        assert len(hand.observers) == 1
+        assert len(source.observers) == 1
 
     asyncio.run(main())
 
 
 def test_a_wait_that_begins_when_the_loop_has_ended_is_no_trouble() -> None:
-    hand: Hand[ServerEvent] = Hand()
+    source: ManualSource[ServerEvent] = ManualSource()
 
     async def main() -> None:
-        hand.source.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
+        source.observable.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
 
     asyncio.run(main())
-    hand.fail(lost())
-    assert len(hand.observers) == 1
+    source.fail(lost())
+    assert len(source.observers) == 1
 
 
 def test_each_try_runs_in_the_context_of_the_subscription() -> None:
     name: ContextVar[str] = ContextVar("name")
     names: list[str] = []
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
 
     def look(_: object) -> Observable[ServerEvent]:
         names.append(name.get())
-        return hand.source
+        return source.observable
 
     name.set("subscriber")
     reactivex.defer(look).pipe(retry_with_backoff(scheduler=clock)).subscribe(on_error=never)
     name.set("somebody else")
     for _ in range(2):
-        hand.fail(lost())
+        source.fail(lost())
         clock.fire()
 
     assert names == ["subscriber"] * 3
 
 
 def test_tries_are_counted_for_each_subscription() -> None:
-    clock = ByHand()
-    hand: Hand[ServerEvent] = Hand()
-    piped = hand.source.pipe(retry_with_backoff(Backoff(max_retries=1), scheduler=clock))
+    clock = ManualScheduler()
+    source: ManualSource[ServerEvent] = ManualSource()
+    piped = source.observable.pipe(retry_with_backoff(Backoff(max_retries=1), scheduler=clock))
     errors: list[Any] = []
     for _ in range(2):
         piped.subscribe(on_error=errors.append)
-        hand.fail(lost())
+        source.fail(lost())
         clock.fire()
-        hand.fail(lost())
+        source.fail(lost())
 
     assert [error.tries for error in errors] == [2, 2]
 
@@ -468,7 +469,7 @@ def test_wrong_arguments_are_refused_at_once() -> None:
 
 
 def test_type_is_kept() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
 
     assert_type(source.pipe(retry_with_backoff()), Observable[ServerEvent])
     assert_type(source.pipe(collect_text(), retry_with_backoff(STEADY)), Observable[str])

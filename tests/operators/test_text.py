@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rxresponses.operators import accumulate_text, collect_text, text_deltas
 from rxresponses.operators._text import split_half
 
-from ..support.events import completed, delta, run
+from ..support.events import completed, delta
+from ..support.marbles import run
 
 HIGH, LOW = "\ud83c", "\udf89"
 EMOJI = "\U0001f389"

@@ -7,7 +7,8 @@ from rxresponses.operators import text_deltas
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import Hand, completed, created, delta, incomplete, marbles, message, run, text_done
+from ..support.events import completed, created, delta, incomplete, message, text_done
+from ..support.marbles import ManualSource, marbles, run
 
 HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 
@@ -94,4 +95,4 @@ def test_an_unreadable_end_costs_no_text() -> None:
 
 
 def test_type() -> None:
-    assert_type(Hand[ServerEvent]().source.pipe(text_deltas()), Observable[str])
+    assert_type(ManualSource[ServerEvent]().observable.pipe(text_deltas()), Observable[str])

@@ -24,7 +24,8 @@ from rxresponses.errors import FirstEventTimeoutError, IdleTimeoutError, Respons
 from rxresponses.operators import first_event_timeout, idle_timeout, timeout_on_terminal
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import ByHand, Hand, Operator, completed, created, delta, marbles
+from ..support.events import completed, created, delta
+from ..support.marbles import ManualScheduler, ManualSource, Operator, marbles
 
 NEVER = 1e6
 
@@ -102,13 +103,13 @@ def test_other_is_left_alone_when_all_is_in_time(timeout: Timeout) -> None:
 
 @each
 def test_a_given_scheduler_beats_that_of_the_subscription(timeout: Timeout) -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock, inherited = ByHand(), ByHand()
-    hand.source.pipe(timeout(5, scheduler=clock)).subscribe(scheduler=inherited)
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock, inherited = ManualScheduler(), ManualScheduler()
+    source.observable.pipe(timeout(5, scheduler=clock)).subscribe(scheduler=inherited)
 
     assert len(clock.actions) == 1
     assert not inherited.actions
-    assert hand.schedulers == [inherited]
+    assert source.schedulers == [inherited]
 
 
 @each
@@ -131,12 +132,12 @@ def test_default_clock_is_one_daemon_thread_that_ends_with_the_response(
     timeout: Timeout, monkeypatch: pytest.MonkeyPatch, inherited: SchedulerBase | None
 ) -> None:
     before = set(threading.enumerate())
-    hand: Hand[ServerEvent] = Hand()
-    hand.source.pipe(timeout(NEVER)).subscribe(scheduler=inherited)
+    source: ManualSource[ServerEvent] = ManualSource()
+    source.observable.pipe(timeout(NEVER)).subscribe(scheduler=inherited)
     [thread] = set(threading.enumerate()) - before
     assert thread.daemon
 
-    hand.emit(completed())
+    source.emit(completed())
     thread.join(5)
     assert not thread.is_alive()
 
@@ -150,12 +151,12 @@ def test_the_default_clock_fires(timeout: Timeout) -> None:
         errors.append(error)
         fired.set()
 
-    hand: Hand[ServerEvent] = Hand()
-    hand.source.pipe(timeout(0.001)).subscribe(on_error=on_error)
+    source: ManualSource[ServerEvent] = ManualSource()
+    source.observable.pipe(timeout(0.001)).subscribe(on_error=on_error)
 
     assert fired.wait(5)
     assert timed_out(errors[0], timeout).seconds == 0.001
-    assert hand.disposals == 1
+    assert source.disposals == 1
 
 
 @each
@@ -179,8 +180,8 @@ def test_inside_a_loop_the_clock_is_the_loop(timeout: Timeout) -> None:
         before = set(threading.enumerate())
         loop = asyncio.get_running_loop()
         failed: asyncio.Future[tuple[Exception, int]] = loop.create_future()
-        hand: Hand[ServerEvent] = Hand()
-        hand.source.pipe(timeout(0.001)).subscribe(
+        source: ManualSource[ServerEvent] = ManualSource()
+        source.observable.pipe(timeout(0.001)).subscribe(
             on_error=lambda error: failed.set_result((error, threading.get_ident()))
         )
         assert set(threading.enumerate()) <= before
@@ -205,8 +206,8 @@ def test_a_clock_on_a_loop_is_stopped_from_there_and_from_other_threads(timeout:
             return handles[-1]
 
         loop.call_later = spy  # type: ignore[assignment,method-assign]
-        hand: Hand[ServerEvent] = Hand()
-        piped = hand.source.pipe(timeout(NEVER))
+        source: ManualSource[ServerEvent] = ManualSource()
+        piped = source.observable.pipe(timeout(NEVER))
         piped.subscribe().dispose()
         assert handles[0].cancelled()
 
@@ -231,25 +232,29 @@ def test_a_clock_on_a_closed_loop_is_no_trouble(timeout: Timeout) -> None:
 
 @each
 def test_source_endings_after_the_timeout_are_not_heard(timeout: Timeout) -> None:
-    class Deaf(Hand[ServerEvent]):
+    class Deaf(ManualSource[ServerEvent]):
         """Goes on after it was disposed, as a source on another thread may for a moment."""
 
         def _subscribe(self, observer: Any, scheduler: SchedulerBase | None = None) -> DisposableBase:
             super()._subscribe(observer, scheduler)
             return Disposable()
 
-    for end in (Hand.complete, lambda hand: hand.fail(OSError()), lambda hand: hand.emit(completed(), delta("x"))):
-        hand = Deaf()
-        clock = ByHand()
+    for end in (
+        ManualSource.complete,
+        lambda source: source.fail(OSError()),
+        lambda source: source.emit(completed(), delta("x")),
+    ):
+        source = Deaf()
+        clock = ManualScheduler()
         seen: list[object] = []
         other = reactivex.never()
-        hand.source.pipe(timeout(5, other, scheduler=clock)).subscribe(
+        source.observable.pipe(timeout(5, other, scheduler=clock)).subscribe(
             seen.append, seen.append, partial(seen.append, "completed")
         )
-        raw = hand.observers[-1]
+        raw = source.observers[-1]
         clock.fire()
         raw.__dict__["is_stopped"] = False  # as if the event had been past that point already
-        end(hand)
+        end(source)
         assert not seen
 
 
@@ -261,7 +266,7 @@ def test_a_source_that_cannot_be_disposed_times_out_all_the_same(timeout: Timeou
 
         return Disposable(fail)
 
-    clock = ByHand()
+    clock = ManualScheduler()
     errors: list[Exception] = []
     source: Observable[ServerEvent] = Observable(subscribe)
     source.pipe(timeout(5, scheduler=clock)).subscribe(on_error=errors.append)
@@ -308,8 +313,8 @@ def test_timeout_and_end_race_to_one_ending(timeout: Timeout, last: ServerEvent 
 def round_of_a_race(
     timeout: Timeout, events: list[ServerEvent], last: ServerEvent | None, clock_first: bool
 ) -> list[str]:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     heard: list[str] = []
     inside = threading.Lock()
 
@@ -318,17 +323,17 @@ def round_of_a_race(
         heard.append(what)
         inside.release()
 
-    hand.source.pipe(timeout(5, scheduler=clock)).subscribe(
+    source.observable.pipe(timeout(5, scheduler=clock)).subscribe(
         lambda event: hear(event.type), lambda _: hear("timeout"), lambda: hear("completed")
     )
 
     def produce() -> None:
         for event in events:
             clock.time += 1
-            hand.emit(event)
+            source.emit(event)
         if last is not None:
-            hand.emit(last)
-        hand.complete()
+            source.emit(last)
+        source.complete()
 
     def fire() -> None:
         clock.fire()

@@ -12,7 +12,8 @@ from rxresponses.operators import filter_by_type, timeout_on_terminal
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from ..support.events import ByHand, Hand, completed, created, delta, error_event, failed, incomplete, marbles
+from ..support.events import completed, created, delta, error_event, failed, incomplete
+from ..support.marbles import ManualScheduler, ManualSource, marbles
 
 
 def timed_out(error: Exception) -> TerminalTimeoutError:
@@ -61,18 +62,18 @@ def test_the_error_without_a_created_event() -> None:
 
 
 def test_one_timer_a_subscription_whatever_comes() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
-    piped = hand.source.pipe(timeout_on_terminal(5, scheduler=clock))
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
+    piped = source.observable.pipe(timeout_on_terminal(5, scheduler=clock))
     piped.subscribe()
-    hand.emit(created(), *[delta("x")] * 50)
+    source.emit(created(), *[delta("x")] * 50)
     assert len(clock.actions) == 1
     assert clock.disposals == 0
 
-    hand.emit(completed())
+    source.emit(completed())
     assert clock.disposals == 1
-    hand.complete()
-    assert (len(clock.actions), clock.disposals, hand.disposals) == (1, 1, 1)
+    source.complete()
+    assert (len(clock.actions), clock.disposals, source.disposals) == (1, 1, 1)
 
     piped.subscribe().dispose()
     assert (len(clock.actions), clock.disposals) == (2, 2)
@@ -80,8 +81,8 @@ def test_one_timer_a_subscription_whatever_comes() -> None:
 
 def test_the_timeout_waits_for_the_event_in_delivery() -> None:
     """The observer never hears two things at once, and the source is disposed at once all the same."""
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     calls: list[str] = []
     errors: list[Exception] = []
 
@@ -90,47 +91,47 @@ def test_the_timeout_waits_for_the_event_in_delivery() -> None:
         thread = threading.Thread(target=clock.fire)
         thread.start()
         thread.join()
-        assert hand.disposals == 1
-        hand.emit(delta("from within"), completed())
+        assert source.disposals == 1
+        source.emit(delta("from within"), completed())
         calls.append("leave")
 
     def on_error(error: Exception) -> None:
         calls.append("error")
         errors.append(error)
 
-    hand.source.pipe(timeout_on_terminal(5, scheduler=clock)).subscribe(on_next, on_error)
-    hand.emit(created())
+    source.observable.pipe(timeout_on_terminal(5, scheduler=clock)).subscribe(on_next, on_error)
+    source.emit(created())
 
     assert calls == ["enter", "leave", "error"]
     assert timed_out(errors[0]).response_id == "resp_1"
-    hand.emit(delta("after"))
-    hand.complete()
+    source.emit(delta("after"))
+    source.complete()
     clock.fire()
     assert calls == ["enter", "leave", "error"]
 
 
 def test_the_timeout_waits_for_the_outermost_delivery() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     calls: list[str] = []
 
     def on_next(event: ServerEvent) -> None:
         calls.append("enter")
         if len(calls) == 1:
-            hand.emit(delta("from within"))
+            source.emit(delta("from within"))
         else:
             clock.fire()
         calls.append("leave")
 
-    hand.source.pipe(timeout_on_terminal(5, scheduler=clock)).subscribe(on_next, lambda _: calls.append("error"))
-    hand.emit(created())
+    source.observable.pipe(timeout_on_terminal(5, scheduler=clock)).subscribe(on_next, lambda _: calls.append("error"))
+    source.emit(created())
 
     assert calls == ["enter", "enter", "leave", "leave", "error"]
 
 
 def test_disposing_while_a_timeout_waits_cancels_it() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     others: list[object] = []
     errors: list[Exception] = []
 
@@ -142,25 +143,27 @@ def test_disposing_while_a_timeout_waits_cancels_it() -> None:
         clock.fire()
         subscription.dispose()
 
-    piped: Observable[ServerEvent] = hand.source.pipe(timeout_on_terminal(5, reactivex.defer(go_on), scheduler=clock))
+    piped: Observable[ServerEvent] = source.observable.pipe(
+        timeout_on_terminal(5, reactivex.defer(go_on), scheduler=clock)
+    )
     subscription = piped.subscribe(on_next, errors.append)
-    hand.emit(created())
+    source.emit(created())
 
     assert not others
     assert not errors
 
 
 def test_an_observer_that_raises_does_not_stop_the_clock() -> None:
-    hand: Hand[ServerEvent] = Hand()
-    clock = ByHand()
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
     errors: list[Exception] = []
 
     def on_next(event: ServerEvent) -> None:
         raise ZeroDivisionError
 
-    hand.source.pipe(timeout_on_terminal(5, scheduler=clock)).subscribe(on_next, errors.append)
+    source.observable.pipe(timeout_on_terminal(5, scheduler=clock)).subscribe(on_next, errors.append)
     with pytest.raises(ZeroDivisionError):
-        hand.emit(created())
+        source.emit(created())
     assert not errors
     clock.fire()
 
@@ -168,7 +171,7 @@ def test_an_observer_that_raises_does_not_stop_the_clock() -> None:
 
 
 def test_type_is_kept() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
     deltas = source.pipe(filter_by_type(ResponseTextDeltaEvent))
 
     assert_type(source.pipe(timeout_on_terminal(5)), Observable[ServerEvent])

@@ -18,7 +18,8 @@ from rxresponses.operators import filter_by_type, to_async_iterable
 from rxresponses.operators.to_async_iterable import AsyncStream
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from ..support.events import Hand, completed, created, delta
+from ..support.events import completed, created, delta
+from ..support.marbles import ManualSource
 
 T = TypeVar("T")
 
@@ -66,16 +67,16 @@ def test_values_come_in_order_and_then_the_end() -> None:
 
 def test_nothing_is_subscribed_before_the_first_step() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        stream = hand.source.pipe(to_async_iterable())
+        source: ManualSource[int] = ManualSource()
+        stream = source.observable.pipe(to_async_iterable())
         iterator = aiter(stream)
         await turns()
-        assert not hand.observers
+        assert not source.observers
 
         task = step_of(iterator)
         await turns()
-        assert len(hand.observers) == 1
-        hand.emit(1)
+        assert len(source.observers) == 1
+        source.emit(1)
         assert await task == 1
 
     in_loop(main())
@@ -116,15 +117,15 @@ def test_an_error_comes_after_the_values_before_it_and_once() -> None:
 
 def test_a_burst_from_another_thread() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
+        source: ManualSource[int] = ManualSource()
 
         def produce() -> None:
-            hand.emit(*range(5000))
-            hand.complete()
+            source.emit(*range(5000))
+            source.complete()
 
         thread = threading.Thread(target=produce)
         asyncio.get_running_loop().call_soon(thread.start)
-        assert [number async for number in hand.source.pipe(to_async_iterable())] == list(range(5000))
+        assert [number async for number in source.observable.pipe(to_async_iterable())] == list(range(5000))
         thread.join()
 
     in_loop(main())
@@ -132,16 +133,16 @@ def test_a_burst_from_another_thread() -> None:
 
 def test_a_consumer_that_waits_is_woken_from_another_thread() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        iterator = aiter(hand.source.pipe(to_async_iterable()))
+        source: ManualSource[int] = ManualSource()
+        iterator = aiter(source.observable.pipe(to_async_iterable()))
         for number in range(20):
             step = step_of(iterator)
             await turns()
-            await asyncio.to_thread(hand.emit, number)
+            await asyncio.to_thread(source.emit, number)
             assert await step == number
         step = step_of(iterator)
         await turns()
-        await asyncio.to_thread(hand.fail, OSError("lost"))
+        await asyncio.to_thread(source.fail, OSError("lost"))
         with pytest.raises(OSError, match="lost"):
             await step
 
@@ -150,14 +151,14 @@ def test_a_consumer_that_waits_is_woken_from_another_thread() -> None:
 
 def test_scenario_12_leaving_the_with_disposes_at_once() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        async with hand.source.pipe(to_async_iterable()) as stream:
+        source: ManualSource[int] = ManualSource()
+        async with source.observable.pipe(to_async_iterable()) as stream:
             iterator = aiter(stream)
             step = step_of(iterator)
             await turns()
-            hand.emit(1, 2, 3)
+            source.emit(1, 2, 3)
             assert await step == 1
-        assert hand.disposals == 1
+        assert source.disposals == 1
         with pytest.raises(StopAsyncIteration):
             await anext(iterator)
 
@@ -166,76 +167,76 @@ def test_scenario_12_leaving_the_with_disposes_at_once() -> None:
 
 def test_scenario_12_aclosing_and_closing_twice() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        async with aclosing(hand.source.pipe(to_async_iterable())) as stream:
+        source: ManualSource[int] = ManualSource()
+        async with aclosing(source.observable.pipe(to_async_iterable())) as stream:
             step = step_of(aiter(stream))
             await turns()
             await stream.aclose()
             with pytest.raises(StopAsyncIteration):
                 await step
-        assert hand.disposals == 1
+        assert source.disposals == 1
 
     in_loop(main())
 
 
 def test_closing_one_iterator_leaves_the_other() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        stream = hand.source.pipe(to_async_iterable())
+        source: ManualSource[int] = ManualSource()
+        stream = source.observable.pipe(to_async_iterable())
         one: Any = aiter(stream)
         other: Any = aiter(stream)
         steps = [step_of(iterator) for iterator in (one, other)]
         await turns()
         await one.aclose()
-        hand.emit(1)
+        source.emit(1)
         assert await steps[1] == 1
         assert aiter(other) is other
         with pytest.raises(StopAsyncIteration):
             await steps[0]
         await stream.aclose()
-        assert hand.disposals == 2
+        assert source.disposals == 2
 
     in_loop(main())
 
 
 def test_closed_before_the_first_step_it_never_subscribes() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        iterator: Any = aiter(hand.source.pipe(to_async_iterable()))
+        source: ManualSource[int] = ManualSource()
+        iterator: Any = aiter(source.observable.pipe(to_async_iterable()))
         await iterator.aclose()
         with pytest.raises(StopAsyncIteration):
             await anext(iterator)
-        assert not hand.observers
+        assert not source.observers
 
     in_loop(main())
 
 
 def test_scenario_12_a_break_disposes_on_the_next_turn() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        asyncio.get_running_loop().call_soon(lambda: hand.emit(1, 2))
-        async for _ in hand.source.pipe(to_async_iterable()):
+        source: ManualSource[int] = ManualSource()
+        asyncio.get_running_loop().call_soon(lambda: source.emit(1, 2))
+        async for _ in source.observable.pipe(to_async_iterable()):
             break
         gc.collect()
         await turns()
-        assert hand.disposals == 1
+        assert source.disposals == 1
 
     in_loop(main())
 
 
 def test_scenario_12_an_exception_in_the_body_disposes() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        asyncio.get_running_loop().call_soon(lambda: hand.emit(1, 2))
+        source: ManualSource[int] = ManualSource()
+        asyncio.get_running_loop().call_soon(lambda: source.emit(1, 2))
         disposals_seen: list[int] = []
 
         async def consume() -> None:
             try:
-                async with hand.source.pipe(to_async_iterable()) as stream:
+                async with source.observable.pipe(to_async_iterable()) as stream:
                     async for number in stream:
                         number / 0
             finally:
-                disposals_seen.append(hand.disposals)
+                disposals_seen.append(source.disposals)
 
         with pytest.raises(ZeroDivisionError):
             await consume()
@@ -247,55 +248,55 @@ def test_scenario_12_an_exception_in_the_body_disposes() -> None:
 @pytest.mark.parametrize("waiting_for_value", [True, False])
 def test_scenario_12_cancelling_the_task_disposes(waiting_for_value: bool) -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
+        source: ManualSource[int] = ManualSource()
 
         async def consume() -> None:
-            async for _ in hand.source.pipe(to_async_iterable()):
+            async for _ in source.observable.pipe(to_async_iterable()):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(consume())
         await turns()
         if not waiting_for_value:
-            hand.emit(1)
+            source.emit(1)
             await turns()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
         gc.collect()
         await turns()
-        assert hand.disposals == 1
+        assert source.disposals == 1
 
     in_loop(main())
 
 
 def test_an_iterator_left_behind_by_its_loop_is_disposed() -> None:
-    hand: Hand[int] = Hand()
+    source: ManualSource[int] = ManualSource()
     kept: list[Any] = []
 
     async def main() -> None:
-        kept.append(aiter(hand.source.pipe(to_async_iterable())))
-        asyncio.get_running_loop().call_soon(lambda: hand.emit(1))
+        kept.append(aiter(source.observable.pipe(to_async_iterable())))
+        asyncio.get_running_loop().call_soon(lambda: source.emit(1))
         await anext(kept[0])
 
     in_loop(main())
-    hand.emit(2)
+    source.emit(2)
     kept.clear()
     gc.collect()
-    assert hand.disposals == 1
+    assert source.disposals == 1
 
 
 def test_an_end_after_its_loop_closed_is_no_trouble() -> None:
-    hand: Hand[int] = Hand()
+    source: ManualSource[int] = ManualSource()
     steps: list[Any] = []
 
     async def main() -> None:
-        iterator = aiter(hand.source.pipe(to_async_iterable()))
+        iterator = aiter(source.observable.pipe(to_async_iterable()))
         step = iterator.__anext__()
         steps.extend([iterator, step])
         step.send(None)  # type: ignore[attr-defined]  # now it waits, on a loop that will not come back
 
     asyncio.run(main())
-    thread = threading.Thread(target=hand.complete)
+    thread = threading.Thread(target=source.complete)
     thread.start()
     thread.join()
     steps[1].close()
@@ -303,13 +304,13 @@ def test_an_end_after_its_loop_closed_is_no_trouble() -> None:
 
 def test_two_waiting_at_once_is_an_error() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        iterator = aiter(hand.source.pipe(to_async_iterable()))
+        source: ManualSource[int] = ManualSource()
+        iterator = aiter(source.observable.pipe(to_async_iterable()))
         first = step_of(iterator)
         await turns()
         with pytest.raises(RuntimeError, match="already waiting"):
             await anext(iterator)
-        hand.emit(1)
+        source.emit(1)
         assert await first == 1
 
     in_loop(main())
@@ -317,18 +318,18 @@ def test_two_waiting_at_once_is_an_error() -> None:
 
 def test_overflow_ends_the_stream_with_its_own_error() -> None:
     async def main() -> None:
-        hand: Hand[ServerEvent] = Hand()
+        source: ManualSource[ServerEvent] = ManualSource()
         events = [created(), *[delta(str(number), stream_id="main") for number in range(9)]]
-        asyncio.get_running_loop().call_soon(lambda: hand.emit(*events, completed()))
+        asyncio.get_running_loop().call_soon(lambda: source.emit(*events, completed()))
         seen: list[ServerEvent] = []
         with pytest.raises(BufferOverflowError) as caught:
-            await drain(hand.source.pipe(to_async_iterable(max_buffered=5)), seen)
+            await drain(source.observable.pipe(to_async_iterable(max_buffered=5)), seen)
         assert seen == events[:5]
         assert caught.value.max_buffered == 5
         assert caught.value.stream_id == "main"
         assert caught.value.delivery == "started"
         assert "max_buffered" in str(caught.value)
-        assert hand.disposals == 1
+        assert source.disposals == 1
 
     in_loop(main())
 
@@ -374,14 +375,14 @@ def test_an_end_is_not_overtaken_by_what_a_late_source_still_sends() -> None:
 
 def test_a_cancelled_wait_is_not_woken_by_a_late_value() -> None:
     async def main() -> None:
-        hand: Hand[int] = Hand()
-        iterator = aiter(hand.source.pipe(to_async_iterable()))
+        source: ManualSource[int] = ManualSource()
+        iterator = aiter(source.observable.pipe(to_async_iterable()))
         step = step_of(iterator)
         await turns()
         step.cancel()
-        hand.emit(1)
+        source.emit(1)
         await asyncio.gather(step, return_exceptions=True)
-        assert hand.disposals == 1
+        assert source.disposals == 1
         with pytest.raises(StopAsyncIteration):
             await anext(iterator)
 
@@ -401,7 +402,7 @@ def test_a_bound_must_be_an_integer(wrong: Any) -> None:
 
 
 def test_type() -> None:
-    source = Hand[ServerEvent]().source
+    source = ManualSource[ServerEvent]().observable
 
     assert_type(source.pipe(to_async_iterable()), AsyncStream[ServerEvent])
     assert_type(

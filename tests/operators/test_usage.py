@@ -7,7 +7,8 @@ from rxresponses.operators import usage
 from rxresponses.wire.events import ServerEvent
 from rxresponses.wire.models import ResponseUsage
 
-from ..support.events import USAGE, Hand, completed, created, incomplete, marbles, run
+from ..support.events import USAGE, completed, created, incomplete
+from ..support.marbles import ManualSource, marbles, run
 
 
 def test_marble_of_the_docstring() -> None:
@@ -29,4 +30,4 @@ def test_scenario_49_a_server_without_usage() -> None:
 
 
 def test_type() -> None:
-    assert_type(Hand[ServerEvent]().source.pipe(usage()), Observable[ResponseUsage])
+    assert_type(ManualSource[ServerEvent]().observable.pipe(usage()), Observable[ResponseUsage])

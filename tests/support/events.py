@@ -1,17 +1,8 @@
-"""Events by hand, and marbles on virtual time."""
+"""Builders of typed events and items, as a server would send them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
-
-from reactivex import Observable
-from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
-from reactivex.disposable import Disposable
-from reactivex.scheduler import TimeoutScheduler
-from reactivex.testing import ReactiveTest, TestScheduler
+from typing import Any
 
 from rxresponses.wire.events import (
     FailedSteer,
@@ -28,7 +19,6 @@ from rxresponses.wire.events import (
     ResponseSteerPendingEvent,
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
-    ServerEvent,
     Steer,
     SteerError,
     SteerRequiredInput,
@@ -42,11 +32,6 @@ from rxresponses.wire.models import (
     ResponseOutputText,
     ResponseUsage,
 )
-
-T = TypeVar("T")
-X = TypeVar("X")
-Operator: TypeAlias = Callable[[Observable[ServerEvent]], Observable[T]]
-Step: TypeAlias = "tuple[int, ServerEvent | Exception | None]"
 
 USAGE = ResponseUsage(input_tokens=3, output_tokens=4, total_tokens=7)
 
@@ -124,116 +109,3 @@ def refused(code: str = "response_already_completed") -> ResponseSteerFailedEven
     steer = FailedSteer(previous_response_id="resp_1", input="shorter")
     error = SteerError(code=code, message="too late", type="invalid_request_error")
     return ResponseSteerFailedEvent(steer=steer, error=error, stream_id="main")
-
-
-@dataclass
-class Recording(Generic[T]):
-    """What an observer saw, and from when to when the source was subscribed."""
-
-    timed: list[tuple[float, T]] = field(default_factory=list)
-    errors: list[tuple[float, Exception]] = field(default_factory=list)
-    completions: list[float] = field(default_factory=list)
-    subscriptions: list[tuple[float, float]] = field(default_factory=list)
-
-    @property
-    def values(self) -> list[T]:
-        return [value for _, value in self.timed]
-
-    @property
-    def error(self) -> Exception:
-        assert len(self.errors) == 1
-        assert not self.completions
-        return self.errors[0][1]
-
-
-def marbles(
-    operator: Callable[[Observable[Any]], Observable[T]],
-    *steps: Step,
-    disposed: float = 1000,
-    scheduler: TestScheduler | None = None,
-) -> Recording[T]:
-    """Subscribe at 200 to a source of `(time, event)`, `(time, exception)`, `(time, None)` for completion."""
-    scheduler = scheduler or TestScheduler()
-    messages: list[Any] = []
-    for time, what in steps:
-        if what is None:
-            messages.append(ReactiveTest.on_completed(time))
-        elif isinstance(what, Exception):
-            messages.append(ReactiveTest.on_error(time, what))
-        else:
-            messages.append(ReactiveTest.on_next(time, what))
-    source = scheduler.create_hot_observable(*messages)
-    observer = scheduler.start(lambda: source.pipe(operator), disposed=disposed)
-    recording: Recording[T] = Recording()
-    for message in observer.messages:
-        notification: Any = message.value
-        if notification.kind == "N":
-            recording.timed.append((message.time, notification.value))
-        elif notification.kind == "E":
-            recording.errors.append((message.time, notification.exception))
-        else:
-            recording.completions.append(message.time)
-    recording.subscriptions = [(one.subscribe, one.unsubscribe) for one in source.subscriptions]
-    return recording
-
-
-def run(operator: Callable[[Observable[Any]], Observable[T]], *events: ServerEvent) -> Recording[T]:
-    """Send the events one tick apart from 210 on, then complete."""
-    times = range(210, 210 + len(events))
-    return marbles(operator, *zip(times, events, strict=True), (210 + len(events), None))
-
-
-class Hand(Generic[X]):
-    """A source driven by hand, that takes and counts subscribers and has no manners of its own."""
-
-    def __init__(self) -> None:
-        self.observers: list[ObserverBase[X]] = []
-        self.disposals = 0
-        self.schedulers: list[SchedulerBase | None] = []
-        self.source: Observable[X] = Observable(self._subscribe)
-
-    def _subscribe(self, observer: ObserverBase[X], scheduler: SchedulerBase | None = None) -> DisposableBase:
-        self.observers.append(observer)
-        self.schedulers.append(scheduler)
-        return Disposable(self._dispose)
-
-    def _dispose(self) -> None:
-        self.disposals += 1
-
-    def emit(self, *values: X) -> None:
-        for value in values:
-            self.observers[-1].on_next(value)
-
-    def complete(self) -> None:
-        self.observers[-1].on_completed()
-
-    def fail(self, error: Exception) -> None:
-        self.observers[-1].on_error(error)
-
-
-class ByHand(TimeoutScheduler):
-    """A clock that a test moves: keeps what is scheduled, and runs it when told to."""
-
-    def __new__(cls) -> ByHand:
-        return object.__new__(cls)
-
-    def __init__(self) -> None:
-        self.time = 0.0  # seconds; they pass when a test says so
-        self.actions: list[Any] = []
-        self.delays: list[Any] = []
-        self.disposals = 0
-
-    @property
-    def now(self) -> datetime:
-        return datetime(2000, 1, 1) + timedelta(seconds=self.time)
-
-    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> DisposableBase:
-        self.delays.append(duetime)
-        self.actions.append(action)
-        return Disposable(self._dispose)
-
-    def _dispose(self) -> None:
-        self.disposals += 1
-
-    def fire(self) -> None:
-        self.actions[-1](self, None)

@@ -15,20 +15,8 @@ from rxresponses.wire.events import ServerEvent, UnknownEvent
 from rxresponses.wire.failures import failure_of, pending_of, response_id_of
 
 from ..operators.test_contract import CASES, REDUCING
-from ..support.events import (
-    Operator,
-    accepted,
-    completed,
-    created,
-    delta,
-    error_event,
-    failed,
-    incomplete,
-    marbles,
-    pending,
-    refused,
-    run,
-)
+from ..support.events import accepted, completed, created, delta, error_event, failed, incomplete, pending, refused
+from ..support.marbles import Operator, marbles, run
 
 reducing = pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING], ids=REDUCING)
 
