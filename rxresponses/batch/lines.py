@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -47,6 +48,13 @@ def open_input(path: str) -> BinaryIO:
             "write the requests to a file first"
         )
     return file
+
+
+def refuse_as_output(requests: BinaryIO, output: str) -> None:
+    """Raise `ConfigurationError` when the path of the output leads to the input."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(requests.fileno()), os.stat(output)):
+            raise ConfigurationError("the output is the input: give another file for the results")
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -1,1 +1,1 @@
-"""The command line `rxresponses`: one module a command."""
+"""The command line: `main` parses the arguments and returns the exit code, and each command is a module."""

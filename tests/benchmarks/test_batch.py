@@ -17,7 +17,7 @@ STATUS = Path("/proc/self/status")
 # What `getrusage` tells would include the peak of the process that has started this one.
 PROGRAM = f"""
 import pathlib, sys
-from rxresponses.cli import main
+from rxresponses.cli.main import main
 code = main(sys.argv[1:])
 print(pathlib.Path("{STATUS}").read_text())
 raise SystemExit(code)

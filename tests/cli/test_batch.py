@@ -8,36 +8,26 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import reactivex
-from reactivex import Observable
 
 from rxresponses import (
     Backoff,
     ClientState,
-    ConfigurationError,
-    ConnectFailedError,
-    ConnectionLostError,
-    InvalidRequestError,
-    ServerEvent,
 )
-from rxresponses.batch.lines import open_input, read_lines, task_of
+from rxresponses.batch import batch as batches
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.results import Results
-from rxresponses.batch.run import Run
-from rxresponses.cli import batch as command
-from rxresponses.cli import main as cli
+from rxresponses.cli.main import main
 from rxresponses.testing import Close, Failure, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
 from rxresponses.testing.request import Request
 
-PATIENCE = 60  # seconds until a program that hangs is taken for broken
+from .programs import PATIENCE, Start, usage_error
 
 
 class Batch:
@@ -54,7 +44,7 @@ class Batch:
 
     def __call__(self, *more: str) -> tuple[int, str]:
         """Return the exit code, and what standard error says."""
-        code = cli.main([*self.arguments, *more])
+        code = main([*self.arguments, *more])
         out, err = self._capsys.readouterr()
         assert out == ""
         return code, err
@@ -79,55 +69,6 @@ def text_of(line: dict[str, Any]) -> str:
 @pytest.fixture
 def batch(tmp_path: Path, server: ResponsesServer, capsys: pytest.CaptureFixture[str]) -> Batch:
     return Batch(tmp_path, server.url, capsys)
-
-
-class Program:
-    """The same as a program of its own."""
-
-    def __init__(self, arguments: Sequence[str], **more: Any) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "rxresponses", *arguments], stderr=subprocess.PIPE, text=True, **more
-        )
-
-    def read_until(self, wanted: str) -> None:
-        assert self._process.stderr is not None
-        seen = ""
-        watchdog = threading.Timer(PATIENCE, self._process.kill)
-        watchdog.start()
-        while wanted not in seen:
-            line = self._process.stderr.readline()
-            assert line, f"ended after {seen!r}"
-            seen += line
-        watchdog.cancel()
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> tuple[int, str]:
-        _, err = self._process.communicate(timeout=PATIENCE)
-        return self._process.returncode, err
-
-    def kill(self) -> str:
-        """End it as `kill -9` does; return what it said."""
-        self._process.kill()
-        assert self._process.stderr is not None
-        return "" if self._process.stderr.closed else self._process.communicate()[1]
-
-
-Start = Callable[..., Program]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    programs: list[Program] = []
-
-    def start(arguments: Sequence[str], **more: Any) -> Program:
-        programs.append(Program(arguments, **more))
-        return programs[-1]
-
-    yield start
-    for program in programs:
-        program.kill()
 
 
 class TestRun:
@@ -229,9 +170,9 @@ class TestRun:
         arguments = ["-" if argument == str(batch.requests) else argument for argument in batch.arguments]
         for done in (1, 2):
             with batch.requests.open() as file:
-                assert start(arguments, stdin=file).end()[0] == 0
+                assert start(*arguments, stdin=file).end()[0] == 0
             assert len(batch.answers) == 2, done
-        ended, err = start(arguments, stdin=subprocess.PIPE).end()
+        ended, _, err = start(*arguments, stdin=subprocess.PIPE).end()
         assert ended == 2
         assert "standard input is no regular file" in err
 
@@ -278,7 +219,7 @@ class TestResuming:
         gate = server.gate()
         server.reply([Hold(gate)])
         batch.ask("one")
-        program = start(batch.arguments)
+        program = start(*batch.arguments)
         server.wait_until(lambda: len(server.requests) == 1, timeout=PATIENCE)
         code, err = batch()
         assert code == 2
@@ -304,13 +245,13 @@ class TestResuming:
         arguments = [*batch.arguments, "--concurrency", "64"]
         done = [0]
         for _ in range(3):
-            program = start(arguments)
+            program = start(*arguments)
             assert reached.wait(PATIENCE), program.kill()
             program.kill()
             kills.pop(0)
             reached.clear()
             done.append(batch.results.read_bytes().count(b"\n"))
-        code, err = start(arguments).end()
+        code, _, err = start(*arguments).end()
         assert code == 0, err
         assert err.endswith(f"5000 of 5000 answered, 0 failed: {batch.results}\n")
         assert done == sorted(done)
@@ -432,44 +373,11 @@ class TestFailuresOfAllLines:
         assert told in err.splitlines()[-1]
         assert len(server.requests) <= 10 + 4
 
-    @pytest.mark.parametrize("answers", [0, 1])
-    def test_nobody_listens(self, batch: Batch, answers: int) -> None:
-        batch.ask("one")
-        batch()
-        batch.ask("one", "two", "three")
-        left = answers
-
-        class Sender:
-            def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    return reactivex.throw(ConnectFailedError("nobody listens"))
-                event: dict[str, Any] = {"type": "response.completed", "response": {"id": "r"}}
-                return reactivex.of(ServerEvent.from_dict(event))
-
-        with open_input(str(batch.requests)) as requests, Results(str(batch.results), lines=100) as results:
-            results.begin()
-            tasks = [task_of(*line, "m") for line in read_lines(requests) if line[0] not in results]
-            problem = command._take(Run(Sender(), concurrency=1), tasks, results, Progress(3, 1))
-        assert isinstance(problem, ConnectFailedError)
-        assert {number: "response" in line for number, line in batch.lines.items()} == dict.fromkeys(
-            range(1, 2 + answers), True
-        )
-
-    def test_which_errors_these_are(self) -> None:
-        assert command._is_of_all(ConfigurationError("no key"))
-        assert command._is_of_all(ConnectFailedError("refused", status=404))
-        assert command._is_of_all(ConnectFailedError("busy", status=503))
-        assert command._is_of_all(ConnectionLostError("closed at once", delivery="not_sent"))
-        assert not command._is_of_all(ConnectionLostError("gone", delivery="unknown"))
-        assert not command._is_of_all(InvalidRequestError("wrong"))
-
 
 class TestOutage:
     @pytest.fixture(autouse=True)
     def _quickly(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(command, "_BACKOFF", Backoff(initial=0.01, max_retries=1))
+        monkeypatch.setattr(batches, "BACKOFF", Backoff(initial=0.01, max_retries=1))
 
     @staticmethod
     def begin_at_the_third(
@@ -497,7 +405,7 @@ class TestOutage:
     def test_stops_the_run_when_it_lasts(
         self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(command, "_PATIENCE", 0.0)
+        monkeypatch.setattr(batches, "OUTAGE", 0.0)
         self.begin_at_the_third(server)
         batch.ask(*map(str, range(1, 10)))
         code, err = batch("--concurrency", "1")
@@ -528,7 +436,7 @@ class TestOutage:
 
     def test_interrupted(self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """What was not sent is not waited for."""
-        monkeypatch.setattr(command, "_BACKOFF", Backoff(initial=PATIENCE, jitter=0.0, max_delay=PATIENCE))
+        monkeypatch.setattr(batches, "BACKOFF", Backoff(initial=PATIENCE, jitter=0.0, max_delay=PATIENCE))
 
         def interrupt(self: Progress, state: ClientState) -> None:
             if state.reconnect_in is not None:
@@ -549,12 +457,12 @@ class TestInterrupt:
         gate = server.gate()
         server.reply("Hello", *[[Hold(gate)]] * 9)
         batch.ask(*map(str, range(5)))
-        program = start([*batch.arguments, "--concurrency", "2"])
+        program = start(*batch.arguments, "--concurrency", "2")
         server.wait_until(lambda: len(server.requests) == 3, timeout=PATIENCE)
         program.signal(signal.SIGINT)
-        program.read_until("waiting for the 2 in flight; Ctrl-C gives them up\n")
+        program.read_stderr_until(b"waiting for the 2 in flight; Ctrl-C gives them up\n")
         gate.open()
-        code, err = program.end()
+        code, _, err = program.end()
         assert code == 130
         assert err == f"3 of 5 answered, 0 failed: {batch.results}\n2 to do: the same command goes on with them\n"
         assert len(batch.answers) == len(server.requests) == 3
@@ -564,12 +472,12 @@ class TestInterrupt:
     def test_the_second_one_breaks_off(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
         server.reply("Hello", *[[Hold(server.gate())]] * 2)
         batch.ask(*map(str, range(5)))
-        program = start([*batch.arguments, "--concurrency", "2"])
+        program = start(*batch.arguments, "--concurrency", "2")
         server.wait_until(lambda: len(server.requests) == 3, timeout=PATIENCE)
         program.signal(signal.SIGINT)
-        program.read_until("waiting for the 2 in flight")
+        program.read_stderr_until(b"waiting for the 2 in flight")
         program.signal(signal.SIGINT)
-        code, err = program.end()
+        code, _, err = program.end()
         assert code == 130
         assert err == f"1 of 5 answered, 0 failed: {batch.results}\n4 to do: the same command goes on with them\n"
         assert batch()[0] == 0
@@ -619,10 +527,7 @@ class TestWrongUsage:
         ],
     )
     def test_arguments(self, capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
-        with pytest.raises(SystemExit) as end:
-            cli.main(["batch", *args])
-        assert end.value.code == 2
-        assert said in capsys.readouterr().err
+        assert said in usage_error(capsys, "batch", *args)
 
     def test_no_input(self, batch: Batch) -> None:
         code, err = batch()
@@ -646,12 +551,3 @@ class TestWrongUsage:
         assert code == 2
         assert err.startswith("rxresponses: the URL must be ")
         assert batch.results.read_bytes() == before
-
-    def test_help_loads_neither_rich_nor_the_server(self) -> None:
-        code = (
-            "import contextlib, sys; from rxresponses.cli.main import main\n"
-            "with contextlib.suppress(SystemExit): main(['batch', '--help'])\n"
-            "print([name for name in ('rich', 'rxresponses.testing', 'rxresponses.batch') if name in sys.modules])"
-        )
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=PATIENCE).stdout
-        assert out.splitlines()[-1] == b"[]"

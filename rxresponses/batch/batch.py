@@ -1,0 +1,135 @@
+"""A batch: the lines of an input that have no result are answered, by one client after another."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+from ..backoff import Backoff, is_retryable, retry_after
+from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
+from ..options import ConnectionOptions, PoolOptions
+from ..senders.client import ResponsesClient
+from .lines import Task, read_lines, task_of
+from .progress import Progress
+from .results import Results
+from .run import Run
+
+OUTAGE = 300.0  # seconds for which a batch waits for a server that has answered and then went away
+BACKOFF = Backoff()  # of the clients
+
+
+class Batch:
+    """Answers the lines of `requests` that have no result in `results`.
+
+    `url` is the base URL of the API, and `model` the model of lines that name none.  At most `concurrency`
+    lines are in flight, each for at most `timeout` seconds.  `note` shows the user a line of text.  Each run is
+    inside the context `stoppable(run)`, from which the caller may stop it.
+
+    Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
+    results.
+    """
+
+    def __init__(
+        self,
+        requests: BinaryIO,
+        results: Results,
+        *,
+        url: str | None,
+        model: str,
+        concurrency: int,
+        timeout: float | None,
+        note: Callable[[str], None],
+        stoppable: Callable[[Run], AbstractContextManager[None]],
+    ) -> None:
+        self._requests = requests
+        self._results = results
+        self._url = url
+        self._model = model
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._note = note
+        self._stoppable = stoppable
+        self._client = self._new_client()
+
+    def _new_client(self) -> ResponsesClient:
+        # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
+        pool = PoolOptions(max_connections=self._concurrency, max_queued=self._concurrency, backoff=BACKOFF)
+        options = ConnectionOptions(close_timeout=0.5)  # seconds; after Ctrl-C nobody wants to wait for the server
+        return ResponsesClient(self._url, options=options, pool=pool)
+
+    def run(self, progress: Progress) -> None:
+        """Answer them; raise `KeyboardInterrupt` after a stop, or the error that every other line would meet.
+
+        A client gives up when it cannot connect.  If the server has answered in this batch, another client
+        tries for `OUTAGE` seconds more.
+        """
+        gives_up_at = -math.inf
+        while True:
+            answered = self._results.answered
+            problem = self._run_client(progress)
+            if self._results.answered > answered:
+                gives_up_at = time.monotonic() + OUTAGE
+            if problem is None:
+                return
+            if not is_retryable(problem) or _asks_for_long_wait(problem) or time.monotonic() >= gives_up_at:
+                raise problem
+            self._client = self._new_client()
+
+    def _run_client(self, progress: Progress) -> Exception | None:
+        """Answer lines until all have a result or the client cannot go on; return the error of the latter."""
+        results = self._results
+        with self._client as client:
+            run = Run(client, concurrency=self._concurrency, timeout=self._timeout)
+            lines = read_lines(self._requests)
+            tasks = (task_of(number, line, self._model) for number, line in lines if number not in results)
+            with self._stoppable(run), client.state.subscribe(progress.wait):
+                problem = write_results(run, tasks, results, progress, self._note)
+        if run.stopping and problem is None:
+            raise KeyboardInterrupt
+        return problem
+
+
+def write_results(
+    run: Run, tasks: Iterable[Task], results: Results, progress: Progress, note: Callable[[str], None]
+) -> Exception | None:
+    """Run the tasks and write each result as it comes; return the error that every other line would meet.
+
+    That error stops the run.  Of errors of single lines, the first of each kind is shown.
+    """
+    problem: Exception | None = None
+    shown = set()
+    for result in run.results(tasks):
+        if result is None:
+            if run.in_flight:
+                why = "" if problem is None else "no more is sent: "
+                note(f"{why}waiting for the {run.in_flight} in flight; Ctrl-C gives them up")
+            continue
+        error = result.error
+        if error is not None and meets_every_line(error):
+            if not run.stopping:
+                problem = error
+                run.stop()
+            continue
+        results.write(result)
+        progress.add(result)
+        if error is not None and (kind := (type(error), getattr(error, "code", None))) not in shown:
+            shown.add(kind)
+            note(f"line {result.task.line}: {error}")
+    return problem
+
+
+def meets_every_line(error: Exception) -> bool:
+    """Whether every other line would meet this error too, so that it is no result of a line."""
+    if isinstance(error, (ConnectFailedError, ConnectionLostError)):
+        return error.delivery == "not_sent"
+    if isinstance(error, ConfigurationError) or getattr(error, "code", None) == "insufficient_quota":
+        return True
+    return is_retryable(error) and _asks_for_long_wait(error)
+
+
+def _asks_for_long_wait(error: Exception) -> bool:
+    """Whether the server asks for a longer wait than a client accepts."""
+    return BACKOFF.is_too_long(retry_after(getattr(error, "headers", {})))

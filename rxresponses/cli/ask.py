@@ -1,0 +1,155 @@
+"""`rxresponses ask`: stream the answer to a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .arguments import DEFAULT_MODEL, add_url, positive_number
+
+if TYPE_CHECKING:
+    from reactivex import Observable
+
+    from ..wire.events import ServerEvent
+    from ..wire.models import Response
+    from .screen import Screen
+
+T = TypeVar("T")
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command and its arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "ask",
+        help="stream the answer to a prompt",
+        description="Stream the answer to a prompt.  The API key is read from OPENAI_API_KEY.  Without a key and "
+        "without a URL, the embedded test server answers.",
+        epilog="Exit codes: 0 for an answer, 1 for a failed response or a lost connection, 2 for wrong usage, 130 for "
+        "Ctrl-C.",
+    )
+    parser.add_argument("prompt", metavar="PROMPT", type=_prompt, help="the prompt; - reads it from standard input")
+    parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="the model to ask (default: %(default)s)")
+    add_url(parser)
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=positive_number, help="give up when the answer takes longer"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--events", action="store_true", help="show each event: seconds, lane, type, summary")
+    form.add_argument("--json", action="store_true", help="write each event as a line of JSON, as it was received")
+
+
+def _prompt(text: str) -> str:
+    if text == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
+        text = sys.stdin.read() if sys.stdin is not None else ""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the prompt is empty")
+    # An argument that is not valid in the locale's encoding arrives with lone surrogates in it.
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the answer to standard output; return 0, or raise what the request raises."""
+    from .. import operators as rops
+    from ..options import ConnectionOptions
+    from ..senders.socket import ResponsesWebSocket
+    from ..testing.fallback import url_or_embedded_server
+    from ..wire.requests import ResponseCreate
+    from .screen import Screen
+
+    screen = Screen()
+    options = ConnectionOptions(close_timeout=0.5)  # seconds; after Ctrl-C nobody wants to wait for the server
+    with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
+        events = socket.send_request(ResponseCreate(model=args.model, input=args.prompt))
+        if args.timeout is not None:
+            events = events.pipe(rops.timeout_on_terminal(args.timeout))
+        try:
+            last = _show_events(events, screen, args.json) if args.events or args.json else _show_text(events, screen)
+        finally:
+            screen.end_line()
+    response: Response | None = getattr(last, "response", None)
+    if response is not None:
+        _add_notes(response, screen)
+    return 0
+
+
+def _show_text(events: Observable[ServerEvent], screen: Screen) -> ServerEvent | None:
+    """Write the text of a response as it comes; return the last event."""
+    from reactivex import operators as ops
+
+    from .. import operators as rops
+
+    last: ServerEvent | None = None
+
+    def remember(event: ServerEvent) -> None:
+        nonlocal last
+        last = event
+
+    for piece in _values(events.pipe(ops.do_action(remember), rops.text_deltas())):
+        screen.text(piece)
+    return last
+
+
+def _show_events(events: Observable[ServerEvent], screen: Screen, as_json: bool) -> ServerEvent | None:
+    """Write each event as it comes, a failing event before its error is raised; return the last event."""
+    from time import monotonic
+
+    from reactivex import operators as ops
+
+    from .. import operators as rops
+    from ..errors import ResponseFailedError
+
+    start = monotonic()
+
+    def show(offset: float, event: ServerEvent) -> None:
+        if as_json:
+            screen.json_line(event)
+        else:
+            screen.event_line(offset, event)
+
+    event = None
+    timed = events.pipe(rops.raise_on_failure(), ops.map(lambda event: (monotonic() - start, event)))
+    try:
+        for offset, event in _values(timed):
+            show(offset, event)
+    except ResponseFailedError as failure:
+        show(monotonic() - start, cast("ServerEvent", failure.event))
+        raise
+    return event
+
+
+def _values(source: Observable[T]) -> Iterator[T]:
+    """Yield what a source emits, in the thread of the caller; raise its error.
+
+    An observer would write on the socket's thread.  A reader that pauses a pipe would then block the socket,
+    and Ctrl-C could not interrupt the write.
+    """
+    from queue import SimpleQueue
+
+    from reactivex import Notification
+    from reactivex import operators as ops
+    from reactivex.notification import OnError, OnNext
+
+    notifications: SimpleQueue[Notification[T]] = SimpleQueue()
+    with source.pipe(ops.materialize()).subscribe(notifications.put):
+        while isinstance(notification := notifications.get(), OnNext):
+            yield notification.value
+    if isinstance(notification, OnError):
+        raise notification.exception
+
+
+def _add_notes(response: Response, screen: Screen) -> None:
+    """Write to standard error that the model refused, or that the response is incomplete: the text hides both."""
+    from ..wire.models import ResponseOutputMessage, ResponseOutputRefusal
+
+    for item in response.output:
+        for part in item.content if isinstance(item, ResponseOutputMessage) else ():
+            if isinstance(part, ResponseOutputRefusal):
+                screen.note(f"refused: {part.refusal}")
+    if response.status == "incomplete":
+        details = response.incomplete_details
+        screen.note(f"incomplete: {(details and details.reason) or 'no reason given'}")

@@ -1,0 +1,290 @@
+"""`rxresponses ask`: in this process where it can be, as a real program where that is the point."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+
+import pytest
+import reactivex
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from rxresponses.cli import ask as ask_command
+from rxresponses.cli.main import main
+from rxresponses.testing import Close, Failure, Hold, Raw, Refusal, ResponsesServer, Text
+
+from .conftest import Ask
+from .programs import PATIENCE, Start, usage_error
+
+RESPONSE = {"id": "resp_1", "output": []}
+
+
+class TestText:
+    def test_prints_the_answer(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply("Hello, world")
+        assert ask() == (0, "Hello, world\n", "")
+        (request,) = server.requests
+        assert (request["input"], request["model"]) == ("Say hello", "gpt-5.2")
+
+    def test_text_that_ends_its_line_gets_no_second_end(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply("one\ntwo\n")
+        assert ask() == (0, "one\ntwo\n", "")
+
+    def test_model(self, ask: Ask, server: ResponsesServer) -> None:
+        ask("--model", "gpt-4.1")
+        ask("-m", "gpt-4.1-mini")
+        assert [request["model"] for request in server.requests] == ["gpt-4.1", "gpt-4.1-mini"]
+
+    def test_streams(self, start: Start, server: ResponsesServer) -> None:
+        gate = server.gate()
+        server.reply([Text(deltas=["Hel", "lo"]), Hold(gate, after=5)])
+        program = start("ask", "--url", server.url, "Say hello")
+        assert program.read_until(b"Hel") == b"Hel"  # while the server holds the rest back
+        gate.open()
+        assert program.end() == (0, "lo\n", "")
+
+    def test_refusal_is_told(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(Refusal("I will not."))
+        assert ask() == (0, "", "refused: I will not.\n")
+
+    @pytest.mark.parametrize("kind", ["response.incomplete", "response.completed"])
+    def test_incomplete_is_told(self, ask: Ask, server: ResponsesServer, kind: str) -> None:
+        cut = {**RESPONSE, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        delta = {"type": "response.output_text.delta", "delta": "Hel"}
+        server.reply(Raw([{"type": "response.created", "response": RESPONSE}, delta, {"type": kind, "response": cut}]))
+        assert ask() == (0, "Hel\n", "incomplete: max_output_tokens\n")
+
+    def test_incomplete_without_a_reason(self, ask: Ask, server: ResponsesServer) -> None:
+        cut = {**RESPONSE, "status": "incomplete"}
+        server.reply(Raw([{"type": "response.incomplete", "response": cut}]))
+        assert ask() == (0, "", "incomplete: no reason given\n")
+
+
+class TestEvents:
+    def test_the_failing_event_is_shown(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(["Hello", Failure("server_error", "Sorry.", after=4)])
+        code, out, err = ask("--events")
+        assert code == 1
+        assert out.splitlines()[-1].split(maxsplit=3)[1:] == ["default", "error", "server_error: Sorry."]
+        assert "Sorry." in err
+
+    def test_an_end_that_is_no_response(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(Raw([{"type": "response.completed", "response": 7}]))
+        code, out, err = ask("--events")
+        assert (code, err) == (0, "")
+        assert out.split()[2] == "response.completed"
+
+    def test_a_failed_response_is_shown(self, ask: Ask, server: ResponsesServer) -> None:
+        failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "Sorry."}}
+        server.reply(Raw([{"type": "response.failed", "response": failed}]))
+        code, out, _ = ask("--events")
+        assert code == 1
+        assert out.rstrip().endswith("server_error: Sorry.")
+
+
+class TestJson:
+    def test_frames_as_received(self, ask: Ask, server: ResponsesServer) -> None:
+        frames = [
+            '{"type": "response.created", "response": {"id": "resp_1"}, "new": [1.50]}',
+            '{"type": "response.completed",\n "response": {"id": "resp_1", "status": "completed"}}',
+        ]
+        server.reply(Raw(frames))
+        assert ask("--json") == (0, frames[0] + "\n" + frames[1].replace("\n", " ") + "\n", "")
+
+    def test_is_utf_8_whatever_the_terminal_is(self, start: Start, server: ResponsesServer) -> None:
+        server.reply("café ☕")
+        program = start("ask", "--json", "--url", server.url, "Say hello", PYTHONIOENCODING="ascii")
+        code, out, err = program.end()
+        assert (code, err) == (0, "")
+        events = [json.loads(line) for line in out.splitlines()]
+        assert "".join(event.get("delta", "") for event in events) == "café ☕"
+
+    def test_the_failing_event_is_shown(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(Failure("rate_limit_exceeded", "Slow down.", after=0))
+        code, out, err = ask("--json")
+        assert code == 1
+        assert [json.loads(line)["type"] for line in out.splitlines()] == ["error"]
+        assert err.startswith("rxresponses: the server rejected the request (rate_limit_exceeded): Slow down.")
+
+
+class TestFailures:
+    def test_a_failed_response(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply([Text(deltas=["Hel", "lo"]), Failure("server_error", "Sorry.", after=5)])
+        code, out, err = ask()
+        assert (code, out) == (1, "Hel\n")
+        assert err.startswith("rxresponses: the response failed (server_error): Sorry.")
+        assert err.count("\n") == 1
+
+    @pytest.mark.parametrize("code", [1000, 1006, 1011])
+    def test_a_lost_connection(self, ask: Ask, server: ResponsesServer, code: int) -> None:
+        server.reply(["Hello", Close(code, after=3)])
+        exit_code, _, err = ask()
+        assert exit_code == 1
+        assert "before the terminal event" in err
+        assert "Traceback" not in err
+
+    def test_nobody_listens(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with ResponsesServer() as server:
+            url = server.url
+        assert main(["ask", "--url", url, "Say hello"]) == 1
+        assert capsys.readouterr().err.startswith("rxresponses: cannot connect to ws://127.0.0.1:")
+
+    def test_an_unreadable_end(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(Raw([{"type": "response.completed", "response": 7}]))
+        code, _, err = ask()
+        assert code == 1
+        assert "response.completed" in err
+
+    def test_timeout(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(["Hello", Hold(server.gate())])
+        code, _, err = ask("--timeout", "0.1")
+        assert code == 1
+        assert "no terminal event within 0.1 s" in err
+
+    def test_in_time(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply("Hello")
+        assert ask("--timeout", str(PATIENCE)) == (0, "Hello\n", "")
+
+    def test_a_wrong_key_is_not_shown(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
+        with ResponsesServer(api_key="sk-right") as server:
+            assert main(["ask", "--url", server.url, "Say hello"]) == 1
+            err = capsys.readouterr().err
+            assert "401" in err
+            assert "sk-" not in err
+            monkeypatch.setenv("OPENAI_API_KEY", "sk-right")
+            assert main(["ask", "--url", server.url, "Say hello"]) == 0
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("form", [[], ["--events"], ["--json"]])
+    def test_interrupt(self, start: Start, server: ResponsesServer, form: list[str]) -> None:
+        server.reply(["Hello world", Hold(server.gate(), after=5)])
+        program = start("ask", *form, "--url", server.url, "Say hello")
+        program.read_until(b"Hello")
+        program.signal(signal.SIGINT)
+        code, _, err = program.end()
+        assert (code, err) == (130, "")
+
+    def test_interrupt_of_the_embedded_server(self, start: Start) -> None:
+        program = start("ask", " ".join(["word"] * 10_000))  # minutes at the pace of the demonstration
+        program.read_until(b"This")
+        program.signal(signal.SIGINT)
+        code, _, err = program.end()
+        assert code == 130
+        assert "Traceback" not in err
+
+    def test_interrupt_while_standard_input_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Interrupted(io.StringIO):
+            def read(self, size: int | None = -1, /) -> str:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(sys, "stdin", Interrupted())
+        assert main(["ask", "-"]) == 130
+
+
+class TestPrompt:
+    def test_from_standard_input(self, ask: Ask, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("Say\nhello\n"))
+        assert ask(prompt="-")[0] == 0
+        assert server.requests[0]["input"] == "Say\nhello\n"
+
+    def test_bytes_that_are_no_text(self, start: Start, server: ResponsesServer) -> None:
+        program = start("ask", "--url", server.url, "-", PYTHONIOENCODING="utf-8")
+        assert program.end(b"caf\xe9")[0] == 0
+        assert server.requests[0]["input"] == "caf\ufffd"
+
+    def test_an_argument_that_is_no_text(self, ask: Ask, server: ResponsesServer) -> None:
+        assert ask(prompt="caf\udce9 \U0001f389")[0] == 0
+        assert server.requests[0]["input"] == "caf\ufffd \U0001f389"
+
+
+class TestEmbeddedServer:
+    def test_answers_without_key_and_url(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["ask", "Hi"]) == 0
+        out, err = capsys.readouterr()
+        assert out == "This is the embedded test server, not a model. You asked: Hi\n"
+        assert err.startswith("OPENAI_API_KEY is not set: the embedded test server (http://127.0.0.1:")
+        assert err.count("\n") == 1
+
+    def test_stays_away_when_there_is_a_url(
+        self, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        server.reply("Hello")
+        assert main(["ask", "Hi"]) == 0
+        assert capsys.readouterr() == ("Hello\n", "")
+
+
+class TestWrongUsage:
+    @pytest.mark.parametrize(
+        ("args", "said"),
+        [
+            ([], "PROMPT"),
+            ([""], "the prompt is empty"),
+            ([" \n"], "the prompt is empty"),
+            (["two", "prompts"], "unrecognized arguments: prompts"),
+            (["--events", "--json", "x"], "not allowed with"),
+            (["--timeout", "0", "x"], "must be a positive number"),
+            (["--timeout", "-1", "x"], "must be a positive number"),
+            (["--timeout", "nan", "x"], "must be a positive number"),
+            (["--timeout", "inf", "x"], "must be a positive number"),
+            (["--timeout", "soon", "x"], "must be a number, not 'soon'"),
+        ],
+    )
+    def test_arguments(self, capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
+        assert said in usage_error(capsys, "ask", *args)
+
+    def test_empty_standard_input(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+        assert "the prompt is empty" in usage_error(capsys, "ask", "-")
+
+    @pytest.mark.parametrize(
+        ("args", "said"),
+        [
+            (["--url", "ftp://127.0.0.1/v1"], "the URL must be"),
+            (["--url", "http://api.example.com/v1"], "unencrypted"),
+            (["--model", ""], "`model`"),
+        ],
+    )
+    def test_values(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+        assert main(["ask", *args, "Say hello"]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("rxresponses: ")
+        assert said in err
+        assert "sk-1" not in err
+
+
+class TestValues:
+    """The pipeline's values, in the thread of the caller."""
+
+    def test_values_then_the_error(self) -> None:
+        boom = RuntimeError("boom")
+        source = reactivex.concat(reactivex.of(1, 2), reactivex.throw(boom))
+        values = ask_command._values(source)
+        assert [next(values), next(values)] == [1, 2]
+        with pytest.raises(RuntimeError) as raised:
+            next(values)
+        assert raised.value is boom
+
+    def test_leaving_early_disposes(self) -> None:
+        disposed = []
+
+        def subscribe(observer: ObserverBase[int], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            observer.on_next(1)
+            return Disposable(lambda: disposed.append(True))
+
+        values = ask_command._values(reactivex.Observable(subscribe))
+        assert next(values) == 1
+        assert disposed == []
+        values.close()  # type: ignore[attr-defined]
+        assert disposed == [True]
