@@ -1,11 +1,13 @@
 """Operators for streams of server events; `from rxresponses import operators as rops`.
 
-Plain RxPY operators, to be used in `pipe` next to those of `reactivex.operators`.  None of them
-keeps state outside a subscription, so each may be made once and used many times.  Operators that
-reduce events to something else work response by response, where a source holds several.  What nobody
-could see behind them is an error there: `response.failed`, `error` and a refused steer become
-`on_error(ResponseFailedError)`, a steer whose answer waits for the outputs of function calls becomes
-`on_error(SteerPendingError)`.
+These are plain RxPY operators, for `pipe`, next to those of `reactivex.operators`.  They keep no state
+outside a subscription, so one operator may be used in many pipelines.
+
+Some operators reduce events to something else: texts, responses, calls, token counts.  They handle one
+response after another, if a source holds several.  Behind them no event shows that a response failed, so the
+failure becomes an error: `response.failed`, `error` and `response.steer.failed` become
+`on_error(ResponseFailedError)`.  `response.steer.pending` (the steer waits for the outputs of function calls)
+becomes `on_error(SteerPendingError)`.
 """
 
 from .accumulate_response import accumulate_response

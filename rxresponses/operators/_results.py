@@ -1,4 +1,4 @@
-"""What all reducing operators have in common: results pass, failures become errors."""
+"""What the operators that reduce events share: results pass, and failures become errors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..wire.failures import failure_of, pending_of
 T = TypeVar("T")
 E = TypeVar("E", bound=ServerEvent)
 
-_PENDING = "response.steer.pending"
-_ENDS = TERMINAL_TYPES | {_PENDING, "response.steer.failed"}
+_STEER_PENDING = "response.steer.pending"
+_END_TYPES = TERMINAL_TYPES | {_STEER_PENDING, "response.steer.failed"}
 
 
 def subscribe_to_results(
@@ -28,20 +28,22 @@ def subscribe_to_results(
     on_pending: Callable[[E], None] | None = None,
     on_completed: Callable[[], None] | None = None,
 ) -> DisposableBase:
-    """Subscribe: events on the way to `on_event`, the terminal one to `on_result`, failures to `on_error`.
+    """Subscribe to the events of responses.
 
-    A steer that waits for outputs ends its stream without a result: an error too, unless there is `on_pending`.
+    The events before the terminal event go to `on_event`.  The terminal event goes to `on_result`; if it is a
+    failure, its error goes to the observer's `on_error`.  `response.steer.pending` ends its stream without a
+    result, so it becomes an error too, unless there is `on_pending`.
     """
-    first: ServerEvent | None = None  # of the response under way, else that of the steer it comes from
+    first: ServerEvent | None = None  # the first event of the running response, else of the steer it follows from
 
     def on_next(event: E) -> None:
         nonlocal first
-        if event.type not in _ENDS:
+        if event.type not in _END_TYPES:
             if first is None or first.type == "response.steer.accepted":
                 first = event
             on_event(event)
             return
-        if event.type == _PENDING:
+        if event.type == _STEER_PENDING:
             if on_pending is None:
                 observer.on_error(pending_of(event))
             else:
@@ -58,4 +60,4 @@ def subscribe_to_results(
 
 
 def ignore(_: object) -> None:
-    """Take an event and do nothing."""
+    """Do nothing with an event."""

@@ -1,4 +1,4 @@
-"""What every timeout operator does: one timer a subscription, and one ending."""
+"""What the timeout operators share: one timer for each subscription, and exactly one end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposab
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import response_id_of
+from ._clock import clock_for
 from ._results import E
-from ._timer import clock_for
 
-# The states of the clock.  From `_LATE` on, nothing of the source reaches the observer.
-_RUNNING, _SETTLED, _LATE, _OVER = range(4)
+# The states of a subscription: the timer runs, it was stopped in time, the timeout has come, `other` or the error
+# has taken over.  From `_TIMED_OUT` on, nothing of the source reaches the observer.
+_WAITING, _IN_TIME, _TIMED_OUT, _ENDED = range(4)
 
 
 def time_out(
@@ -28,10 +29,10 @@ def time_out(
     any_event_settles: bool = False,
     events_restart: bool = False,
 ) -> Callable[[Observable[E]], Observable[E]]:
-    """Give a source `seconds` until its terminal event, then go on with `other`, else with an `error`.
+    """Give a source `seconds` until its terminal event; then go on with `other`, else end with an `error`.
 
-    With `any_event_settles` it has them until its first event; with `events_restart` it has them again
-    from each event on.  Events in delivery, the timeout and disposal may all be on different threads.
+    With `any_event_settles`, the first event stops the timer.  With `events_restart`, the time starts again with
+    each event.  Events, the timeout and disposing may each be on another thread.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"seconds must be a number, not {seconds!r}")
@@ -42,21 +43,22 @@ def time_out(
 
     def operator(source: Observable[E]) -> Observable[E]:
         def subscribe(observer: ObserverBase[E], subscribe_scheduler: SchedulerBase | None = None) -> DisposableBase:
-            state = _RUNNING
-            shut = False  # `state >= _LATE`, for the event path
-            lock = threading.Lock()  # for changes of `state`; never held while anything is called
-            delivering = 0  # events inside the observer: more than one when it makes the source emit
+            state = _WAITING
+            closed = False  # `state >= _TIMED_OUT`, in one look for each event
+            lock = threading.Lock()  # for changes of `state`; never held during a call of foreign code
+            delivering = 0  # events that the observer handles now: more than one if it makes the source emit
             first: ServerEvent | None = None
             response_id: str | None = None
             upstream = SingleAssignmentDisposable()
             fallback = SingleAssignmentDisposable()
             timer = SerialDisposable()
             now, start = clock_for(scheduler, subscribe_scheduler)
-            latest = checked = now() if events_restart else 0.0  # the latest event; the one the timer knows of
+            # `latest` is the time of the latest event, `checked` the value of `latest` when the timer was started.
+            latest = checked = now() if events_restart else 0.0
 
-            # Events and timeout meet without a lock: an event announces itself, then looks at the state;
-            # the timeout sets the state, then looks for an announced event.  So at least one sees the
-            # other, and `give_up` lets only one through.
+            # Events and the timeout meet without a lock.  An event first counts itself as delivering, then looks
+            # at the state; the timeout first sets the state, then looks at the count.  So at least one of them
+            # sees the other.  If both do, the lock in `give_up` lets only the first through.
 
             def on_next(event: E) -> None:
                 nonlocal delivering, first, response_id, latest
@@ -64,7 +66,7 @@ def time_out(
                     return
                 delivering += 1
                 try:
-                    if not shut:
+                    if not closed:
                         if response_id is None:
                             first = first or event
                             response_id = response_id_of(event)
@@ -73,12 +75,12 @@ def time_out(
                     if events_restart:
                         latest = now()
                     delivering -= 1
-                    if shut and not delivering:
+                    if closed and not delivering:
                         give_up()
 
-            def on_any(event: E) -> None:
-                # Once settled, never late: nothing to announce.
-                if state == _SETTLED or settle():
+            def on_next_that_settles(event: E) -> None:
+                # After the first event in time there is no timeout, so the event need not count itself.
+                if state == _IN_TIME or settle():
                     observer.on_next(event)
 
             def on_error(error: Exception) -> None:
@@ -90,38 +92,40 @@ def time_out(
                     observer.on_completed()
 
             def settle() -> bool:
-                """Stop the clock for good; return whether that was in time."""
+                """Stop the timer for good; return whether that was in time."""
                 nonlocal state
                 with lock:
-                    if state >= _LATE:
+                    if state >= _TIMED_OUT:
                         return False
-                    state = _SETTLED
+                    state = _IN_TIME
                 timer.dispose()
                 return True
 
             def start_timer(wait: float) -> None:
-                # In place before it starts: it may fire, and start the next one, before `start` returns.
-                one = SingleAssignmentDisposable()
-                timer.disposable = one
-                one.disposable = start(wait, on_time if events_restart else on_timeout)
+                # Keep the disposable before the start: the timer may fire, and start the next timer, before
+                # `start` returns.
+                started = SingleAssignmentDisposable()
+                timer.disposable = started
+                started.disposable = start(wait, on_time if events_restart else on_timeout)
 
             def on_time() -> None:
                 nonlocal checked
-                # In this order: an event that leaves the observer in between has left its time before.
+                # In this order: an event that the observer finishes in between has set `latest` before.
                 busy, last = delivering, latest
-                if not busy and last == checked:  # nothing came since the timer was started
+                if not busy and last == checked:  # no event since the timer was started
                     on_timeout()
-                elif state == _RUNNING:
+                elif state == _WAITING:
                     checked = last
-                    # While the observer is busy, the source cannot be heard.  And clocks may be set.
+                    # A busy observer gets no events, so all the time is left.  A clock may be set back or forth,
+                    # so the rest is kept between 0 and `seconds`.
                     start_timer(seconds if busy else min(max(last + seconds - now(), 0.0), seconds))
 
             def on_timeout() -> None:
-                nonlocal state, shut
+                nonlocal state, closed
                 with lock:
-                    if state != _RUNNING:
+                    if state != _WAITING:
                         return
-                    state, shut = _LATE, True
+                    state, closed = _TIMED_OUT, True
                 try:
                     upstream.dispose()
                 finally:
@@ -131,9 +135,9 @@ def time_out(
             def give_up() -> None:
                 nonlocal state
                 with lock:
-                    if state != _LATE:
+                    if state != _TIMED_OUT:
                         return
-                    state = _OVER
+                    state = _ENDED
                 if other is not None:
                     fallback.disposable = other.subscribe(observer, scheduler=subscribe_scheduler)
                     return
@@ -147,13 +151,16 @@ def time_out(
                 )
 
             def dispose() -> None:
-                nonlocal state, shut
+                nonlocal state, closed
                 with lock:
-                    state, shut = _OVER, True
+                    state, closed = _ENDED, True
 
             start_timer(seconds)
             upstream.disposable = source.subscribe(
-                on_any if any_event_settles else on_next, on_error, on_completed, scheduler=subscribe_scheduler
+                on_next_that_settles if any_event_settles else on_next,
+                on_error,
+                on_completed,
+                scheduler=subscribe_scheduler,
             )
             return CompositeDisposable(Disposable(dispose), timer, upstream, fallback)
 

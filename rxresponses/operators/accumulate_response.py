@@ -1,4 +1,4 @@
-"""`accumulate_response`: the growing response."""
+"""`accumulate_response`: the response so far."""
 
 from __future__ import annotations
 
@@ -54,31 +54,33 @@ from ..wire.models import (
     ResponseReasoningItem,
     SummaryText,
 )
+from ..wire.output_text import split_half
 from ._results import subscribe_to_results
-from ._text import split_half
 
 M = TypeVar("M", bound=Model)
 
 
 def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Response]]:
-    """Emit the response as far as it has come, each time something is added to it.
+    """Emit the response so far, each time an event adds to it.
 
     Marble::
 
         events:                --created--item--"He"--"llo"--completed|
         accumulate_response(): --R0-------R1----R2----R3-----R--------|
 
-    Each emission is a snapshot that never changes; what did not change is shared with the one before.
-    Items, content parts, text, refusals, annotations, reasoning, its summary, and the arguments, input or
-    code of tool calls grow; progress that shows in none of these waits for its item to be done.  Of
-    a character that was cut in two (a lone surrogate) the first half waits for the second.
-    The terminal event gives the server's own response, completed with the items seen on the way
-    where the server leaves its `output` empty.  Before the response is known (`response.created`)
-    nothing is emitted.  Of several responses in a row, each starts anew.
+    Nothing is emitted before `response.created`, because no response is known yet.  Then each emission is a
+    snapshot that never changes; it shares its unchanged parts with the snapshot before.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`, and a terminal event that could not be decoded
+    Items, content parts, text, refusals, annotations, reasoning, its summary, and the arguments, input or code
+    of tool calls grow event by event.  Other progress shows when its item is done.  The first half of a
+    character that the server cut in two (a lone surrogate) waits for the second half.
+
+    The terminal event emits the server's own response.  If the server leaves its `output` empty, the items that
+    came before are filled in.  Of several responses in a row, each starts anew.
+
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`.  A terminal event that could not be decoded becomes
     `on_error(UnreadableResponseError)`.
     """
 
@@ -107,8 +109,8 @@ def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Resp
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a growing text belongs: in a field of an item, or of a part in one of the item's lists."""
+class _TextField:
+    """Where a growing text belongs: in a field of an item, or in a field of a part in a list of the item."""
 
     item: type[Model]
     field: str
@@ -117,16 +119,16 @@ class _Place:
     part: type[Model] = Model
 
 
-_TEXT = _Place(ResponseOutputMessage, "text", "content", "content_index", ResponseOutputText)
-_REFUSAL = _Place(ResponseOutputMessage, "refusal", "content", "content_index", ResponseOutputRefusal)
-_REASONING = _Place(ResponseReasoningItem, "text", "content", "content_index", ReasoningText)
-_SUMMARY = _Place(ResponseReasoningItem, "text", "summary", "summary_index", SummaryText)
-_FUNCTION = _Place(ResponseFunctionToolCall, "arguments")
-_CUSTOM = _Place(ResponseCustomToolCall, "input")
-_MCP = _Place(McpCall, "arguments")
-_CODE = _Place(ResponseCodeInterpreterToolCall, "code")
+_TEXT = _TextField(ResponseOutputMessage, "text", "content", "content_index", ResponseOutputText)
+_REFUSAL = _TextField(ResponseOutputMessage, "refusal", "content", "content_index", ResponseOutputRefusal)
+_REASONING = _TextField(ResponseReasoningItem, "text", "content", "content_index", ReasoningText)
+_SUMMARY = _TextField(ResponseReasoningItem, "text", "summary", "summary_index", SummaryText)
+_FUNCTION = _TextField(ResponseFunctionToolCall, "arguments")
+_CUSTOM = _TextField(ResponseCustomToolCall, "input")
+_MCP = _TextField(McpCall, "arguments")
+_CODE = _TextField(ResponseCodeInterpreterToolCall, "code")
 
-_DELTAS: Mapping[type[ServerEvent], _Place] = {
+_DELTAS: Mapping[type[ServerEvent], _TextField] = {
     ResponseTextDeltaEvent: _TEXT,
     ResponseRefusalDeltaEvent: _REFUSAL,
     ResponseReasoningTextDeltaEvent: _REASONING,
@@ -136,7 +138,7 @@ _DELTAS: Mapping[type[ServerEvent], _Place] = {
     ResponseMcpCallArgumentsDeltaEvent: _MCP,
     ResponseCodeInterpreterCallCodeDeltaEvent: _CODE,
 }
-_WHOLES: Mapping[type[ServerEvent], _Place] = {
+_DONE_TEXTS: Mapping[type[ServerEvent], _TextField] = {
     ResponseTextDoneEvent: _TEXT,
     ResponseRefusalDoneEvent: _REFUSAL,
     ResponseReasoningTextDoneEvent: _REASONING,
@@ -155,7 +157,7 @@ _PARTS: Mapping[type[ServerEvent], tuple[str, str]] = {
 
 
 class _Builder:
-    """One response under construction; nothing that it hands out is changed afterwards."""
+    """Builds one response after another from their events; a snapshot is never changed."""
 
     def __init__(self) -> None:
         self.reset()
@@ -163,19 +165,19 @@ class _Builder:
     def reset(self) -> None:
         self.base: Response | None = None
         self._items: dict[int, Model] = {}  # by output index
-        self._halves: dict[tuple[int, str, int], str] = {}  # first halves of characters, by place
+        self._halves: dict[tuple[int, str, int], str] = {}  # first halves of characters: (output index, list, position)
 
     def snapshot(self, base: Response) -> Response:
         items = cast("list[ResponseOutputItem]", [self._items[index] for index in sorted(self._items)])
         return _evolve(base, output=items) if items else base
 
     def add(self, event: ServerEvent) -> bool:
-        """Take an event in; return whether it changed anything."""
+        """Add an event; return whether it changed the response."""
         kind = type(event)
-        if (place := _DELTAS.get(kind)) is not None:
-            return self._write(cast("ItemEvent", event), place, event.delta, append=True)  # type: ignore[attr-defined]
-        if (place := _WHOLES.get(kind)) is not None:
-            return self._write(cast("ItemEvent", event), place, getattr(event, place.field), append=False)
+        if (target := _DELTAS.get(kind)) is not None:
+            return self._write(cast("ItemEvent", event), target, event.delta, append=True)  # type: ignore[attr-defined]
+        if (target := _DONE_TEXTS.get(kind)) is not None:
+            return self._write(cast("ItemEvent", event), target, getattr(event, target.field), append=False)
         if (parts := _PARTS.get(kind)) is not None:
             return self._set_part(cast("ItemEvent", event), *parts, event.part)  # type: ignore[attr-defined]
         if isinstance(event, (ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent)):
@@ -206,18 +208,18 @@ class _Builder:
     def _replace_part(self, index: int, item: Model, parts: str, position: int, part: Model) -> bool:
         old: list[Model] = getattr(item, parts) or []
         if position > len(old):
-            return False  # its neighbour is missing; the item's own `done` will bring it
+            return False  # a part before it is missing; the `done` event of the item brings both
         self._items[index] = _evolve(item, **{parts: [*old[:position], part, *old[position + 1 :]]})
         return True
 
-    def _write(self, event: ItemEvent, place: _Place, text: str, *, append: bool) -> bool:
+    def _write(self, event: ItemEvent, target: _TextField, text: str, *, append: bool) -> bool:
         index, item = self._item(event)
         if item is None:
-            item = place.item(id=event.item_id)  # a server that announces no items
-        if not isinstance(item, place.item):
+            item = target.item(id=event.item_id)  # the server sends no `response.output_item.added`
+        if not isinstance(item, target.item):
             return False
-        position = _position(event, place.index)
-        key = index, place.parts, position
+        position = _position(event, target.index)
+        key = index, target.parts, position
         half = self._halves.pop(key, "")
         if append:
             text, half = split_half(half + text)
@@ -225,16 +227,16 @@ class _Builder:
                 self._halves[key] = half
             if not text:
                 return False
-        if not place.parts:
-            before = (getattr(item, place.field) or "") if append else ""
-            self._items[index] = _evolve(item, **{place.field: before + text})
+        if not target.parts:
+            before = (getattr(item, target.field) or "") if append else ""
+            self._items[index] = _evolve(item, **{target.field: before + text})
             return True
-        parts: list[Model] = getattr(item, place.parts) or []
-        part = parts[position] if position < len(parts) else place.part()
-        if not isinstance(part, place.part):
+        parts: list[Model] = getattr(item, target.parts) or []
+        part = parts[position] if position < len(parts) else target.part()
+        if not isinstance(part, target.part):
             return False
-        before = getattr(part, place.field) if append else ""
-        return self._replace_part(index, item, place.parts, position, _evolve(part, **{place.field: before + text}))
+        before = getattr(part, target.field) if append else ""
+        return self._replace_part(index, item, target.parts, position, _evolve(part, **{target.field: before + text}))
 
     def _annotate(self, event: ResponseOutputTextAnnotationAddedEvent) -> bool:
         index, item = self._item(event)
@@ -248,7 +250,10 @@ class _Builder:
         return self._replace_part(index, item, "content", position, part)
 
     def _item(self, event: ItemEvent) -> tuple[int, Model | None]:
-        """Find the item of an event: by its index, which some servers omit, else by its id, which some change."""
+        """Find the item of an event by its output index, else by its id.
+
+        Some servers omit the index, and some give an item another id in each event.
+        """
         index = event.output_index
         if index is None:
             index = self._find(event.item_id)
@@ -270,7 +275,7 @@ def _position(event: ItemEvent, index_name: str) -> int:
 
 
 def _evolve(model: M, **changes: Any) -> M:
-    """Copy a model with some fields changed, unknown fields kept; much cheaper than `dataclasses.replace`."""
+    """Copy a model with changed fields, and keep its unknown fields; much faster than `dataclasses.replace`."""
     copy: M = object.__new__(type(model))
     copy.__dict__.update(model.__dict__, **changes)
     return copy

@@ -1,4 +1,4 @@
-"""`accumulate_text`: the growing text."""
+"""`accumulate_text`: the output text so far."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
 from ..wire.events import ServerEvent
+from ..wire.output_text import TextReader
 from ._results import subscribe_to_results
-from ._text import TextReader
 
 
 def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
@@ -21,13 +21,12 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         events:            --created--"He"----"llo"----completed|
         accumulate_text(): -----------"He"----"Hello"-----------|
 
-    What counts as text, its order and the treatment of halves of characters are those of
-    `text_deltas`: text is emitted when it can be printed, never sooner.  When the source holds
-    several responses in a row, each begins with an empty text.
+    The pieces of text, their order and the halves of characters are those of `text_deltas`.  Of several
+    responses in a row, each starts with an empty text.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`; `response.incomplete` ends like a completed response.
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`.  `response.incomplete` ends the text as a completed response does.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
@@ -38,7 +37,7 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
             def on_event(event: ServerEvent) -> None:
                 nonlocal whole
                 if piece := text.read(event):
-                    # CPython appends in place, so in constant time, to a local that nothing else refers to.
+                    # CPython appends in place, in constant time, to a local string that nothing else refers to.
                     grown, whole = whole, ""
                     grown += piece
                     whole = grown

@@ -1,4 +1,4 @@
-"""`collect_text`: the whole text, once."""
+"""`collect_text`: the whole output text, once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
 from ..wire.events import ServerEvent
+from ..wire.output_text import TextReader
 from ._results import subscribe_to_results
-from ._text import TextReader
 
 
 def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
@@ -21,34 +21,33 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         events:         --created--"He"--"llo"--completed|
         collect_text(): ------------------------"Hello"--|
 
-    What counts as text, its order and the treatment of halves of characters are those of
-    `text_deltas`.  A response without text, such as a warm-up, gives the empty string, and so does
-    a source that completes without any event; one that completes without a terminal event gives what
-    it had.  Of several responses in a row, each gives its text.
+    The pieces of text, their order and the halves of characters are those of `text_deltas`.  A response without
+    text, such as a warm-up, emits the empty string, and so does a source that completes without any event.  A
+    source that completes without a terminal event emits the text so far.  Of several responses in a row, each
+    emits its text.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`, and the text until then is gone; `response.incomplete` gives
-    the text as far as it came.
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`; the text so far is dropped.  `response.incomplete` emits the text so far.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
             text = TextReader()
             pieces: list[str] = []
-            owing = True  # a text is still to be emitted
+            unemitted = True  # a response, or an empty source, has not emitted its text yet
 
             def on_event(event: ServerEvent) -> None:
-                nonlocal owing
-                owing = True
+                nonlocal unemitted
+                unemitted = True
                 if piece := text.read(event):
                     pieces.append(piece)
                 elif event.type == "response.created":
                     pieces.clear()
 
             def emit(rest: str) -> None:
-                nonlocal owing
-                owing = False
+                nonlocal unemitted
+                unemitted = False
                 whole = "".join(pieces) + rest
                 pieces.clear()
                 observer.on_next(whole)
@@ -61,7 +60,7 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
                     emit(rest)
 
             def on_completed() -> None:
-                if owing:
+                if unemitted:
                     emit(text.flush())
                 observer.on_completed()
 

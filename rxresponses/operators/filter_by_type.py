@@ -1,4 +1,4 @@
-"""`filter_by_type`: the events of some types."""
+"""`filter_by_type`: only the events of given types."""
 
 from __future__ import annotations
 
@@ -42,21 +42,20 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
         events:                  --created--"He"--"llo"--completed|
         filter_by_type(Delta):   -----------"He"--"llo"-----------|
 
-    A class also matches its subclasses.  A wire type matches whatever came under that name, so an
-    `UnknownEvent` too: a type newer than this library, or an event that did not validate.  No types
-    raise `ValueError`, anything else than an event class or a string raises `TypeError`, both at
-    once.
+    A class also matches its subclasses.  A wire type matches every event with that name, also an
+    `UnknownEvent`: an event type newer than this library, or an event that did not validate.
 
-    Runs on the source's thread; errors and disposal pass through.
+    Runs on the source's thread.  Disposing disposes the source.  Errors of the source pass.  Without types the
+    call raises `ValueError`; for anything else than an event class or a string it raises `TypeError`.
     """
     if not types:
         raise ValueError("filter_by_type needs at least one event class or wire type")
-    for one in types:
-        if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, ServerEvent)):
-            raise TypeError(f"filter_by_type takes event classes and wire types, not {one!r}")
-    classes = tuple(one for one in types if isinstance(one, type))
-    names = frozenset(one for one in types if isinstance(one, str))
-    verdicts: dict[type[ServerEvent], bool] = {}  # facts about classes, the same for all subscriptions
+    for wanted in types:
+        if not isinstance(wanted, str) and not (isinstance(wanted, type) and issubclass(wanted, ServerEvent)):
+            raise TypeError(f"filter_by_type takes event classes and wire types, not {wanted!r}")
+    classes = tuple(wanted for wanted in types if isinstance(wanted, type))
+    names = frozenset(wanted for wanted in types if isinstance(wanted, str))
+    matches: dict[type[ServerEvent], bool] = {}  # of each class seen; the same for all subscriptions
 
     def operator(source: Observable[ServerEvent]) -> Observable[ServerEvent]:
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
@@ -68,10 +67,10 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
 
             def by_class(event: ServerEvent) -> None:
                 cls = type(event)
-                verdict = verdicts.get(cls)
-                if verdict is None:
-                    verdict = verdicts[cls] = issubclass(cls, classes)
-                if verdict or event.type in names:
+                match = matches.get(cls)
+                if match is None:
+                    match = matches[cls] = issubclass(cls, classes)
+                if match or event.type in names:
                     emit(event)
 
             return source.subscribe(

@@ -1,4 +1,4 @@
-"""`final_response`: the response, when it is whole."""
+"""`final_response`: the response of the terminal event."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
         events:           --created--"He"--"llo"--completed|
         final_response(): ------------------------response-|
 
-    The response is completed or incomplete: its `status` says which.  A source that completes
-    without a terminal event gives none; of several responses in a row, each is emitted.
+    The response is completed or incomplete, as its `status` says.  A source that completes without a terminal
+    event emits nothing.  Of several responses in a row, each is emitted.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`, and a terminal event that could not be decoded
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`.  A terminal event that could not be decoded becomes
     `on_error(UnreadableResponseError)`.
     """
 

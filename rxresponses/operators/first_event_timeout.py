@@ -1,4 +1,4 @@
-"""`first_event_timeout`: an end to waiting for a server that says nothing."""
+"""`first_event_timeout`: a limit for the wait until the first event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._timeout import time_out
 def first_event_timeout(
     seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
 ) -> Callable[[Observable[E]], Observable[E]]:
-    """Pass events on, but give up when none at all comes within `seconds` of subscribing.
+    """Emit all events, but give up when no event comes within `seconds` of subscribing.
 
     Marble::
 
@@ -23,19 +23,18 @@ def first_event_timeout(
         first_event_timeout(5): -----X
         (…, other):             -----other's events|
 
-    The first event, whatever its type, stops the clock for good; so does a source that completes or fails
-    without one.  At the timeout the source is disposed, which does to the request what `send_request`
-    says, and the subscriber gets `FirstEventTimeoutError`, with the `delivery` `unknown`, also of a
-    request that still waited here to be sent.  With `other` it is subscribed instead, and its events are
-    under no clock.
+    The first event, whatever its type, stops the timer, and so does a source that completes or fails without an
+    event.  At the timeout the source is disposed (`send_request` says what that does to the request), and the
+    observer gets `FirstEventTimeoutError`.  Its `delivery` is `unknown`, even if the request still waited in this
+    client to be sent.  With `other`, the observer is subscribed to `other` instead, without a timeout.
 
-    The clock runs from the subscription: a request that waits for its lane, for a free slot or for
-    the connection waits on this time too.  The options `first_event_timeout` and `queue_timeout` of
-    `ConnectionOptions` are apart: the one counts from when the request was sent, the other until then.
+    The timer starts with the subscription, so it includes the time in which the request waits in this client for
+    its lane or its connection.  The options `first_event_timeout` and `queue_timeout` of `ConnectionOptions`
+    separate the two: the first counts from the sending of the request, the second until then.
 
-    There is one timer a subscription, on the clock that `timeout_on_terminal` describes; the timeout
-    comes on its thread, never together with an event.  Events run on the source's thread.  Disposing
-    stops the clock and disposes the source, or `other`.  `seconds` must be a positive number
-    (`ValueError`, `TypeError` at once).
+    Each subscription has one timer, on the scheduler that `timeout_on_terminal` describes.  The timeout comes on
+    the timer's thread, and never while the observer handles an event.  Events run on the source's thread.
+    Disposing stops the timer and disposes the source, or `other`.  `seconds` must be a positive number; the call
+    raises `ValueError` or `TypeError` otherwise.
     """
     return time_out(seconds, other, scheduler, FirstEventTimeoutError, any_event_settles=True)

@@ -1,4 +1,4 @@
-"""`function_calls`: the functions that the model wants called."""
+"""`function_calls`: the function calls of the model."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
         events:           --created--args--args--item done--completed|
         function_calls(): -----------------------call----------------|
 
-    A call comes from its `response.output_item.done`; when a server sends no such event for any call,
-    from the terminal event.  A call that the response cut short (`status` is `incomplete`) is left out: its
-    arguments are no whole JSON.  The calls of several responses in a row all come out.
+    A call comes from its `response.output_item.done`.  If a server sends no such event for any call, the calls
+    come from the terminal event.  A call that the response cut short (its `status` is `incomplete`) is left out,
+    because its arguments are no whole JSON.  Of several responses in a row, the calls of each are emitted.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`, after calls that were already emitted.
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`, after the calls that were already emitted.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[ResponseFunctionToolCall]:
         def subscribe(
             observer: ObserverBase[ResponseFunctionToolCall], scheduler: SchedulerBase | None = None
         ) -> DisposableBase:
-            seen = False  # then the terminal event only repeats the calls, with some servers under new ids
+            seen = False  # a call was seen: the terminal event repeats it, with some servers under a new id
             emitted: set[str] = set()
 
             def take(item: object) -> None:

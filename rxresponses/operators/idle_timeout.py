@@ -1,4 +1,4 @@
-"""`idle_timeout`: an end to waiting in the middle of a response."""
+"""`idle_timeout`: a limit for the silence between events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._timeout import time_out
 def idle_timeout(
     seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
 ) -> Callable[[Observable[E]], Observable[E]]:
-    """Pass events on, but give up when nothing comes for `seconds`, and the terminal event has not come yet.
+    """Emit all events, but give up when no event comes for `seconds` before the terminal event.
 
     Marble::
 
@@ -23,26 +23,27 @@ def idle_timeout(
         idle_timeout(5): --created--"He"--"llo"-----X
         (…, other):      --created--"He"--"llo"-----other's events|
 
-    The clock starts with the subscription and again with each event; the terminal event stops it for
-    good.  So the time before the first event is bounded as well, and a request that waits for its
-    lane, for a free slot or for the connection waits on it: where that may take longer, use the option
-    `idle_timeout` of `ConnectionOptions`, which counts between the events of a response only.  A model
-    that thinks, or waits for a tool of its own, may be silent for minutes.
+    The time starts with the subscription and again with each event; the terminal event stops the timer.  So the
+    time before the first event counts too, and with it the time in which the request waits in this client for
+    its lane or its connection.  If that may take longer, use the option `idle_timeout` of `ConnectionOptions`,
+    which counts only between the events of a response.  A model that reasons, or that waits for one of its own
+    tools, may be silent for minutes.
 
-    Time inside the observer is no silence: the clock starts again when it has returned from an event.
-    Anything else that keeps the events waiting on this side, such as another observer on their
-    thread or a consumer for whom reading pauses, looks like a silent server here.
+    The time in which the observer handles an event does not count: the time starts again when the observer
+    returns.  Other delays in this program count as silence of the server, for example another observer on the
+    same thread, or a lagging consumer for which the socket pauses.
 
-    A source that completes or fails passes as it is.  At the timeout the source is disposed, which does
-    to the request what `send_request` says, and the subscriber gets `IdleTimeoutError`: its `delivery` is
-    `unknown` when no event had come, also of a request that still waited here to be sent, and `started`
-    after that; its `response_id` and `stream_id` are those seen until then.  With `other` it is
-    subscribed instead, and its events are under no clock.
+    A source that completes or fails passes unchanged.  At the timeout the source is disposed (`send_request`
+    says what that does to the request), and the observer gets `IdleTimeoutError`.  Its `delivery` is `unknown`
+    before the first event, even if the request still waited in this client to be sent, and `started` after the
+    first event.  Its `response_id` and `stream_id` are those of the events until then.  With `other`, the
+    observer is subscribed to `other` instead, without a timeout.
 
-    An event costs a look at the time and starts no timer: there is one a subscription, on the clock
-    that `timeout_on_terminal` describes, and it goes on for the rest where it meets a later event.  The
-    timeout comes on its thread, never together with an event.  Events run on the source's thread.
-    Disposing stops the clock and disposes the source, or `other`.  An observer that raises does not
-    stop it.  `seconds` must be a positive number (`ValueError`, `TypeError` at once).
+    Each subscription has one timer, on the scheduler that `timeout_on_terminal` describes.  An event starts no
+    timer, and costs one look at the clock: the timer runs for the rest of the time if it finds a later event.
+    The timeout comes on the timer's thread, and never while the observer handles an event.  Events run on the
+    source's thread.  Disposing stops the timer and disposes the source, or `other`.  An observer that raises does
+    not stop the timer.  `seconds` must be a positive number; the call raises `ValueError` or `TypeError`
+    otherwise.
     """
     return time_out(seconds, other, scheduler, IdleTimeoutError, events_restart=True)

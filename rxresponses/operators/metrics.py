@@ -1,4 +1,4 @@
-"""`metrics`: what a response took, in seconds and tokens."""
+"""`metrics`: the times and token counts of a response."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from ..net.timing import Timings, recording
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, response_id_of, response_of
 from ..wire.models import Response, ResponseUsage
+from ..wire.output_text import TextReader
+from ._clock import clock_for
 from ._results import E
-from ._text import TextReader
-from ._timer import clock_for
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResponseMetrics:
-    """What one response took, and how it ended.  All times are seconds since the subscription.
+    """The times and token counts of one response, and how it ended.  Times are seconds since the subscription.
 
-    `queued` passed until the request was written: how long it waited in this client, for the connection, its
-    lane, a free slot or another try; `None` where the sender does not tell.  `first_event` passed until the
-    server said anything, `first_text` until there was text to show (`None`: there was none), `total`
-    until the terminal event, whose type is `type`.
+    `queued` is the time until the request was written: the request waited in this client for its connection, its
+    lane or another try.  It is `None` if the sender does not report it.  `first_event` is the time until the first
+    event, `first_text` the time until the first text (`None` without text), `total` the time until the terminal
+    event.  `type` is the type of the terminal event.
 
-    `status` is that of the response, such as `completed` or `incomplete`; it is `failed` for a rejected request
-    as well, and then `error` says why.  `output_tokens_per_second` counts all output tokens, reasoning
-    included, over the time from the first event to the terminal one; `None` when the server counts none.
+    `status` is the status of the response, such as `completed` or `incomplete`.  It is `failed` for a rejected
+    request too, and then `error` says why.  `output_tokens_per_second` divides all output tokens, those for
+    reasoning included, by the time from the first event to the terminal event.  It is `None` if the server does
+    not count tokens.
     """
 
     type: str
@@ -60,7 +61,7 @@ def metrics(
 def metrics(
     into: Callable[[ResponseMetrics], object] | None = None, *, scheduler: SchedulerBase | None = None
 ) -> Callable[[Observable[Any]], Observable[Any]]:
-    """Measure a response: emit its `ResponseMetrics`, or pass its events on and tell them to `into`.
+    """Measure a response: emit its `ResponseMetrics`, or emit its events and call `into` with the metrics.
 
     Marble::
 
@@ -68,18 +69,18 @@ def metrics(
         metrics():       ------------------------metrics--|
         metrics(into=f): --created--"He"--"llo"--completed|      and f(metrics) just before `completed`
 
-    Failed and rejected responses are measured as well: what failed, and when, is in the metrics, and nothing
-    becomes an error here.  A source that fails, as by a lost connection, passes its error on, unmeasured.
-    Of several responses in a row, each is measured; from the second on the clock starts at the end of
-    the one before, and `queued` is `None`.
+    Failed and rejected responses are measured too: the metrics say what failed and when, and nothing becomes an
+    error here.  A source that fails, for example because the connection was lost, passes its error on and emits
+    no metrics.  Of several responses in a row, each is measured.  From the second on, the times count from the
+    end of the response before, and `queued` is `None`.
 
-    Put this right behind `send_request`, or behind `retry_with_backoff`, whose waits then count as
-    queueing.  To subscribe is what starts the clock and asks the sender when it writes, so behind
-    `share`, or on a response that was begun before, `queued` is not known.
+    Put this operator right behind `send_request`, or behind `retry_with_backoff`, whose waits then count as
+    `queued`.  The subscription starts the times, and asks the sender to report when it writes the request.  So
+    `queued` is not known behind `share`, or when the request was already subscribed to.
 
-    Time is that of `scheduler`, else of the clock that `timeout_on_terminal` describes; no timer is
-    started.  Runs on the source's thread, and so does `into`; disposing disposes the source.  An `into`
-    that raises ends the stream with what it raised; one that cannot be called raises `TypeError` at once.
+    Times are those of `scheduler`, else of the scheduler that `timeout_on_terminal` describes.  No timer is
+    started.  Events, and `into`, run on the source's thread.  Disposing disposes the source.  An `into` that
+    raises ends the stream with its exception.  An `into` that cannot be called raises `TypeError` at the call.
     """
     if into is not None and not callable(into):
         raise TypeError(f"into must be a function of the metrics, not {into!r}")
@@ -93,20 +94,20 @@ def metrics(
                 if result is not None:
                     observer.on_next(result)
 
-            def tell(event: ServerEvent) -> None:
+            def pass_on(event: ServerEvent) -> None:
                 result = watch.read(event)
                 if result is not None:
                     assert into is not None
                     try:
                         into(result)
-                    except Exception as problem:
-                        observer.on_error(problem)
+                    except Exception as raised:
+                        observer.on_error(raised)
                         return
                 observer.on_next(event)
 
             with recording(watch.timings):
                 return source.subscribe(
-                    emit if into is None else tell,
+                    emit if into is None else pass_on,
                     observer.on_error,
                     observer.on_completed,
                     scheduler=subscribe_scheduler,
@@ -135,7 +136,7 @@ class _Stopwatch:
         self._text = TextReader()
 
     def read(self, event: ServerEvent) -> ResponseMetrics | None:
-        """Take an event in; return the metrics when it is the terminal one."""
+        """Measure an event; return the metrics if it is the terminal event."""
         if self._first is None:
             self._first, self._first_event = event, self._now()
         if event.type in TERMINAL_TYPES:
@@ -149,7 +150,7 @@ class _Stopwatch:
         error = failure_of(event, None if event is first else first)
         response = response_of(event)
         if self._first_text is None:
-            text = self._text.finish(event)  # of a server that sends no deltas
+            text = self._text.finish(event)  # a server may send no deltas
             if text and not isinstance(text, DecodeError):
                 self._first_text = end
         usage = None if response is None else response.usage

@@ -1,4 +1,4 @@
-"""`raise_on_failure`: failed responses as errors."""
+"""`raise_on_failure`: a failed response as an error."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from ._results import E, subscribe_to_results
 
 
 def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
-    """Pass all events on, but end with an error where the response failed.
+    """Emit all events, but end with an error when the response failed.
 
     Marble::
 
         events:             --created--"He"--failed|
         raise_on_failure(): --created--"He"--X
 
-    `response.failed`, `error` and `response.steer.failed` become `on_error(ResponseFailedError)`, and so
-    does a completed event whose response has the status `failed`.  The failing event itself is not
-    emitted: it is the `event` of the error.  `response.incomplete` is a result and passes, and so does
-    `response.steer.pending`, which is no failure.  Put this before operators that drop events: whether
-    the request was rejected or had started (`delivery`) is told by the events that came before.
+    `response.failed`, `error` and `response.steer.failed` become `on_error(ResponseFailedError)`, and so does a
+    completed event whose response has the status `failed`.  The failing event is not emitted; it is the `event`
+    of the error.  `response.incomplete` and `response.steer.pending` are no failures, and pass.
 
-    Runs on the source's thread; disposing disposes the source.
+    Put this operator before operators that drop events.  It looks at the events before the failure to tell
+    whether the server rejected the request or had started to answer it (`delivery` of the error).
+
+    Runs on the source's thread.  Disposing disposes the source.
     """
 
     def operator(source: Observable[E]) -> Observable[E]:

@@ -1,4 +1,4 @@
-"""`retry_with_backoff`: another try for what was not done."""
+"""`retry_with_backoff`: another try after an error that passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import ResponsesError
 from ..net.timing import current_timings, recording
 from ..wire.events import ServerEvent
 from ..wire.failures import failure_of
-from ._timer import clock_for
+from ._clock import clock_for
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def retry_with_backoff(
     when: Callable[[Exception], bool] = is_retryable,
     scheduler: SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
-    """Subscribe again, after a while, to a source that failed before it emitted anything.
+    """Subscribe again, after a wait, to a source that failed before it emitted anything.
 
     Marble::
 
@@ -35,31 +35,29 @@ def retry_with_backoff(
         second try:                 --created--"He"--completed|
         retry_with_backoff(): --------created--"He"--completed|
 
-    It works on events and on what operators make of them.  Of a stream of events, a first event that
-    is a failure counts as one: it is held back while there is another try to come.  Once anything was
-    passed on, nothing is tried again, whatever follows: half an answer would be followed by a whole one.
+    The source may emit events, or what other operators make of them.  If the first value is an event that is a
+    failure, it counts as an error: it is held back while another try may follow.  After the first value that was
+    emitted, nothing is tried again, because the observer would get half an answer and then a whole answer.
 
-    `when` says which errors deserve another try.  By default these are the ones after which nothing is
-    done twice, and which pass: `error.delivery` is `not_sent` or `rejected`, for want of a connection,
-    at a rate limit, or because the server is busy or out of order; never for a wrong request, key or
-    URL, nor for spent quota.  With `when=lambda error: True` a request that may have reached the server
-    (`unknown`) is sent again too, and may run, and cost, twice.  A `ResponsesClient` tries again by itself:
-    behind one, the tries multiply.
+    `when` says which errors deserve another try.  By default these are errors that pass, after which nothing is
+    done twice: `error.delivery` is `not_sent` or `rejected`, because there was no connection, at a rate limit, or
+    because the server is busy or out of order.  A wrong request, key or URL and a spent quota are never retried.
+    With `when=lambda error: True`, a request that may have reached the server (`unknown`) is sent again too; it
+    may run, and cost, twice.  A `ResponsesClient` retries by itself, so behind a client the tries multiply.
 
-    `backoff` says how long to wait and how often to try; default `Backoff()`.  A server that says how
-    long to wait (`Retry-After`, in the headers of a refused upgrade or of an error) is obeyed, up to the
-    backoff's `max_retry_after`; what asks for more is not tried again.  When no try is left, or the error
-    does not deserve one, it goes on as it is, and `error.tries` says how often it was tried; a failure that
-    came as an event goes on as that event.
+    `backoff` says how long to wait and how often to try; the default is `Backoff()`.  If the server says how long
+    to wait (`Retry-After`, in the headers of a refused upgrade or of an error), the wait is that long.  If that is
+    more than `max_retry_after` seconds, there is no other try.  When no try is left, or the error deserves none,
+    the observer gets the error, and `error.tries` is the number of tries.  A failure that came as an event is
+    emitted as that event.
 
-    The wait runs on the clock that `timeout_on_terminal` describes, and so each further try is begun
-    on its thread, in the context (`contextvars`) of the subscription.  Disposing ends the wait, or the
-    try; `close()` of the socket does not end the wait, and is heard of by the next try.  A `when` that
-    raises ends the stream with what it raised.  Anything else than a `Backoff` and a function raises
-    `TypeError` at once.
+    The wait runs on the scheduler that `timeout_on_terminal` describes.  The next try starts on its thread, in
+    the context (`contextvars`) of the subscription.  Disposing ends the wait, or the running try.  `close()` of the
+    socket does not end the wait; the next try then fails.  A `when` that raises ends the stream with its
+    exception.  A `backoff` that is no `Backoff`, or a `when` that cannot be called, raises `TypeError` at the call.
     """
-    pace = Backoff() if backoff is None else backoff
-    if not isinstance(pace, Backoff):
+    policy = Backoff() if backoff is None else backoff
+    if not isinstance(policy, Backoff):
         raise TypeError(f"backoff must be a Backoff, not {backoff!r}")
     if not callable(when):
         raise TypeError(f"when must be a function of the error, not {when!r}")
@@ -67,7 +65,7 @@ def retry_with_backoff(
     def operator(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: ObserverBase[T], subscribe_scheduler: SchedulerBase | None = None) -> DisposableBase:
             tries = 0
-            passed = False  # something reached the observer: no try follows
+            emitted = False  # a value reached the observer: no try follows
             upstream = SerialDisposable()
             timer = SerialDisposable()
             start = clock_for(scheduler, subscribe_scheduler).start
@@ -76,61 +74,62 @@ def retry_with_backoff(
             def attempt() -> None:
                 nonlocal tries
                 subscription = SingleAssignmentDisposable()
-                # In place before it starts: it may fail, and the next one start, before `subscribe` returns.
+                # Keep the subscription before it starts: the try may fail, and the next try start, before `subscribe`
+                # returns.
                 upstream.disposable = subscription
                 if subscription.is_disposed:
-                    return  # just now, on another thread
+                    return  # disposed meanwhile, on another thread
                 tries += 1
-                over = False  # another try follows this one, whose source may not stop at once
+                replaced = False  # another try follows; the source of this try may not stop at once
 
                 def on_next(value: T) -> None:
-                    nonlocal passed
-                    if over:
+                    nonlocal emitted
+                    if replaced:
                         return
-                    if not passed:
+                    if not emitted:
                         failure = failure_of(value) if isinstance(value, ServerEvent) else None
-                        if failure is not None and is_answered(failure):
+                        if failure is not None and is_handled(failure):
                             return
-                        passed = True
+                        emitted = True
                     observer.on_next(value)
 
                 def on_error(error: Exception) -> None:
-                    if over or (not passed and is_answered(error)):
+                    if replaced or (not emitted and is_handled(error)):
                         return
                     if isinstance(error, ResponsesError):
                         error.tries = tries
                     observer.on_error(error)
 
                 def on_completed() -> None:
-                    if not over:
+                    if not replaced:
                         observer.on_completed()
 
-                def is_answered(error: Exception) -> bool:
-                    """Start another try, if the error deserves one; return whether nothing else is to be done."""
-                    nonlocal over
+                def is_handled(error: Exception) -> bool:
+                    """Start another try if the error deserves one; return whether the error is dealt with."""
+                    nonlocal replaced
                     hint = retry_after(getattr(error, "headers", None) or {})
                     try:
-                        over = tries <= pace.max_retries and when(error)
-                    except Exception as problem:
-                        observer.on_error(problem)
+                        replaced = tries <= policy.max_retries and when(error)
+                    except Exception as raised:
+                        observer.on_error(raised)
                         return True
-                    if over and pace.is_too_long(hint):
-                        over = False
-                        pace.tell(error, hint)
-                    if over:
+                    if replaced and policy.is_too_long(hint):
+                        replaced = False
+                        policy.tell(error, hint)
+                    if replaced:
                         subscription.dispose()
-                        wait_for(min(pace.delay(tries, hint), threading.TIMEOUT_MAX))
-                    return over
+                        wait_for(min(policy.delay(tries, hint), threading.TIMEOUT_MAX))
+                    return replaced
 
                 subscription.disposable = source.subscribe(
                     on_next, on_error, on_completed, scheduler=subscribe_scheduler
                 )
 
             def wait_for(seconds: float) -> None:
-                one = SingleAssignmentDisposable()
-                timer.disposable = one
-                # A copy, because a context cannot be entered twice, and a clock may not wait at all.
-                one.disposable = start(seconds, lambda: context.copy().run(try_again))
+                started = SingleAssignmentDisposable()
+                timer.disposable = started
+                # A copy, because a context cannot be entered twice, and some schedulers do not wait at all.
+                started.disposable = start(seconds, lambda: context.copy().run(try_again))
 
             def try_again() -> None:
                 with recording(timings):

@@ -1,4 +1,4 @@
-"""`text_deltas`: the text as it comes."""
+"""`text_deltas`: the output text, piece by piece."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
 from ..wire.events import ServerEvent
+from ..wire.output_text import TextReader
 from ._results import subscribe_to_results
-from ._text import TextReader
 
 
 def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
@@ -21,18 +21,19 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         events:        --created--"He"--"llo"--completed|
         text_deltas(): -----------"He"--"llo"-----------|
 
-    Texts of several output items or content parts follow one another in the order of arrival; empty
-    pieces are left out.  The text is always fit to print: the first half of a character that a server
-    cut in two (a lone surrogate) is held back and comes out whole with the next piece, and a half
-    without its other one becomes U+FFFD.  When a server sends no deltas, its whole texts come out
-    instead, from `output_text.done` or else from the terminal event.
+    Texts of several output items or content parts follow one another in the order of arrival.  Empty pieces
+    are left out.  When a server sends no deltas, its whole texts are emitted instead, from
+    `response.output_text.done` or else from the terminal event.
 
-    Of several responses in a row, the text of each comes out.  Lanes that run at once are better
-    separated before than merged before this.
+    Every piece can be printed.  Some servers cut a character into two halves (lone surrogates): the first half
+    is held back, and the next piece begins with the whole character.  A half that stays alone becomes U+FFFD.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`; `response.incomplete` ends like a completed response.
+    Of several responses in a row, the text of each is emitted.  Use the operator on each lane, before `merge`:
+    it cannot tell responses apart that run side by side.
+
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`.  `response.incomplete` ends the text as a completed response does.
     """
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:

@@ -1,4 +1,4 @@
-"""`to_async_iterable`: events for `async for`."""
+"""`to_async_iterable`: a source for `async for`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], AsyncStream[T]]:
-    """Make a source into an asynchronous iterable, the last step of a `pipe`.
+    """Turn a source into an asynchronous iterable, as the last step of a `pipe`.
 
     Marble::
 
@@ -34,20 +34,19 @@ def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], A
             async for event in events:
                 ...
 
-    Each iteration subscribes once, at its first step, on the loop that runs there; a second iteration
-    subscribes again.  Values may come from any thread.  An error is raised out of the loop after the
-    values that came before it.
+    Each iteration subscribes to the source once, at its first step, on the running loop.  Values may come from
+    any thread.  An error of the source is raised after the values before it.
 
-    Leaving the `async with`, `aclose()`, and cancelling the task that waits for a value dispose the
-    source at once, and the iteration is over.  A `break` alone does too, on the next turn of the loop,
-    but only once nothing holds the iterator any more: with CPython that is at once, as a rule.
+    The source is disposed, and the iteration ends, at the end of the `async with`, by `aclose()`, and when the
+    task that waits for a value is cancelled.  A `break` alone disposes the source on a later turn of the loop,
+    after the iterator was garbage-collected; CPython usually does that at once.
 
-    Values wait in a buffer while the consumer is busy.  When it is half full, the socket stops reading
-    until it is nearly empty again, provided that the response is the only one that runs there, and no
-    request waits for its end: others must not wait for this consumer.  When more than `max_buffered`
-    wait all the same, the source is disposed, and the consumer gets `BufferOverflowError` after the
-    values buffered: nothing is left out in between.  `max_buffered` must be a positive
-    integer (`ValueError`, `TypeError` at once).
+    Values wait in a buffer while the consumer is busy.  When the buffer is half full, the socket stops reading
+    until the buffer is nearly empty.  It does so only if the response is alone on its connection and no request
+    waits for its end, because other consumers must not wait for this consumer.  If more than `max_buffered` values
+    wait, the source is disposed, and the consumer gets `BufferOverflowError` after the buffered values, so no
+    value is missing in between.  `max_buffered` must be a positive integer; the call raises `ValueError` or
+    `TypeError` otherwise.
     """
     if isinstance(max_buffered, bool) or not isinstance(max_buffered, int):
         raise TypeError(f"max_buffered must be an integer, not {max_buffered!r}")
@@ -61,7 +60,7 @@ def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], A
 
 
 class AsyncStream(AsyncIterable[T]):
-    """A source as `to_async_iterable` gives it: for `async for`, best inside `async with`."""
+    """The result of `to_async_iterable`: iterate over it with `async for`, inside `async with`."""
 
     def __init__(self, source: Observable[T], max_buffered: int) -> None:
         self._source = source
@@ -72,7 +71,7 @@ class AsyncStream(AsyncIterable[T]):
         return _Iterator(self._source, _Inbox(self._max_buffered, self._open))
 
     async def aclose(self) -> None:
-        """End all iterations under way and dispose their subscriptions; on the loop they run on."""
+        """End all running iterations and dispose their subscriptions.  Call this on the loop of the iterations."""
         for inbox in list(self._open):
             inbox.close()
 
@@ -86,16 +85,16 @@ class AsyncStream(AsyncIterable[T]):
 
 
 class _Inbox(Generic[T]):
-    """What the source fills and the iterator empties.
+    """The buffer between a source and an iterator.
 
-    The source knows only the inbox, so that an iterator which nobody holds any more can be
-    collected while its source still runs.
+    The source refers to the inbox only.  So an iterator without other references can be garbage-collected while
+    its source still runs.
     """
 
     def __init__(self, max_buffered: int, registry: set[_Inbox[T]]) -> None:
         self._max_buffered = max_buffered
-        self._registry = registry  # where it stands while it is subscribed
-        # Never held while anything is called; reentrant, as garbage collection may call `close` anywhere.
+        self._registry = registry  # the open inboxes of the stream
+        # Never held during a call of foreign code.  Reentrant, because garbage collection may call `close` anywhere.
         self._lock = threading.RLock()
         self._values: deque[T] = deque()
         self._backlog = Backlog(max_buffered)
@@ -126,11 +125,11 @@ class _Inbox(Generic[T]):
         with self._lock:
             if not self._ended:
                 self._ended, self._error = True, error
-                self._backlog.end()  # the rest of the response, if there is one, is not for this consumer
+                self._backlog.end()  # the consumer gets nothing more of the response
         self._wake()
 
     def close(self) -> None:
-        """Forget what is buffered, end the iteration, dispose the subscription."""
+        """Drop the buffered values, end the iteration, dispose the subscription."""
         with self._lock:
             self._values.clear()
             self._backlog.clear()
@@ -160,7 +159,7 @@ class _Inbox(Generic[T]):
         if threading.get_ident() == self._waiting_thread:
             _resolve(waiter)
             return
-        with contextlib.suppress(RuntimeError):  # the consumer's loop is closed: nobody is waiting
+        with contextlib.suppress(RuntimeError):  # the consumer's loop is closed, so no task waits
             waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
 
 
@@ -170,7 +169,7 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
 
 
 class _Iterator(AsyncIterator[T]):
-    """One iteration, with a subscription of its own."""
+    """An iteration, with its own subscription."""
 
     def __init__(self, source: Observable[T], inbox: _Inbox[T]) -> None:
         self._source: Observable[T] | None = source
@@ -195,14 +194,14 @@ class _Iterator(AsyncIterator[T]):
             self._stepping = False
 
     async def aclose(self) -> None:
-        """End the iteration: dispose the subscription; what is buffered is gone."""
+        """End the iteration: dispose the subscription and drop the buffered values."""
         self._source = None
         self._inbox.close()
 
     def __del__(self) -> None:
         if self._loop is None:
             return
-        # On the loop, not here: collection may strike in the middle of anything, locks held included.
+        # On the loop, not here: garbage collection may come at any point, also while a lock is held.
         try:
             self._loop.call_soon_threadsafe(self._inbox.close)
         except RuntimeError:

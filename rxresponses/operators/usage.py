@@ -1,4 +1,4 @@
-"""`usage`: what a response cost."""
+"""`usage`: the token counts of a response."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
         events:  --created--"He"--"llo"--completed|
         usage(): ------------------------usage----|
 
-    Nothing is emitted for a response without token counts.  Of several responses in a row, each
-    gives its own.
+    A response without token counts emits nothing.  Of several responses in a row, each emits its own.
 
-    Runs on the source's thread; disposing disposes the source.  `response.failed`, `error` and
-    `response.steer.failed` become `on_error(ResponseFailedError)`, `response.steer.pending` becomes
-    `on_error(SteerPendingError)`, and a terminal event that could not be decoded
+    Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
+    `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
+    `on_error(SteerPendingError)`.  A terminal event that could not be decoded becomes
     `on_error(UnreadableResponseError)`.
     """
 

@@ -1,4 +1,4 @@
-"""Timers and time on the clock that fits the subscriber."""
+"""The time, and timers, for a subscription: on its scheduler, on its asyncio loop, or on a thread."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from ..net.loops import running_loop
 
-# Not for timers: the first two sleep in the subscribing thread, and the third, which `run()` hands to
-# every subscription, keeps a thread for the whole time even when the timer is disposed.
+# These schedulers do not suit timers.  The first two sleep in the thread that subscribes.  The third, which RxPY's
+# `run()` gives to every subscription, keeps a thread for the whole time, even after the timer was disposed.
 _UNSUITABLE = (ImmediateScheduler, TrampolineScheduler, NewThreadScheduler)
 
 
 class Clock(NamedTuple):
-    """A way to tell the time, and to be called later.  Both may be used from any thread."""
+    """Tells the time, and calls functions later.  Both may be used from any thread."""
 
     now: Callable[[], float]
-    """The seconds since some moment."""
+    """The seconds since some fixed moment."""
     start: Callable[[float, Callable[[], None]], DisposableBase]
-    """Call an action once after so many seconds, unless disposed before; disposing is free from any thread."""
+    """Call an action once after so many seconds, unless disposed before; dispose from any thread."""
 
 
 def clock_for(chosen: SchedulerBase | None, inherited: SchedulerBase | None) -> Clock:
-    """Return the clock of a subscription that is made here and now.
+    """Return the clock for a subscription that is made now, on this thread.
 
-    It is the `chosen` scheduler; else the one `inherited` from the subscription, where it is fit
-    for timers; else the running asyncio loop; else a daemon thread for each timer.
+    It is the `chosen` scheduler, else the scheduler `inherited` from the subscription if it suits timers, else
+    the running asyncio loop, else a daemon thread for each timer.
     """
     scheduler = chosen
     if scheduler is None:
@@ -43,13 +43,13 @@ def clock_for(chosen: SchedulerBase | None, inherited: SchedulerBase | None) -> 
             if loop is not None:
                 return _clock_of_loop(loop)
     if scheduler is None:
-        # Its own `now` is the wall clock, which may be set, and takes ten times as long.
+        # Not the scheduler's own `now`: that is the wall clock, which may be set, and it takes ten times as long.
         return Clock(time.monotonic, _start_on(TimeoutScheduler.singleton()))
     return Clock(_time_on(scheduler), _start_on(scheduler))
 
 
 def _time_on(scheduler: SchedulerBase) -> Callable[[], float]:
-    # Differences, because RxPY has changed its mind on whether times are naive.
+    # Only differences are used, because `now` is a naive time in some versions of RxPY and not in others.
     beginning = scheduler.now
     return lambda: (scheduler.now - beginning).total_seconds()
 
@@ -59,8 +59,9 @@ def _start_on(scheduler: SchedulerBase) -> Callable[[float, Callable[[], None]],
 
 
 def _clock_of_loop(loop: asyncio.AbstractEventLoop) -> Clock:
-    # Not RxPY's schedulers for asyncio: one cancels the handle on whatever thread disposes, the
-    # other blocks that thread, and with it maybe a second loop, until this loop has cancelled it.
+    # Not RxPY's schedulers for asyncio.  `AsyncIOScheduler` cancels the handle on any thread that disposes, which
+    # asyncio forbids.  `AsyncIOThreadSafeScheduler` blocks that thread, and with it maybe a second loop, until
+    # this loop has cancelled the handle.
     def start(seconds: float, action: Callable[[], None]) -> DisposableBase:
         timer = SingleAssignmentDisposable()
 
@@ -74,7 +75,7 @@ def _clock_of_loop(loop: asyncio.AbstractEventLoop) -> Clock:
         if running_loop() is loop:
             act()
             return
-        with contextlib.suppress(RuntimeError):  # `loop` is closed: nothing will fire
+        with contextlib.suppress(RuntimeError):  # `loop` is closed: no timer fires any more
             loop.call_soon_threadsafe(act)
 
     return Clock(loop.time, start)

@@ -1,17 +1,17 @@
-"""The text of a response, as pieces that are safe to print."""
+"""The output text of a response, in pieces that can be printed."""
 
 from __future__ import annotations
 
 from ..errors import DecodeError
-from ..wire.events import ResponseTextDeltaEvent, ResponseTextDoneEvent, ServerEvent
-from ..wire.failures import response_of, unreadable
+from .events import ResponseTextDeltaEvent, ResponseTextDoneEvent, ServerEvent
+from .failures import response_of, unreadable
 
 
 def split_half(text: str) -> tuple[str, str]:
-    """Return `text` fit for any encoding, and the half character at its end that waits for its other half.
+    """Return `text` without lone surrogates, and the half character at its end that waits for its other half.
 
-    Some servers cut between the two surrogates of a character, and JSON escapes carry them through.
-    Surrogates that never meet their other half become U+FFFD.
+    Some servers cut a delta between the two surrogates of a character, and JSON escapes carry the halves.
+    A surrogate that cannot get its other half any more becomes U+FFFD.
     """
     if text.isascii():
         return text, ""
@@ -27,49 +27,49 @@ def split_half(text: str) -> tuple[str, str]:
 class TextReader:
     """Reads the output text of one response after another, event by event."""
 
-    __slots__ = ("_deltas", "_half", "_texts")
+    __slots__ = ("_had_deltas", "_had_texts", "_half")
 
     def __init__(self) -> None:
         self._reset()
 
     def _reset(self) -> None:
-        self._half = ""
-        self._deltas = False  # deltas were seen: then `output_text.done` only repeats them
-        self._texts = False  # so were whole texts: then the terminal event only repeats them
+        self._half = ""  # the first half of a character, which waits for the next delta
+        self._had_deltas = False  # then `response.output_text.done` repeats them
+        self._had_texts = False  # whole texts without deltas; then the terminal event repeats them
 
     def read(self, event: ServerEvent) -> str:
-        """Return the text that an event on the way adds, often none."""
+        """Return the text that an event before the terminal event adds; most types of event add none."""
         if isinstance(event, ResponseTextDeltaEvent):
-            self._deltas = True
+            self._had_deltas = True
             delta = event.delta
             if delta.isascii() and not self._half:
                 return delta
             text, self._half = split_half(self._half + delta)
             return text
         if isinstance(event, ResponseTextDoneEvent):
-            if not self._deltas:
-                self._texts = True
-                return _safe(event.text)
+            if not self._had_deltas:
+                self._had_texts = True
+                return _without_halves(event.text)
         elif event.type == "response.created":
             self._reset()
         return ""
 
     def finish(self, event: ServerEvent) -> str | DecodeError:
-        """Return the text that the terminal event adds: what is held back, or all when none came before."""
+        """Return the text that the terminal event adds: the half held back, or the whole text if none came before."""
         rest = self.flush()
-        known = self._deltas or self._texts
+        known = self._had_deltas or self._had_texts
         self._reset()
         if known:
             return rest
         response = response_of(event)
-        return unreadable(event) if response is None else _safe(response.output_text)
+        return unreadable(event) if response is None else _without_halves(response.output_text)
 
     def flush(self) -> str:
-        """Return what is held back, now that nothing follows."""
+        """Return the half character that is held back, as U+FFFD, because no delta follows."""
         half, self._half = self._half, ""
         return "\ufffd" if half else ""
 
 
-def _safe(text: str) -> str:
+def _without_halves(text: str) -> str:
     whole, half = split_half(text)
     return whole + "\ufffd" if half else whole
