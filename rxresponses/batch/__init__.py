@@ -1,1 +1,1 @@
-"""Many requests from a file: one a line, their results to another file, resumable at any moment."""
+"""A file of requests, one a line, and a file of their results; a run that was stopped or killed can be resumed."""

@@ -1,4 +1,4 @@
-"""The input: a request a line, read when it is wanted, and what each line asks for."""
+"""The input: one request on each line, read when it is needed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ENDPOINT = "/v1/responses"
 
 @dataclass(frozen=True)
 class Task:
-    """What one line asks for: the body of a `response.create`, or why it is none.
+    """A line of the input: the body of a `response.create`, or the error that says why the line is no request.
 
-    `model` is the one that the line left to the command.
+    `model` is the model that the command chose, if the line names none.
     """
 
     line: int
@@ -31,10 +31,10 @@ class Task:
 
 
 def open_input(path: str) -> BinaryIO:
-    """Open the input, `-` for standard input; raise `ConfigurationError` unless it can be read again.
+    """Open the input, `-` for standard input.
 
-    It is read once to see that results which are there belong to it, and once to send it; and so
-    it is by the run that resumes this one.
+    A run reads the input twice: first to see that the results belong to it, then to send it.  The run that resumes
+    this one does the same.  So an input that cannot be read again raises `ConfigurationError`.
     """
     try:
         file: BinaryIO = open(0, "rb", closefd=False) if path == "-" else open(path, "rb")  # noqa: SIM115 - the caller's
@@ -42,9 +42,9 @@ def open_input(path: str) -> BinaryIO:
         raise ConfigurationError(f"cannot read the requests: {error}") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        what = "standard input" if path == "-" else path
+        name = "standard input" if path == "-" else path
         raise ConfigurationError(
-            f"{what} is no regular file, so what is read of it is gone, and no run could be resumed: "
+            f"{name} is no regular file and cannot be read again, so no run could be resumed: "
             "write the requests to a file first"
         )
     return file
@@ -58,7 +58,7 @@ def refuse_as_output(requests: BinaryIO, output: str) -> None:
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each line, from 1, and the line; blank ones ask for nothing."""
+    """Yield the number of each line, from 1, and the line; leave out blank lines."""
     file.seek(0)
     for number, line in enumerate(file, 1):
         if line := line.strip():
@@ -66,14 +66,14 @@ def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def digest(line: bytes) -> str:
-    """Return what tells a line from others; results carry it."""
+    """Return a digest of a line.  Each result has it, so that a changed line is noticed."""
     return hashlib.blake2b(line, digest_size=8).hexdigest()
 
 
 def task_of(number: int, line: bytes, model: str) -> Task:
-    """Read a line: a JSON string is a prompt, an object a request, alone or in the batch files' envelope.
+    """Read a line: a JSON string is a prompt, an object is a request, alone or in the envelope of the batch files.
 
-    `model` is for those that name none.
+    `model` is the model of lines that name none.
     """
     custom_id = None
     try:
@@ -91,7 +91,7 @@ def task_of(number: int, line: bytes, model: str) -> Task:
 def _json(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:  # its own text counts lines, of which there is one
+    except json.JSONDecodeError as error:  # its text counts lines, and would say line 1
         reason = f"{error.msg}, at character {error.colno}"
     except UnicodeDecodeError as error:
         reason = f"not UTF-8, at byte {error.start + 1}"
@@ -117,7 +117,7 @@ def _request(data: Any) -> Mapping[str, Any]:
             f"a line holds an object or a string, not {'null' if data is None else type(data).__name__}"
         )
     body = _unwrap(data) if "body" in data else data
-    body.pop("stream", None)  # files for HTTP say false, which means the same here: one result
+    body.pop("stream", None)  # batch files for HTTP may have it; the result is the whole response either way
     return body
 
 

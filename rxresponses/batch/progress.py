@@ -1,4 +1,4 @@
-"""How far a batch has come, on standard error: a bar on a terminal, else a line now and then."""
+"""The progress of a batch on standard error: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
-_INTERVAL = 10.0  # seconds from one line to the next, where there is no bar
+_INTERVAL = 10.0  # seconds from one line to the next, without a bar
 
 
 class Progress:
     """Counts results, and shows the counts while the context is open.
 
-    `answered` and `failed` of the `total` are those of earlier runs.  `clock` tells seconds.
+    `answered` and `failed` are the results of earlier runs, of `total` lines.  `clock` returns seconds.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Progress:
         self._before = answered + failed
         self._start = self._shown = clock()
         self._waiting: _Wait | None = None
-        self._told = -math.inf  # when the latest line about waiting was written
+        self._wait_shown = -math.inf  # when the latest line about waiting was written
         self._bar = _bar(total, self._before, self.__str__) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
@@ -53,16 +53,16 @@ class Progress:
 
     def __str__(self) -> str:
         done = self._answered + self._failed
-        here, seconds = done - self._before, self._clock() - self._start
+        new, seconds = done - self._before, self._clock() - self._start
         text = f"{done} of {self._total} done, {self._failed} failed"
-        if here and seconds > 0:
-            left = timedelta(seconds=round((self._total - done) * seconds / here))
+        if new and seconds > 0:
+            left = timedelta(seconds=round((self._total - done) * seconds / new))
             text += f", {self._tokens / seconds:.0f} tokens/s, {left} left"
         waiting = self._waiting
         return text if waiting is None else f"{text}, {waiting.at(self._clock())}"
 
     def add(self, result: Result) -> None:
-        """Count a result, and show it when it is time."""
+        """Count a result, and show the counts if a line is due."""
         if result.error is None:
             self._answered += 1
         else:
@@ -76,16 +76,16 @@ class Progress:
             print(self, file=sys.stderr, flush=True)
 
     def wait(self, state: ClientState) -> None:
-        """Show why nothing comes for a while, if the client says so.  From any thread."""
+        """Show why no result comes for a while, if the state of the client says so.  Call from any thread."""
         now = self._clock()
         self._waiting = waiting = _waiting(state, now)
-        if self._bar is None and waiting is not None and now - self._told >= _INTERVAL:
-            self._told = now
+        if self._bar is None and waiting is not None and now - self._wait_shown >= _INTERVAL:
+            self._wait_shown = now
             print(waiting.at(now), file=sys.stderr, flush=True)
 
 
 class _Wait(NamedTuple):
-    """Why nothing comes, with a place for the seconds left, and when that ends."""
+    """Why no result comes, with a placeholder for the seconds left, and when the wait ends."""
 
     why: str
     until: float
@@ -103,7 +103,7 @@ def _waiting(state: ClientState, now: float) -> _Wait | None:
 
 
 def _bar(total: int, completed: int, text: Callable[[], str]) -> Bar | None:
-    """Return a bar beside a text, which is asked for anew each time it is drawn; `None` where rich is not installed."""
+    """Return a bar with a text, which is asked for each time the bar is drawn; `None` if rich is not installed."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, ProgressColumn, Task

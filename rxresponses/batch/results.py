@@ -1,4 +1,4 @@
-"""The output: which lines have their result, and one line of JSON for each result that comes."""
+"""The output: a line of JSON for each result, and which lines of the input have theirs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EMBEDDED = "embedded"
 
 
 class _Head(msgspec.Struct):
-    """What has to be known of a result again; answers are skipped over."""
+    """The fields of a result that a later run needs; the response is skipped."""
 
     line: Annotated[int, msgspec.Meta(ge=1)]
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
@@ -38,15 +38,14 @@ class _Head(msgspec.Struct):
 
 
 class Results:
-    """The results file, in the hands of one run.
+    """The results file, locked for one run.
 
-    Opening it takes a lock, and reads what is there; nothing is changed before `begin`.  What is
-    there is remembered in two bytes a line of input.  `lines` bounds the line numbers.  With
-    `retry_failed`, failures count as missing.  `model` is the one for lines that name none, `embedded`
-    says that the embedded server answers.
+    Opening the file locks it and reads its results; `begin` makes the first change.  A result takes two bytes of
+    memory.  `lines` is the highest possible line number.  With `retry_failed`, failed lines count as missing.
+    `model` is the model of lines that name none.  `embedded` says that the embedded server answers.
 
-    Raises `ConfigurationError` for a file that another run has, or that holds something else: answers of another
-    `model`, or made up ones beside those of a service.
+    Raises `ConfigurationError` for a file that another run has locked, that is no file of results, or whose
+    answers would be mixed with others: those of another `model`, or those that the embedded server made up.
     """
 
     def __init__(
@@ -59,8 +58,8 @@ class Results:
         self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
         self._checks = array("H")
         self._retries = 0
-        self._size = 0  # of what is whole
-        self._ended = True
+        self._size = 0  # bytes of whole lines
+        self._ended = True  # the last line has its line break
         try:
             self._fd = _open_alone(self._file, path)
         except OSError as error:
@@ -83,23 +82,23 @@ class Results:
         return number < len(self._checks) and self._checks[number] != 0
 
     def check(self, lines: Iterable[tuple[int, bytes]]) -> int:
-        """Return how many lines there are; raise `ConfigurationError` when these are results of others."""
-        count = met = 0
+        """Return the number of lines; raise `ConfigurationError` if the results are those of another input."""
+        count = found = 0
         for number, line in lines:
             count += 1
             if number in self:
                 if self._checks[number] != _check(digest(line)):
                     raise ConfigurationError(
                         f"line {number} of the input is not the one that has its result in {self.path}: give each "
-                        "input an output of its own; lines that were mended after they failed need --retry-failed"
+                        "input its own output; after a failed line was corrected, use --retry-failed"
                     )
-                met += 1
-        if met < self.answered + self.failed:
+                found += 1
+        if found < self.answered + self.failed:
             raise self._has_others()
         return count
 
     def begin(self) -> None:
-        """Make the file ready for further results: what must not stay there goes."""
+        """Make the file ready for new results: remove a torn last line, and failures that are tried again."""
         if self._retries:
             self._leave_failures_out()
         elif os.fstat(self._fd).st_size > self._size:
@@ -115,7 +114,7 @@ class Results:
         self._remember(result.task.line, result.task.digest, failed=result.error is not None)
 
     def _write(self, data: bytes) -> None:
-        # In one piece, so that a kill leaves one torn line at the most; a full disk takes a part, then raises.
+        # One write, so that a kill leaves at most one torn line.  A full disk takes a part, and then raises.
         while data:
             data = data[os.write(self._fd, data) :]
 
@@ -131,7 +130,7 @@ class Results:
                     )
                 if head.line in self:
                     raise ConfigurationError(
-                        f"{self.path} has two results of line {head.line}: no run writes that, so give another output"
+                        f"{self.path} has two results of line {head.line}, which no run writes: give another output"
                     )
                 if head.line > lines:
                     raise self._has_others()
@@ -144,29 +143,29 @@ class Results:
                 self._remember(head.line, head.digest, failed=head.error is not None)
 
     def _check_origin(self, head: _Head) -> None:
-        """Raise for an answer that those of this run must not be mixed with: who reads the file would not see it."""
+        """Raise for an answer that must not be mixed with those of this run; the file would not show the difference."""
         if head.error is not None:
             return
         made_up = head.server == _EMBEDDED
         if made_up and not self._embedded:
             raise ConfigurationError(
-                f"{self.path} has answers that the embedded test server made up: give another output for those of a "
-                "model, or delete this one"
+                f"{self.path} has answers that the embedded test server made up: give another output for the answers "
+                "of a model, or delete this file"
             )
         if self._embedded and not made_up:
             raise ConfigurationError(
                 f"{self.path} has answers of a service, and without a key the embedded test server would make up the "
-                "rest: set OPENAI_API_KEY, or give another output"
+                "missing answers: set OPENAI_API_KEY, or give another output"
             )
         if None not in (head.model, self._model) and head.model != self._model:
             raise ConfigurationError(
-                f"{self.path} has answers of {head.model!r} to lines that name no model, and those that are left would "
+                f"{self.path} has answers of {head.model!r} to lines that name no model, and the missing lines would "
                 f"go to {self._model!r}: go on with --model {head.model}, or give another output"
             )
 
     def _has_others(self) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.path} has results of lines that the input does not have: give each input an output of its own"
+            f"{self.path} has results of lines that the input does not have: give each input its own output"
         )
 
     def _remember(self, line: int, digest: str, *, failed: bool) -> None:
@@ -179,7 +178,7 @@ class Results:
             self.answered += 1
 
     def _leave_failures_out(self) -> None:
-        """Put a file without them in the place of this one, at once and under the same lock."""
+        """Replace the file by a copy without the failures, in one step; the copy is locked before that."""
         fd, new = tempfile.mkstemp(prefix=f"{os.path.basename(self._file)}.", dir=os.path.dirname(self._file))
         try:
             _lock(fd, self.path)
@@ -204,13 +203,13 @@ class Results:
 
 
 def _head(line: bytes) -> _Head | None:
-    """Read a line of the output; `None` for what is no result."""
+    """Read a line of the output; return `None` if it is no result."""
     try:
         return _decode(line)
     except (ValueError, RecursionError):
         pass
     try:
-        return msgspec.convert(json.loads(line), _Head)  # with lone surrogates in it, which msgspec refuses
+        return msgspec.convert(json.loads(line), _Head)  # lone surrogates, which msgspec refuses
     except (ValueError, RecursionError):
         return None
 
@@ -219,12 +218,12 @@ _decode = msgspec.json.Decoder(_Head).decode
 
 
 def _is_torn(line: bytes) -> bool:
-    """Whether this is the begin of a result whose end was never written; no other text is ever cut off."""
+    """Whether this is the beginning of a result whose end was not written; other text must not be cut off."""
     return not line.endswith(b"\n") and (line.startswith(_BEGIN) or _BEGIN.startswith(line))
 
 
 def _check(digest: str) -> int:
-    """Return two bytes of a digest, never 0: enough to notice a line that is another."""
+    """Return 16 bits of a digest, never 0.  That is enough to notice a changed line."""
     return int(digest, 16) % 0xFFFF + 1
 
 
@@ -233,9 +232,7 @@ def _open_alone(file: str, path: str) -> int:
         fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise ConfigurationError(
-                    f"{path} is no regular file, so a run could not be resumed: give another output"
-                )
+                raise ConfigurationError(f"{path} is no regular file, so no run could be resumed: give another output")
             _lock(fd, path)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), os.stat(file)):
@@ -243,15 +240,15 @@ def _open_alone(file: str, path: str) -> int:
         except BaseException:
             os.close(fd)
             raise
-        os.close(fd)  # a run that has just ended had put another file in its place
+        os.close(fd)  # another run replaced the file before the lock, and has ended
 
 
 def _lock(fd: int, path: str) -> None:
     try:
         import fcntl
     except ImportError:
-        raise ConfigurationError("this system has no fcntl.flock, which keeps two runs off one output") from None
+        raise ConfigurationError("this system has no fcntl.flock, which locks the output for one run") from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends, however
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system unlocks it when the process ends, in any way
     except BlockingIOError:
         raise ConfigurationError(f"another run is writing {path}: wait for its end, or give another output") from None

@@ -1,4 +1,4 @@
-"""The run: tasks to a sender, so many at once, and their results as they come."""
+"""A run: tasks go to a sender, a bounded number at once, and results come back as they arrive."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..wire.failures import response_id_of, unreadable
 from ..wire.jsontext import read_json
 from .lines import Task
 
-# Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  Python runs the
-# handler of a signal that comes just before a wait only after it, so none is longer.
-_LOOK = 0.2
+# Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  If a signal comes just
+# before a wait, Python runs its handler only after the wait, so no wait is longer.
+_CHECK_INTERVAL = 0.2
 
 
 class Sender(Protocol):
-    """Whatever sends requests, and marks in `current_timings()` when: a socket, a lane, a client."""
+    """A socket, a lane or a client: it sends requests, and marks in `current_timings()` when each is written."""
 
     def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
         """Return the events of one response, as a cold Observable."""
@@ -36,7 +36,7 @@ class Sender(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a task: the response, or the error."""
+    """The result of a task: the response, or the error."""
 
     task: Task
     response: Mapping[str, Any] | None = None
@@ -44,13 +44,13 @@ class Result:
 
     @property
     def output_tokens(self) -> int:
-        """The tokens that the model has written, as far as the server tells."""
+        """The output tokens of the response, 0 if the server does not say."""
         usage = (self.response or {}).get("usage")
         tokens = usage.get("output_tokens") if isinstance(usage, dict) else None
         return tokens if isinstance(tokens, int) else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the line of the output: the response as it was received, or what is known of the failure."""
+        """Return the line of the output: the response as it was received, or the facts about the failure."""
         task = self.task
         head = {"line": task.line, "digest": task.digest}
         if task.custom_id is not None:
@@ -60,44 +60,43 @@ class Result:
         return {**head, "response": self.response} if self.error is None else {**head, "error": _facts(self.error)}
 
 
-class _Flight:
-    """A task that the sender has: whether it was sent, and what has come of it."""
+class _RunningTask:
+    """A task that was given to the sender: when its request was written, and which response came."""
 
     def __init__(self, task: Task, clock: Callable[[], float]) -> None:
         self.task = task
         self.timings = Timings(clock)
         self.subscription: DisposableBase = Disposable()
-        self._begun = False
+        self._started = False
         self._response_id: str | None = None
 
     @property
     def is_sent(self) -> bool:
-        """Whether the server may have it; not while one that was refused waits for its next try."""
+        """Whether the server may have the request.  A refused request that waits for its next try is not sent."""
         return self.timings.sent is not None
 
     def is_overdue(self, now: float, timeout: float) -> bool:
-        """Whether its answer takes longer than that; what waits here or at a rate limit takes no time."""
+        """Whether the answer takes longer than `timeout`.  Waiting in the client or at a rate limit does not count."""
         sent = self.timings.sent
         return sent is not None and now - sent > timeout
 
     def see(self, event: ServerEvent) -> None:
-        """Take in that an event of the answer came."""
-        self._begun = True
+        """Remember that an event of the answer came."""
+        self._started = True
         if self._response_id is None:
             self._response_id = response_id_of(event)
 
     def timed_out(self, timeout: float) -> Result:
-        """Return the result of giving it up."""
-        delivery: Delivery = "started" if self._begun else "unknown"
+        """Return the result for an answer that takes too long."""
+        delivery: Delivery = "started" if self._started else "unknown"
         error = TerminalTimeoutError(timeout, delivery=delivery, response_id=self._response_id)
         return Result(self.task, error=error)
 
 
 class Run:
-    """Sends tasks, at most `concurrency` of them at once.
+    """Gives tasks to a sender, at most `concurrency` at once.
 
-    With `timeout`, an answer is given up that takes longer from when its request was sent.  `clock` tells
-    seconds.
+    With `timeout`, an answer may take so many seconds from when its request was written.  `clock` returns seconds.
     """
 
     def __init__(
@@ -113,26 +112,26 @@ class Run:
         self._concurrency = concurrency
         self._timeout = timeout
         self._clock = clock
-        self._looked_at = clock()
-        self._running: dict[int, _Flight] = {}
-        self._inbox: SimpleQueue[Result | None] = SimpleQueue()
+        self._checked_at = clock()
+        self._running: dict[int, _RunningTask] = {}
+        self._results: SimpleQueue[Result | None] = SimpleQueue()
 
     @property
     def in_flight(self) -> int:
-        """How many tasks have been sent and have no result yet."""
-        return sum(flight.is_sent for flight in self._running.values())
+        """The number of tasks whose requests were written and that have no result yet."""
+        return sum(running.is_sent for running in self._running.values())
 
     def stop(self) -> None:
-        """Send no further task; those in flight go on.  From any thread, and from a signal handler."""
+        """Send no more tasks; those in flight go on.  Call from any thread, or from a signal handler."""
         self.stopping = True
-        self._inbox.put(None)
+        self._results.put(None)
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Result | None]:
-        """Yield a result for each task as it ends, and `None` for each `stop`; what was not sent by then has none.
+        """Yield a result for each task as it ends, and `None` for each `stop`; unsent tasks then get no result.
 
-        A task is drawn when there is room for it, and only while the results that have come are being
-        taken: who takes them slowly slows the run down, and nothing piles up.  Leaving early disposes
-        what is in flight.
+        A task is taken from `tasks` when there is room for it, and only when the caller asks for the next result.
+        So a slow caller slows the run, and results do not pile up.  Closing the iterator disposes the tasks in
+        flight.
         """
         waiting = iter(tasks)
         try:
@@ -141,49 +140,49 @@ class Run:
                     task = next(waiting, None)
                     if task is None:
                         break
-                    self._start(_Flight(task, self._clock))
-                self._look()
-                if not self._running and self._inbox.empty():
+                    self._start(_RunningTask(task, self._clock))
+                self._check()
+                if not self._running and self._results.empty():
                     return
                 try:
-                    result = self._inbox.get(timeout=_LOOK)
+                    result = self._results.get(timeout=_CHECK_INTERVAL)
                 except Empty:
                     continue
                 if result is not None and self._running.pop(result.task.line, None) is None:
-                    continue  # its answer came just before it was given up
+                    continue  # its answer came just before the timeout
                 yield result
         finally:
-            for flight in self._running.values():
-                flight.subscription.dispose()
+            for running in self._running.values():
+                running.subscription.dispose()
 
-    def _start(self, flight: _Flight) -> None:
-        self._running[flight.task.line] = flight
-        with recording(flight.timings):
-            flight.subscription = self._result(flight).subscribe(self._inbox.put)
+    def _start(self, running: _RunningTask) -> None:
+        self._running[running.task.line] = running
+        with recording(running.timings):
+            running.subscription = self._result(running).subscribe(self._results.put)
 
-    def _look(self) -> None:
-        """Give up what is not to be waited for."""
-        if self.stopping and self._inbox.empty():
-            for line, flight in tuple(self._running.items()):
-                if not flight.is_sent:
-                    flight.subscription.dispose()
+    def _check(self) -> None:
+        """Give up unsent tasks after `stop`, and answers that take too long."""
+        if self.stopping and self._results.empty():
+            for line, running in tuple(self._running.items()):
+                if not running.is_sent:
+                    running.subscription.dispose()
                     del self._running[line]
         now = self._clock()
-        if self._timeout is not None and now - self._looked_at >= _LOOK:
-            # Not one timer for each: it would run from the subscription, and on a thread of its own.
-            self._looked_at = now
-            for flight in self._running.values():
-                if flight.is_overdue(now, self._timeout):
-                    flight.subscription.dispose()
-                    self._inbox.put(flight.timed_out(self._timeout))  # behind its answer, if that has just come
+        if self._timeout is not None and now - self._checked_at >= _CHECK_INTERVAL:
+            # Not a timer for each task: it would run from the subscription, and on its own thread.
+            self._checked_at = now
+            for running in self._running.values():
+                if running.is_overdue(now, self._timeout):
+                    running.subscription.dispose()
+                    self._results.put(running.timed_out(self._timeout))  # after the answer, if it has just come
 
-    def _result(self, flight: _Flight) -> Observable[Result]:
-        task = flight.task
+    def _result(self, running: _RunningTask) -> Observable[Result]:
+        task = running.task
 
         def send(_: object) -> Observable[ServerEvent]:
             if isinstance(task.request, Exception):
                 raise task.request
-            return self._sender.send_request(task.request).pipe(ops.do_action(flight.see))
+            return self._sender.send_request(task.request).pipe(ops.do_action(running.see))
 
         def answered(events: list[ServerEvent]) -> Result:
             return Result(task, response=_response(events))
@@ -202,7 +201,7 @@ def _is_kept(event: ServerEvent) -> bool:
 
 
 def _response(events: list[ServerEvent]) -> dict[str, Any]:
-    """Return the response of the last event, as received; with the items that came before if it has none."""
+    """Return the response of the last event as it was received; if it has no output, with the items before it."""
     *items, end = map(_frame, events)
     response = end.get("response")
     if not isinstance(response, dict):
@@ -214,7 +213,7 @@ def _response(events: list[ServerEvent]) -> dict[str, Any]:
 
 def _frame(event: ServerEvent) -> dict[str, Any]:
     raw = event.raw
-    if raw is None:  # built by hand
+    if raw is None:  # a program built the event
         return event.to_dict()
     frame: dict[str, Any]
     frame, _ = read_json(raw)

@@ -1,4 +1,4 @@
-"""What the command line writes: text as it streams, a line an event, JSON lines, and notes beside them."""
+"""What `ask` and `batch` write: text as it streams, a line for each event, JSON lines, and notes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LONGEST_DETAIL = 100
-# A model's text must not drive the terminal: no control characters but newline and tab.
+# Control characters in a model's text would control the terminal, so only newline and tab pass.
 _CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
 
 
 class Screen:
-    """Standard output and standard error, of which either may be a terminal, a pipe or a file."""
+    """Standard output and standard error; each may be a terminal, a pipe or a file."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
@@ -27,7 +27,7 @@ class Screen:
         self._in_line = False
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a question mark is better than no answer
+                stream.reconfigure(errors="replace")  # a question mark instead of an error
 
     def text(self, piece: str) -> None:
         """Write a piece of text at once."""
@@ -38,23 +38,23 @@ class Screen:
         self._in_line = not piece.endswith("\n")
 
     def end_line(self) -> None:
-        """End the line that `text` has begun."""
+        """End the line that `text` has started."""
         if self._in_line:
             self._in_line = False
             sys.stdout.write("\n")
             sys.stdout.flush()
 
     def json_line(self, event: ServerEvent) -> None:
-        """Write the frame as it was received, on one line.  JSON is UTF-8, whatever the terminal is."""
+        """Write the frame as it was received, on one line.  It is UTF-8, whatever the encoding of standard output."""
         frame = event.raw if isinstance(event.raw, bytes) else event.to_json().encode()
-        # A line break inside JSON is white space: those in strings are escaped.
+        # A line break in JSON is white space, because strings escape theirs.
         sys.stdout.buffer.write(frame.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
         sys.stdout.flush()
 
     def event_line(self, offset: float, event: ServerEvent) -> None:
-        """Write when an event came, on which lane, its type, and the gist of it."""
+        """Write the seconds at which an event came, its lane, its type, and a summary of its content."""
         lane = event.stream_id or "default"
-        cells = [f"{offset:8.3f}", f"{lane:8}", f"{event.type:40}", _gist(event)]
+        cells = [f"{offset:8.3f}", f"{lane:8}", f"{event.type:40}", _summary(event)]
         cells = [cell.replace("\n", " ").replace("\t", " ").translate(_CONTROLS) for cell in cells]
         if self._console is None:
             print("  ".join(cells).rstrip(), flush=True)
@@ -62,30 +62,30 @@ class Screen:
             _print_in_colours(self._console, cells, event)
 
     def note(self, message: str) -> None:
-        """Write a line to standard error, below what has been written so far."""
+        """Write a line to standard error, after the text so far."""
         self.end_line()
         print(message.translate(_CONTROLS), file=sys.stderr, flush=True)
 
 
-def _gist(event: ServerEvent) -> str:
+def _summary(event: ServerEvent) -> str:
     delta = getattr(event, "delta", None)
     item = getattr(event, "item", None)
-    gist: str | None = None
+    summary: str | None = None
     if isinstance(delta, str):
-        gist = json.dumps(delta, ensure_ascii=False)
+        summary = json.dumps(delta, ensure_ascii=False)
     elif isinstance(event, ResponseErrorEvent):
-        gist = f"{event.code or event.error_type}: {event.message}"
+        summary = f"{event.code or event.error_type}: {event.message}"
     elif isinstance(event, LifecycleEvent):
-        gist = _gist_of_response(event)
+        summary = _summary_of_response(event)
     elif isinstance(event, UnknownEvent):
-        gist = event.reason
+        summary = event.reason
     elif item is not None:
-        gist = item.type
-    gist = gist or ""
-    return gist if len(gist) <= _LONGEST_DETAIL else f"{gist[: _LONGEST_DETAIL - 1]}…"
+        summary = item.type
+    summary = summary or ""
+    return summary if len(summary) <= _LONGEST_DETAIL else f"{summary[: _LONGEST_DETAIL - 1]}…"
 
 
-def _gist_of_response(event: LifecycleEvent) -> str:
+def _summary_of_response(event: LifecycleEvent) -> str:
     response = event.response
     if response.error is not None:
         return f"{response.error.code}: {response.error.message}"
@@ -97,7 +97,7 @@ def _gist_of_response(event: LifecycleEvent) -> str:
 
 
 def _console() -> Console | None:
-    """Return a rich console, `None` where rich is not installed."""
+    """Return a rich console, `None` if rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
@@ -118,5 +118,5 @@ def _print_in_colours(console: Console, cells: list[str], event: ServerEvent) ->
     from rich.text import Text
 
     colour = next((colour for applies, colour in _COLOURS if applies(event)), "")
-    offset, lane, kind, gist = cells
-    console.print(Text.assemble((offset, "dim"), "  ", (lane, "blue"), "  ", (kind, colour), "  ", gist))
+    offset, lane, kind, summary = cells
+    console.print(Text.assemble((offset, "dim"), "  ", (lane, "blue"), "  ", (kind, colour), "  ", summary))
