@@ -37,11 +37,11 @@ def main() -> None:
         for call in calls:
             print(f"the model calls {call.name}({call.arguments})")
 
-        # What a function raises goes to the model too, unless told otherwise.
+        # By default, an exception of the function goes to the model as its output.
         outputs = rx.from_iterable(calls).pipe(answer_calls({"get_weather": get_weather}), ops.to_list()).run()
         answer = ResponseCreate(
             model="gpt-5.2",
-            previous_response_id=response.id,  # the server has the question: only what is new is sent
+            previous_response_id=response.id,  # the server has the question, so only the new items are sent
             input=outputs,
             tools=[WEATHER],
         )

@@ -1,4 +1,4 @@
-"""Ask two models at once and go on with the one that writes first."""
+"""Ask two models at once and go on with the model that writes first."""
 
 import reactivex
 from reactivex import Observable
@@ -15,15 +15,15 @@ def main() -> None:
     with url_or_embedded_server() as url, ResponsesWebSocket(url) as socket:
 
         def ask(model: str) -> Observable[tuple[str, str]]:
-            """Return the growing answer of one model, on a lane of its own so that the two run side by side."""
+            """Return the answer of a model so far, on its own lane, so that the two models run side by side."""
             lane = socket.lane(model)
             return lane.send_request(ResponseCreate(model=model, input=PROMPT)).pipe(
                 rops.accumulate_text(),
                 ops.map(lambda text: (model, text)),
             )
 
-        # `amb` disposes the loser.  The protocol has no cancel message, so the loser still runs to its end
-        # at the server; its events are swallowed here.
+        # `amb` disposes the slower request.  The protocol has no cancel message, so its response runs to its end at
+        # the server; its events are dropped here.
         winner, text = reactivex.amb(ask("gpt-5.2"), ask("gpt-5.2-mini")).run()
     print(f"{winner} was first: {text}")
 

@@ -17,8 +17,8 @@ def main() -> None:
     log.addHandler(logging.StreamHandler(sys.stderr))
     request = ResponseCreate(model="gpt-5.2", input="Say hello to the log.")
     with url_or_embedded_server() as url, ResponsesWebSocket(url) as socket:
-        # Each subscription to `send_request` sends once.  `replay` subscribes once, and hands all events
-        # to each of its own subscribers, however late they come.
+        # Each subscription to `send_request` sends a request.  `replay` subscribes once, and gives all events to
+        # each of its subscribers, also to late ones.
         response = socket.send_request(request).pipe(ops.replay())
 
         response.subscribe(

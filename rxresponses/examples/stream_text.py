@@ -1,4 +1,4 @@
-"""Print an answer as it is written, and what it cost."""
+"""Print an answer as it is written, and its token count."""
 
 from reactivex import operators as ops
 
@@ -10,9 +10,9 @@ from rxresponses.testing import url_or_embedded_server
 def main() -> None:
     request = ResponseCreate(model="gpt-5.2", input="Explain in two sentences why the sky is blue.")
     with url_or_embedded_server() as url, ResponsesWebSocket(url) as socket:
-        # One request, two listeners: `replay` keeps the events for whoever subscribes later.
+        # One request, two subscribers: `replay` keeps the events for the second, which subscribes later.
         events = socket.send_request(request).pipe(ops.replay())
-        events.connect()  # now it is sent
+        events.connect()  # sends the request
 
         events.pipe(
             rops.timeout_on_terminal(60),

@@ -1,4 +1,4 @@
-"""Drop the running answer when a new prompt comes, as a search box does while somebody types."""
+"""Cancel the running answer when a new prompt comes, as a search box does while its user types."""
 
 import asyncio
 from itertools import cycle
@@ -19,8 +19,8 @@ PAUSE = 0.25  # seconds between two prompts: too short for an answer
 async def main() -> None:
     with url_or_embedded_server() as url:
         async with ResponsesWebSocket(url) as socket:
-            # What is dropped runs to its end at the server and keeps its lane until then, so the next
-            # prompt takes another one.
+            # A cancelled response runs to its end at the server and keeps its lane until then, so the next prompt
+            # takes another lane.
             lanes = cycle([socket.lane(name) for name in ("a", "b", "c")])
 
             def ask(number: int) -> Observable[str]:
@@ -28,7 +28,7 @@ async def main() -> None:
                 request = ResponseCreate(model="gpt-5.2", input=TYPED[number])
                 return next(lanes).send_request(request).pipe(rops.accumulate_text())
 
-            # The keyboard and the socket share one loop, so that nothing of an old answer comes late.
+            # The keyboard and the socket share one loop, so no text of an old answer comes after the next prompt.
             keyboard = AsyncIOScheduler(asyncio.get_running_loop())
             await reactivex.interval(PAUSE, keyboard).pipe(
                 ops.take(len(TYPED)),

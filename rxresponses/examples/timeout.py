@@ -1,4 +1,4 @@
-"""Give up on a slow answer, or go on with another one."""
+"""Give up a slow answer, or go on with another answer."""
 
 from reactivex import operators as ops
 
@@ -6,7 +6,7 @@ from rxresponses import ResponseCreate, ResponsesWebSocket, TerminalTimeoutError
 from rxresponses import operators as rops
 from rxresponses.testing import url_or_embedded_server
 
-PATIENCE = 0.3  # seconds: too few for this story
+TIMEOUT = 0.3  # seconds; the story takes longer
 
 
 def main() -> None:
@@ -19,19 +19,19 @@ def main() -> None:
     with url_or_embedded_server() as url, ResponsesWebSocket(url) as socket:
         try:
             socket.send_request(story).pipe(
-                rops.timeout_on_terminal(PATIENCE),
+                rops.timeout_on_terminal(TIMEOUT),
                 rops.text_deltas(),
                 ops.do_action(lambda piece: print(piece, end="", flush=True)),
             ).run()
         except TerminalTimeoutError as error:
             print(f"\n-- {error} (delivery: {error.delivery})")
 
-        # The same with a second choice.  It takes a lane of its own: the story still holds the default one.
+        # The same with a second choice.  It takes its own lane, because the story still holds the default lane.
         second_choice = socket.lane("short").send_request(haiku)
         text = (
             socket.lane("long")
             .send_request(story)
-            .pipe(rops.timeout_on_terminal(PATIENCE, second_choice), rops.collect_text())
+            .pipe(rops.timeout_on_terminal(TIMEOUT, second_choice), rops.collect_text())
             .run()
         )
         print(f"-- second choice: {text}")

@@ -162,7 +162,7 @@ def conversation(lines: list[str], requests: int) -> None:
 
 
 CHECKS: dict[str, Callable[[list[str], int], None]] = {
-    "What people come for": stream,
+    "First pipelines": stream,
     "Nothing is sent until you subscribe": cold,
     "With asyncio and without": loop,
     "Race two models": race,
@@ -175,7 +175,7 @@ CHECKS: dict[str, Callable[[list[str], int], None]] = {
     "When something goes wrong": failure,
     "Try again": again,
     "One client, many sockets": pool,
-    "Conversations keep their place": conversation,
+    "Continuations find their response": conversation,
     "Traces and metrics": traces,
     "Fault plans": faults,
 }
@@ -258,7 +258,7 @@ class TestTable:
         assert self.values(server, "the text so far, as it grows") == ["Hello", "Hello, ", "Hello, world"]
 
     def test_timeout(self, server: ResponsesServer) -> None:
-        events = self.values(server, "an end to waiting")
+        events = self.values(server, "a limit of 30 seconds")
         assert all(isinstance(event, ServerEvent) for event in events)
         assert events[-1].type == "response.completed"
 
