@@ -21,7 +21,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from .net.timing import Timings, recording
 from .wire.events import TERMINAL_TYPES, ServerEvent
-from .wire.failures import failure_of, response_id_of, response_of
+from .wire.failures import failure_of, response_of
+from .wire.fields import response_id_of
 from .wire.models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
 from .wire.requests import ResponseCreate, create_from
 

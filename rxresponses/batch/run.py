@@ -18,7 +18,8 @@ from .. import operators as rops
 from ..errors import Delivery, TerminalTimeoutError
 from ..net.timing import Timings, recording
 from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
-from ..wire.failures import response_id_of, unreadable
+from ..wire.failures import unreadable
+from ..wire.fields import response_id_of
 from ..wire.jsontext import read_json
 from .lines import Task
 

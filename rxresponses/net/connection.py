@@ -27,11 +27,12 @@ from ..errors import (
     as_exception,
 )
 from ..options import ConnectionOptions
-from ..protocol.protocol import Protocol, error_field
+from ..protocol.protocol import Protocol
 from ..protocol.request import ENDED, QUEUED, ProtocolRequest, ProtocolSteer
 from ..protocol.timeouts import Timeouts
 from ..wire.codec import decode, undecodable
 from ..wire.events.base import ServerEvent
+from ..wire.fields import error_field
 from .backpressure import ReadPause
 from .credentials import Credentials
 from .endpoint import endpoint

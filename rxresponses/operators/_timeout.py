@@ -11,7 +11,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposab
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
 from ..wire.events import TERMINAL_TYPES, ServerEvent
-from ..wire.failures import response_id_of
+from ..wire.fields import response_id_of
 from ._clock import clock_for
 from ._results import E
 

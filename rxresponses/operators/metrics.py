@@ -12,7 +12,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..errors import DecodeError, ResponseFailedError
 from ..net.timing import Timings, recording
 from ..wire.events import TERMINAL_TYPES, ServerEvent
-from ..wire.failures import failure_of, response_id_of, response_of
+from ..wire.failures import failure_of, response_of
+from ..wire.fields import response_id_of
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
 from ._clock import clock_for

@@ -19,14 +19,14 @@ and the lane's next request goes, or goes on, after it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from itertools import chain, islice
 from typing import Any
 
 from ..errors import LaneLimitError
 from ..wire.events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
+from ..wire.fields import error_field, response_field, response_id_of, was_steered
 from .request import ENDED, QUEUED, SENT, STARTED, ProtocolRequest, ProtocolSteer
-from .steering import STEER_TYPES, OpenSteers, was_steered
+from .steering import STEER_TYPES, OpenSteers
 
 MAX_ACTIVE = 16
 MAX_NAMED_LANES = 32
@@ -437,7 +437,7 @@ class Protocol:
         if lane not in self._held:
             return None
         del self._held[lane]
-        steer = self._steering.commit(self._steering.next_on(lane, _response_field(event, "previous_response_id")))
+        steer = self._steering.commit(self._steering.next_on(lane, response_field(event, "previous_response_id")))
         self._in_flight[lane] = steer
         self.unblocked = True
         return steer
@@ -488,7 +488,7 @@ class Protocol:
         if not steers:
             return None
         requests = [one for one in self._in_flight.values() if self._fits(one, event)]
-        continued = _response_field(event, "previous_response_id")
+        continued = response_field(event, "previous_response_id")
         if continued is None:
             others = requests or any(one.stream_id in self._held for one in steers)
             return None if others or event.type in TERMINAL_TYPES else steers[0]
@@ -540,25 +540,3 @@ class Protocol:
         del self._table_of(exchange)[lane]
         self._steering.target_ended(exchange, steered=was_steered(event))
         self._hold_or_free(lane)
-
-
-def response_id_of(event: ServerEvent) -> str | None:
-    """Return the id of the response that an event carries, `None` when it carries none."""
-    return _response_field(event, "id")
-
-
-def _response_field(event: ServerEvent, name: str) -> str | None:
-    if isinstance(event, UnknownEvent):
-        response = event.extra.get("response")
-        found = response.get(name) if isinstance(response, Mapping) else None
-        return found if isinstance(found, str) else None
-    return getattr(getattr(event, "response", None), name, None)
-
-
-def error_field(event: ServerEvent, name: str) -> str | None:
-    """Return a field of an `error`, readable or not, `None` when it has none."""
-    if isinstance(event, UnknownEvent):
-        detail = event.extra.get("error")
-        found = detail.get(name) if isinstance(detail, Mapping) else event.extra.get(name)
-        return found if isinstance(found, str) else None
-    return getattr(event, name, None)

@@ -15,10 +15,9 @@ clock may count until it is abandoned.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
-from ..wire.events.base import ServerEvent, UnknownEvent
+from ..wire.events.base import ServerEvent
+from ..wire.fields import steer_ids_of
 from .request import ENDED, SENT, STARTED, ProtocolRequest, ProtocolSteer
 
 STEER_TYPES = frozenset({"response.steer.accepted", "response.steer.pending", "response.steer.failed"})
@@ -115,7 +114,7 @@ class OpenSteers:
         state that fits: only an accepted one can be pending, while a refusal comes at once or not at all.
         Of the accepted ones it is rather one whose response is not overdue.
         """
-        steer_id, target_id = _ids_of(event)
+        steer_id, target_id = steer_ids_of(event)
         fits = STARTED if event.type == "response.steer.pending" else SENT
         steer = min(
             (
@@ -189,28 +188,3 @@ class OpenSteers:
         for one in self.on(steer.stream_id):
             one.due = False  # something runs there again
         return first
-
-
-def was_steered(event: ServerEvent) -> bool:
-    """Whether a response ended because it was steered."""
-    if event.type != "response.incomplete":
-        return False
-    if isinstance(event, UnknownEvent):
-        response = event.extra.get("response")
-        details = response.get("incomplete_details") if isinstance(response, Mapping) else None
-        return isinstance(details, Mapping) and details.get("reason") == "steered"
-    details = getattr(getattr(event, "response", None), "incomplete_details", None)
-    return getattr(details, "reason", None) == "steered"
-
-
-def _ids_of(event: ServerEvent) -> tuple[str | None, str | None]:
-    """Return the steer's id and the id of the response it is for, as far as the event tells them."""
-    if isinstance(event, UnknownEvent):
-        found = event.extra.get("steer")
-        data: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-        ids = (data.get("id"), data.get("previous_response_id"))
-    else:
-        steer = getattr(event, "steer", None)
-        ids = (getattr(steer, "id", None), getattr(steer, "previous_response_id", None))
-    steer_id, target_id = (one if isinstance(one, str) else None for one in ids)
-    return steer_id, target_id

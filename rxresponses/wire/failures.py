@@ -15,6 +15,7 @@ from .events import (
     SteerError,
     UnknownEvent,
 )
+from .fields import response_id_of
 from .models import Response
 
 _ADVICE = {
@@ -66,13 +67,6 @@ def pending_of(event: ServerEvent) -> SteerPendingError:
         return SteerPendingError((), event=event, stream_id=event.stream_id)
     target = event.steer.previous_response_id
     return SteerPendingError(event.required_input, event=event, response_id=target, stream_id=event.stream_id)
-
-
-def response_id_of(event: ServerEvent | None) -> str | None:
-    """Return the id of the response that a lifecycle event carries, `None` when it carries none."""
-    if isinstance(event, UnknownEvent):
-        return _text(_mapping(event.extra.get("response")).get("id"))
-    return getattr(getattr(event, "response", None), "id", None)
 
 
 def response_of(event: ServerEvent) -> Response | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rxresponses.errors import LaneLimitError
-from rxresponses.protocol.protocol import Protocol, response_id_of
+from rxresponses.protocol.protocol import Protocol
 from rxresponses.protocol.request import ENDED, QUEUED, SENT, STARTED, ProtocolRequest, ProtocolSteer
 from rxresponses.wire.events import ServerEvent
 from rxresponses.wire.events.base import event_from
@@ -646,11 +646,3 @@ def test_what_a_request_continues() -> None:
     assert not ProtocolRequest(b'{"previous_response_id": "r1"}', None).continues("r2")
     assert ProtocolSteer(b"{}", "r1").continues("r1")
     assert not ProtocolSteer(b"{}", "r1").continues("r2")
-
-
-def test_response_ids() -> None:
-    assert response_id_of(created("r1")) == "r1"
-    assert response_id_of(delta()) is None
-    assert response_id_of(event("response.new", response={"id": "r2"})) == "r2"
-    assert response_id_of(event("response.new", response={"id": 5})) is None
-    assert response_id_of(event("response.new", response=None)) is None

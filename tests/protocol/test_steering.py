@@ -9,7 +9,6 @@ import pytest
 
 from rxresponses.protocol.protocol import Protocol
 from rxresponses.protocol.request import ENDED, QUEUED, SENT, STARTED, ProtocolRequest, ProtocolSteer, RequestState
-from rxresponses.protocol.steering import was_steered
 from rxresponses.wire.events import ServerEvent
 from rxresponses.wire.events.base import UnknownEvent
 
@@ -1554,15 +1553,3 @@ class TestLoss:
         protocol.abandon(steer(protocol, "r1"))
         assert protocol.lost() == [target]
         all_gone(protocol)
-
-
-def test_why_a_response_ended() -> None:
-    assert was_steered(steered("r1"))
-    assert not was_steered(ended("response.incomplete", "r1"))
-    assert not was_steered(completed("r1"))
-    for details, expected in (({"reason": "steered"}, True), ({"reason": 5}, False), ("?", False)):
-        response = {"id": "r1", "created_at": "yesterday", "incomplete_details": details}
-        unreadable = event("response.incomplete", response=response)
-        assert type(unreadable) is UnknownEvent
-        assert was_steered(unreadable) is expected
-    assert not was_steered(event("response.incomplete", response="?"))

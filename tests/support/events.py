@@ -23,6 +23,7 @@ from rxresponses.wire.events import (
     SteerError,
     SteerRequiredInput,
 )
+from rxresponses.wire.events.base import event_from
 from rxresponses.wire.models import (
     IncompleteDetails,
     Response,
@@ -91,6 +92,13 @@ def error_event(code: str = "rate_limit_exceeded", message: str = "slow down") -
         type="requests", code=code, message=message, param="model", headers={"retry-after": "3"}
     )
     return ResponseErrorEvent(error=detail, status=429, stream_id="main")
+
+
+def wire_event(kind: str, stream_id: object = None, **fields: Any) -> ServerEvent:
+    """Build an event from the JSON fields of its frame: an `UnknownEvent` for an unknown type or a wrong field."""
+    return event_from(
+        {"type": kind, **fields} if stream_id is None else {"type": kind, "stream_id": stream_id, **fields}
+    )
 
 
 STEER = Steer(id="steer_1", previous_response_id="resp_1")

@@ -12,7 +12,7 @@ from rxresponses import operators as rops
 from rxresponses.errors import DecodeError, ResponseFailedError, SteerPendingError, UnreadableResponseError
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent, UnknownEvent
-from rxresponses.wire.failures import failure_of, pending_of, response_id_of
+from rxresponses.wire.failures import failure_of, pending_of
 
 from ..operators.test_contract import CASES, REDUCING
 from ..support.events import accepted, completed, created, delta, error_event, failed, incomplete, pending, refused
@@ -261,11 +261,3 @@ def test_advice_names_what_to_do() -> None:
     event = decode('{"type": "error", "code": "previous_response_not_found", "message": "gone"}')
 
     assert "full input" in str(failure(event))
-
-
-def test_response_ids() -> None:
-    assert response_id_of(None) is None
-    assert response_id_of(delta("x")) is None
-    assert response_id_of(created(id="r")) == "r"
-    assert response_id_of(unknown(type="response.created", response={"id": "r", "output": 7})) == "r"
-    assert response_id_of(unknown(type="response.created", response=7)) is None

@@ -1,0 +1,61 @@
+"""Readers of single fields of an event, for readable and unreadable events alike.
+
+The routing of events and the errors need a few fields of every event, however badly a server formed it.  An event
+whose fields do not validate is an `UnknownEvent`: its JSON data are in `extra` and not in attributes.  The functions
+here look in both places.  A field that is absent, or that is not a string where a string is due, reads as `None`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .events.base import ServerEvent, UnknownEvent
+
+
+def response_field(event: ServerEvent | None, name: str) -> str | None:
+    """Return a text field of the response that a lifecycle event carries."""
+    if isinstance(event, UnknownEvent):
+        return _text(_mapping(event.extra.get("response")).get(name))
+    return getattr(getattr(event, "response", None), name, None)
+
+
+def response_id_of(event: ServerEvent | None) -> str | None:
+    """Return the id of the response that a lifecycle event carries."""
+    return response_field(event, "id")
+
+
+def was_steered(event: ServerEvent) -> bool:
+    """Whether the event says that the server ended the response early in order to follow a steer."""
+    if event.type != "response.incomplete":
+        return False
+    if isinstance(event, UnknownEvent):
+        details = _mapping(event.extra.get("response")).get("incomplete_details")
+        return _mapping(details).get("reason") == "steered"
+    details = getattr(getattr(event, "response", None), "incomplete_details", None)
+    return getattr(details, "reason", None) == "steered"
+
+
+def error_field(event: ServerEvent, name: str) -> str | None:
+    """Return a text field of an `error`, whether the server put it at the top level or below `error`."""
+    if isinstance(event, UnknownEvent):
+        detail = event.extra.get("error")
+        return _text((detail if isinstance(detail, Mapping) else event.extra).get(name))
+    return getattr(event, name, None)
+
+
+def steer_ids_of(event: ServerEvent) -> tuple[str | None, str | None]:
+    """Return the id of the steer that a steering event is about, and the id of the response to steer."""
+    if isinstance(event, UnknownEvent):
+        steer = _mapping(event.extra.get("steer"))
+        return _text(steer.get("id")), _text(steer.get("previous_response_id"))
+    readable = getattr(event, "steer", None)
+    return _text(getattr(readable, "id", None)), _text(getattr(readable, "previous_response_id", None))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
