@@ -87,7 +87,7 @@ class Connection:
         self._credentials = credentials
         self._options = options
         self._protocol = Protocol(
-            max_active=options.max_active, echoes=echoes, close_on_dispose=options.on_dispose == "close"
+            max_active=options.max_active, echoes_stream_id=echoes, close_on_dispose=options.on_dispose == "close"
         )
         self._clocks = Timeouts.of(options)
         self._timer: asyncio.TimerHandle | None = None
@@ -106,6 +106,7 @@ class Connection:
         )
         # Looked up once: these are used for every event.
         self._receive = self._protocol.receive
+        self._lanes = self._protocol.lanes
         self._events = outlets.events
         self._times_idle = options.idle_timeout is not None
 
@@ -114,7 +115,7 @@ class Connection:
     @property
     def echoes(self) -> bool | None:
         """Whether the server echoes `stream_id`, `None` until an answer has shown it."""
-        return self._protocol.echoes
+        return self._lanes.echoes_stream_id
 
     def open(self, model: str | None = None) -> None:
         """Begin to connect, unless that was begun already; `model` is the one that a gateway routes by."""
@@ -141,7 +142,7 @@ class Connection:
         was_over = request.state is ENDED  # by the event that is just being delivered, which releases its lane
         if self._protocol.dispose(request):
             self._finish(_given_up_error)
-        elif self._protocol.unblocked:
+        elif self._lanes.changed:
             self._unblock()
         if request.state is ENDED and not was_over:
             self._release(request, None)
@@ -255,7 +256,7 @@ class Connection:
 
     def _crowd(self) -> None:
         """See whether a pause would hold up others than the one that lags."""
-        self.valve.crowd(self._awaited or self._protocol.is_crowded)
+        self.valve.crowd(self._awaited or self._lanes.is_shared)
 
     def _pause(self) -> None:
         if self._websocket is not None:
@@ -263,7 +264,7 @@ class Connection:
 
     def _resume(self) -> None:
         now = self._loop.time()
-        for exchange in self._protocol.pending():
+        for exchange in self._protocol.open_requests():
             if exchange.state is not QUEUED:
                 exchange.since = now  # what may have come meanwhile was not read
                 self._watch(exchange)
@@ -286,7 +287,7 @@ class Connection:
     def _look_at_clocks(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for exchange in self._protocol.pending():
+        for exchange in self._protocol.open_requests():
             if self.valve.closed and exchange.state is not QUEUED:
                 continue  # the silence is this side's: see `_resume`
             error = self._clocks.error(exchange, now)
@@ -295,7 +296,7 @@ class Connection:
                 continue
             request = cast("ObservedRequest", exchange)
             self._fail(request, error)
-            if isinstance(request, ProtocolSteer) and not request.committed:
+            if isinstance(request, ProtocolSteer) and not request.owns_successor:
                 self._protocol.abandon(request)
                 self._unblock()
             else:
@@ -303,8 +304,8 @@ class Connection:
 
     def _unblock(self) -> None:
         """Look again for what may be sent, and for clocks that begin."""
-        self._protocol.unblocked = False
-        for steer in self._protocol.start_clocks(self._loop.time()):
+        self._lanes.changed = False
+        for steer in self._protocol.start_steer_timeouts(self._loop.time()):
             self._watch(steer)
         self._crowd()
         self._wake.set()
@@ -325,18 +326,18 @@ class Connection:
         request = self._receive(event)
         if request is None:
             self._outlets.unrouted.emit(event)
-            if self._protocol.fatal is not None:
+            if self._protocol.connection_error is not None:
                 self._end_by_server(event)
-            elif self._protocol.unblocked:
+            elif self._lanes.changed:
                 self._unblock()
             return
         if self._times_idle:
             request.since = self._loop.time()
         self._deliver(request, event)  # type: ignore[arg-type]
-        if request.followers:
-            for follower in request.followers:
-                self._deliver(follower, event)  # type: ignore[arg-type]
-        if self._protocol.unblocked:
+        if request.shared_with:
+            for steer in request.shared_with:
+                self._deliver(steer, event)  # type: ignore[arg-type]
+        if self._lanes.changed:
             self._watch(request)
             self._unblock()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
-from ..protocol.protocol import MAX_NAMED_LANES
+from ..protocol.lanes import MAX_NAMED_LANES
 from .ordering import RequestHeap
 
 

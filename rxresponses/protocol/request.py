@@ -1,4 +1,4 @@
-"""One request on a connection, and how far it has come."""
+"""A request on one connection, and how far it has come."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..errors import Delivery
 class RequestState(Enum):
     """How far a request has come."""
 
-    QUEUED = "queued"
-    SENT = "sent"
+    QUEUED = "queued"  # here, on this side
+    SENT = "sent"  # and no event for it has come
     STARTED = "started"
     ENDED = "ended"
 
@@ -21,14 +21,16 @@ QUEUED, SENT, STARTED, ENDED = RequestState
 
 
 class ProtocolRequest:
-    """One request and where it stands.
+    """A `response.create`, as far as the rules of one connection need to know it.
 
-    `frame` is what to send, `stream_id` its lane.  `response_ids` are all ids that its events have
-    carried (some gateways change the id from event to event).  `since` is when it was queued, sent,
-    or last heard of, on the clock of whoever drives the protocol.  `followers` get the same events.
+    `frame` is the message to send, `stream_id` the lane (`None` is the default lane).  `response_ids` are all ids
+    that the events of the response have carried, the latest last: some gateways change the id from event to event.
+    `since` is the time when the request was queued, when it was sent, or when its last event came, by the caller's
+    clock.  `cancelled` means that no subscriber waits for the request any more.  `shared_with` are further steers
+    that the same response answers; they get the same events.
     """
 
-    __slots__ = ("cancelled", "followers", "frame", "response_ids", "since", "state", "stream_id")
+    __slots__ = ("cancelled", "frame", "response_ids", "shared_with", "since", "state", "stream_id")
 
     def __init__(self, frame: bytes, stream_id: str | None) -> None:
         self.frame = frame
@@ -37,52 +39,56 @@ class ProtocolRequest:
         self.cancelled = False
         self.response_ids: list[str] = []
         self.since = 0.0
-        self.followers: tuple[ProtocolRequest, ...] = ()
+        self.shared_with: tuple[ProtocolSteer, ...] = ()
 
     @property
     def response_id(self) -> str | None:
-        """The latest id of the response, `None` before one was seen."""
+        """The latest id of the response, `None` before an event has carried an id."""
         return self.response_ids[-1] if self.response_ids else None
 
     @property
     def delivery(self) -> Delivery:
-        """What the server can have seen of this request, should it fail now."""
+        """How much of this request the server can have seen, if the connection fails now."""
         if self.state is QUEUED:
             return "not_sent"
         return "unknown" if self.state is SENT else "started"
 
     def continues(self, response_id: str) -> bool:
-        """Whether its response is to continue this one; read from the frame, because it is rarely asked."""
+        """Whether this request continues a response; parsed from the frame each time, because few callers ask."""
         return bool(json.loads(self.frame).get("previous_response_id") == response_id)
 
 
 class ProtocolSteer(ProtocolRequest):
-    """A `response.steer`: an answer of its own, then the events of the response that follows.
+    """A `response.steer`, as far as the rules of one connection need to know it.
 
-    `target_id` names the response to steer, `target_ids` are all ids it had, `steer_id` is what the server
-    calls this steer.  Its lane is that of its target, known when it is `placed`.  `due`: it was accepted,
-    and nothing runs on its lane any more, so its response is what comes next there.  `committed`: that
-    response has begun, and is accounted for by this one of the steers that share it.  `abandoned`: its
-    answer or response did not come in time.
+    The server first answers the steer itself (accepted, pending or failed).  After it has accepted the steer, it
+    makes a successor of the target, and the events of the successor belong to the steer.
+
+    `target_id` is the id of the target as the steer names it, `target_ids` are all ids of the target, and `steer_id`
+    is the server's id of the steer.  A steer names no lane: `stream_id` is the lane of the target and counts from
+    when `lane_known` is set.  `successor_due`: the server has accepted the steer and nothing runs on its lane, so the
+    next response there is its successor.  `owns_successor`: the successor has begun, and of the steers that share it
+    this one takes the lane.  `abandoned`: the answer or the successor did not come in time, and the lane no longer
+    waits for it.
     """
 
-    __slots__ = ("abandoned", "committed", "due", "placed", "steer_id", "target_id", "target_ids")
+    __slots__ = ("abandoned", "lane_known", "owns_successor", "steer_id", "successor_due", "target_id", "target_ids")
 
     def __init__(self, frame: bytes, target_id: str) -> None:
         super().__init__(frame, None)
         self.target_id = target_id
         self.target_ids = [target_id]
         self.steer_id: str | None = None
-        self.placed = False
-        self.due = False
-        self.committed = False
+        self.lane_known = False
+        self.successor_due = False
+        self.owns_successor = False
         self.abandoned = False
 
     def continues(self, response_id: str) -> bool:
-        """Whether its response is to continue this one: the one that it steers."""
+        """Whether the successor continues a response: the target, by any of its ids."""
         return response_id in self.target_ids
 
-    def place(self, lane: str | None) -> None:
-        """Put it on the lane where its response will come."""
+    def set_lane(self, lane: str | None) -> None:
+        """Set the lane on which the successor will come."""
         self.stream_id = lane
-        self.placed = True
+        self.lane_known = True

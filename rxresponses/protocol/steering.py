@@ -1,15 +1,14 @@
-"""The steers of one connection: which are unanswered, and to whom a lane's next response belongs.
+"""The steers of one connection: those that wait to be sent, and those that are open.
 
-A part of `protocol`, and like it without I/O, clock or Rx.
+A steer is open from when it is sent until the server refuses it, tells that it is pending (it then waits for a
+`response.create` of the client), or begins the successor of its target.  The lane of a steer is the lane of its
+target.
 
-A steer is open from when it was sent until the server refuses it, lets it wait for a request of the
-client (pending), or begins a response with its input.  Its lane is that of its target.  Once the target
-has ended, the lane is held for that response, since on many servers nothing but the order of events
-tells it from the response to the next request.  One response answers all steers that were accepted for
-its target.
-
-No lane need be held for ever: once the response is what comes next on it, the steer is `due`, and a
-clock may count until it is abandoned.
+The successor answers all steers that the server has accepted for the same target.  Many servers do not say what a
+response continues, so only the order of events tells a successor from the response to the next request of the lane.
+Therefore the lane is reserved for the successor once the target has ended.  To keep a lane from being reserved for
+ever, the caller may time a steer and abandon it: an unanswered steer from when it was sent, an accepted steer from
+when its successor is due.
 """
 
 from __future__ import annotations
@@ -17,115 +16,174 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from ..wire.events.base import ServerEvent
-from ..wire.fields import steer_ids_of
+from ..wire.fields import error_field, steer_ids_of
 from .request import ENDED, SENT, STARTED, ProtocolRequest, ProtocolSteer
 
 STEER_TYPES = frozenset({"response.steer.accepted", "response.steer.pending", "response.steer.failed"})
+"""The event types by which a server answers a steer."""
 
-# How many steers are remembered whose answer or response did not come in time.
+# How many abandoned steers are remembered, because their answer or successor may still come.
 _ABANDONED_LIMIT = 64
 
 
 class OpenSteers:
-    """The steers that wait to be sent, and the open ones: see the module's text."""
+    """The steers that wait to be sent, and the open steers in the order in which they were sent."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[ProtocolSteer, None] = OrderedDict()
+        self._queued: OrderedDict[ProtocolSteer, None] = OrderedDict()
         self._open: list[ProtocolSteer] = []  # oldest first
 
+    # Sending.
+
     def submit(self, steer: ProtocolSteer) -> None:
-        """Take a steer, to be sent at once."""
-        self._waiting[steer] = None
+        """Queue a steer.  It waits for no lane."""
+        self._queued[steer] = None
 
     def withdraw(self, steer: ProtocolSteer) -> None:
-        """Forget a steer that was not sent."""
-        self._waiting.pop(steer, None)
+        """Take out a steer that was not sent."""
+        self._queued.pop(steer, None)
 
     def next_to_send(self) -> ProtocolSteer | None:
-        """Return the steer to write now, open from here on, or `None`."""
-        while self._waiting:
-            steer, _ = self._waiting.popitem(last=False)
+        """Return the steer to write now and count it as sent, `None` if none is queued."""
+        while self._queued:
+            steer, _ = self._queued.popitem(last=False)
             if not steer.cancelled:
                 steer.state = SENT
                 self._open.append(steer)
                 return steer
-            steer.state = ENDED
+            steer.state = ENDED  # cancelled by another thread
         return None
 
-    def pending(self) -> list[ProtocolSteer]:
-        """Return the steers that somebody may wait for."""
-        return [*(steer for steer in self._open if not steer.abandoned), *self._waiting]
+    def awaited(self) -> list[ProtocolSteer]:
+        """Return the steers that have not ended and are not abandoned, the open ones first."""
+        return [*(steer for steer in self._open if not steer.abandoned), *self._queued]
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._waiting.clear()
+        """Forget all steers."""
+        self._queued.clear()
         self._open.clear()
+
+    # The life of an open steer.
 
     def __contains__(self, steer: ProtocolSteer) -> bool:
         """Whether a steer is open."""
         return steer in self._open
 
     def remove(self, steer: ProtocolSteer) -> None:
-        """Count an open steer as open no more."""
+        """Take out an open steer that is settled."""
         self._open.remove(steer)
 
     def accept(self, steer: ProtocolSteer) -> None:
-        """Count a steer as accepted: its lane is held until its response begins."""
+        """Count a steer as accepted: its lane is reserved until its successor begins."""
         if steer.state is SENT:
             steer.state = STARTED
-            steer.abandoned = False  # what it waited for has come after all
+            steer.abandoned = False  # the answer has come after all
 
     def abandon(self, steer: ProtocolSteer) -> None:
-        """Let a steer hold its lane no more, unless an answer comes: a late one must find no one else."""
+        """Stop reserving a lane for a steer, but keep the steer open.
+
+        A late answer or successor must find this steer, and not another request.
+        """
         steer.cancelled = True
         steer.abandoned = True
-        abandoned = [one for one in self._open if one.abandoned]
-        for one in abandoned[:-_ABANDONED_LIMIT]:
-            one.state = ENDED
-            self._open.remove(one)
+        abandoned = [other for other in self._open if other.abandoned]
+        for other in abandoned[:-_ABANDONED_LIMIT]:
+            other.state = ENDED
+            self._open.remove(other)
 
-    def holds(self, lane: str | None) -> bool:
-        """Whether the next response on a lane may be the answer to a steer."""
-        return bool(self.on(lane))
+    def target_ended(self, target: ProtocolRequest, *, steered: bool) -> None:
+        """Let the steers of a response wait for its successor.
 
-    def is_owed(self, lane: str | None) -> bool:
-        """Whether the next response on a lane must be the answer to a steer: it was accepted."""
-        return any(steer.state is STARTED for steer in self.on(lane))
+        `steered` means that the response ended because of a steer.  Then the server has accepted one of them,
+        even if it did not say so, and that steer counts as accepted: a timeout for unanswered steers must not free
+        the lane just before the successor comes.
+        """
+        steers = [steer for steer in self._open if steer.target_id in target.response_ids]
+        if steered and steers and not any(steer.state is STARTED for steer in steers):
+            self.accept(min(steers, key=lambda steer: steer.abandoned))
+        for steer in steers:
+            steer.set_lane(target.stream_id)
+            steer.target_ids = target.response_ids
 
-    def on(self, lane: str | None) -> list[ProtocolSteer]:
-        """Return the steers that hold a lane, oldest first."""
-        return [one for one in self._open if one.placed and one.stream_id == lane and not one.abandoned]
-
-    def placed(self) -> list[ProtocolSteer]:
-        """Return the open steers whose lane is known, oldest first, abandoned ones included."""
-        return [one for one in self._open if one.placed]
-
-    def fall_due(self, lane: str | None) -> list[ProtocolSteer]:
-        """Count the response to the steers of a lane as what comes next there; return those it is news for."""
-        steers = [one for one in self.on(lane) if one.state is STARTED and not one.due]
-        for one in steers:
-            one.due = True
+    def mark_due(self, lane: str | None) -> list[ProtocolSteer]:
+        """Mark the successors that the accepted steers of a free lane wait for as due; return the newly marked."""
+        steers = [steer for steer in self.on_lane(lane) if steer.state is STARTED and not steer.successor_due]
+        for steer in steers:
+            steer.successor_due = True
         return steers
 
-    def find(self, event: ServerEvent) -> ProtocolSteer | None:
-        """Return the open steer that a steering event is about.
+    def begin_successor(self, steer: ProtocolSteer) -> ProtocolSteer:
+        """Settle all steers that the successor of this steer's target answers; return the steer that owns it.
 
-        Servers answer in the order in which the steers came, so without an id it is the oldest one in a
-        state that fits: only an accepted one can be pending, while a refusal comes at once or not at all.
-        Of the accepted ones it is rather one whose response is not overdue.
+        They are all steers that the server has accepted for the target, abandoned ones included.  A steer that is
+        not cancelled owns the successor if there is one; the others share it.
+        """
+        sharing = [
+            other
+            for other in self._open
+            if other is steer or (other.state is STARTED and steer.continues(other.target_id))
+        ]
+        self.accept(steer)
+        owner, *others = sorted(sharing, key=lambda other: other.cancelled)
+        owner.owns_successor = True
+        owner.shared_with = tuple(others)
+        for other in sharing:
+            other.successor_due = other.abandoned = False
+            other.response_ids = owner.response_ids
+        self._open = [other for other in self._open if other not in sharing]
+        for other in self.on_lane(steer.stream_id):
+            other.successor_due = False  # the lane is not free any more
+        return owner
+
+    # Which steer.
+
+    def on_lane(self, lane: str | None) -> list[ProtocolSteer]:
+        """Return the open steers that a lane is reserved for, oldest first."""
+        return [steer for steer in self._open if steer.lane_known and steer.stream_id == lane and not steer.abandoned]
+
+    def with_lane(self) -> list[ProtocolSteer]:
+        """Return the open steers whose lane is known, oldest first, abandoned ones included."""
+        return [steer for steer in self._open if steer.lane_known]
+
+    def successor_may_begin(self, lane: str | None) -> bool:
+        """Whether the next response on a lane may be the successor of a target."""
+        return bool(self.on_lane(lane))
+
+    def successor_must_begin(self, lane: str | None) -> bool:
+        """Whether the next response on a lane must be the successor of a target: the server accepted a steer."""
+        return any(steer.state is STARTED for steer in self.on_lane(lane))
+
+    def next_on_lane(self, lane: str | None, continued: str | None) -> ProtocolSteer:
+        """Return the steer whose successor begins on a lane that is reserved.
+
+        `continued` is the id of the response that the successor continues, if the server says it: it decides first.
+        Then an accepted steer comes before an unanswered one, then the oldest comes first.
+        """
+        return min(
+            self.on_lane(lane),
+            key=lambda steer: (continued is None or not steer.continues(continued), steer.state is not STARTED),
+        )
+
+    def answered_by(self, event: ServerEvent) -> ProtocolSteer | None:
+        """Return the open steer that a steering event answers.
+
+        The ids in the event decide, as far as it has any.  Without the id of the steer, it is the oldest steer in a
+        fitting state, because servers answer steers in the order in which they came: only an accepted steer can be
+        pending, and a refusal mostly comes at once.  Of the accepted steers, those that are not abandoned come first.
         """
         steer_id, target_id = steer_ids_of(event)
-        fits = STARTED if event.type == "response.steer.pending" else SENT
+        fitting_state = STARTED if event.type == "response.steer.pending" else SENT
         steer = min(
             (
-                one
-                for one in self._open
-                if target_id in (None, one.target_id) and (None in (steer_id, one.steer_id) or steer_id == one.steer_id)
+                steer
+                for steer in self._open
+                if target_id in (None, steer.target_id)
+                and (None in (steer_id, steer.steer_id) or steer_id == steer.steer_id)
             ),
-            key=lambda one: (
-                one.steer_id is None and steer_id is not None,
-                one.state is not fits,
-                one.state is STARTED and one.abandoned,
+            key=lambda steer: (
+                steer.steer_id is None and steer_id is not None,
+                steer.state is not fitting_state,
+                steer.state is STARTED and steer.abandoned,
             ),
             default=None,
         )
@@ -133,58 +191,21 @@ class OpenSteers:
             steer.steer_id = steer_id
         return steer
 
-    def refused_by(self, *, lane: str | None, text: str, param: str | None) -> ProtocolSteer | None:
-        """Return the steer that an `error` is about: so answers a server that does not know steering.
+    def refused_by(self, error: ServerEvent) -> ProtocolSteer | None:
+        """Return the steer that an `error` refuses, `None` if the `error` is about something else.
 
-        It says so, or that a `type` is wrong, which that of a request never is.
+        A server that does not know steering answers a steer with an `error`.  Its text names steering, or it is
+        about the field `type`, which is never wrong in a `response.create`.
         """
-        named = "steer" in text.lower()
-        if not named and param != "type":
+        text = f"{error_field(error, 'code')} {error_field(error, 'message')}"
+        names_steering = "steer" in text.lower()
+        if not names_steering and error_field(error, "param") != "type":
             return None
+        lane = error.stream_id
         fitting = (
-            one
-            for one in self._open
-            if (lane is None or not one.placed or one.stream_id == lane) and (named or one.state is SENT)
+            steer
+            for steer in self._open
+            if (lane is None or not steer.lane_known or steer.stream_id == lane)
+            and (names_steering or steer.state is SENT)
         )
-        return min(fitting, key=lambda one: one.state is not SENT, default=None)
-
-    def target_ended(self, target: ProtocolRequest, *, steered: bool) -> None:
-        """Let the steers of a response wait for what follows it.
-
-        When it ended because it was `steered`, one of them was accepted, told or not: then no clock may
-        free the lane just before the successor comes.
-        """
-        steers = [one for one in self._open if one.target_id in target.response_ids]
-        if steered and steers and not any(one.state is STARTED for one in steers):
-            self.accept(min(steers, key=lambda one: one.abandoned))
-        for steer in steers:
-            steer.place(target.stream_id)
-            steer.target_ids = target.response_ids
-
-    def next_on(self, lane: str | None, continued: str | None) -> ProtocolSteer:
-        """Return the steer whose response begins on a lane it holds, by what that continues, if it tells.
-
-        Without an accepted one it is the answer to the oldest, told before it was accepted.
-        """
-        here = self.on(lane)
-        return min(here, key=lambda one: (continued is None or not one.continues(continued), one.state is not STARTED))
-
-    def commit(self, steer: ProtocolSteer) -> ProtocolSteer:
-        """Return the steer that accounts for the response that begins for this one, with its followers set.
-
-        Those are all that were accepted for the same target, even those whose time was up.
-        """
-        shared = [
-            one for one in self._open if one is steer or (one.state is STARTED and steer.continues(one.target_id))
-        ]
-        self.accept(steer)
-        first, *others = sorted(shared, key=lambda one: one.cancelled)
-        first.committed = True
-        first.followers = tuple(others)
-        for one in shared:
-            one.due = one.abandoned = False
-            one.response_ids = first.response_ids
-        self._open = [one for one in self._open if one not in shared]
-        for one in self.on(steer.stream_id):
-            one.due = False  # something runs there again
-        return first
+        return min(fitting, key=lambda steer: steer.state is not SENT, default=None)

@@ -30,43 +30,43 @@ class Timeouts:
         """Return the clocks that the options ask for."""
         return cls(options.queue_timeout, options.first_event_timeout, options.idle_timeout, options.steer_timeout)
 
-    def deadline(self, exchange: ProtocolRequest) -> float | None:
+    def deadline(self, request: ProtocolRequest) -> float | None:
         """Return when a request is overdue in its present state, `None` if never."""
-        limit = self._limit(exchange)
-        return None if limit is None else exchange.since + limit
+        limit = self._limit(request)
+        return None if limit is None else request.since + limit
 
-    def next_deadline(self, exchanges: Iterable[ProtocolRequest]) -> float | None:
+    def next_deadline(self, requests: Iterable[ProtocolRequest]) -> float | None:
         """Return when the first of these is overdue, `None` if none ever is."""
-        deadlines = (self.deadline(exchange) for exchange in exchanges)
+        deadlines = (self.deadline(request) for request in requests)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def error(self, exchange: ProtocolRequest, now: float) -> ResponseTimeoutError | None:
+    def error(self, request: ProtocolRequest, now: float) -> ResponseTimeoutError | None:
         """Return the error of a request that is overdue, `None` for one that is not."""
-        limit = self._limit(exchange)
-        if limit is None or exchange.since + limit > now:
+        limit = self._limit(request)
+        if limit is None or request.since + limit > now:
             return None
-        if exchange.state is QUEUED:
-            return QueueTimeoutError(limit, stream_id=exchange.stream_id)
+        if request.state is QUEUED:
+            return QueueTimeoutError(limit, stream_id=request.stream_id)
         kind: type[ResponseTimeoutError] = IdleTimeoutError
-        if isinstance(exchange, ProtocolSteer) and not exchange.committed:
+        if isinstance(request, ProtocolSteer) and not request.owns_successor:
             # What is known of an accepted one is `started`: the server has answered and owns the input, so
             # sending it again may do it twice.  `unknown` would deny that anything came back.
             kind = SteerTimeoutError
-        elif exchange.state is SENT:
+        elif request.state is SENT:
             kind = FirstEventTimeoutError
-        return kind(limit, delivery=exchange.delivery, response_id=exchange.response_id, stream_id=exchange.stream_id)
+        return kind(limit, delivery=request.delivery, response_id=request.response_id, stream_id=request.stream_id)
 
-    def _limit(self, exchange: ProtocolRequest) -> float | None:
-        if isinstance(exchange, ProtocolSteer):
+    def _limit(self, request: ProtocolRequest) -> float | None:
+        if isinstance(request, ProtocolSteer):
             # Accepted, it waits for as long as its target takes; unanswered, or with its response due, it
             # holds its target's lane, whether or not somebody waits for it.
-            if exchange.state is SENT or (exchange.due and exchange.state is STARTED):
+            if request.state is SENT or (request.successor_due and request.state is STARTED):
                 return self.steer
-            return self.idle if exchange.committed and not exchange.cancelled else None
-        if exchange.cancelled:
+            return self.idle if request.owns_successor and not request.cancelled else None
+        if request.cancelled:
             return None  # nobody waits for it
-        if exchange.state is QUEUED:
+        if request.state is QUEUED:
             return self.queue
-        if exchange.state is SENT:
+        if request.state is SENT:
             return self.first_event
-        return self.idle if exchange.state is STARTED else None
+        return self.idle if request.state is STARTED else None

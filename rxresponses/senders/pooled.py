@@ -13,7 +13,7 @@ from ..net.connection import Connection
 from ..net.subscription import NOBODY, ConnectionRequest
 from ..pool.lanes import PoolConnectionState, PoolLane
 from ..pool.pool import Pool
-from ..protocol.protocol import REFUSAL_CODES
+from ..protocol.routing import BUSY_CODES
 from ..wire.events.base import ServerEvent
 from ..wire.failures import failure_of
 from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
@@ -138,7 +138,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         if job.parent is not None and pool.is_lost(job.parent) and not job.has_history:
             return None  # the refusal has cost it its parent
         has_lanes, self._is_full = pool.lanes is not False, failure.code == _LANE_LIMIT
-        if failure.code in REFUSAL_CODES:
+        if failure.code in BUSY_CODES:
             pool.lanes = False
         elif not is_retryable(failure) or pool.options.backoff.is_too_long(hint):
             return None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rxresponses.pool.lanes import HeldResponse, PoolConnection, PoolConnectionState, PoolLane, PoolRequest
-from rxresponses.protocol.protocol import MAX_NAMED_LANES
+from rxresponses.protocol.lanes import MAX_NAMED_LANES
 
 STORED, UNSTORED = HeldResponse("stored", True), HeldResponse("not stored", False)
 

@@ -56,10 +56,12 @@ def send(protocol: Protocol, lane: str | None = None) -> ProtocolRequest:
 
 
 def assert_nothing_left(protocol: Protocol) -> None:
-    for name in ("_waiting", "_ready", "_in_flight", "_unanswered", "_open", "_by_id"):
-        assert not getattr(protocol, name), name
-    assert protocol.active == protocol.queued == 0
-    assert not protocol.is_crowded
+    for name in ("_queues", "_ready", "in_flight", "unanswered"):
+        assert not getattr(protocol.lanes, name), name
+    for name in ("by_stream_id", "by_id"):
+        assert not getattr(protocol._responses, name), name
+    assert protocol.lanes.active == protocol.lanes.queued == 0
+    assert not protocol.lanes.is_shared
 
 
 class Compared(ProtocolRequest):
@@ -132,7 +134,7 @@ class TestEndings:
             send(protocol)
             protocol.receive(created(f"r{number}"))
             protocol.receive(error())
-        assert len(protocol._over) == 64
+        assert len(protocol._responses._ended) == 64
         assert protocol.receive(ended("response.failed", "r99")) is None
 
     @pytest.mark.parametrize("lane", [None, "a"])
@@ -148,7 +150,7 @@ class TestEndings:
         assert protocol.receive(ended("response.failed", "r3", lane)) is third
 
     def test_scenario_03_failed_after_a_refusal_by_a_server_without_lanes(self) -> None:
-        protocol = Protocol(echoes=False)
+        protocol = Protocol(echoes_stream_id=False)
         send(protocol, "a")
         protocol.receive(error())
         second = send(protocol, "b")
@@ -177,7 +179,7 @@ class TestEndings:
         assert_nothing_left(protocol)
 
     def test_two_lanes_with_one_id(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         default, a = send(protocol), send(protocol, "a")
         protocol.receive(created("r"))
         protocol.receive(created("r", "a"))
@@ -187,7 +189,7 @@ class TestEndings:
 
     @pytest.mark.parametrize(("echoes", "lane"), [(None, None), (True, "a"), (False, "a")])
     def test_after_an_error_a_server_without_created(self, echoes: bool | None, lane: str | None) -> None:
-        protocol = Protocol(echoes=echoes)
+        protocol = Protocol(echoes_stream_id=echoes)
         tag = lane if echoes else None
         first = send(protocol, lane)
         protocol.receive(event("response.in_progress", tag, response={"id": "r1"}))
@@ -203,7 +205,7 @@ class TestEndings:
         lost, default, b = send(protocol, "a"), submit(protocol), submit(protocol, "b")
         assert protocol.next_to_send() is None
         protocol.dispose(lost)
-        assert protocol.unblocked
+        assert protocol.lanes.changed
         assert protocol.next_to_send() is b  # an untagged answer to `default` could be the one to `lost`
         assert protocol.next_to_send() is None
         assert protocol.receive(created("r", "b")) is b
@@ -302,7 +304,7 @@ class TestDispose:
         first = submit(protocol, "a")
         protocol.dispose(first)
         assert protocol.next_to_send() is None
-        assert protocol.named_lanes == 0
+        assert protocol.lanes.names_used == 0
         assert_nothing_left(protocol)
 
     def test_cancelled_by_another_thread_just_before_the_write(self) -> None:
@@ -314,7 +316,7 @@ class TestDispose:
         protocol.receive(created("r"))
         assert protocol.next_to_send() is None
         assert third.state is ENDED
-        assert protocol.named_lanes == 0
+        assert protocol.lanes.names_used == 0
 
     @pytest.mark.parametrize("lane", [None, "a"])
     def test_scenario_10_however_many_wait(self, lane: str | None) -> None:
@@ -329,9 +331,9 @@ class TestDispose:
         for left, exchange in zip(range(999, 1, -1), reversed(waiting[1:-1]), strict=True):
             assert not protocol.dispose(exchange)
             assert exchange.state is ENDED
-            assert protocol.queued == left
+            assert protocol.lanes.queued == left
         assert Compared.count == 0
-        assert protocol.pending() == [running, waiting[0], waiting[-1]]
+        assert protocol.open_requests() == [running, waiting[0], waiting[-1]]
         assert protocol.receive(completed("r1", lane)) is running
         assert protocol.next_to_send() is waiting[0]
         protocol.receive(completed("r2", lane))
@@ -369,7 +371,7 @@ class TestLanes:
         assert protocol.next_to_send() is second
 
     def test_lanes_run_side_by_side(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         default, a, b = send(protocol), send(protocol, "a"), send(protocol, "b")
         assert protocol.receive(created("rb", "b")) is b
         assert protocol.receive(created("r0")) is default
@@ -379,36 +381,36 @@ class TestLanes:
         assert protocol.receive(delta("x")) is default
 
     def test_scenario_14_the_seventeenth_waits_here(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         running = [send(protocol, f"lane-{number}") for number in range(16)]
         last = submit(protocol, "lane-16")
         assert protocol.next_to_send() is None
-        assert (protocol.active, protocol.queued) == (16, 1)
+        assert (protocol.lanes.active, protocol.lanes.queued) == (16, 1)
         assert last.delivery == "not_sent"
         assert protocol.receive(completed("r", "lane-3")) is running[3]
         assert protocol.next_to_send() is last
 
     def test_it_is_crowded_when_one_runs_and_another_one_wants_to(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         first = submit(protocol)
-        assert not protocol.is_crowded  # nothing runs yet that it could wait for
+        assert not protocol.lanes.is_shared  # nothing runs yet that it could wait for
         assert protocol.next_to_send() is first
-        assert not protocol.is_crowded
+        assert not protocol.lanes.is_shared
         behind = submit(protocol)
-        assert protocol.is_crowded
+        assert protocol.lanes.is_shared
         protocol.dispose(behind)
-        assert not protocol.is_crowded
+        assert not protocol.lanes.is_shared
         beside = send(protocol, "a")
-        assert protocol.is_crowded
+        assert protocol.lanes.is_shared
         assert protocol.receive(completed("r", "a")) is beside
-        assert not protocol.is_crowded
+        assert not protocol.lanes.is_shared
 
     def test_the_33rd_name_is_refused_here(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         for number in range(32):
             exchange = send(protocol, f"lane-{number}")
             assert protocol.receive(completed("r", f"lane-{number}")) is exchange
-        assert protocol.named_lanes == 32
+        assert protocol.lanes.names_used == 32
         with pytest.raises(LaneLimitError) as raised:
             submit(protocol, "lane-32")
         assert raised.value.delivery == "not_sent"
@@ -417,7 +419,7 @@ class TestLanes:
         send(protocol)
 
     def test_waiting_names_count_until_they_are_given_up(self) -> None:
-        protocol = Protocol(max_active=1, echoes=True)
+        protocol = Protocol(max_active=1, echoes_stream_id=True)
         waiting = [submit(protocol, f"lane-{number}") for number in range(32)]
         submit(protocol, "lane-31")
         submit(protocol)
@@ -427,21 +429,21 @@ class TestLanes:
         submit(protocol, "lane-32")
 
     def test_scenario_16_error_with_a_lane_ends_that_lane_only(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         a, b = send(protocol, "a"), send(protocol, "b")
         assert protocol.receive(error("a")) is a
         assert b.state is SENT
         assert protocol.receive(error("a")) is None
 
     def test_scenario_16_error_without_a_lane_is_about_the_connection(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         a, b = send(protocol, "a"), send(protocol, "b")
         assert protocol.receive(error()) is None
         assert (a.state, b.state) == (SENT, SENT)
-        assert protocol.fatal is None
+        assert protocol.connection_error is None
 
     def test_scenario_16_error_without_a_lane_is_the_default_lanes(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         default, _ = send(protocol), send(protocol, "a")
         assert protocol.receive(error()) is default
 
@@ -449,15 +451,15 @@ class TestLanes:
         protocol = Protocol()
         a = send(protocol, "a")
         assert protocol.receive(error()) is a
-        assert protocol.echoes is None
+        assert protocol.lanes.echoes_stream_id is None
 
     def test_scenario_16_a_fatal_code_is_told_and_stops_sending(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         send(protocol, "a")
         submit(protocol, "b")
         notice = error(code="websocket_connection_limit_reached")
         assert protocol.receive(notice) is None
-        assert protocol.fatal is notice
+        assert protocol.connection_error is notice
         assert protocol.next_to_send() is None
 
     def test_error_with_nothing_in_flight(self) -> None:
@@ -479,7 +481,7 @@ class TestLanes:
         assert protocol.receive(event_from({"type": "response.new_thing", "stream_id": None})) is first
 
     def test_an_unknown_plain_event_goes_to_its_request(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         send(protocol, "a")
         b = send(protocol, "b")
         assert protocol.receive(event("response.new_thing.delta", "b")) is b
@@ -492,7 +494,7 @@ class TestServersWithoutLanes:
         a, b = send(protocol, "a"), submit(protocol, "b")
         assert protocol.next_to_send() is None  # until the server has shown its kind
         assert protocol.receive(created("r1")) is a
-        assert protocol.echoes is False
+        assert protocol.lanes.echoes_stream_id is False
         assert protocol.next_to_send() is None  # it runs one at a time
         assert protocol.receive(delta()) is a
         assert protocol.receive(completed("r1")) is a
@@ -507,43 +509,43 @@ class TestServersWithoutLanes:
         protocol = Protocol()
         a = send(protocol, "a")
         assert protocol.receive(event("response.in_progress", response={"id": "r1"})) is a
-        assert protocol.echoes is False
+        assert protocol.lanes.echoes_stream_id is False
 
     def test_a_server_with_lanes_shows_it_at_once(self) -> None:
         protocol = Protocol()
         a, b = send(protocol, "a"), submit(protocol, "b")
         assert protocol.receive(created("r1", "a")) is a
-        assert protocol.echoes is True
+        assert protocol.lanes.echoes_stream_id is True
         assert protocol.next_to_send() is b
 
     def test_a_tagged_error_shows_it_too(self) -> None:
         protocol = Protocol()
         send(protocol, "a")
         protocol.receive(error("a"))
-        assert protocol.echoes is True
+        assert protocol.lanes.echoes_stream_id is True
 
     def test_default_and_named_together(self) -> None:
         protocol = Protocol()
         default, named = send(protocol), submit(protocol, "a")
         assert protocol.next_to_send() is None
         assert protocol.receive(created("r0")) is default
-        assert protocol.echoes is None
+        assert protocol.lanes.echoes_stream_id is None
         assert protocol.next_to_send() is named
         assert protocol.receive(delta()) is default
         assert protocol.receive(completed("r0")) is default
         assert protocol.receive(created("r1")) is named
-        assert protocol.echoes is False
+        assert protocol.lanes.echoes_stream_id is False
         assert protocol.receive(delta()) is named
 
     def test_nothing_untagged_is_given_to_a_named_lane_of_a_server_that_tags(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         send(protocol, "a")
         assert protocol.receive(created("r")) is None
         assert protocol.receive(delta()) is None
         assert protocol.receive(completed("r")) is None
 
     def test_a_response_that_lost_its_tag_on_the_way_is_known_by_its_id(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         a, _ = send(protocol, "a"), send(protocol, "b")
         protocol.receive(created("r1", "a"))
         assert protocol.receive(completed("r1")) is a
@@ -563,7 +565,7 @@ class TestServersWithoutLanes:
         assert protocol.receive(completed("r0")) is default
 
     def test_scenario_19_a_refusal_before_the_first_answer(self) -> None:
-        protocol = Protocol(echoes=True)
+        protocol = Protocol(echoes_stream_id=True)
         first, second = send(protocol, "a"), send(protocol, "b")
         assert protocol.receive(error(code="response_already_in_flight")) is second
         assert first.state is SENT
@@ -575,7 +577,7 @@ class TestServersWithoutLanes:
         protocol.dispose(first)
         assert protocol.next_to_send() is second
         assert protocol.receive(created("r1")) is first
-        assert protocol.echoes is False
+        assert protocol.lanes.echoes_stream_id is False
         assert protocol.receive(error()) is first
         assert protocol.receive(error()) is second
         assert_nothing_left(protocol)
@@ -599,7 +601,7 @@ class TestServersWithoutLanes:
         assert protocol.receive(error(code="response_already_in_flight")) is first
 
     def test_stray_events_behind_an_error_open_no_other_lane(self) -> None:
-        protocol = Protocol(echoes=False)
+        protocol = Protocol(echoes_stream_id=False)
         a = send(protocol, "a")
         protocol.receive(created("r1"))
         assert protocol.receive(error()) is a
@@ -618,7 +620,7 @@ class TestServersWithoutLanes:
         assert_nothing_left(protocol)
 
     def test_a_second_created_stays_with_its_request(self) -> None:
-        protocol = Protocol(echoes=False)
+        protocol = Protocol(echoes_stream_id=False)
         a = send(protocol, "a")
         assert protocol.receive(created("r1")) is a
         assert protocol.receive(created("r2")) is a
@@ -626,7 +628,7 @@ class TestServersWithoutLanes:
 
 class TestLoss:
     def test_verdicts(self) -> None:
-        protocol = Protocol(max_active=3, echoes=True)
+        protocol = Protocol(max_active=3, echoes_stream_id=True)
         sent, started = send(protocol, "a"), send(protocol, "b")
         protocol.receive(delta("x", "b"))
         waiting = [submit(protocol, "a"), submit(protocol, "c")]

@@ -166,7 +166,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     )
     def start(self, kind: str, steering: str, told: bool, tells: bool) -> None:
         self.server = ModelServer(kind, steering, tells)
-        self.protocol = Protocol(max_active=MAX_ACTIVE, echoes=self.server.echoes if told else None)
+        self.protocol = Protocol(max_active=MAX_ACTIVE, echoes_stream_id=self.server.echoes if told else None)
         self.requests: list[ProtocolRequest] = []
         self.ended: set[ProtocolRequest] = set()
 
@@ -216,7 +216,7 @@ class ProtocolMachine(RuleBasedStateMachine):
                 assert one.lane != exchange.stream_id or all(map(_is_silent, one.both)), "a lane that is held"
             assert len(self.server.running()) < MAX_ACTIVE
             self.server.take(exchange)
-            if self.protocol.echoes is False:
+            if self.protocol.lanes.echoes_stream_id is False:
                 assert not at_server
 
     @precondition(lambda self: self.requests)
@@ -236,16 +236,18 @@ class ProtocolMachine(RuleBasedStateMachine):
             if steers:
                 steer = data.draw(st.sampled_from(steers))
                 self.protocol.abandon(steer)
-                assert steer not in self.protocol.pending()
+                assert steer not in self.protocol.open_requests()
         self.write()
 
     def timed_steers(self) -> list[ProtocolSteer]:
         """Those that a clock may end: without an answer, or with a response that does not begin."""
-        begun = self.protocol.start_clocks(1.0)
-        assert all(one.due and one.since == 1.0 for one in begun)
+        begun = self.protocol.start_steer_timeouts(1.0)
+        assert all(one.successor_due and one.since == 1.0 for one in begun)
         overdue = {id(one) for answer in (*self.server.withheld, *self.server.never) for one in answer.both}
         due = [
-            one for one in self.protocol.pending() if isinstance(one, ProtocolSteer) and one.due and id(one) in overdue
+            one
+            for one in self.protocol.open_requests()
+            if isinstance(one, ProtocolSteer) and one.successor_due and id(one) in overdue
         ]
         return [*self.unanswered_steers(), *due]
 
@@ -253,7 +255,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         """Those whose clock runs; of the accepted ones a server tells in time, if it does not show it."""
         owed = {id(one.steer) for _, one, _ in self.server.owed}
         owed |= {id(one) for answer in self.server.running() for one in answer.both}
-        steers = (one for one in self.protocol.pending() if isinstance(one, ProtocolSteer) and one.state is SENT)
+        steers = (one for one in self.protocol.open_requests() if isinstance(one, ProtocolSteer) and one.state is SENT)
         return [one for one in steers if id(one) not in owed]
 
     @rule(really=st.sampled_from([False] * 9 + [True]))
@@ -269,9 +271,9 @@ class ProtocolMachine(RuleBasedStateMachine):
             served = any(exchange is one for one in taken)
             assert isinstance(exchange, ProtocolSteer) or (exchange.delivery == "not_sent") == (not served)
             assert (exchange.delivery == "not_sent") == (exchange.state is QUEUED)
-        echoes = self.protocol.echoes
+        echoes = self.protocol.lanes.echoes_stream_id
         self.start(self.server.kind, self.server.steering, False, self.server.tells)
-        self.protocol.echoes = echoes
+        self.protocol.lanes.echoes_stream_id = echoes
 
     # The server.
 
@@ -312,7 +314,9 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.deliver(answer, frame, terminal=True)
             # A server that runs one at a time goes on at once, as far as a client knows that does not know its
             # kind, or has sent more.
-            withhold = withhold and (server.echoes or (self.protocol.echoes is False and not server.behind(answer)))
+            withhold = withhold and (
+                server.echoes or (self.protocol.lanes.echoes_stream_id is False and not server.behind(answer))
+            )
             server.end(answer, failed=False, pending=not flag and not untold, withhold=withhold)
         else:
             self.tell_all(answer)
@@ -354,7 +358,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.server_reads_a_steer(tell)
         self.speak(answer, "complete", True, True)
         for one in self.timed_steers():
-            if one.due:
+            if one.successor_due:
                 self.protocol.abandon(one)
         if again:
             self.submit(answer.lane, data.draw(st.integers(0, 20)), True)
@@ -425,7 +429,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         got = self.protocol.receive(event_from(frame))
         owners = {*answer.both}
         assert got is not None, f"{frame} went to nobody"
-        told = {got, *got.followers}
+        told = {got, *got.shared_with}
         assert told <= owners, f"{frame} went to {told}"
         assert all(one in told or one.cancelled for one in owners), f"{frame} went not to all of {owners}"
         assert not told & self.ended, "an event after the terminal one"
@@ -439,25 +443,28 @@ class ProtocolMachine(RuleBasedStateMachine):
         if not hasattr(self, "protocol"):
             return
         protocol = self.protocol
-        waiting = [one for queue in protocol._waiting.values() for one in queue]
+        waiting = [one for queue in protocol.lanes._queues.values() for one in queue]
         assert all(one.state is QUEUED and not one.cancelled for one in waiting)
-        taken = protocol._in_flight.keys() | protocol._belated.keys()
-        assert not protocol._held.keys() & taken
-        assert set(protocol._ready) == set(protocol._waiting) - protocol._held.keys() - taken
-        in_flight = {*protocol._in_flight.values(), *protocol._belated.values()}
-        assert all(one.stream_id == lane for lane, one in [*protocol._in_flight.items(), *protocol._belated.items()])
-        assert set(protocol._open.values()) <= in_flight
-        assert set(protocol._by_id.values()) <= in_flight
-        assert set(protocol._unanswered) <= in_flight
+        taken = protocol.lanes.in_flight.keys() | protocol.lanes.late_successors.keys()
+        assert not protocol.lanes.reserved.keys() & taken
+        assert set(protocol.lanes._ready) == set(protocol.lanes._queues) - protocol.lanes.reserved.keys() - taken
+        in_flight = {*protocol.lanes.in_flight.values(), *protocol.lanes.late_successors.values()}
+        assert all(
+            one.stream_id == lane
+            for lane, one in [*protocol.lanes.in_flight.items(), *protocol.lanes.late_successors.items()]
+        )
+        assert set(protocol._responses.by_stream_id.values()) <= in_flight
+        assert set(protocol._responses.by_id.values()) <= in_flight
+        assert set(protocol.lanes.unanswered) <= in_flight
         assert not any(one.state is ENDED for one in in_flight)
-        steers = protocol._steering._open
-        assert all(one.state in (SENT, STARTED) and not one.committed for one in steers)
-        assert len(set(protocol.pending())) == len(protocol.pending())
-        assert all(protocol._steering.holds(lane) for lane in protocol._held)
+        steers = protocol._steers._open
+        assert all(one.state in (SENT, STARTED) and not one.owns_successor for one in steers)
+        assert len(set(protocol.open_requests())) == len(protocol.open_requests())
+        assert all(protocol._steers.successor_may_begin(lane) for lane in protocol.lanes.reserved)
         for one in steers:
             # None waits for a lane that has gone on, and no clock counts while something runs there.
-            assert not one.placed or one.stream_id in protocol._held.keys() | taken or _is_silent(one)
-            assert not one.due or one.stream_id in protocol._held or _is_silent(one)
+            assert not one.lane_known or one.stream_id in protocol.lanes.reserved.keys() | taken or _is_silent(one)
+            assert not one.successor_due or one.stream_id in protocol.lanes.reserved or _is_silent(one)
 
     def teardown(self) -> None:
         """Let the server finish everything: no lane may stay taken."""
@@ -477,12 +484,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             else:
                 self.protocol.abandon(self.timed_steers()[0])
             self.write()
-        assert self.protocol.active == self.protocol.queued == 0
-        assert not self.protocol.pending()
-        assert not self.protocol._open
-        assert not self.protocol._by_id
-        assert not self.protocol._held
-        assert not self.protocol._belated
+        assert self.protocol.lanes.active == self.protocol.lanes.queued == 0
+        assert not self.protocol.open_requests()
+        assert not self.protocol._responses.by_stream_id
+        assert not self.protocol._responses.by_id
+        assert not self.protocol.lanes.reserved
+        assert not self.protocol.lanes.late_successors
         assert all(one.state is ENDED or _is_silent(one) for one in self.requests)
 
 
@@ -499,7 +506,7 @@ class LaneNameMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.protocol = Protocol(max_active=4, echoes=True)
+        self.protocol = Protocol(max_active=4, echoes_stream_id=True)
         self.sent: set[str] = set()
         self.open: list[ProtocolRequest] = []
 
@@ -522,7 +529,7 @@ class LaneNameMachine(RuleBasedStateMachine):
             assert exchange.stream_id is not None
             self.sent.add(exchange.stream_id)
         assert len(self.sent) <= 32
-        assert self.protocol.named_lanes == len(self.sent)
+        assert self.protocol.lanes.names_used == len(self.sent)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())

@@ -64,25 +64,25 @@ def steer(protocol: Protocol, target_id: str) -> ProtocolSteer:
     return one
 
 
-def running(lane: str | None = None, response_id: str = "r1", **options: Any) -> tuple[Protocol, ProtocolRequest]:
+def running(lane: str | None = None, *, echoes: bool | None = True, **options: Any) -> tuple[Protocol, ProtocolRequest]:
     """A protocol with one response that runs on a lane."""
-    protocol = Protocol(**{"echoes": True, **options})
+    protocol = Protocol(echoes_stream_id=echoes, **options)
     target = send(protocol, lane)
-    assert protocol.receive(created(response_id, lane if protocol.echoes is not False else None)) is target
+    assert protocol.receive(created("r1", lane if echoes is not False else None)) is target
     return protocol, target
 
 
 def nothing_open(protocol: Protocol) -> None:
     """Nothing is taken, and nobody waits."""
     assert_nothing_left(protocol)
-    assert not protocol._held
-    assert not protocol._belated
-    assert not protocol.pending()
+    assert not protocol.lanes.reserved
+    assert not protocol.lanes.late_successors
+    assert not protocol.open_requests()
 
 
 def all_gone(protocol: Protocol) -> None:
     nothing_open(protocol)
-    assert not protocol._steering._open
+    assert not protocol._steers._open
 
 
 class TestAccepted:
@@ -96,13 +96,13 @@ class TestAccepted:
         assert protocol.receive(delta("x", lane)) is target
         assert protocol.receive(steered("r1", lane)) is target
         assert (target.state, one.state) == (ENDED, STARTED)
-        assert protocol.active == 1
+        assert protocol.lanes.active == 1
         assert protocol.next_to_send() is None
         assert protocol.receive(delta("stray", lane)) is None
         for said in (created("r2", lane), delta("x", lane), event("response.new_thing", lane)):
             assert protocol.receive(said) is one
         assert one.response_id == "r2"
-        assert one.committed
+        assert one.owns_successor
         assert protocol.next_to_send() is None
         assert protocol.receive(completed("r2", lane)) is one
         assert one.state is ENDED
@@ -137,7 +137,7 @@ class TestAccepted:
         submit(protocol, "b")
         protocol.receive(accepted("s1", "r1", "a"))
         protocol.receive(completed("r1", "a"))
-        assert (protocol.active, protocol.queued) == (1, 1)
+        assert (protocol.lanes.active, protocol.lanes.queued) == (1, 1)
         assert protocol.next_to_send() is None
 
     def test_the_lane_is_held_for_requests_that_come_later_too(self) -> None:
@@ -154,10 +154,10 @@ class TestAccepted:
         assert protocol.receive(accepted("s1", "r1")) is one
         assert protocol.receive(accepted("s2", "r1")) is two
         protocol.receive(steered("r1"))
-        assert protocol.pending() == [one, two]
+        assert protocol.open_requests() == [one, two]
         assert protocol.receive(created("r2")) is one
-        assert one.followers == (two,)
-        assert protocol.pending() == [one, two]
+        assert one.shared_with == (two,)
+        assert protocol.open_requests() == [one, two]
         assert protocol.receive(completed("r2")) is one
         assert (one.state, two.state) == (ENDED, ENDED)
         all_gone(protocol)
@@ -171,7 +171,7 @@ class TestAccepted:
         two = steer(protocol, "r2")
         assert protocol.receive(accepted("s2", "r2", "a")) is two
         assert protocol.receive(steered("r2", "a")) is one
-        assert one.followers == ()
+        assert one.shared_with == ()
         assert protocol.receive(created("r3", "a")) is two
         assert protocol.receive(completed("r3", "a")) is two
         all_gone(protocol)
@@ -191,9 +191,9 @@ class TestAccepted:
         steer(protocol, "r1")
         protocol.receive(accepted("s1", "r1"))
         protocol.receive(steered("r1"))
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         protocol.receive(created("r2"))
-        assert protocol.unblocked
+        assert protocol.lanes.changed
 
 
 class TestPending:
@@ -243,7 +243,7 @@ class TestFailed:
         assert protocol.receive(delta("x", lane)) is target
         assert protocol.next_to_send() is None
         assert protocol.receive(completed("r1", lane)) is target
-        assert not protocol._steering._open
+        assert not protocol._steers._open
         assert protocol.next_to_send() is after
 
     def test_the_target_had_just_ended(self) -> None:
@@ -252,9 +252,9 @@ class TestFailed:
         after = submit(protocol)
         assert protocol.receive(completed("r1")) is target
         assert protocol.next_to_send() is None  # the server may have taken it just before
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         assert protocol.receive(failed(target="r1")) is one
-        assert protocol.unblocked
+        assert protocol.lanes.changed
         assert protocol.next_to_send() is after
 
     def test_a_response_that_nobody_knows(self) -> None:
@@ -291,7 +291,7 @@ class TestFailed:
         assert protocol.receive(accepted("s2", "r1")) is two
         protocol.receive(steered("r1"))
         assert protocol.receive(created("r2")) is two
-        assert two.followers == ()
+        assert two.shared_with == ()
 
     @pytest.mark.parametrize("kind", ["accepted", "pending", "failed"])
     def test_an_answer_to_nothing(self, kind: str) -> None:
@@ -326,7 +326,7 @@ class TestWhichSteer:
         assert protocol.receive(accepted()) is one
         assert protocol.receive(failed()) is two
         assert protocol.receive(pending()) is one
-        assert not protocol._steering._open
+        assert not protocol._steers._open
 
     def test_a_refusal_without_an_id_is_that_of_one_without_an_answer(self) -> None:
         protocol, _ = running()
@@ -447,7 +447,7 @@ class TestErrors:
         protocol.receive(accepted("s2", "r1", lane))
         protocol.receive(completed("r1", lane))
         assert protocol.receive(error(lane)) is one
-        assert one.followers == (two,)
+        assert one.shared_with == (two,)
         assert (one.state, two.state) == (ENDED, ENDED)
         assert protocol.next_to_send() is after
 
@@ -480,10 +480,10 @@ class TestDispose:
         protocol, target = running()
         one = ProtocolSteer(b"{}", "r1")
         protocol.submit(one)
-        assert protocol.pending() == [target, one]
+        assert protocol.open_requests() == [target, one]
         assert not protocol.dispose(one)
         assert one.state is ENDED
-        assert protocol.pending() == [target]
+        assert protocol.open_requests() == [target]
         assert protocol.next_to_send() is None
         protocol.dispose(one)
         assert protocol.receive(completed("r1")) is target
@@ -506,7 +506,7 @@ class TestDispose:
         for one in reversed(steers[1:]):
             protocol.dispose(one)
         assert Compared.count == 0
-        assert protocol.pending() == steers[:1]
+        assert protocol.open_requests() == steers[:1]
         assert protocol.next_to_send() is steers[0]
 
     def test_by_another_thread_just_before_the_write(self) -> None:
@@ -553,7 +553,7 @@ class TestDispose:
         protocol.dispose(one)
         protocol.receive(steered("r1"))
         assert protocol.receive(created("r2")) is two
-        assert two.followers == (one,)
+        assert two.shared_with == (one,)
 
     @pytest.mark.parametrize("echoes", [True, False])
     def test_a_shared_response_is_passed_on(self, echoes: bool) -> None:
@@ -567,13 +567,13 @@ class TestDispose:
         one.since = 7.0
         assert not protocol.dispose(two)
         assert protocol.receive(delta("x", lane)) is one
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         assert not protocol.dispose(one)
         assert one.state is ENDED
-        assert protocol.unblocked  # the clocks have to hear of the one that accounts for it now
-        assert one.followers == (two, three)  # the event that made it give up is still theirs
-        assert (three.followers, three.committed, three.since, three.response_id) == ((two,), True, 7.0, "r2")
-        assert protocol.pending() == [three, two]
+        assert protocol.lanes.changed  # the clocks have to hear of the one that accounts for it now
+        assert one.shared_with == (two, three)  # the event that made it give up is still theirs
+        assert (three.shared_with, three.owns_successor, three.since, three.response_id) == ((two,), True, 7.0, "r2")
+        assert protocol.open_requests() == [three, two]
         assert not protocol.dispose(one)
         assert protocol.receive(delta("x", lane)) is three
         four = steer(protocol, "r2")
@@ -604,7 +604,7 @@ class TestSilence:
         one, after = steer(protocol, "r1"), submit(protocol, lane)
         protocol.abandon(one)
         assert one.delivery == "unknown"
-        assert protocol.pending() == [target, after]
+        assert protocol.open_requests() == [target, after]
         assert protocol.next_to_send() is None
         assert protocol.receive(delta("x", lane)) is target
         assert protocol.receive(completed("r1", lane)) is target
@@ -618,9 +618,9 @@ class TestSilence:
         one, after = steer(protocol, "r1"), submit(protocol)
         protocol.receive(completed("r1"))
         assert protocol.next_to_send() is None
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         protocol.abandon(one)
-        assert protocol.unblocked
+        assert protocol.lanes.changed
         assert protocol.next_to_send() is after
 
     def test_one_of_two(self) -> None:
@@ -636,7 +636,7 @@ class TestSilence:
         protocol, target = running()
         one = steer(protocol, "r0")
         protocol.abandon(one)
-        assert protocol.pending() == [target]
+        assert protocol.open_requests() == [target]
         assert protocol.receive(completed("r1")) is target
         nothing_open(protocol)
         assert protocol.receive(failed(target="r0")) is one
@@ -691,7 +691,7 @@ class TestSilence:
         protocol.abandon(one)
         protocol.receive(steered("r1"))
         assert protocol.receive(created("r2")) is two
-        assert two.followers == ()
+        assert two.shared_with == ()
         assert protocol.receive(completed("r2")) is two
         nothing_open(protocol)
 
@@ -711,7 +711,7 @@ class TestSilence:
         steers = [steer(protocol, "r1") for _ in range(100)]
         for one in steers:
             protocol.abandon(one)
-        assert len(protocol._steering._open) == 64
+        assert len(protocol._steers._open) == 64
         assert (steers[35].state, steers[36].state) == (ENDED, SENT)
         assert protocol.receive(failed(target="r1")) is steers[36]
         assert protocol.receive(completed("r1")) is target
@@ -721,11 +721,11 @@ class TestSilence:
 def overdue(lane: str | None = None, **options: Any) -> tuple[Protocol, ProtocolSteer]:
     """A protocol with a lane that has gone on without the response to an accepted steer."""
     protocol, _ = running(lane, **options)
-    tag = lane if protocol.echoes is not False else None
+    tag = lane if protocol.lanes.echoes_stream_id is not False else None
     one = steer(protocol, "r1")
     protocol.receive(accepted("s1", "r1", tag))
     protocol.receive(steered("r1", tag))
-    protocol.start_clocks(20.0)
+    protocol.start_steer_timeouts(20.0)
     protocol.abandon(one)
     return protocol, one
 
@@ -738,26 +738,26 @@ class TestDue:
         protocol, _ = running(lane)
         one = steer(protocol, "r1")
         assert protocol.receive(accepted("s1", "r1", lane)) is one
-        assert protocol.start_clocks(6.0) == []
-        assert not one.due  # a long response is no reason to worry
-        protocol.unblocked = False
+        assert protocol.start_steer_timeouts(6.0) == []
+        assert not one.successor_due  # a long response is no reason to worry
+        protocol.lanes.changed = False
         protocol.receive(completed("r1", lane))
-        assert protocol.unblocked  # so that somebody says what time it is
-        assert protocol.start_clocks(20.0) == [one]
-        assert (one.due, one.since) == (True, 20.0)
-        assert protocol.start_clocks(21.0) == []
+        assert protocol.lanes.changed  # so that somebody says what time it is
+        assert protocol.start_steer_timeouts(20.0) == [one]
+        assert (one.successor_due, one.since) == (True, 20.0)
+        assert protocol.start_steer_timeouts(21.0) == []
         assert one.since == 20.0
 
     def test_from_the_acceptance_if_that_is_later(self) -> None:
         protocol, _ = running()
         one = steer(protocol, "r1")
         protocol.receive(completed("r1"))
-        assert protocol.start_clocks(20.0) == []
+        assert protocol.start_steer_timeouts(20.0) == []
         assert one.since == 5.0
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         protocol.receive(accepted("s1", "r1"))
-        assert protocol.unblocked
-        assert protocol.start_clocks(30.0) == [one]
+        assert protocol.lanes.changed
+        assert protocol.start_steer_timeouts(30.0) == [one]
         assert one.since == 30.0
 
     def test_each_of_two_from_its_own_acceptance(self) -> None:
@@ -765,16 +765,16 @@ class TestDue:
         one, two = steer(protocol, "r1"), steer(protocol, "r1")
         protocol.receive(accepted("s1", "r1"))
         protocol.receive(completed("r1"))
-        assert protocol.start_clocks(20.0) == [one]
+        assert protocol.start_steer_timeouts(20.0) == [one]
         protocol.receive(accepted("s2", "r1"))
-        assert protocol.start_clocks(30.0) == [two]
+        assert protocol.start_steer_timeouts(30.0) == [two]
         assert (one.since, two.since) == (20.0, 30.0)
 
     def test_a_target_that_ended_for_it_without_a_word(self) -> None:
         protocol, _ = running()
         one = steer(protocol, "r1")
         protocol.receive(steered("r1"))
-        assert protocol.start_clocks(20.0) == [one]
+        assert protocol.start_steer_timeouts(20.0) == [one]
 
     def test_one_that_was_given_up(self) -> None:
         protocol, _ = running()
@@ -782,7 +782,7 @@ class TestDue:
         protocol.receive(accepted("s1", "r1"))
         protocol.dispose(one)
         protocol.receive(completed("r1"))
-        assert protocol.start_clocks(20.0) == [one]  # nobody waits for it, but the lane does
+        assert protocol.start_steer_timeouts(20.0) == [one]  # nobody waits for it, but the lane does
 
     def test_accepted_too_late(self) -> None:
         protocol, _ = running()
@@ -790,7 +790,7 @@ class TestDue:
         protocol.abandon(one)
         protocol.receive(accepted("s1", "r1"))
         protocol.receive(completed("r1"))
-        assert protocol.start_clocks(20.0) == [one]
+        assert protocol.start_steer_timeouts(20.0) == [one]
 
     @pytest.mark.parametrize("echoes", [True, False])
     def test_not_while_something_runs_on_its_lane(self, echoes: bool) -> None:
@@ -802,9 +802,9 @@ class TestDue:
         one = steer(protocol, "an id that was not seen")
         assert protocol.receive(accepted("s1", "an id that was not seen", tag)) is one
         assert one.stream_id == "a"
-        assert protocol.start_clocks(20.0) == []
+        assert protocol.start_steer_timeouts(20.0) == []
         assert protocol.receive(completed("r2", tag)) is after
-        assert protocol.start_clocks(30.0) == [one]
+        assert protocol.start_steer_timeouts(30.0) == [one]
 
     def test_again_after_the_response_to_another_steer(self) -> None:
         protocol, _ = running("a")
@@ -812,13 +812,13 @@ class TestDue:
         protocol.receive(accepted("s0", "r0", "a"))
         protocol.receive(accepted("s1", "r1", "a"))
         protocol.receive(completed("r1", "a"))
-        assert protocol.start_clocks(20.0) == [old, one]
+        assert protocol.start_steer_timeouts(20.0) == [old, one]
         assert protocol.receive(begins("r2", "r1", "a")) is one
-        assert one.followers == ()
-        assert (old.due, one.due) == (False, False)
-        assert protocol.start_clocks(30.0) == []
+        assert one.shared_with == ()
+        assert (old.successor_due, one.successor_due) == (False, False)
+        assert protocol.start_steer_timeouts(30.0) == []
         assert protocol.receive(completed("r2", "a")) is one
-        assert protocol.start_clocks(40.0) == [old]
+        assert protocol.start_steer_timeouts(40.0) == [old]
         assert old.since == 40.0
         assert protocol.receive(begins("r3", "r0", "a")) is old
         assert protocol.receive(completed("r3", "a")) is old
@@ -829,10 +829,10 @@ class TestDue:
         protocol.receive(begins("r2", "r1", "a"))
         two = steer(protocol, "an id that was not seen")
         assert protocol.receive(accepted("s2", "an id that was not seen", "a")) is two
-        assert (protocol.active, two.stream_id) == (1, "a")
-        assert protocol.start_clocks(20.0) == []
+        assert (protocol.lanes.active, two.stream_id) == (1, "a")
+        assert protocol.start_steer_timeouts(20.0) == []
         assert protocol.receive(completed("r2", "a")) is one
-        assert protocol.start_clocks(30.0) == [two]
+        assert protocol.start_steer_timeouts(30.0) == [two]
 
     def test_those_that_share_a_response_do_not_wait_for_it(self) -> None:
         protocol, _ = running()
@@ -840,9 +840,9 @@ class TestDue:
         protocol.receive(accepted("s1", "r1"))
         protocol.receive(accepted("s2", "r1"))
         protocol.receive(completed("r1"))
-        assert protocol.start_clocks(20.0) == [one, two]
+        assert protocol.start_steer_timeouts(20.0) == [one, two]
         protocol.receive(created("r2"))
-        assert (one.due, two.due) == (False, False)
+        assert (one.successor_due, two.successor_due) == (False, False)
         assert (one.response_id, two.response_id) == ("r2", "r2")
 
     @pytest.mark.parametrize("said", [pending("s1", "r1"), failed("s1", "r1"), refusal("cannot steer")])
@@ -851,7 +851,7 @@ class TestDue:
         one = steer(protocol, "r1")
         protocol.receive(accepted("s1", "r1"))
         protocol.receive(completed("r1"))
-        protocol.start_clocks(20.0)
+        protocol.start_steer_timeouts(20.0)
         assert protocol.receive(said) is one
         assert one.state is ENDED
         all_gone(protocol)
@@ -866,13 +866,13 @@ class TestOverdue:
         one, after = steer(protocol, "r1"), submit(protocol, lane)
         protocol.receive(accepted("s1", "r1", lane))
         protocol.receive(steered("r1", lane))
-        assert protocol.start_clocks(20.0) == [one]
+        assert protocol.start_steer_timeouts(20.0) == [one]
         assert protocol.next_to_send() is None
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         protocol.abandon(one)
-        assert protocol.unblocked
+        assert protocol.lanes.changed
         assert one.delivery == "started"  # the server has it, whatever it does with it
-        assert protocol.pending() == [after]
+        assert protocol.open_requests() == [after]
         assert protocol.next_to_send() is after
         assert protocol.receive(created("r3", lane)) is after
         assert protocol.receive(delta("x", lane)) is after
@@ -888,9 +888,9 @@ class TestOverdue:
         protocol.receive(accepted("s2", "r1"))
         protocol.abandon(one)
         assert protocol.next_to_send() is None
-        assert protocol.pending() == [two, after]
+        assert protocol.open_requests() == [two, after]
         assert protocol.receive(created("r2")) is two
-        assert two.followers == (one,)  # it answers both, even if one of them does not hear of it
+        assert two.shared_with == (one,)  # it answers both, even if one of them does not hear of it
         assert protocol.receive(completed("r2")) is two
         assert (one.state, two.state) == (ENDED, ENDED)
         assert protocol.next_to_send() is after
@@ -933,7 +933,7 @@ class TestOverdue:
         protocol.receive(completed("r1"))
         for one in steers:
             protocol.abandon(one)
-        assert len(protocol._steering._open) == 64
+        assert len(protocol._steers._open) == 64
         assert protocol.receive(begins("r2", "r1")) is steers[36]
         assert protocol.receive(completed("r2")) is steers[36]
         all_gone(protocol)
@@ -946,10 +946,10 @@ class TestBelated:
     @pytest.mark.parametrize("continued", ["r1", None], ids=["told", "untold"])
     def test_when_nothing_runs_there(self, lane: str | None, continued: str | None) -> None:
         protocol, one = overdue(lane)
-        protocol.unblocked = False
+        protocol.lanes.changed = False
         assert protocol.receive(begins("r2", continued, lane)) is one
-        assert protocol.unblocked
-        assert (one.cancelled, one.committed, one.response_id, protocol.active) == (True, True, "r2", 1)
+        assert protocol.lanes.changed
+        assert (one.cancelled, one.owns_successor, one.response_id, protocol.lanes.active) == (True, True, "r2", 1)
         after = submit(protocol, lane)
         assert protocol.next_to_send() is None  # not every server lets it wait
         for said in (event("response.in_progress", lane, response={"id": "r2"}), delta("late", lane)):
@@ -1034,10 +1034,10 @@ class TestBelated:
             protocol.abandon(steer_)
         after = send(protocol)
         assert protocol.receive(begins("r2", "r1")) is one
-        assert one.followers == (two,)
+        assert one.shared_with == (two,)
         assert protocol.receive(accepted("s3", "r1")) is three
         assert three.response_id == "r2"
-        assert protocol.pending() == [after, one, two, three]
+        assert protocol.open_requests() == [after, one, two, three]
         assert protocol.receive(completed("r2")) is one
         assert {one.state, two.state, three.state} == {ENDED}
         assert protocol.receive(created("r3")) is after
@@ -1075,7 +1075,7 @@ class TestBelated:
         protocol.abandon(two)
         after = send(protocol)
         assert protocol.receive(begins("r2", "r1 later")) is one
-        assert one.followers == (two,)
+        assert one.shared_with == (two,)
         assert after.state is SENT
 
     @pytest.mark.parametrize("continued", [None, "r0"])
@@ -1085,7 +1085,7 @@ class TestBelated:
         protocol.submit(after)
         assert protocol.next_to_send() is after
         assert protocol.receive(begins("r3", continued)) is after
-        assert not one.committed
+        assert not one.owns_successor
 
     def test_what_continues_the_same_response_gets_what_comes(self) -> None:
         protocol, one = overdue()
@@ -1114,28 +1114,28 @@ class TestBelated:
         protocol, one = overdue(echoes=None)
         other = send(protocol, "a")
         assert protocol.receive(begins("r3", None)) is other
-        assert not one.committed
+        assert not one.owns_successor
 
     def test_an_event_of_a_running_response_without_its_tag_is_not_it(self) -> None:
         protocol, one = overdue()
         other = send(protocol, "b")
         protocol.receive(created("r9", "b"))
         assert protocol.receive(event("response.in_progress", response={"id": "r9"})) is other
-        assert not one.committed
+        assert not one.owns_successor
 
     def test_nor_is_anything_while_the_target_runs(self) -> None:
         protocol, target = running()
         one = steer(protocol, "r1")
         protocol.receive(accepted("s1", "r1"))
         assert protocol.receive(begins("another id of it", "r1")) is target
-        assert not one.committed
+        assert not one.owns_successor
 
     def test_what_comes_out_of_nowhere_is_nobodys(self) -> None:
         protocol, one = overdue()
         assert protocol.receive(begins("r2", "r1", "b")) is None
         assert protocol.receive(begins("r2", "r0")) is None
         assert protocol.receive(ended("response.failed", "r3")) is None
-        assert not one.committed
+        assert not one.owns_successor
 
     def test_an_event_of_the_target_is_nobodys(self) -> None:
         protocol, one = overdue()
@@ -1227,7 +1227,7 @@ class TestBelated:
         two = steer(protocol, "r2")
         assert protocol.receive(accepted("s2", "r2")) is two
         assert protocol.receive(steered("r2")) is one
-        assert protocol.start_clocks(30.0) == [two]
+        assert protocol.start_steer_timeouts(30.0) == [two]
         assert protocol.receive(begins("r3", "r2")) is two
         assert protocol.receive(completed("r3")) is two
         assert protocol.receive(begins("r4", None)) is after
@@ -1255,8 +1255,8 @@ class TestBelated:
         protocol.receive(completed("r1"))
         protocol.abandon(one)
         assert protocol.receive(begins("r2", "r1")) is two
-        assert two.followers == ()
-        assert not protocol._belated
+        assert two.shared_with == ()
+        assert not protocol.lanes.late_successors
         assert protocol.receive(completed("r2")) is two
 
     def test_one_after_the_other(self) -> None:
@@ -1283,12 +1283,12 @@ class TestBelated:
         two = steer(protocol, "r3")
         protocol.receive(accepted("s2", "r3"))
         assert protocol.receive(completed("r3")) is target
-        assert protocol.start_clocks(30.0) == [two]
+        assert protocol.start_steer_timeouts(30.0) == [two]
         assert protocol.receive(begins("r2", "r1")) is one
-        assert not two.due  # its own response comes behind this one
-        assert protocol.active == 1
+        assert not two.successor_due  # its own response comes behind this one
+        assert protocol.lanes.active == 1
         assert protocol.receive(completed("r2")) is one
-        assert protocol.start_clocks(40.0) == [two]
+        assert protocol.start_steer_timeouts(40.0) == [two]
         assert protocol.next_to_send() is None
         assert protocol.receive(begins("r4", "r3")) is two
         assert protocol.receive(completed("r4")) is two
@@ -1360,7 +1360,7 @@ class TestOddOrder:
         one, two, after = steer(protocol, "r1"), steer(protocol, "r1"), submit(protocol)
         protocol.receive(completed("r1"))
         assert protocol.receive(created("r2")) is one
-        assert one.followers == ()
+        assert one.shared_with == ()
         assert protocol.receive(completed("r2")) is one
         assert protocol.next_to_send() is None  # the other one may still be answered
         assert protocol.receive(failed(target="r1")) is two
@@ -1382,7 +1382,7 @@ class TestOddOrder:
         protocol.receive(steered("r1"))
         protocol.receive(created("r2"))
         assert protocol.receive(accepted("s2", "r1")) is two
-        assert one.followers == (two,)
+        assert one.shared_with == (two,)
         assert protocol.receive(completed("r2")) is one
         assert two.state is ENDED
         all_gone(protocol)
@@ -1395,7 +1395,7 @@ class TestOddOrder:
         protocol.receive(steered("r1"))
         assert protocol.receive(created("r2")) is one
         assert protocol.receive(accepted("s2", "r1 later")) is two
-        assert one.followers == (two,)
+        assert one.shared_with == (two,)
 
     def test_the_successor_is_rather_that_of_an_accepted_one(self) -> None:
         protocol, _ = running()
@@ -1404,7 +1404,7 @@ class TestOddOrder:
         assert protocol.receive(accepted(target="r1 later")) is two
         protocol.receive(completed("r1"))
         assert protocol.receive(begins("r2", "r1")) is two
-        assert (one.state, two.followers) == (SENT, ())
+        assert (one.state, two.shared_with) == (SENT, ())
 
     def test_refused_after_the_successor_began(self) -> None:
         protocol, _ = running()
@@ -1437,7 +1437,7 @@ class TestOddOrder:
         assert protocol.receive(created("r3", "a")) is one
 
     def test_a_target_whose_id_comes_later(self) -> None:
-        protocol = Protocol(echoes=False)
+        protocol = Protocol(echoes_stream_id=False)
         target = send(protocol, "a")
         one = steer(protocol, "r1")
         assert protocol.receive(created("r1")) is target

@@ -31,8 +31,8 @@ def request(state: RequestState, *, cancelled: bool = False) -> ProtocolRequest:
 def steer(state: RequestState, *, due: bool = False, committed: bool = False, cancelled: bool = False) -> ProtocolSteer:
     exchange = ProtocolSteer(b"{}", "target")
     exchange.stream_id = "lane"
-    exchange.due = due
-    exchange.committed = committed
+    exchange.successor_due = due
+    exchange.owns_successor = committed
     put(exchange, state, cancelled)
     if not committed:
         exchange.response_ids.clear()
