@@ -1,13 +1,16 @@
 """The lanes of one connection: which requests are queued, which run, and which may be sent next.
 
-A lane is free when nothing runs on it and it is not reserved.  A free lane with a queued request is ready.  The
-oldest request of a lane that is ready is sent as soon as the connection may run one more response:
+A lane runs one request at a time, in the order in which they were submitted, because some servers answer a second
+request with an error instead of queueing it.  Different lanes run side by side.
+
+A lane is free when nothing runs on it and it is not reserved for a successor (see `steering`).  A free lane with a
+queued request is ready.  Its oldest request is sent as soon as the connection may run one more response:
 
 - At most `max_active` responses run at once.  A reserved lane counts as one, because its successor may begin at any
   time.
-- A server that drops `stream_id` runs one response at a time, so only one request is sent at a time.
-- Before an answer has shown whether the server echoes `stream_id`, only one unanswered request is in flight: an
-  answer without `stream_id` can then mean only this request.
+- A server that drops `stream_id` has no lanes and runs one response at a time.  So one request is sent at a time.
+- Before an answer has shown whether the server echoes `stream_id`, one unanswered request is in flight at a time, so
+  that an answer without `stream_id` can mean only this request.
 """
 
 from __future__ import annotations
@@ -68,7 +71,10 @@ class Lanes:
 
     @property
     def is_shared(self) -> bool:
-        """Whether several responses run, or requests wait for the end of the only one."""
+        """Whether several responses run, or requests wait for the end of the only one.
+
+        Then a pause in reading, for the sake of one lagging consumer, would hold up other requests.
+        """
         return self.active + bool(self._queues) > 1
 
     @property
@@ -77,7 +83,7 @@ class Lanes:
         return len(self._names)
 
     def running_requests(self) -> Iterator[ProtocolRequest]:
-        """Iterate over the requests whose response runs, each before the steers that share its response."""
+        """Iterate over the requests that take a lane, each followed by the steers that share its response."""
         for request in self._occupants():
             yield request
             yield from request.shared_with
@@ -87,7 +93,7 @@ class Lanes:
         return chain.from_iterable(self._queues.values())
 
     def only_running(self) -> ProtocolRequest | None:
-        """Return the first of the running requests: the only one, if `active` is 1."""
+        """Return the request that takes a lane, `None` if no request does; for a connection with one at most."""
         return next(self._occupants(), None)
 
     def _occupants(self) -> Iterator[ProtocolRequest]:
@@ -131,7 +137,7 @@ class Lanes:
             lane = lanes[0]
             request, _ = self._queues[lane].popitem(last=False)
             self._forget_if_empty(lane)
-            if request.cancelled:  # by another thread, whose `dispose` has not run here yet
+            if request.cancelled:  # by another thread; `dispose` has not been called yet
                 request.state = ENDED
                 continue
             self._ready.pop(lane, None)

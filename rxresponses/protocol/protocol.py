@@ -1,17 +1,14 @@
 """The rules of one connection, without I/O or Rx: what the connection calls.
 
-A connection has ordered lanes: the default lane (`None`) and named lanes.  Within a lane one request is in flight at
-a time, because some servers answer a second one with an error instead of queueing it.  Different lanes run side by
-side.  Where each rule stands:
+A connection has ordered lanes: the default lane (`None`) and named lanes.  The rules are in these modules:
 
-- `lanes`: which request is queued, runs, and may be sent next; the limits of responses and of lane names.
-- `routing`: which request an event belongs to, if it carries a response or is an `error`.
+- `lanes`: which requests are queued, which run, and which may be sent next; the limits of responses and lane names;
+  whether the server echoes `stream_id`.
+- `routing`: which request an event belongs to that carries a response or is an `error`.
 - `responses`: which request an event without a response belongs to; late events of ended responses.
-- `steering`: which steers are open, which steer an answer is for, when a steer is given up.
+- `steering`: which steers are open, and which steer an answer or a refusal is for.
 - `successors`: which steer a response belongs to that follows a steered response, in time or late.
 - `timeouts`: how long a request may wait in each of its states.
-
-Servers differ in whether they put `stream_id` on their events, and the routing depends on it.  `lanes` finds it out.
 """
 
 from __future__ import annotations
@@ -89,9 +86,9 @@ class Protocol:
         """Cancel a request.  A queued request is taken out; a sent request keeps its lane until its terminal event.
 
         `receive` goes on to return a cancelled request for its events, so that the next request never gets them.
-        Returns whether the caller has to close the connection, which alone stops the server from generating.  That
-        is never so for a steer without a successor, because it would end the target, nor for a successor that
-        another steer shares.
+        Returns whether the caller has to close the connection, which is the only way to stop the server.  For that,
+        `close_on_dispose` must be set.  A steer without a successor never closes the connection, because that would
+        end the target, nor does a successor that another steer waits for.
         """
         request.cancelled = True
         self.lanes.changed = True

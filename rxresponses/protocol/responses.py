@@ -4,7 +4,7 @@ Most events carry no response, only the `stream_id` of their lane.  They belong 
 on that lane: `by_stream_id` is the one look-up that such an event takes.
 
 An `error` ends a response, and yet more events of that response may follow: text that was on its way, and its
-`response.failed`.  They belong to no request, least of all to the next request of the lane.
+`response.failed`.  Such late events belong to no request, and must not reach the next request of the lane.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Responses:
     def request_sent(self, request: ProtocolRequest) -> None:
         """Give the events of the lane to a request that was just sent.
 
-        Where stray events of the response before it may still come, they start with the first lifecycle event.
+        Where stray events of the previous response may still come, the request gets the events of the lane only
+        from its first lifecycle event on.
         """
         no_lanes = self._lanes.echoes_stream_id is False
         if request.stream_id not in self._stray_lanes and not (self._stray_lanes and no_lanes):
@@ -73,7 +74,7 @@ class Responses:
         self.by_id.update(dict.fromkeys(steer.response_ids, other))
 
     def end(self, request: ProtocolRequest, *, by_error: bool) -> None:
-        """Forget the response of a request, except what late events are known by."""
+        """Forget the response of a request, but remember how to recognise late events of it."""
         lane = request.stream_id
         for stream_id in (lane, None):
             if self.by_stream_id.get(stream_id) is request:
@@ -96,9 +97,9 @@ class Responses:
     def is_late(self, event: ServerEvent, response_id: str, running: ProtocolRequest | None) -> bool:
         """Whether a lifecycle event is of the ended response with this id, and not of the `running` request.
 
-        Some servers use an id again, or the same id for all responses.  So `response.created` begins a new response,
-        and another event is late only if the running request has another id, or has none and an `error` had ended
-        the response.
+        Some servers use an id again, or one id for all responses.  So `response.created` always begins a new response.
+        Any other event is late if the running request has another id, or if it has no id yet and the ended response
+        ended by an `error`.
         """
         if event.type == "response.created":
             del self._ended[response_id]
@@ -113,7 +114,8 @@ class Responses:
     def is_failure_of_refused(self, event: ServerEvent, request: ProtocolRequest) -> bool:
         """Whether an event is the `response.failed` of a refused request, and not of the next request on its lane.
 
-        The refused request had no id, so only the order tells: it comes before the next request has an event.
+        The refused request had no id, so only the order tells: the late event comes before any event of the next
+        request.
         """
         no_lanes = self._lanes.echoes_stream_id is False
         refused = request.stream_id in self._refused_lanes or (bool(self._refused_lanes) and no_lanes)

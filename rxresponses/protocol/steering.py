@@ -106,7 +106,7 @@ class OpenSteers:
             steer.target_ids = target.response_ids
 
     def mark_due(self, lane: str | None) -> list[ProtocolSteer]:
-        """Mark the successors that the accepted steers of a free lane wait for as due; return the newly marked."""
+        """Mark the accepted steers of a reserved lane as due: their successor comes next.  Return the newly marked."""
         steers = [steer for steer in self.on_lane(lane) if steer.state is STARTED and not steer.successor_due]
         for steer in steers:
             steer.successor_due = True

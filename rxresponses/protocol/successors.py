@@ -1,12 +1,14 @@
-"""Which steer a response belongs to that no request asked for, and what the answers to steers lead to.
+"""Which steer a response belongs to that follows a steered response, and what an answer to a steer does.
 
 A successor that begins on a lane reserved for it belongs to the steer that the lane is reserved for.
 
-A late successor begins after its steer was abandoned and the lane has gone on.  It belongs to its steer all the same:
-it gets the events of the lane as long as it lasts, and the next request of the lane runs after it, or goes on after
-it.  Only what a response continues tells a late successor from the response to the next request.  So a response
-belongs to the request where the request continues the target too, or where the server does not say what the response
-continues.  Otherwise the request would wait for ever whenever the successor never comes.
+A late successor begins on a lane that has gone on, because its steer was abandoned or named a target that had long
+ended.  The late successor still belongs to its steer, and gets the events of the lane until it ends.  The next
+request of the lane is sent, or continues to get its events, after that.
+
+Only what a response continues tells a late successor from the response to the next request.  Where the next request
+continues the target too, or where the server does not say what the response continues, the response belongs to the
+request.  Otherwise the request would wait for ever if the successor never came.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Successors:
     # The answers to steers.
 
     def receive_answer(self, event: ServerEvent) -> ProtocolSteer | None:
-        """Return the steer that a steering event answers: accepted from here on, or ended."""
+        """Return the steer that a steering event answers, accepted or ended by the event."""
         steer = self._steers.answered_by(event)
         if steer is None:
             return None
@@ -91,7 +93,10 @@ class Successors:
         return next((steer for steer in self._lanes.late_successors.values() if steer is current), None)
 
     def request_of(self, event: ServerEvent, response_id: str | None) -> ProtocolRequest | None:
-        """Return the request of a lifecycle event if a late successor, or what the response continues, tells it."""
+        """Return the request of a lifecycle event, if the event is of a late successor or may begin a successor.
+
+        Returns `None` where the rules of lanes and ids decide.
+        """
         late = self.late_successor_on(event.stream_id)
         known = self._responses.by_id.get(response_id) if response_id is not None else None
         if late is not None and (known is late or (known is None and event.type != "response.created")):
@@ -101,7 +106,7 @@ class Successors:
             if request is late:
                 return late
             if known is None or self._fits(known, event):
-                self.end(late, event)  # another response has begun or goes on, so this one has ended without a word
+                self.end(late, event)  # another response speaks on its lane: it ended without a terminal event
         if not isinstance(request, ProtocolSteer) or request.owns_successor:
             return request
         if request.stream_id in self._lanes.reserved and not request.abandoned:
@@ -111,7 +116,11 @@ class Successors:
         return steer
 
     def _request_by_parent(self, event: ServerEvent, late: ProtocolSteer | None) -> ProtocolRequest | None:
-        """Return the request or steer whose response an event begins, if the event may begin a successor."""
+        """Return the request or the steer whose response an event begins, by the response that it continues.
+
+        `None`: the event cannot begin a successor, or the server does not say what the response continues and a
+        request may be meant as well.
+        """
         open_steers = [steer for steer in self._steers.with_lane() if steer.target_id not in self._responses.by_id]
         steers = [steer for steer in chain((late,) if late else (), open_steers) if self._fits(steer, event)]
         if not steers:
@@ -121,8 +130,8 @@ class Successors:
         if continued is None:
             others = requests or any(steer.stream_id in self._lanes.reserved for steer in steers)
             return None if others or event.type in TERMINAL_TYPES else steers[0]
-        in_time_first = sorted(steers, key=lambda steer: steer.abandoned)
-        return next((one for one in (*requests, *in_time_first) if one.continues(continued)), None)
+        steers.sort(key=lambda steer: steer.abandoned)
+        return next((one for one in (*requests, *steers) if one.continues(continued)), None)
 
     def _fits(self, request: ProtocolRequest, event: ServerEvent) -> bool:
         """Whether an event may be for a request, as far as its `stream_id` tells."""
@@ -133,7 +142,7 @@ class Successors:
     def end(self, request: ProtocolRequest, event: ServerEvent) -> None:
         """End a request, and reserve its lane if a steer of its response waits for the successor."""
         if isinstance(request, ProtocolSteer) and request in self._steers:
-            self.settle(request)  # the `error` refused the steer
+            self.settle(request)  # by an `error` that refuses the steer
             return
         for one in (request, *request.shared_with):
             one.state = ENDED
@@ -143,7 +152,7 @@ class Successors:
         self._lanes.reserve_or_free(request.stream_id)
 
     def hand_over(self, steer: ProtocolSteer) -> bool:
-        """Let another steer own the successor of a cancelled steer; return whether another steer waits for it."""
+        """Let another steer own the successor of a cancelled steer; return whether there is another that can."""
         other = next((one for one in steer.shared_with if not one.cancelled), None)
         if other is None:
             return False
