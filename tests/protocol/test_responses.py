@@ -1,0 +1,164 @@
+"""Events of ended responses that come late, and ids that are used again."""
+
+from __future__ import annotations
+
+import pytest
+
+from rxresponses.protocol.protocol import Protocol
+from rxresponses.protocol.request import SENT
+
+from .driver import (
+    LANES,
+    TERMINAL_KINDS,
+    assert_nothing_runs,
+    completed,
+    created,
+    delta,
+    error,
+    in_progress,
+    lifecycle,
+    send,
+    submit,
+)
+
+
+class TestLateEvents:
+    @LANES
+    def test_scenario_03_failed_after_error_reaches_nobody(self, lane: str | None) -> None:
+        protocol = Protocol()
+        first = send(protocol, lane)
+        second = submit(protocol, lane)
+        assert protocol.receive(created("r1", lane)) is first
+        assert protocol.receive(error(lane)) is first
+        assert protocol.next_to_send() is second
+        assert protocol.receive(delta("late", lane)) is None
+        assert protocol.receive(lifecycle("response.in_progress", "r1", lane)) is None
+        assert protocol.receive(lifecycle("response.failed", "r1", lane)) is None
+        assert second.state is SENT
+        assert protocol.receive(created("r2", lane)) is second
+        assert protocol.receive(delta("new", lane)) is second
+        assert protocol.receive(completed("r2", lane)) is second
+        assert_nothing_runs(protocol)
+
+    def test_scenario_03_the_late_event_may_come_amid_the_next_response(self) -> None:
+        protocol = Protocol()
+        send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(error())
+        second = send(protocol)
+        protocol.receive(created("r2"))
+        assert protocol.receive(lifecycle("response.failed", "r1")) is None
+        assert protocol.receive(completed("r2")) is second
+
+    @LANES
+    def test_scenario_03_failed_after_a_refusal_reaches_nobody(self, lane: str | None) -> None:
+        protocol = Protocol()
+        first = send(protocol, lane)
+        assert protocol.receive(error(lane)) is first
+        second = send(protocol, lane)
+        assert protocol.receive(lifecycle("response.failed", "never seen", lane)) is None
+        assert protocol.receive(created("r2", lane)) is second
+        assert protocol.receive(lifecycle("response.failed", "r2", lane)) is second
+        third = send(protocol, lane)
+        assert protocol.receive(lifecycle("response.failed", "r3", lane)) is third
+
+    def test_scenario_03_failed_after_a_refusal_by_a_server_without_lanes(self) -> None:
+        protocol = Protocol(echoes_stream_id=False)
+        send(protocol, "a")
+        protocol.receive(error())
+        second = send(protocol, "b")
+        assert protocol.receive(lifecycle("response.failed", "never seen")) is None
+        assert protocol.receive(completed("r2")) is second
+
+    @pytest.mark.parametrize(("echoes", "lane"), [(None, None), (True, "a"), (False, "a")])
+    def test_late_events_of_a_server_that_sends_no_created(self, echoes: bool | None, lane: str | None) -> None:
+        protocol = Protocol(echoes_stream_id=echoes)
+        stream_id = lane if echoes else None
+        first = send(protocol, lane)
+        protocol.receive(in_progress("r1", stream_id))
+        assert protocol.receive(error(stream_id)) is first
+        second = send(protocol, lane)
+        assert protocol.receive(delta("late", stream_id)) is None
+        assert protocol.receive(in_progress("r2", stream_id)) is second
+        assert protocol.receive(delta("new", stream_id)) is second
+        assert protocol.receive(completed("r2", stream_id)) is second
+
+    def test_late_events_on_a_server_without_lanes_do_not_reach_another_lane(self) -> None:
+        protocol = Protocol(echoes_stream_id=False)
+        a = send(protocol, "a")
+        protocol.receive(created("r1"))
+        assert protocol.receive(error()) is a
+        b = send(protocol, "b")
+        assert protocol.receive(delta("late")) is None
+        assert protocol.receive(created("r2")) is b
+
+    def test_scenario_54_bare_error_then_the_next_request_works(self) -> None:
+        protocol = Protocol()
+        first = send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(delta())
+        assert protocol.receive(error()) is first
+        second = send(protocol)
+        assert protocol.receive(created("r2")) is second
+        assert protocol.receive(delta()) is second
+        assert protocol.receive(completed("r2")) is second
+        assert_nothing_runs(protocol)
+
+    def test_only_the_latest_ended_responses_are_remembered(self) -> None:
+        protocol = Protocol()
+        for number in range(100):
+            send(protocol)
+            protocol.receive(created(f"r{number}"))
+            protocol.receive(error())
+        assert len(protocol._responses._ended) == 64
+        assert protocol.receive(lifecycle("response.failed", "r99")) is None
+
+
+class TestIds:
+    def test_an_id_of_a_failed_response_may_be_used_again(self) -> None:
+        protocol = Protocol()
+        send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(error())
+        second = send(protocol)
+        assert protocol.receive(created("r1")) is second
+
+    @pytest.mark.parametrize("kind", TERMINAL_KINDS)
+    def test_a_repeated_terminal_event_ends_no_other_request(self, kind: str) -> None:
+        protocol = Protocol()
+        send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(lifecycle(kind, "r1"))
+        second = send(protocol)
+        protocol.receive(created("r2"))
+        assert protocol.receive(lifecycle(kind, "r1")) is None
+        assert protocol.receive(completed("r2")) is second
+
+    def test_a_server_that_uses_one_id_for_all_responses(self) -> None:
+        protocol = Protocol()
+        for end in (error(), completed("r"), error(), completed("r")):
+            request = send(protocol)
+            assert protocol.receive(created("r")) is request
+            assert protocol.receive(in_progress("r")) is request
+            assert protocol.receive(delta()) is request
+            assert protocol.receive(end) is request
+        assert_nothing_runs(protocol)
+
+    def test_two_lanes_with_the_same_id(self) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        default, a = send(protocol), send(protocol, "a")
+        protocol.receive(created("r"))
+        protocol.receive(created("r", "a"))
+        assert protocol.receive(completed("r")) is default
+        assert protocol.receive(completed("r", "a")) is a
+        assert_nothing_runs(protocol)
+
+    def test_ids_that_change_from_event_to_event(self) -> None:
+        protocol = Protocol()
+        first = send(protocol)
+        for response_id in ("r1", "r2", "r3"):
+            assert protocol.receive(in_progress(response_id)) is first
+        assert first.response_id == "r3"
+        assert protocol.receive(completed("r4")) is first
+        assert first.response_ids == ["r1", "r2", "r3", "r4"]
+        assert_nothing_runs(protocol)
