@@ -1,4 +1,4 @@
-"""One connection at work: the WebSocket, event loops and threads, and the delivery of events to observers.
+"""One connection at work: the WebSocket, the delivery of events to observers, event loops and threads.
 
 Imports only the root modules, `wire` and `protocol`.
 """

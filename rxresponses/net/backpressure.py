@@ -1,7 +1,8 @@
-"""Back-pressure: how a consumer that lags reaches the connection its events come from.
+"""Back-pressure: how a lagging consumer pauses the connection that its events come from.
 
-Between the two lies whatever pipeline the user composed, so they meet in a thread-local: while a
-connection delivers, `current_valve()` is its valve.
+The pipeline that the user composed lies between the consumer and the connection, so neither has a
+reference to the other.  They meet in a thread-local: while a connection delivers events,
+`current_read_pause()` returns its `ReadPause`.
 """
 
 from __future__ import annotations
@@ -12,68 +13,73 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-_LOOK_AGAIN = 0.5  # seconds after which a pause is looked into
+_CHECK_INTERVAL = 0.5  # seconds between two checks, during a pause, whether the lagging consumers still exist
 
 
 class _Delivering(threading.local):
-    valve: ReadPause | None = None
+    read_pause: ReadPause | None = None
 
 
 _delivering = _Delivering()
 
 
-def current_valve() -> ReadPause | None:
-    """Return the valve of the connection that is delivering on this thread, if one is."""
-    return _delivering.valve
+def current_read_pause() -> ReadPause | None:
+    """Return the `ReadPause` of the connection that delivers on this thread now, `None` outside a delivery."""
+    return _delivering.read_pause
 
 
-def enter(valve: ReadPause | None) -> ReadPause | None:
-    """Say whose events are delivered on this thread from here on; return who was before."""
-    previous = _delivering.valve
-    _delivering.valve = valve
+def set_current_read_pause(read_pause: ReadPause | None) -> ReadPause | None:
+    """Set what `current_read_pause` returns on this thread; return the previous value, to be restored afterwards."""
+    previous = _delivering.read_pause
+    _delivering.read_pause = read_pause
     return previous
 
 
 class ReadPause:
-    """Pause a connection while a consumer lags and its response is the only one that is wanted there.
+    """Pause reading from one connection while a consumer lags, as long as no other request suffers from it.
 
-    With several responses, or requests that wait for the one that runs, a pause would starve the
-    others: then it does not pause, and the laggard's buffer has to hold what comes, up to its bound.
+    A pause stops every event of the connection.  While several responses run there, or requests wait
+    for the running response to end, the pause is not allowed; the buffer of the lagging consumer then
+    holds the events, up to its bound.
+
+    `consumer_lags` and `consumer_caught_up` may be called from any thread; everything else happens on
+    the connection's loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self.closed = False
-        self.pauses = 0  # how often it was closed, to tell whether it was in between
+        self.active = False
+        self.count = 0  # pauses so far; a change between two looks shows that there was a pause in between
         self._loop = loop
         self._thread = threading.get_ident()
         self._pause = pause
         self._resume = resume
         self._lagging: dict[object, Callable[[], bool] | None] = {}
-        self._crowded = False
+        self._allowed = True
         self._timer: asyncio.TimerHandle | None = None
 
-    def lag(self, consumer: object, gone: Callable[[], bool] | None = None) -> None:
-        """A consumer has enough for now; callable from any thread.
+    def consumer_lags(self, consumer: object, is_gone: Callable[[], bool] | None = None) -> None:
+        """Note that a consumer has enough for now.
 
-        `gone` is asked from time to time whether it will never catch up: a loop that ends tells nobody.
+        `is_gone` is called from time to time during a pause and tells whether the consumer will never
+        catch up.  It is needed because a consumer's event loop that is closed notifies nothing.
         """
-        self._call(partial(self._lagging.__setitem__, consumer, gone))
+        self._call(partial(self._lagging.__setitem__, consumer, is_gone))
 
-    def catch_up(self, consumer: object) -> None:
-        """The consumer can take more, or is gone; callable from any thread."""
+    def consumer_caught_up(self, consumer: object) -> None:
+        """Note that a consumer can take more events, or that no more events are meant for it."""
         self._call(partial(self._lagging.pop, consumer, None))
 
-    def crowd(self, crowded: bool) -> None:
-        """Say whether a pause would hold up others."""
-        if crowded is not self._crowded:
-            self._crowded = crowded
+    def allow(self, allowed: bool) -> None:
+        """Set whether a pause is allowed; it is not while it would hold up other requests."""
+        if allowed is not self._allowed:
+            self._allowed = allowed
             self._update()
 
     def _call(self, change: Callable[[], object]) -> None:
         if threading.get_ident() == self._thread:
             self._apply(change)
         else:
-            with suppress(RuntimeError):  # the loop is closed: there is nothing left to pause
+            with suppress(RuntimeError):  # the loop is closed, and with it the connection
                 self._loop.call_soon_threadsafe(self._apply, change)
 
     def _apply(self, change: Callable[[], object]) -> None:
@@ -81,76 +87,79 @@ class ReadPause:
         self._update()
 
     def _update(self) -> None:
-        closed = bool(self._lagging) and not self._crowded
-        if closed is not self.closed:
-            self.closed = closed
-            if closed:
-                self.pauses += 1
+        active = bool(self._lagging) and self._allowed
+        if active is not self.active:
+            self.active = active
+            if active:
+                self.count += 1
                 self._pause()
             else:
-                # Not from within the consumer: to go on means to deliver what was held back.
-                self._loop.call_soon(self._go_on)
-        if closed and self._timer is None and any(self._lagging.values()):
-            self._timer = self._loop.call_later(_LOOK_AGAIN, self._look)
+                # In a later turn of the loop: resuming delivers the events that were held back, and the
+                # caller may be the consumer in the middle of taking an event.
+                self._loop.call_soon(self._resume_reading)
+        if active and self._timer is None and any(self._lagging.values()):
+            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._remove_gone)
 
-    def _look(self) -> None:
-        """Let nobody who is gone hold up the others."""
+    def _remove_gone(self) -> None:
+        """Remove the lagging consumers that no longer exist, so that they do not hold up the connection."""
         self._timer = None
-        for consumer in [consumer for consumer, gone in self._lagging.items() if gone is not None and gone()]:
+        gone = [consumer for consumer, is_gone in self._lagging.items() if is_gone is not None and is_gone()]
+        for consumer in gone:
             del self._lagging[consumer]
         self._update()
 
-    def _go_on(self) -> None:
-        if not self.closed:
+    def _resume_reading(self) -> None:
+        if not self.active:  # paused again meanwhile
             self._resume()
 
 
 class Backlog:
-    """How much waits for one consumer, with a bound.
+    """Counts what waits in the buffer of one consumer, up to a limit.
 
-    Half full, it closes the valve whose events fill it; a quarter full, it opens it again.  Not
-    thread-safe: its owner has a lock.
+    Over half the limit, the consumer lags: the connections whose events fill the buffer pause.  At a
+    quarter of the limit it has caught up.  The two marks lie apart so that reading is not paused and
+    resumed for each event.  Not thread-safe: the owner calls all methods under its own lock.
     """
 
-    def __init__(self, limit: int, gone: Callable[[], bool] | None = None) -> None:
+    def __init__(self, limit: int, is_gone: Callable[[], bool] | None = None) -> None:
         self._limit = limit
-        self._gone = gone
+        self._is_gone = is_gone
         self._waiting = 0
-        self._ended = False
-        self._valves: set[ReadPause] = set()
+        self._pauses = True
+        self._paused: set[ReadPause] = set()
 
     def add(self, size: int = 1) -> bool:
-        """Count something that waits; return whether there was room for it.
+        """Count an item that is to wait; return `False`, without counting it, when there is no room for it.
 
-        What is alone there always fits, however large.
+        An empty buffer has room for an item of any size.
         """
         if self._waiting and self._waiting + size > self._limit:
             return False
         self._waiting += size
-        if 2 * self._waiting > self._limit and not self._ended:
-            valve = current_valve()
-            if valve is not None and valve not in self._valves:
-                self._valves.add(valve)
-                valve.lag(self, self._gone)
+        if 2 * self._waiting > self._limit and self._pauses:
+            read_pause = current_read_pause()
+            if read_pause is not None and read_pause not in self._paused:
+                self._paused.add(read_pause)
+                read_pause.consumer_lags(self, self._is_gone)
         return True
 
     def remove(self, size: int = 1) -> None:
-        """Count something that was taken."""
+        """Count an item that the consumer took."""
         self._waiting -= size
-        if self._valves and 4 * self._waiting <= self._limit:
-            self._let_go()
+        if self._paused and 4 * self._waiting <= self._limit:
+            self._catch_up()
 
     def clear(self) -> None:
-        """Nothing waits any more."""
+        """Count that nothing waits any more."""
         self._waiting = 0
-        self._let_go()
+        self._catch_up()
 
-    def end(self) -> None:
-        """Nothing more comes to what waits, which is no reason any more to pause anything."""
-        self._ended = True
-        self._let_go()
+    def stop_pausing(self) -> None:
+        """End the pauses, and begin none from here on: no more events are to come for what waits."""
+        self._pauses = False
+        self._catch_up()
 
-    def _let_go(self) -> None:
-        for valve in self._valves:
-            valve.catch_up(self)
-        self._valves.clear()
+    def _catch_up(self) -> None:
+        for read_pause in self._paused:
+            read_pause.consumer_caught_up(self)
+        self._paused.clear()

@@ -1,4 +1,4 @@
-"""The API key: a string or a function, asked for at each connect, shown nowhere."""
+"""The API key: a string, or a function that is called for each connection.  No text or `repr` shows it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
 class KeyTimeoutError(TimeoutError):
-    """The function that tells the key took too long."""
+    """The function that returns the key did not return in time."""
 
 
 class Credentials:
-    """Hold a key or its provider; without either, `OPENAI_API_KEY` as it is now.
+    """Holds the API key, or the function that provides it.  Defaults to `OPENAI_API_KEY`, read when the object is made.
 
-    The user's own `headers` (their names) come first: with an `authorization` among them there is no key, and
-    with an `api-key` none from the environment, which is for another service.
+    `headers` are the names of the user's own headers.  An `authorization` header replaces the key.  With
+    an `api-key` header, as Azure uses it, the key of the environment is not used: it is another service's.
+    Raises `ConfigurationError` for a value that cannot be a key.
     """
 
     def __init__(self, api_key: ApiKey | None, headers: Iterable[str] = ()) -> None:
@@ -43,9 +44,11 @@ class Credentials:
         return self._api_key is not None
 
     async def get(self, timeout: float | None) -> str | None:
-        """Return the key for one connect; raise `ConfigurationError`, without the key in it.
+        """Return the key for one connection, `None` if there is none.
 
-        Raises `KeyTimeoutError` when a coroutine function does not return in time.
+        Raises `ConfigurationError`, whose text does not show the key, when the provider raises or returns
+        something that cannot be a key.  Raises `KeyTimeoutError` when a coroutine function does not return
+        within `timeout` seconds.  Cancelling cancels the provider, and waits until it has cleaned up.
         """
         if self._api_key is None or isinstance(self._api_key, str):
             return self._api_key
@@ -55,47 +58,47 @@ class Credentials:
             kind = type(error).__name__
         else:
             if inspect.isawaitable(key):
-                key = await _answer(key, timeout)
+                key = await _result(key, timeout)
             if isinstance(key, BaseException):
                 kind = type(key).__name__
             else:
                 problem = _problem(key)
                 if problem is None:
                     return cast("str", key)
-                del key  # some reports show the variables of every frame of a traceback
+                del key  # some error reports show the variables of every frame
                 raise ConfigurationError(f"{problem}; no connection was tried")
             del key
-        # The provider's own text may quote the secret: only its type is told, and raised out here
-        # the exception is not in `__context__` either.
+        # The text of the provider's exception may quote the secret, so only its type is shown.  It is raised
+        # outside of the `except` block, so that the exception is not in `__context__` either.
         raise ConfigurationError(f"the `api_key` function raised {kind}; no connection was tried")
 
 
-async def _answer(answer: Awaitable[object], timeout: float | None) -> object:
-    """Return what a provider returned, or raised."""
-    # In a task of its own, so that a cancellation which the provider met somewhere can be told from one of
-    # this task: only the latter is raised here, when the provider has cleaned up.
-    asked = asyncio.ensure_future(_awaited(answer))
+async def _result(provided: Awaitable[object], timeout: float | None) -> object:
+    """Return what a provider's awaitable returns, or the exception it raises."""
+    # In a task of its own: a `CancelledError` from inside the provider is its failure, while a cancellation
+    # of this task goes on to the caller, once the provider has cleaned up.
+    task = asyncio.ensure_future(_outcome(provided))
     try:
-        await asyncio.wait({asked}, timeout=timeout)
+        await asyncio.wait({task}, timeout=timeout)
     finally:
-        in_time = asked.done()
+        in_time = task.done()
         if not in_time:
-            asked.cancel()
-            await asyncio.wait({asked}, timeout=timeout)
+            task.cancel()
+            await asyncio.wait({task}, timeout=timeout)
     if not in_time:
         raise KeyTimeoutError("the `api_key` function did not return within `connect_timeout`")
-    return asked.result()
+    return task.result()
 
 
-async def _awaited(answer: Awaitable[object]) -> object:
+async def _outcome(provided: Awaitable[object]) -> object:
     try:
-        return await answer
+        return await provided
     except (Exception, asyncio.CancelledError) as error:
         return error
 
 
 def _problem(key: object) -> str | None:
-    """Return why this cannot be a key, `None` if it can."""
+    """Return why a value cannot be a key, `None` if it can."""
     if not isinstance(key, str):
         return f"the API key must be a string, not {type(key).__name__}"
     if not key.strip():

@@ -1,4 +1,4 @@
-"""Where to connect, and whether a credential may travel there: rules on text, no I/O."""
+"""The URL to connect to, and whether a credential may be sent there.  No I/O."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 def endpoint(base: str | None, model: str | None = None) -> str:
     """Return the WebSocket URL for a base or full endpoint.
 
-    Gateways see only the URL at upgrade time and route by a `model` query parameter, so `model` is
-    added for every host but the official one, unless the URL already has it.  An existing query
-    string is kept.  Raises `ConfigurationError` for what is no `http(s)` or `ws(s)` URL.
+    A gateway sees nothing but the URL during the opening handshake, and routes by a `model` query
+    parameter.  So `model` is added for every host but the official one, unless the URL already has it.
+    An existing query string is kept.  Raises `ConfigurationError` for anything but an `http(s)` or
+    `ws(s)` URL.
     """
     parts = _split(base or OFFICIAL_BASE)
     path = parts.path.rstrip("/")
@@ -31,19 +32,22 @@ def endpoint(base: str | None, model: str | None = None) -> str:
 
 
 def is_official(base: str | None) -> bool:
-    """Whether this is the official service, which echoes lanes and wants no `model` in the URL."""
+    """Whether this is the official service, which echoes `stream_id` and needs no `model` in the URL."""
     return not base or _split(base).hostname == "api.openai.com"
 
 
 def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str], allow_insecure: bool) -> None:
-    """Raise `ConfigurationError` when a credential would travel in the clear to another machine."""
+    """Raise `ConfigurationError` when a credential would be sent unencrypted to another machine.
+
+    A credential is an API key, or a header or query parameter whose name looks secret.
+    """
     parts = _split(base or OFFICIAL_BASE)
     names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
     secret = has_key or any(map(is_secret, names))
     if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
-            f"a credential would go unencrypted to {parts.hostname}: use https:// or wss://, or say "
-            "`allow_insecure_credentials=True` if that network is yours alone"
+            f"a credential would be sent unencrypted to {parts.hostname}: use https:// or wss://, or set the option "
+            "`allow_insecure_credentials=True` if nobody else can read what is sent on that network"
         )
 
 
@@ -64,9 +68,9 @@ def _split(base: str) -> SplitResult:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host is the machine itself."""
+    """Whether a host is this machine."""
     try:
-        # Not `*.localhost`: some resolvers ask the network for these.
+        # `*.localhost` does not count: some resolvers ask the network for these names.
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""The event-loop thread for programs that run no loop of their own."""
+"""Event loops: the background loop for programs without a loop of their own, and questions about running loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-_lock = threading.RLock()  # a signal handler may close a socket in the middle of anything
+_lock = threading.RLock()  # reentrant, because a signal handler may close a socket at any point
 _loop: asyncio.AbstractEventLoop | None = None
 _thread_id = 0
 _users = 0
@@ -20,20 +20,19 @@ _process_id = 0
 
 
 def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
-    """Return the background loop and its thread's id, started if need be.
+    """Return the background loop and its thread's id; the first user starts it.
 
-    Give it back with `release_loop`.  One daemon thread serves all sockets, so it never keeps a
-    program alive.
+    Each call needs one of `release_loop`.  One thread serves all sockets; it is a daemon, so it does
+    not keep a program alive.  Callable from any thread.
     """
     global _loop, _thread_id, _users, _process_id
     with _lock:
-        if (
-            _loop is None or _loop.is_closed() or _process_id != os.getpid()
-        ):  # a forked process has no thread but its own
+        # A forked process inherits the loop, but not the thread that runs it.
+        if _loop is None or _loop.is_closed() or _process_id != os.getpid():
             loop = asyncio.new_event_loop()
-            with contextlib.suppress(AttributeError):  # not every kind of loop lets it be replaced
-                loop.getaddrinfo = partial(_look_up, loop)  # type: ignore[method-assign]
-            thread = threading.Thread(target=_serve, args=(loop,), name="rxresponses", daemon=True)
+            with contextlib.suppress(AttributeError):  # some loops do not let the method be replaced
+                loop.getaddrinfo = partial(_getaddrinfo, loop)  # type: ignore[method-assign]
+            thread = threading.Thread(target=_run, args=(loop,), name="rxresponses", daemon=True)
             thread.start()
             _loop, _thread_id, _users, _process_id = loop, thread.ident or 0, 0, os.getpid()
         _users += 1
@@ -41,7 +40,7 @@ def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
 
 
 def release_loop() -> None:
-    """Give the background loop back; its thread ends with its last user."""
+    """Give the background loop back; with its last user, the loop and its thread end."""
     global _loop, _users
     with _lock:
         _users -= 1
@@ -51,49 +50,50 @@ def release_loop() -> None:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the loop that runs in this thread, if any."""
+    """Return the loop that runs in this thread, `None` if there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
 
 
-def ends(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether a loop on which a task was cancelled comes to its end, as far as its tasks show.
+def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the program is ending a loop on which a task was cancelled, as far as the other tasks show.
 
-    `asyncio.run` cancels all that are left; where one runs on, only some were meant.
+    `asyncio.run` cancels all tasks at its end.  So a task that is not cancelled shows that the loop goes
+    on, and that only some tasks were meant.
     """
     tasks = asyncio.all_tasks(loop)
     if sys.version_info < (3, 11):
-        return True  # a task does not tell there whether it was cancelled
+        return True  # before 3.11, a task does not tell whether it is being cancelled
     return all(task.cancelling() for task in tasks)
 
 
-async def _look_up(loop: asyncio.AbstractEventLoop, *args: Any, **options: Any) -> Any:
-    """Look a name up on a thread of its own.
+async def _getaddrinfo(loop: asyncio.AbstractEventLoop, *args: Any, **options: Any) -> Any:
+    """Look up a host name, on a daemon thread.
 
-    The interpreter waits for the loop's own threads when it exits, for as long as the network's name
-    server does not answer.
+    asyncio does this on the loop's thread pool, for which the interpreter waits when it exits: a name
+    server that does not answer would keep the program alive.
     """
     answer = loop.create_future()
 
-    def tell(act: Callable[..., None], value: object) -> None:
+    def resolve(set_outcome: Callable[..., None], outcome: object) -> None:
         if not answer.done():
-            act(value)
+            set_outcome(outcome)
 
     def look_up() -> None:
         try:
-            told = partial(tell, answer.set_result, socket.getaddrinfo(*args, **options))
+            done = partial(resolve, answer.set_result, socket.getaddrinfo(*args, **options))
         except Exception as error:
-            told = partial(tell, answer.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(told)
+            done = partial(resolve, answer.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits for the answer
+            loop.call_soon_threadsafe(done)
 
     threading.Thread(target=look_up, name="rxresponses look-up", daemon=True).start()
     return await answer
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
+def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

@@ -1,4 +1,4 @@
-"""Delivery to a subscriber on another event loop: on that loop, within a bound, in order."""
+"""Delivery on the subscriber's event loop: in order, and with a bounded buffer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any, TypeVar
 from reactivex.abc import ObserverBase
 
 from ..errors import BufferOverflowError, as_exception
-from .backpressure import Backlog, ReadPause, current_valve, enter
+from .backpressure import Backlog, ReadPause, current_read_pause, set_current_read_pause
 from .loops import running_loop
 
 T = TypeVar("T")
 
 
 class ObserveOnLoop(ObserverBase[T]):
-    """Pass notifications on to an observer on the loop where it subscribed.
+    """Pass notifications on to an observer, on the event loop where it subscribed.
 
-    `await observable` is right only on the loop that awaits, so what another thread has goes there
-    first.  What waits is counted in bytes of the frames; when it is over `max_bytes`, `on_next`
-    raises `BufferOverflowError`, for its caller to end the stream with.
+    An observer may use asyncio objects of its loop, as `await observable` does, and these are not safe
+    to use on another thread.  Notifications from other threads wait in a buffer for their turn of the
+    loop; the buffer is measured in bytes of the frames.  When it would exceed `max_bytes`, `on_next`
+    raises `BufferOverflowError`, and the caller ends the stream with it.
     """
 
     def __init__(self, observer: ObserverBase[T], loop: asyncio.AbstractEventLoop, *, max_bytes: int) -> None:
@@ -30,48 +31,52 @@ class ObserveOnLoop(ObserverBase[T]):
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._waiting: list[tuple[Callable[..., Any], tuple[object, ...], int]] = []
-        self._backlog = Backlog(max_bytes, gone=loop.is_closed)
+        self._backlog = Backlog(max_bytes, is_gone=loop.is_closed)
         self._scheduled = False
-        self._valve: ReadPause | None = None
-        self._ended = False
+        self._read_pause: ReadPause | None = None
+        self._raised = False
         self._delivering = False
 
     def on_next(self, value: T) -> None:
-        """Hand an event over; raise `BufferOverflowError` when too much waits already."""
-        if self._is_home():
+        """Pass a value on; raises `BufferOverflowError` when there is no room for it."""
+        if self._is_direct():
             self._observer.on_next(value)
             return
-        self._valve = current_valve()
+        self._read_pause = current_read_pause()
         if not self._pass(self._observer.on_next, (value,), len(getattr(value, "raw", None) or b"")):
             raise BufferOverflowError(self._max_bytes, unit="bytes", stream_id=getattr(value, "stream_id", None))
 
     def on_error(self, error: Exception) -> None:
-        """Hand the error over, behind what waits."""
-        if self._is_home():
+        """Pass an error on, after the values that wait."""
+        if self._is_direct():
             self._observer.on_error(error)
             return
-        self.let_go()
+        self.stop_pausing()
         self._pass(self._observer.on_error, (error,), 0)
 
     def on_completed(self) -> None:
-        """Hand the completion over, behind what waits."""
-        if self._is_home():
+        """Pass the completion on, after the values that wait."""
+        if self._is_direct():
             self._observer.on_completed()
             return
-        self.let_go()
+        self.stop_pausing()
         self._pass(self._observer.on_completed, (), 0)
 
-    def let_go(self) -> None:
-        """Pause nobody from here on: the stream has ended, or was given up, though some of it waits."""
-        with self._lock:
-            self._backlog.end()
+    def stop_pausing(self) -> None:
+        """Pause no connection any more.
 
-    def _is_home(self) -> bool:
-        """Whether this is the loop already, and nothing that came before is still on its way."""
+        The stream has ended or was disposed, so no more events are to come, even if some still wait.
+        """
+        with self._lock:
+            self._backlog.stop_pausing()
+
+    def _is_direct(self) -> bool:
+        """Whether the caller is on the loop already, and no earlier notification waits or is being delivered."""
         return not self._scheduled and not self._delivering and running_loop() is self._loop
 
     def _pass(self, notify: Callable[..., Any], values: tuple[object, ...], size: int) -> bool:
-        if self._ended or self._loop.is_closed():
+        """Put a notification into the buffer; return `False` when there is no room for it."""
+        if self._raised or self._loop.is_closed():
             return True
         with self._lock:
             if size and not self._backlog.add(size):
@@ -82,7 +87,7 @@ class ObserveOnLoop(ObserverBase[T]):
             self._scheduled = True
         try:
             self._loop.call_soon_threadsafe(self._deliver)
-        except RuntimeError:  # the loop is closed: nobody is left to hear it
+        except RuntimeError:  # the loop was closed meanwhile: the observer is gone with it
             with self._lock:
                 self._waiting.clear()
                 self._backlog.clear()
@@ -92,22 +97,22 @@ class ObserveOnLoop(ObserverBase[T]):
         with self._lock:
             batch, self._waiting = self._waiting, []
             self._scheduled, self._delivering = False, True
-        # A consumer further down may lag as well.
-        previous = enter(self._valve)
+        # A consumer further down the pipeline may lag too, and looks here for the connection to pause.
+        previous = set_current_read_pause(self._read_pause)
         try:
             for notify, values, size in batch:
                 with self._lock:
                     self._backlog.remove(size)
                 notify(*values)
         except BaseException as error:  # it ends this subscription, and the loop reports it
-            self._ended = True
+            self._raised = True
             with self._lock:
                 self._waiting.clear()
                 self._backlog.clear()
             try:
                 self._observer.on_error(as_exception(error))
             finally:
-                raise error  # also when nobody takes it
+                raise error  # the original error, even when `on_error` raises as well
         finally:
             self._delivering = False
-            enter(previous)
+            set_current_read_pause(previous)

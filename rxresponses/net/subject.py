@@ -1,4 +1,4 @@
-"""A hot source: what `events`, `unrouted` and `state` are made of."""
+"""The hot sources of a socket or client: `events`, `unrouted` and `state`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ T = TypeVar("T")
 
 
 class IsolatedSubject(Generic[T]):
-    """Hand each value to all present observers, one raising observer disturbing no other.
+    """A subject whose observers do not disturb each other.
 
-    A `Subject` stops at the first observer that raises, and lets two threads be inside `on_next`
-    at once; here all work is done where `run` runs it: on the socket's loop.  With `replay`, a new
-    observer gets the latest value first.  One that subscribes on a running loop is told there, within
-    `max_bytes`.  The stream of one that raises, or for which too much waits, ends with that error.
+    Unlike RxPY's `Subject`, it goes on with the next observer when one raises, and has one thread at a
+    time inside `on_next`: `run` runs everything on the socket's loop.  The stream of an observer that
+    raised ends with that error, which is also passed to `report`.
+
+    With `replay`, a new observer gets the latest value first.  An observer that subscribes on a running
+    loop gets its values there; its stream ends with `BufferOverflowError` when more than `max_bytes`
+    wait for it.
     """
 
     def __init__(
@@ -45,36 +48,39 @@ class IsolatedSubject(Generic[T]):
         self._latest: tuple[T, ...] = ()
         self._completed = False
         self._lock = threading.RLock()  # for `observers`: before the socket has a loop, any thread may subscribe
-        self._due: deque[Callable[[], None]] = deque()
-        self._busy = False
+        self._notifications: deque[Callable[[], None]] = deque()
+        self._notifying = False
 
-    def emit(self, value: T) -> None:
-        """Hand on one value, after the one that is being handed on if there is one."""
-        self._do(partial(self._emit, value))
+    def on_next(self, value: T) -> None:
+        """Give a value to all observers; inside another notification, after that one."""
+        self._notify(partial(self._on_next, value))
 
-    def complete(self) -> None:
-        """End the source, for later observers too."""
-        self._do(self._complete)
+    def on_completed(self) -> None:
+        """Complete the streams of all observers, and of all that subscribe later."""
+        self._notify(self._on_completed)
 
-    def _do(self, act: Callable[[], None]) -> None:
-        """Act, unless an observer is the caller: then when the others have heard what it heard."""
-        self._due.append(act)
-        if self._busy:
+    def _notify(self, notification: Callable[[], None]) -> None:
+        """Do a notification after those before it, so that all observers get all of them in the same order.
+
+        An observer may be the caller, in the middle of a notification that other observers have yet to get.
+        """
+        self._notifications.append(notification)
+        if self._notifying:
             return
-        self._busy = True
+        self._notifying = True
         try:
-            while self._due:
-                self._due.popleft()()
+            while self._notifications:
+                self._notifications.popleft()()
         finally:
-            self._busy = False
+            self._notifying = False
 
-    def _emit(self, value: T) -> None:
+    def _on_next(self, value: T) -> None:
         if self._replay:
             self._latest = (value,)
         for observer in self.observers:
             self._guard(observer, observer.on_next, value)
 
-    def _complete(self) -> None:
+    def _on_completed(self) -> None:
         self._completed = True
         with self._lock:
             observers, self.observers = self.observers, ()
@@ -83,17 +89,17 @@ class IsolatedSubject(Generic[T]):
 
     def _subscribe(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
         disposed = False
-        here = running_loop()
-        home: ObserveOnLoop[T] | None = None
-        if here is not None:
-            observer = home = ObserveOnLoop(observer, here, max_bytes=self._max_bytes)
+        loop = running_loop()
+        on_loop: ObserveOnLoop[T] | None = None
+        if loop is not None:
+            observer = on_loop = ObserveOnLoop(observer, loop, max_bytes=self._max_bytes)
 
         def add() -> None:
             if disposed:
                 return
             completed = self._completed
             if not completed:
-                # Before the latest value, since handing that on may emit another.
+                # Before the latest value is replayed, because that may cause the next value.
                 with self._lock:
                     self.observers = (*self.observers, observer)
             for value in self._latest:
@@ -104,8 +110,8 @@ class IsolatedSubject(Generic[T]):
         def dispose() -> None:
             nonlocal disposed
             disposed = True
-            if home is not None:
-                home.let_go()
+            if on_loop is not None:
+                on_loop.stop_pausing()
             self._run(self._remove, observer)
 
         self._run(add)
@@ -113,21 +119,22 @@ class IsolatedSubject(Generic[T]):
 
     def _remove(self, observer: ObserverBase[T]) -> None:
         with self._lock:
-            self.observers = tuple(one for one in self.observers if one is not observer)
+            self.observers = tuple(other for other in self.observers if other is not observer)
 
     def _guard(self, observer: ObserverBase[T], notify: Callable[..., Any], *values: T) -> None:
+        """Notify an observer; when that raises, end the stream of this observer only."""
         try:
             notify(*values)
         except BaseException as error:
             self._remove(observer)
-            if not isinstance(error, BufferOverflowError):  # a matter of its consumer alone
+            if not isinstance(error, BufferOverflowError):  # which concerns its consumer alone
                 self._report(error)
             self._fail(observer, as_exception(error))
 
     def _fail(self, observer: ObserverBase[T], failure: Exception) -> None:
-        """End the stream of an observer that raised: whoever waits below it (`run`, `async for`) waits for that."""
+        """End the stream of an observer that raised; `run` and `async for` below it would wait for ever otherwise."""
         try:
             observer.on_error(failure)
-        except BaseException as again:
-            if again is not failure:
-                self._report(again)
+        except BaseException as error:
+            if error is not failure:
+                self._report(error)

@@ -1,7 +1,8 @@
-"""When a request was written: what the connection knows, and who measures wants to know.
+"""When a request was written: the connection knows it, and metrics and telemetry ask for it.
 
-Between the two lies whatever pipeline the user composed, so they meet in a context variable: while a
-source is being subscribed, `current_timings()` is where a request marks its times.
+The pipeline that the user composed lies between the two, so neither has a reference to the other.
+They meet in a context variable: while a source is being subscribed, `current_timings()` returns the
+`Timings` in which the request marks its times.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ from contextvars import ContextVar
 
 
 class Timings:
-    """When the latest request of a subscription was written, on the clock of who asks.
+    """When the latest request of a subscription was written, on the clock `now`.
 
-    `sent` is `None` until then, and again while a refused one waits for its next try; it stays so with
-    a source that does not tell.  Made while somebody else asks already, it tells them as well.
+    `sent` is `None` before that, while a refused request waits for its next try, and for a source that
+    marks no times.  `Timings` made while other ones are recorded pass every mark on to these.
     """
 
-    __slots__ = ("_now", "_outer", "open", "sent")
+    __slots__ = ("_now", "_outer", "_recorded", "sent")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.sent: float | None = None
-        self.open = False  # requests that are subscribed now belong to it
+        self._recorded = False  # requests that are subscribed now mark their times here
         self._now = now
         self._outer = current_timings()
 
     def mark_sent(self) -> None:
-        """A request is being written now; another try marks it again."""
+        """Mark that a request is being written now; a further try marks it again."""
         self.sent = self._now()
         if self._outer is not None:
             self._outer.mark_sent()
 
     def mark_unsent(self) -> None:
-        """What was written is of no account any more: the request waits to be sent again."""
+        """Mark that the request waits to be sent again; when it was written before no longer counts."""
         self.sent = None
         if self._outer is not None:
             self._outer.mark_unsent()
@@ -43,22 +44,22 @@ _current: ContextVar[Timings | None] = ContextVar("rxresponses_timings", default
 
 
 def current_timings() -> Timings | None:
-    """Return where a request that is subscribed here and now marks its times, `None` if nobody asks."""
+    """Return the `Timings` for a request that is subscribed here and now, `None` if none are recorded."""
     timings = _current.get()
-    # Tasks and callbacks that a subscription starts inherit the variable, and keep it for as long as they run.
-    return timings if timings is not None and timings.open else None
+    # Tasks and callbacks that a subscription starts inherit the variable, and keep it as long as they run.
+    return timings if timings is not None and timings._recorded else None
 
 
 @contextmanager
 def recording(timings: Timings | None) -> Iterator[None]:
-    """Let the requests that are subscribed inside mark their times there."""
+    """Let requests that are subscribed inside this block mark their times in `timings`; `None` does nothing."""
     if timings is None:
         yield
         return
-    token, before = _current.set(timings), timings.open
-    timings.open = True
+    token, before = _current.set(timings), timings._recorded
+    timings._recorded = True
     try:
         yield
     finally:
-        timings.open = before
+        timings._recorded = before
         _current.reset(token)

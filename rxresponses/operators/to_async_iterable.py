@@ -125,7 +125,7 @@ class _Inbox(Generic[T]):
         with self._lock:
             if not self._ended:
                 self._ended, self._error = True, error
-                self._backlog.end()  # the consumer gets nothing more of the response
+                self._backlog.stop_pausing()  # the consumer gets nothing more of the response
         self._wake()
 
     def close(self) -> None:

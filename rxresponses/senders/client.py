@@ -15,12 +15,13 @@ from reactivex import Observable
 from reactivex.abc import ObserverBase
 
 from ..errors import ConfigurationError, ConnectionLostError, PreviousResponseLostError, SocketClosedError
-from ..net.connection import Connection, ConnectionListener, closed_error
+from ..net.connection import Connection, ConnectionListener
+from ..net.connection_errors import closed_error
 from ..net.credentials import ApiKey
 from ..net.endpoint import is_official
 from ..net.loops import running_loop
+from ..net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, RequestSubscription
 from ..net.subject import IsolatedSubject
-from ..net.subscription import NOBODY, ConnectionRequest, ConnectionSteer, RequestSubscription
 from ..options import ConnectionOptions, PoolOptions
 from ..pool.lanes import PoolConnection, PoolRequestState
 from ..pool.pool import Action, Fail, Open, Pool, Send
@@ -64,7 +65,7 @@ class ResponsesClient(Source):
         self._steerings: set[ClientSteerObserver] = set()
         self._display = ClientStateChanges()
         self._state: IsolatedSubject[ClientState] = IsolatedSubject(self._run, self._observer_raised, replay=True)
-        self._state.emit(ClientState())
+        self._state.on_next(ClientState())
         self._drained: IsolatedSubject[bool] = IsolatedSubject(self._run, self._observer_raised, replay=True)
         self._draining = False
         self._cut_short = False
@@ -208,10 +209,10 @@ class ResponsesClient(Source):
         if not closed:
             return
         self._cancel_timers()
-        self._state.emit(ClientState(closed=True))
-        self._state.complete()
-        self._drained.emit(not self._cut_short)
-        self._drained.complete()
+        self._state.on_next(ClientState(closed=True))
+        self._state.on_completed()
+        self._drained.on_next(not self._cut_short)
+        self._drained.on_completed()
 
     def _end(self) -> None:
         self._cut_short = self._has_work()
@@ -279,7 +280,7 @@ class ResponsesClient(Source):
         self._steerings = {one for one in self._steerings if one.is_open} | {observer}
         job.connection = place.slot.connection
         job.sent = ConnectionSteer(job.frame, job.target_id, observer)
-        job.sent.lease, job.sent.timings = observer, job.timings
+        job.sent.end_listener, job.sent.timings = observer, job.timings
         place.slot.connection.submit(job.sent)
 
     def _dispose(self, request: Any) -> None:
@@ -343,7 +344,7 @@ class ResponsesClient(Source):
         self._set_timer(pool, pool.deadline(now))
         news = self._display.news(pool, self._now())
         if news is not None:
-            self._state.emit(news)
+            self._state.on_next(news)
         if self._draining and not self._has_work():
             self.close()
 
@@ -353,7 +354,7 @@ class ResponsesClient(Source):
         if awaited is not self._awaited:  # a new connection was being made before, for which nobody is awaited
             self._awaited = awaited
             for slot in pool.slots:
-                slot.connection.await_end(awaited)
+                slot.connection.set_queue_waiting(awaited)
 
     def _set_timer(self, pool: Pool, deadline: float | None) -> None:
         assert self._loop is not None
@@ -396,7 +397,7 @@ class ResponsesClient(Source):
         connection = place.slot.connection
         request = job.sent = ConnectionRequest(frame, place.name, None, job.observer)
         request.timings = job.timings
-        request.observer = request.lease = ClientRequestObserver(self._desk, job, connection, request)
+        request.observer = request.end_listener = ClientRequestObserver(self._desk, job, connection, request)
         connection.submit(request)
 
     def _frame_of(self, pool: Pool, job: ClientRequest) -> bytes | None:
@@ -439,9 +440,9 @@ class ResponsesClient(Source):
         self._wake(pool)
 
     def _slot_ended(self, slot: PoolConnection, pool: Pool, connection: Connection) -> None:
-        error = connection.error_for(ConnectionRequest(b"", None, None, NOBODY))
+        error = connection.error_for(ConnectionRequest(b"", None, None, NO_OBSERVER))
         pool.ended(slot, None if _is_ours(error) else error, self._now())
-        if connection.orphaned:
+        if connection.cancelled_outside:
             self._orphaned()
             if self._loop_ends():
                 self._fail_waiting(pool)

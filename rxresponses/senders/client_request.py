@@ -12,7 +12,7 @@ from reactivex.abc import ObserverBase
 
 from ..errors import Delivery, InvalidRequestError
 from ..net.connection import Connection
-from ..net.subscription import ConnectionRequest, ConnectionSteer
+from ..net.request import ConnectionRequest, ConnectionSteer
 from ..net.timing import Timings
 from ..pool.lanes import PoolRequest
 from ..wire.events.base import ServerEvent

@@ -10,7 +10,7 @@ from reactivex.abc import ObserverBase
 from ..backoff import is_rate_limit, is_retryable, retry_after
 from ..errors import RequestError, ResponseFailedError
 from ..net.connection import Connection
-from ..net.subscription import NOBODY, ConnectionRequest
+from ..net.request import NO_OBSERVER, ConnectionRequest
 from ..pool.lanes import PoolConnectionState, PoolLane
 from ..pool.pool import Pool
 from ..protocol.routing import BUSY_CODES
@@ -77,7 +77,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             pool.finished(job, now)
         if by_connection and isinstance(error, RequestError):
             error.stream_id = job.lane
-        observer, job.observer = job.observer, NOBODY
+        observer, job.observer = job.observer, NO_OBSERVER
         job.cancelled = True
         observer.on_error(error)
 
@@ -179,7 +179,7 @@ class ClientSteerObserver(ObserverBase[ServerEvent]):
         """Pass an error on."""
         if not self._follows or self._place.slot.state is PoolConnectionState.GONE:
             self._release()
-        observer, self._job.observer = self._job.observer, NOBODY
+        observer, self._job.observer = self._job.observer, NO_OBSERVER
         self._job.cancelled = True
         self._desk.wake()
         observer.on_error(error)

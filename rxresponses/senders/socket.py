@@ -11,8 +11,8 @@ from reactivex.abc import ObserverBase
 
 from ..net.connection import Connection, ConnectionListener
 from ..net.credentials import ApiKey
+from ..net.request import AnyConnectionRequest, ConnectionRequest, ConnectionSteer
 from ..net.subject import IsolatedSubject
-from ..net.subscription import ConnectionRequest, ConnectionSteer, ObservedRequest
 from ..options import ConnectionOptions
 from ..pool.responses import UnstoredResponses, lost_error
 from ..wire.events.base import ServerEvent
@@ -55,7 +55,7 @@ class ResponsesWebSocket(Source):
     ) -> None:
         super().__init__(url, api_key, options)
         self._state: IsolatedSubject[ConnectionState] = IsolatedSubject(self._run, self._observer_raised, replay=True)
-        self._state.emit(ConnectionState.IDLE)
+        self._state.on_next(ConnectionState.IDLE)
         self._connection: Connection | None = None  # takes new requests
         self._number = 0  # of the latest connection
         self._unstored = UnstoredResponses()
@@ -100,7 +100,7 @@ class ResponsesWebSocket(Source):
         def make(observer: ObserverBase[ServerEvent]) -> ConnectionRequest:
             made = ConnectionRequest(frame, lane, model, observer)
             if parent is not None or not stores:
-                made.lease = _Chain(self._unstored, made, parent, stores=stores)
+                made.end_listener = _Chain(self._unstored, made, parent, stores=stores)
             return made
 
         return self._cold(make)
@@ -140,7 +140,7 @@ class ResponsesWebSocket(Source):
 
         def make(observer: ObserverBase[ServerEvent]) -> ConnectionSteer:
             made = ConnectionSteer(frame, response_id, observer)
-            made.lease = _Chain(self._unstored, made)
+            made.end_listener = _Chain(self._unstored, made)
             return made
 
         return self._cold(make)
@@ -154,8 +154,8 @@ class ResponsesWebSocket(Source):
 
     # On the loop.
 
-    def _submit(self, request: ObservedRequest) -> None:
-        chain = request.lease
+    def _submit(self, request: AnyConnectionRequest) -> None:
+        chain = request.end_listener
         if isinstance(chain, _Chain):
             chain.connection = self._number + (self._connection is None)
             if chain.is_broken:
@@ -171,31 +171,31 @@ class ResponsesWebSocket(Source):
                 self._loop, outlets, self._url, self._credentials, self._options, echoes=self._echoes
             )
             self._connections.add(self._connection)
-            self._state.emit(ConnectionState.CONNECTING)
+            self._state.on_next(ConnectionState.CONNECTING)
         self._connection.submit(request)
 
-    def _dispose(self, request: ObservedRequest) -> None:
+    def _dispose(self, request: AnyConnectionRequest) -> None:
         if self._connection is not None:
             self._connection.dispose(request)
 
     def _opened(self) -> None:
-        self._state.emit(ConnectionState.OPEN)
+        self._state.on_next(ConnectionState.OPEN)
 
     def _ended(self, connection: Connection) -> None:
-        if connection.orphaned:
+        if connection.cancelled_outside:
             self._orphaned()
         if self._connection is connection:
             self._connection = None
             if not self._closing:
-                self._state.emit(ConnectionState.IDLE)
+                self._state.on_next(ConnectionState.IDLE)
 
     def _down(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
     def _tell(self, *, closed: bool) -> None:
-        self._state.emit(ConnectionState.CLOSED if closed else ConnectionState.CLOSING)
+        self._state.on_next(ConnectionState.CLOSED if closed else ConnectionState.CLOSING)
         if closed:
-            self._state.complete()
+            self._state.on_completed()
 
     def _leave(self) -> Callable[[], None]:
         self._connection = None
@@ -206,7 +206,12 @@ class _Chain:
     """The lease of a request that continues a response, or of one whose response is not stored."""
 
     def __init__(
-        self, unstored: UnstoredResponses, request: ObservedRequest, parent: str | None = None, *, stores: bool = True
+        self,
+        unstored: UnstoredResponses,
+        request: AnyConnectionRequest,
+        parent: str | None = None,
+        *,
+        stores: bool = True,
     ) -> None:
         self.parent = parent
         self.connection = 0

@@ -17,13 +17,14 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from ..errors import ConfigurationError, InvalidRequestError
-from ..net.connection import Connection, closed_error
+from ..net.connection import Connection
+from ..net.connection_errors import closed_error
 from ..net.credentials import ApiKey, Credentials
 from ..net.endpoint import check_credentials, endpoint, is_official
-from ..net.loops import acquire_loop, ends, release_loop, running_loop
+from ..net.loops import acquire_loop, is_ending, release_loop, running_loop
 from ..net.observe_on import ObserveOnLoop
+from ..net.request import RequestSubscription, detach_observer
 from ..net.subject import IsolatedSubject
-from ..net.subscription import RequestSubscription, give_up
 from ..net.timing import current_timings
 from ..options import ConnectionOptions
 from ..redaction import display
@@ -209,7 +210,7 @@ class Source(ABC):
                     _tell_closed(late)
                 else:
                     here.call_soon(_tell_closed, late)
-                return Disposable(lambda: give_up(late))
+                return Disposable(lambda: detach_observer(late))
             home: ObserveOnLoop[ServerEvent] | None = None
             if here is not None and here is not loop:
                 observer = home = ObserveOnLoop(observer, here, max_bytes=self._options.max_buffered_bytes)
@@ -218,9 +219,9 @@ class Source(ABC):
             self._run(self._submit_open, sent)
 
             def dispose() -> None:
-                give_up(sent)
+                detach_observer(sent)
                 if home is not None:
-                    home.let_go()
+                    home.stop_pausing()
                 self._run(self._dispose, sent)
 
             return Disposable(dispose)
@@ -244,7 +245,7 @@ class Source(ABC):
     def _end(self) -> None:
         """End every request with `SocketClosedError`."""
         for connection in tuple(self._connections):
-            connection.end()
+            connection.begin_close()
 
     def _leave(self) -> Callable[[], None]:
         """Forget what lives on a loop that has ended, under the lock; return what ends it, without."""
@@ -252,7 +253,7 @@ class Source(ABC):
 
         def end() -> None:
             for connection in left:
-                connection.end()
+                connection.begin_close()
 
         return end
 
@@ -320,7 +321,7 @@ class Source(ABC):
     def _loop_ends(self) -> bool:
         if self._orphaned_at is None or self._loop is None:
             return False
-        if ends(self._loop) and self._loop.time() - self._orphaned_at < _LOOP_END:
+        if is_ending(self._loop) and self._loop.time() - self._orphaned_at < _LOOP_END:
             return True
         self._orphaned_at = None  # somebody cancelled tasks, and goes on
         return False
@@ -364,7 +365,7 @@ class Source(ABC):
         try:
             self._tell(closed=True)
             for source in (self._events, self._unrouted):
-                source.complete()
+                source.on_completed()
         finally:
             with self._lock:
                 self._loop, self._loop_thread = None, 0

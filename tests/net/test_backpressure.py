@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rxresponses.net.backpressure import Backlog, ReadPause, current_valve, enter
+from rxresponses.net.backpressure import Backlog, ReadPause, current_read_pause, set_current_read_pause
 
 
 class Calls:
-    """What valves did, and the loop that they hand things over to."""
+    """What read_pauses did, and the loop that they hand things over to."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -37,7 +37,7 @@ class Calls:
                 call()
         return self.log
 
-    def valve(self) -> ReadPause:
+    def read_pause(self) -> ReadPause:
         loop: Any = self
         return ReadPause(loop, lambda: self.log.append("pause"), lambda: self.log.append("resume"))
 
@@ -55,144 +55,144 @@ def calls() -> Calls:
 
 @pytest.fixture
 def delivering(calls: Calls) -> Iterator[ReadPause]:
-    """The valve of a connection that is delivering here."""
-    valve = calls.valve()
-    enter(valve)
-    yield valve
-    enter(None)
+    """The read_pause of a connection that is delivering here."""
+    read_pause = calls.read_pause()
+    set_current_read_pause(read_pause)
+    yield read_pause
+    set_current_read_pause(None)
 
 
 class TestValve:
     def test_a_consumer_that_is_gone_holds_up_nobody(self, calls: Calls) -> None:
-        valve = calls.valve()
+        read_pause = calls.read_pause()
         gone = False
-        valve.lag("a", lambda: gone)
-        valve.lag("b")
+        read_pause.consumer_lags("a", lambda: gone)
+        read_pause.consumer_lags("b")
         calls.timers.pop()()
-        assert (valve.closed, len(calls.timers)) == (True, 1)  # it is still there, and looked at again
-        valve.catch_up("b")
+        assert (read_pause.active, len(calls.timers)) == (True, 1)  # it is still there, and looked at again
+        read_pause.consumer_caught_up("b")
         gone = True
         calls.timers.pop()()
-        assert (valve.closed, calls.timers, calls.turn()) == (False, [], ["pause", "resume"])
+        assert (read_pause.active, calls.timers, calls.turn()) == (False, [], ["pause", "resume"])
 
     def test_of_one_that_cannot_tell_nobody_asks(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.lag("a")
+        read_pause = calls.read_pause()
+        read_pause.consumer_lags("a")
         assert calls.timers == []
 
     def test_a_consumer_that_lags_pauses_until_it_caught_up(self, calls: Calls) -> None:
-        valve = calls.valve()
-        assert (valve.closed, valve.pauses) == (False, 0)
-        valve.lag("a")
-        assert (valve.closed, valve.pauses, calls.log) == (True, 1, ["pause"])
-        valve.catch_up("a")
-        assert (valve.closed, valve.pauses, calls.turn()) == (False, 1, ["pause", "resume"])
-        valve.lag("a")
-        assert (valve.closed, valve.pauses) == (True, 2)
+        read_pause = calls.read_pause()
+        assert (read_pause.active, read_pause.count) == (False, 0)
+        read_pause.consumer_lags("a")
+        assert (read_pause.active, read_pause.count, calls.log) == (True, 1, ["pause"])
+        read_pause.consumer_caught_up("a")
+        assert (read_pause.active, read_pause.count, calls.turn()) == (False, 1, ["pause", "resume"])
+        read_pause.consumer_lags("a")
+        assert (read_pause.active, read_pause.count) == (True, 2)
 
     def test_it_does_not_go_on_from_within_the_consumer(self, calls: Calls) -> None:
         """To go on means to deliver what was held back, to the consumer that is just taking something."""
-        valve = calls.valve()
-        valve.lag("a")
-        valve.catch_up("a")
+        read_pause = calls.read_pause()
+        read_pause.consumer_lags("a")
+        read_pause.consumer_caught_up("a")
         assert calls.log == ["pause"]
         assert calls.turn() == ["pause", "resume"]
 
     def test_it_does_not_go_on_when_it_was_closed_again_in_between(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.lag("a")
-        valve.catch_up("a")
-        valve.lag("b")
+        read_pause = calls.read_pause()
+        read_pause.consumer_lags("a")
+        read_pause.consumer_caught_up("a")
+        read_pause.consumer_lags("b")
         assert calls.turn() == ["pause", "pause"]
-        assert (valve.closed, valve.pauses) == (True, 2)
-        valve.catch_up("b")
+        assert (read_pause.active, read_pause.count) == (True, 2)
+        read_pause.consumer_caught_up("b")
         assert calls.turn() == ["pause", "pause", "resume"]
 
     def test_saying_it_twice_changes_nothing(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.lag("a")
-        valve.lag("a")
-        assert (valve.pauses, calls.log) == (1, ["pause"])
-        valve.catch_up("a")
-        valve.catch_up("a")
+        read_pause = calls.read_pause()
+        read_pause.consumer_lags("a")
+        read_pause.consumer_lags("a")
+        assert (read_pause.count, calls.log) == (1, ["pause"])
+        read_pause.consumer_caught_up("a")
+        read_pause.consumer_caught_up("a")
         assert calls.turn() == ["pause", "resume"]
 
     def test_who_never_lagged_can_catch_up(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.catch_up("a")
-        assert (valve.closed, calls.turn()) == (False, [])
+        read_pause = calls.read_pause()
+        read_pause.consumer_caught_up("a")
+        assert (read_pause.active, calls.turn()) == (False, [])
 
     def test_the_last_of_several_consumers_opens(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.lag("a")
-        valve.lag("b")
-        valve.catch_up("a")
-        assert valve.closed
-        valve.catch_up("b")
-        assert (valve.closed, calls.turn()) == (False, ["pause", "resume"])
+        read_pause = calls.read_pause()
+        read_pause.consumer_lags("a")
+        read_pause.consumer_lags("b")
+        read_pause.consumer_caught_up("a")
+        assert read_pause.active
+        read_pause.consumer_caught_up("b")
+        assert (read_pause.active, calls.turn()) == (False, ["pause", "resume"])
 
     def test_in_a_crowd_nobody_is_paused(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.crowd(True)
-        valve.lag("a")
-        assert (valve.closed, calls.turn()) == (False, [])
-        valve.crowd(False)  # the others have ended, and it lags still
-        assert (valve.closed, valve.pauses, calls.turn()) == (True, 1, ["pause"])
-        valve.crowd(True)
-        assert (valve.closed, calls.turn()) == (False, ["pause", "resume"])
-        valve.catch_up("a")
-        valve.crowd(False)
-        assert (valve.closed, calls.turn()) == (False, ["pause", "resume"])
+        read_pause = calls.read_pause()
+        read_pause.allow(False)
+        read_pause.consumer_lags("a")
+        assert (read_pause.active, calls.turn()) == (False, [])
+        read_pause.allow(True)  # the others have ended, and it lags still
+        assert (read_pause.active, read_pause.count, calls.turn()) == (True, 1, ["pause"])
+        read_pause.allow(False)
+        assert (read_pause.active, calls.turn()) == (False, ["pause", "resume"])
+        read_pause.consumer_caught_up("a")
+        read_pause.allow(True)
+        assert (read_pause.active, calls.turn()) == (False, ["pause", "resume"])
 
     def test_the_same_crowd_twice_changes_nothing(self, calls: Calls) -> None:
-        valve = calls.valve()
-        valve.lag("a")
-        valve.crowd(False)
-        valve.crowd(True)
-        valve.crowd(True)
-        assert (valve.pauses, calls.turn()) == (1, ["pause", "resume"])
+        read_pause = calls.read_pause()
+        read_pause.consumer_lags("a")
+        read_pause.allow(True)
+        read_pause.allow(False)
+        read_pause.allow(False)
+        assert (read_pause.count, calls.turn()) == (1, ["pause", "resume"])
 
     def test_from_another_thread_it_is_handed_to_the_loop(self, calls: Calls) -> None:
-        valve = calls.valve()
-        elsewhere(valve.lag, "a")
-        assert (valve.closed, calls.log) == (False, [])  # nothing happens over there
+        read_pause = calls.read_pause()
+        elsewhere(read_pause.consumer_lags, "a")
+        assert (read_pause.active, calls.log) == (False, [])  # nothing happens over there
         assert calls.turn() == ["pause"]
-        elsewhere(valve.catch_up, "a")
+        elsewhere(read_pause.consumer_caught_up, "a")
         assert calls.turn() == ["pause", "resume"]
 
     def test_a_closed_loop_has_nobody_to_tell(self) -> None:
         """The consumer must not suffer from a connection that is gone."""
         loop = asyncio.new_event_loop()
         log: list[str] = []
-        valve = ReadPause(loop, lambda: log.append("pause"), lambda: log.append("resume"))
+        read_pause = ReadPause(loop, lambda: log.append("pause"), lambda: log.append("resume"))
         loop.close()
-        elsewhere(valve.lag, "a")
-        elsewhere(valve.catch_up, "a")
+        elsewhere(read_pause.consumer_lags, "a")
+        elsewhere(read_pause.consumer_caught_up, "a")
         assert log == []
 
     def test_on_a_real_loop(self) -> None:
         async def main() -> None:
             paused, resumed = asyncio.Event(), asyncio.Event()
-            valve = ReadPause(asyncio.get_running_loop(), paused.set, resumed.set)
-            await asyncio.to_thread(valve.lag, "a")
+            read_pause = ReadPause(asyncio.get_running_loop(), paused.set, resumed.set)
+            await asyncio.to_thread(read_pause.consumer_lags, "a")
             await asyncio.wait_for(paused.wait(), 10)
-            await asyncio.to_thread(valve.catch_up, "a")
+            await asyncio.to_thread(read_pause.consumer_caught_up, "a")
             await asyncio.wait_for(resumed.wait(), 10)
 
         asyncio.run(main())
 
 
 def test_who_delivers_is_known_on_its_thread_only(calls: Calls) -> None:
-    one, other = calls.valve(), calls.valve()
-    assert current_valve() is None
-    assert enter(one) is None
-    assert current_valve() is one
-    assert enter(other) is one  # one delivery inside another
-    assert current_valve() is other
-    assert elsewhere(current_valve) is None
-    assert enter(one) is other
-    assert enter(None) is one
-    assert current_valve() is None
+    one, other = calls.read_pause(), calls.read_pause()
+    assert current_read_pause() is None
+    assert set_current_read_pause(one) is None
+    assert current_read_pause() is one
+    assert set_current_read_pause(other) is one  # one delivery inside another
+    assert current_read_pause() is other
+    assert elsewhere(current_read_pause) is None
+    assert set_current_read_pause(one) is other
+    assert set_current_read_pause(None) is one
+    assert current_read_pause() is None
 
 
 class TestBacklog:
@@ -223,10 +223,10 @@ class TestBacklog:
         backlog = Backlog(8)
         for _ in range(4):
             assert backlog.add()
-        assert not delivering.closed
+        assert not delivering.active
         for _ in range(3):
             assert backlog.add()
-        assert (delivering.closed, delivering.pauses) == (True, 1)
+        assert (delivering.active, delivering.count) == (True, 1)
 
     def test_a_quarter_full_it_opens_it_again(self, calls: Calls, delivering: ReadPause) -> None:
         backlog = Backlog(8)
@@ -234,47 +234,47 @@ class TestBacklog:
             backlog.add()
         for _ in range(5):
             backlog.remove()
-        assert delivering.closed
+        assert delivering.active
         backlog.remove()
-        assert not delivering.closed
+        assert not delivering.active
         for _ in range(3):
             backlog.add()
-        assert (delivering.closed, delivering.pauses) == (True, 2)
+        assert (delivering.active, delivering.count) == (True, 2)
 
     def test_one_that_holds_one_thing(self, delivering: ReadPause) -> None:
         backlog = Backlog(1)
         assert backlog.add()
-        assert delivering.closed
+        assert delivering.active
         backlog.remove()
-        assert not delivering.closed
+        assert not delivering.active
 
     def test_emptied_it_opens_the_valve(self, delivering: ReadPause) -> None:
         backlog = Backlog(8)
         backlog.add(8)
         backlog.clear()
-        assert not delivering.closed
+        assert not delivering.active
         assert backlog.add(8)
-        assert delivering.closed
+        assert delivering.active
 
     def test_ended_it_opens_the_valve_whatever_waits(self, calls: Calls, delivering: ReadPause) -> None:
         backlog = Backlog(8)
         backlog.add(6)
-        backlog.end()
-        assert not delivering.closed
+        backlog.stop_pausing()
+        assert not delivering.active
         assert backlog.add(2)
-        assert not delivering.closed
+        assert not delivering.active
         assert not backlog.add(1)  # it is bounded all the same
 
     def test_it_closes_the_valves_of_all_that_fill_it(self, calls: Calls) -> None:
         backlog = Backlog(8)
-        valves = [calls.valve(), calls.valve()]
-        for valve, size in zip(valves, (5, 1), strict=True):
-            enter(valve)
+        read_pauses = [calls.read_pause(), calls.read_pause()]
+        for read_pause, size in zip(read_pauses, (5, 1), strict=True):
+            set_current_read_pause(read_pause)
             assert backlog.add(size)
-        enter(None)
-        assert [valve.closed for valve in valves] == [True, True]
+        set_current_read_pause(None)
+        assert [read_pause.active for read_pause in read_pauses] == [True, True]
         backlog.remove(6)
-        assert [valve.closed for valve in valves] == [False, False]
+        assert [read_pause.active for read_pause in read_pauses] == [False, False]
 
     def test_without_a_connection_there_is_nothing_to_pause(self) -> None:
         backlog = Backlog(2)
@@ -288,6 +288,6 @@ class TestBacklog:
         one.add(2)
         other.add(2)
         one.clear()
-        assert delivering.closed
+        assert delivering.active
         other.clear()
-        assert not delivering.closed
+        assert not delivering.active

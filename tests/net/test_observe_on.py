@@ -14,7 +14,7 @@ from reactivex import operators as ops
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from rxresponses import BufferOverflowError, ObserverExitError, ResponseTextDeltaEvent, ServerEvent
-from rxresponses.net.backpressure import ReadPause, enter
+from rxresponses.net.backpressure import ReadPause, set_current_read_pause
 from rxresponses.net.observe_on import ObserveOnLoop
 from rxresponses.wire.codec import decode
 
@@ -142,18 +142,18 @@ def test_once_it_has_ended_it_pauses_nobody(how: str) -> None:
         home = ObserveOnLoop(log, loop, max_bytes=4 * SIZE)
 
         def act() -> None:
-            valve = ReadPause(loop, lambda: None, lambda: None)
-            enter(valve)
+            read_pause = ReadPause(loop, lambda: None, lambda: None)
+            set_current_read_pause(read_pause)
             for number in range(4):
                 home.on_next(delta(number))
-            assert valve.closed
+            assert read_pause.active
             if how == "error":
                 home.on_error(ValueError())
             elif how == "completion":
                 home.on_completed()
             else:
-                home.let_go()
-            assert not valve.closed
+                home.stop_pausing()
+            assert not read_pause.active
 
         with ThreadPoolExecutor() as threads:
             threads.submit(act).result()

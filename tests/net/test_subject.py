@@ -37,7 +37,7 @@ class Case:
         self.reported: list[BaseException] = []
         self.heard: list[object] = []
         self.hot: IsolatedSubject[Any] = IsolatedSubject(run, self.reported.append, replay=replay)
-        self.emit = self.hot.emit
+        self.emit = self.hot.on_next
 
     def listen(self, name: str = "", on_next: Callable[[Any], Any] = lambda value: None) -> Any:
         def heard(value: object) -> None:
@@ -54,7 +54,7 @@ def test_each_observer_hears_each_value_in_order() -> None:
     case.emit(1)
     case.listen("b")
     case.emit(2)
-    case.hot.complete()
+    case.hot.on_completed()
     assert case.heard == ["a1", "a2", "b2", "a|", "b|"]
     assert case.hot.observers == ()
 
@@ -62,8 +62,8 @@ def test_each_observer_hears_each_value_in_order() -> None:
 def test_after_the_end_there_is_nothing_but_the_end() -> None:
     case = Case()
     case.listen("a")
-    case.hot.complete()
-    case.hot.complete()
+    case.hot.on_completed()
+    case.hot.on_completed()
     case.emit(1)
     case.listen("b")
     assert case.heard == ["a|", "b|"]
@@ -77,7 +77,7 @@ def test_replay_starts_with_the_latest() -> None:
     case.emit(2)
     case.listen("b")
     case.emit(3)
-    case.hot.complete()
+    case.hot.on_completed()
     case.listen("c")
     assert case.heard == ["a1", "a2", "b2", "a3", "b3", "a|", "b|", "c3", "c|"]
 
@@ -101,7 +101,7 @@ def test_disposing_is_final_and_may_be_done_twice() -> None:
     subscription.dispose()
     subscription.dispose()
     case.emit(1)
-    case.hot.complete()
+    case.hot.on_completed()
     assert case.heard == ["b1", "b|"]
 
 
@@ -166,14 +166,14 @@ def test_emitting_inside_the_replay_loses_nothing() -> None:
 def test_completing_inside_the_replay_completes_once() -> None:
     case = Case(replay=True)
     case.emit(1)
-    case.listen("a", lambda value: case.hot.complete())
+    case.listen("a", lambda value: case.hot.on_completed())
     assert case.heard == ["a1", "a|"]
     assert case.hot.observers == ()
 
 
 def test_completing_inside_on_next() -> None:
     case = Case()
-    case.listen("a", lambda value: case.hot.complete())
+    case.listen("a", lambda value: case.hot.on_completed())
     case.listen("b")
     case.emit(1)
     assert case.heard == ["a1", "b1", "a|", "b|"]  # the others hear the value before the end
@@ -193,7 +193,7 @@ def test_a_raising_observer_is_reported_and_disturbs_nobody() -> None:
     case.listen("c")
     case.emit(1)
     case.emit(2)
-    case.hot.complete()
+    case.hot.on_completed()
     assert case.heard == ["a1", "b1", "c1", "a2", "c2", "a|", "c|"]
     (error,) = case.reported
     assert str(error) == "cannot bear 1"
@@ -235,7 +235,7 @@ def test_an_observer_that_raises_at_the_end_keeps_nobody_from_it() -> None:
     case = Case()
     case.hot.observable.subscribe(on_completed=lambda: fail("the end"))
     case.listen("b")
-    case.hot.complete()
+    case.hot.on_completed()
     case.hot.observable.subscribe(on_completed=lambda: fail("another end"))
     assert case.heard == ["b|"]
     assert [str(error) for error in case.reported] == ["cannot bear the end", "cannot bear another end"]

@@ -28,7 +28,8 @@ from rxresponses import (
 )
 from rxresponses import operators as rops
 from rxresponses.net.backpressure import ReadPause
-from rxresponses.net.transport import End, keep_alive
+from rxresponses.net.keep_alive import keep_alive
+from rxresponses.net.transport import ConnectionEnd
 
 from ..support.recorder import WAIT, Recorder
 
@@ -351,12 +352,12 @@ def test_a_connection_that_dies_while_a_large_request_is_written() -> None:
 @pytest.mark.parametrize(
     ("end", "text"),
     [
-        (End(1006, "", True), "broke off"),
-        (End(1001, "going", True), "the server closed with code 1001 (going)"),
-        (End(1011, "", False), "this side had to close with code 1011"),
+        (ConnectionEnd(1006, "", True), "broke off"),
+        (ConnectionEnd(1001, "going", True), "the server closed with code 1001 (going)"),
+        (ConnectionEnd(1011, "", False), "this side had to close with code 1011"),
     ],
 )
-def test_how_an_end_reads(end: End, text: str) -> None:
+def test_how_an_end_reads(end: ConnectionEnd, text: str) -> None:
     assert text in str(end)
 
 

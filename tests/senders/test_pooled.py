@@ -25,7 +25,7 @@ from rxresponses import (
     function_result,
     user_message,
 )
-from rxresponses.net.subscription import NOBODY, ConnectionRequest, ConnectionSteer, give_up
+from rxresponses.net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, detach_observer
 from rxresponses.net.timing import Timings
 from rxresponses.pool.lanes import HeldResponse, PoolConnection, PoolRequestState
 from rxresponses.pool.pool import Fail, Open, Pool, Send
@@ -116,7 +116,7 @@ class Lent:
         self.job = job
         assert isinstance(job.observer, Heard)
         self.heard = job.observer.what
-        self.request = job.sent = ConnectionRequest(b"{}", job.place.name, None, NOBODY)
+        self.request = job.sent = ConnectionRequest(b"{}", job.place.name, None, NO_OBSERVER)
         self.lease = ClientRequestObserver(driver.desk, job, driver.connection, self.request)
 
     def is_in(self, state: PoolRequestState) -> bool:
@@ -198,7 +198,7 @@ class TestRefusals:
 
     def test_not_for_one_that_was_given_up(self) -> None:
         lent = Driver().lend()
-        give_up(lent.job)
+        detach_observer(lent.job)
         lent.receive(error("server_error"))
         assert lent.is_in(PoolRequestState.OVER)
 
@@ -206,7 +206,7 @@ class TestRefusals:
         """On another thread, between the event and its end."""
         lent = Driver().lend()
         lent.lease.on_next(error("server_error"))
-        give_up(lent.job)
+        detach_observer(lent.job)
         lent.lease.ended(error("server_error"))
         assert lent.is_in(PoolRequestState.OVER)
 
@@ -315,7 +315,7 @@ class TestErrors:
     def test_what_was_given_up_is_over(self) -> None:
         lent = Driver().lend()
         lent.driver.pool.ended(lent.driver.slots[0], None, NOW)
-        give_up(lent.job)
+        detach_observer(lent.job)
         lent.lease.on_error(ConnectionLostError("gone", delivery="not_sent"))
         assert lent.is_in(PoolRequestState.OVER)
         assert lent.heard == []
@@ -341,7 +341,7 @@ class TestErrors:
     def test_what_an_observer_raised_says_nothing_of_the_request(self) -> None:
         lent = Driver().lend(lane="mine").receive(CREATED)
         raised = ConnectionLostError("of another", delivery="not_sent", stream_id="other")
-        give_up(lent.request)
+        detach_observer(lent.request)
         lent.lease.on_error(raised)
         assert lent.heard[-1] is raised
         assert raised.stream_id == "other"
@@ -431,7 +431,7 @@ class TestSteering:
 
     def test_taken_back(self) -> None:
         steered = Steered(Driver().lend().receive(CREATED))
-        give_up(steered.job)
+        detach_observer(steered.job)
         assert not steered.steering.is_awaited
         steered.steering.ended(None)
         assert steered.place.slot.load == 1  # the response itself

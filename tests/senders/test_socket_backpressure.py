@@ -76,13 +76,13 @@ def test_a_lone_consumer_that_lags_pauses_the_socket_and_loses_nothing(server: R
             async with socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)) as events:
                 iterator = events.__aiter__()
                 got.append(await iterator.__anext__())
-                valve = connection_of(socket).valve
-                await until(lambda: valve.closed)
+                read_pause = connection_of(socket).read_pause
+                await until(lambda: read_pause.active)
                 async for event in iterator:
                     got.append(event)
             assert texts(got) == EXPECTED
-            assert valve.pauses > 1  # how often exactly depends on how the frames arrive
-            assert not valve.closed
+            assert read_pause.count > 1  # how often exactly depends on how the frames arrive
+            assert not read_pause.active
 
     run(main())
 
@@ -123,7 +123,7 @@ def test_leaving_a_paused_stream_lets_the_socket_go_on(server: ResponsesServer) 
         async with ResponsesWebSocket(server.url) as socket:
             async with socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=20)) as events:
                 async for _ in events:
-                    await until(lambda: connection_of(socket).valve.closed)
+                    await until(lambda: connection_of(socket).read_pause.active)
                     break
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
         assert server.accepted == 1
@@ -138,7 +138,7 @@ def test_closing_a_paused_socket_is_prompt(server: ResponsesServer) -> None:
         socket = ResponsesWebSocket(server.url)
         events = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=20))
         async for _ in events:
-            await until(lambda: connection_of(socket).valve.closed)
+            await until(lambda: connection_of(socket).read_pause.active)
             break
         socket.close()
         await socket.wait_closed()
@@ -165,12 +165,12 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
             assert first.type == "response.created"
             busy = await socket.send_request(ask("busy"), stream_id="busy").pipe(ops.count())
             assert busy == COUNT + 2
-            valve = connection_of(socket).valve
+            read_pause = connection_of(socket).read_pause
             others.open()
             await until(lambda: other.ended)
             assert other.values == ["the other"]
             # The overflown response is alone now, and goes on: nobody waits for what its consumer has not taken.
-            assert not valve.closed
+            assert not read_pause.active
             rest.open()
             following = socket.send_request(ask("again"), stream_id="lazy").pipe(rops.collect_text())
             assert await following == "the next"
@@ -194,7 +194,7 @@ def test_scenario_39_one_that_waits_for_its_lane_is_not_held_up(server: Response
             lazy = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await lazy.__anext__()
             if first == "after":
-                await until(lambda: connection_of(socket).valve.closed)
+                await until(lambda: connection_of(socket).read_pause.active)
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
             with pytest.raises(BufferOverflowError):  # noqa: PT012
                 while True:
@@ -209,7 +209,7 @@ def test_scenario_39_one_that_waits_for_a_server_without_lanes_is_not_held_up() 
             lazy = socket.send_request(ask("lazy"), stream_id="lazy")
             stream = lazy.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await stream.__anext__()
-            await until(lambda: connection_of(socket).valve.closed)
+            await until(lambda: connection_of(socket).read_pause.active)
             other = socket.send_request(ask("other"), stream_id="other").pipe(rops.collect_text())
             assert await other == "the other"
 
@@ -230,7 +230,7 @@ def test_when_the_one_that_waited_is_gone_the_socket_pauses_again(server: Respon
             waiting = socket.send_request(ask()).subscribe()
             waiting.dispose()
             gate.open()
-            await until(lambda: connection_of(socket).valve.closed)
+            await until(lambda: connection_of(socket).read_pause.active)
             got += [event async for event in lazy]
             assert texts(got) == EXPECTED
 
@@ -250,7 +250,7 @@ def test_scenario_39_one_that_waits_in_a_client_is_not_held_up(server: Responses
             lazy = request.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await lazy.__anext__()
             (connection,) = client._connections
-            await until(lambda: connection.valve.closed)
+            await until(lambda: connection.read_pause.active)
             following = client.send_request(ask("next"), stream_id=stream_id).pipe(rops.collect_text())
             assert await following == "the next"
             with pytest.raises(BufferOverflowError):  # noqa: PT012
@@ -277,13 +277,13 @@ def test_one_that_waits_for_a_connection_of_its_own_overflows_nobody(server: Res
             lazy = client.send_request(ask("lazy")).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             got = [await lazy.__anext__()]
             (connection,) = client._connections
-            await until(lambda: connection.valve.closed)
+            await until(lambda: connection.read_pause.active)
             other = Recorder(client.send_request(ask("other")).pipe(rops.collect_text()))
             await until(lambda: len(client._connections) == 2)
-            assert connection.valve.closed
+            assert connection.read_pause.active
             gate.set()
             await until(lambda: other.ended)
-            assert connection.valve.closed
+            assert connection.read_pause.active
             got += [event async for event in lazy]
             assert texts(got) == EXPECTED
 
@@ -324,8 +324,8 @@ def test_a_stream_that_was_given_up_pauses_nobody(server: ResponsesServer) -> No
             ends = merge(socket.send_request(ask()), stop.pipe(ops.flat_map(lambda _: timed_out)))
             lazy = ends.pipe(rops.to_async_iterable(max_buffered=20)).__aiter__()
             await lazy.__anext__()
-            valve = connection_of(socket).valve
-            await until(lambda: valve.closed)
+            read_pause = connection_of(socket).read_pause
+            await until(lambda: read_pause.active)
             stop.on_next(None)
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
             got = []
@@ -346,18 +346,18 @@ class TestAnotherLoop:
         paused = threading.Event()
 
         async def main() -> None:
-            valve = connection_of(socket).valve
+            read_pause = connection_of(socket).read_pause
             got: list[ServerEvent] = []
 
             def on_next(event: ServerEvent) -> None:
                 got.append(event)
                 if len(got) == 1:  # block this loop until the socket has had enough
-                    while not valve.closed:
+                    while not read_pause.active:
                         paused.wait(0.001)
 
             assert (await socket.send_request(ask()).pipe(ops.do_action(on_next))).type == "response.completed"
             assert texts(got) == EXPECTED
-            assert valve.pauses
+            assert read_pause.count
 
         run(main())
 
@@ -369,8 +369,8 @@ class TestAnotherLoop:
 
             async def main() -> None:
                 socket.send_request(ask()).subscribe(abandoned.append)
-                valve = connection_of(socket).valve
-                while not valve.closed:
+                read_pause = connection_of(socket).read_pause
+                while not read_pause.active:
                     threading.Event().wait(0.001)
 
             run(main())
@@ -388,7 +388,7 @@ class TestAnotherLoop:
         server.reply(Raw(burst()), "the next")
 
         async def main() -> None:
-            valve = connection_of(socket).valve
+            read_pause = connection_of(socket).read_pause
             source = socket.send_request(ask()) if what == "send_request" else socket.events
             subscription = source.subscribe()
             others: list[Recorder[ServerEvent]] = []
@@ -396,7 +396,7 @@ class TestAnotherLoop:
             def elsewhere() -> None:
                 if what == "events":
                     others.append(Recorder(socket.send_request(ask())))
-                while not valve.closed:
+                while not read_pause.active:
                     threading.Event().wait(0.001)
                 subscription.dispose()
                 assert Recorder(socket.send_request(ask())).wait().text == "the next"

@@ -30,9 +30,9 @@ from rxresponses import (
     SteerTimeoutError,
 )
 from rxresponses import operators as rops
-from rxresponses.net import transport
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.connection import Connection
+from rxresponses.net.transport import FrameConnection
 from rxresponses.testing import Hold, ResponsesServer, Text
 
 from ..support.recorder import WAIT, Recorder
@@ -357,7 +357,7 @@ class TestIdle:
                     await got.count(number)
                     await loop.move(50)
                     assert not got.ended
-                    assert loop.timers.count("Connection._look_at_clocks") == 1
+                    assert loop.timers.count("RequestTimer._check") == 1
                     gate.open()
                 await got.end()
                 assert got.text == "one two three four"
@@ -409,7 +409,7 @@ class TestTimer:
             async with ResponsesWebSocket(server.url, options=options) as socket:
                 running = await Watch(socket.send_request(ask("hold"))).count(2)
                 waiting = Watch(socket.send_request(ask("later")))
-                assert loop.timers.count("Connection._look_at_clocks") == 1
+                assert loop.timers.count("RequestTimer._check") == 1
                 await loop.move(5)
                 assert isinstance(waiting.error, QueueTimeoutError)
                 assert not running.ended
@@ -467,7 +467,7 @@ class TestTimer:
                     watch.subscription.dispose()
                 await loop.move(3600)
                 assert not any(watch.ended for watch in got)
-                assert "Connection._look_at_clocks" not in loop.timers
+                assert "RequestTimer._check" not in loop.timers
                 held.open()
                 begun.open()
                 after = await Watch(socket.send_request(ask("after"), stream_id="b")).end()
@@ -485,7 +485,7 @@ class TestTimer:
             async with ResponsesWebSocket(server.url, options=options) as socket:
                 running = await Watch(socket.send_request(ask("hold"))).count(2)
                 waiting = Watch(socket.send_request(ask("wait")))
-                assert "Connection._look_at_clocks" in loop.timers
+                assert "RequestTimer._check" in loop.timers
                 if how == "close":
                     socket.close()
                     assert isinstance(running.error, SocketClosedError)
@@ -499,7 +499,7 @@ class TestTimer:
                     gate.open()
                     await waiting.end()
                     await loop.move(61)  # what was armed finds nothing to do
-                assert "Connection._look_at_clocks" not in loop.timers
+                assert "RequestTimer._check" not in loop.timers
 
         run(main)
 
@@ -508,7 +508,7 @@ class TestTimer:
             server.reply(["text", Hold()])
             async with ResponsesWebSocket(server.url, options=quiet()) as socket:
                 await Watch(socket.send_request(ask())).count(2)
-                assert "Connection._look_at_clocks" not in loop.timers
+                assert "RequestTimer._check" not in loop.timers
 
         run(main)
 
@@ -674,13 +674,13 @@ class TestPausedReading:
                 await peer.until(lambda: len(peer.received) == 1)
                 await peer.send(CREATED)
                 await got.count(1)
-                valve = connection_of(socket).valve
-                valve.lag(self)
+                read_pause = connection_of(socket).read_pause
+                read_pause.consumer_lags(self)
                 await peer.send(DELTA)
                 waiting = Watch(socket.send_request(ask("waiting")))
                 await loop.move(600)
                 assert not got.ended
-                valve.catch_up(self)
+                read_pause.consumer_caught_up(self)
                 await got.count(2)
                 await loop.move(59)
                 assert not got.ended
@@ -697,11 +697,11 @@ class TestPausedReading:
                 await peer.until(lambda: len(peer.received) == 1)
                 await peer.send(CREATED)
                 await got.count(1)
-                connection_of(socket).valve.lag(self)
+                connection_of(socket).read_pause.consumer_lags(self)
                 waiting = Watch(socket.send_request(ask("waiting")))
                 await loop.move(60)
                 assert isinstance(waiting.error, QueueTimeoutError)
-                connection_of(socket).valve.catch_up(self)
+                connection_of(socket).read_pause.consumer_caught_up(self)
 
         run(main)
 
@@ -818,12 +818,12 @@ class TestSteering:
                 await peer.until(lambda: len(peer.received) == 2)
                 await peer.send(ACCEPTED, COMPLETED)
                 await response.end()
-                valve = connection_of(socket).valve
-                valve.lag(self)
+                read_pause = connection_of(socket).read_pause
+                read_pause.consumer_lags(self)
                 await peer.send(CREATED.replace("r1", "r2"))
                 await loop.move(600)
                 assert not steer.ended
-                valve.catch_up(self)
+                read_pause.consumer_caught_up(self)
                 await steer.count(2)
                 await peer.send(COMPLETED.replace("r1", "r2"))
                 assert (await steer.end()).completions == 1
@@ -892,14 +892,14 @@ class Pongs:
         self.came = asyncio.Event()
         pongs = self
 
-        class Counting(transport.FrameConnection):
+        class Counting(FrameConnection):
             def process_event(self, event: Any) -> None:
                 super().process_event(event)
                 if getattr(event, "opcode", None) is Opcode.PONG:
                     pongs.count += 1
                     pongs.came.set()
 
-        monkeypatch.setattr(transport, "FrameConnection", Counting)
+        monkeypatch.setattr("rxresponses.net.connect.FrameConnection", Counting)
 
     async def until(self, count: int) -> None:
         while self.count < count:
@@ -972,15 +972,15 @@ class TestPings:
                 await peer.until(lambda: len(peer.received) == 1)
                 await peer.send(CREATED)
                 await got.count(1)
-                valve = connection_of(socket).valve
-                valve.lag(self)
+                read_pause = connection_of(socket).read_pause
+                read_pause.consumer_lags(self)
                 await loop.move(20)
                 await peer.until(lambda: peer.pings == 1)
                 for _ in range(10):
                     await loop.move(15)
                 assert not got.ended
                 assert pongs.count == 0
-                valve.catch_up(self)
+                read_pause.consumer_caught_up(self)
                 await pongs.until(1)
                 await peer.send(COMPLETED)
                 assert (await got.end()).completions == 1
@@ -995,10 +995,10 @@ class TestPings:
                 await peer.until(lambda: len(peer.received) == 1)
                 peer.pause()
                 await loop.move(20)  # the ping is out
-                valve: ReadPause = connection_of(socket).valve
-                valve.lag(self)
+                read_pause: ReadPause = connection_of(socket).read_pause
+                read_pause.consumer_lags(self)
                 await loop.move(10)
-                valve.catch_up(self)
+                read_pause.consumer_caught_up(self)
                 await loop.move(5)
                 assert not got.ended
                 peer.resume()

@@ -19,6 +19,7 @@ from rxresponses.wire.events import (
     ResponseSteerPendingEvent,
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
+    ServerEvent,
     Steer,
     SteerError,
     SteerRequiredInput,

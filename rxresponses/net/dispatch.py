@@ -1,0 +1,155 @@
+"""The way of an event: from the frame to the observer of the request that the event belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import BufferOverflowError, DecodeError, FrameError, as_exception
+from ..protocol import protocol as rules
+from ..protocol.request import ENDED
+from ..wire.codec import decode, undecodable
+from ..wire.events.base import ServerEvent
+from .backpressure import ReadPause
+from .connection_errors import closed_by_server_error, lost_error
+from .request import NO_OBSERVER, AnyConnectionRequest, RequestSubscription, detach_observer, notify_end
+from .request_timer import RequestTimer
+from .subject import IsolatedSubject
+from .transport import ConnectionEnd
+
+
+class RequestControl(Protocol):
+    """The part of `Connection` that the dispatcher needs when an event does more than go to its observer."""
+
+    def dispose(self, request: AnyConnectionRequest) -> None:
+        """Cancel a request."""
+
+    def unblock(self) -> None:
+        """Look again for requests that may be sent now."""
+
+    def end(self, error_for: Callable[[RequestSubscription], Exception]) -> None:
+        """End every request, each with its error, and begin to close."""
+
+
+class EventDispatcher:
+    """Decode each frame and deliver its event to the request's observer.
+
+    An observer that raises ends its own request and no other.  The dispatcher is the `FrameListener`
+    of the connection's WebSocket, so that no call lies between the two.
+    """
+
+    def __init__(
+        self,
+        protocol: rules.Protocol,
+        control: RequestControl,
+        timer: RequestTimer,
+        read_pause: ReadPause,
+        *,
+        events: IsolatedSubject[ServerEvent],
+        unrouted: IsolatedSubject[ServerEvent],
+        observer_raised: Callable[[BaseException], None],
+        now: Callable[[], float] | None,
+    ) -> None:
+        self.read_pause = read_pause
+        self._protocol = protocol
+        self._lanes = protocol.lanes
+        self._control = control
+        self._timer = timer
+        self._events = events
+        self._unrouted = unrouted
+        self._report = observer_raised
+        self._now = now  # notes when each event came; `None` when there is no idle timeout to measure by it
+        self._receive = protocol.receive  # looked up once, because it is called for every event
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ignore further frames: every request has got its end."""
+        self._stopped = True
+
+    # What the WebSocket receives.
+
+    def frame_received(self, frame: bytes) -> None:
+        """Decode a text message and deliver its event."""
+        if self._stopped:
+            return
+        try:
+            event = decode(frame)
+        except FrameError as error:
+            self._deliver_undecodable(frame, error)
+            return
+        if self._events.observers:
+            self._events.on_next(event)
+        request = self._receive(event)
+        if request is None:
+            self._deliver_unrouted(event)
+            return
+        if self._now is not None:
+            request.since = self._now()
+        self._deliver(request, event)  # type: ignore[arg-type]
+        if request.shared_with:
+            for steer in request.shared_with:
+                self._deliver(steer, event)  # type: ignore[arg-type]
+        if self._lanes.changed:
+            self._timer.watch(request)
+            self._control.unblock()
+
+    def binary_received(self, frame: bytes) -> None:
+        """Show a binary message on `events` and `unrouted`."""
+        self._deliver_undecodable(frame, DecodeError("a binary message, which the protocol does not have"))
+
+    def connection_lost(self, end: ConnectionEnd) -> None:
+        """End every request at once, whatever the close code."""
+        self._control.end(lambda request: lost_error(request, end))
+
+    # To the observers.
+
+    def _deliver(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
+        try:
+            request.observer.on_next(event)
+        except BufferOverflowError as error:
+            self.fail(request, error)
+            self._control.dispose(request)
+        except BaseException as error:
+            self._observer_raised(request, error)
+        if request.state is ENDED:
+            self._complete(request, event)
+
+    def _deliver_unrouted(self, event: ServerEvent) -> None:
+        self._unrouted.on_next(event)
+        if self._protocol.connection_error is not None:
+            self._control.end(lambda request: closed_by_server_error(request, event))
+        elif self._lanes.changed:
+            self._control.unblock()
+
+    def _deliver_undecodable(self, frame: bytes, error: DecodeError) -> None:
+        event = undecodable(frame, error)
+        self._events.on_next(event)
+        self._unrouted.on_next(event)
+
+    def _complete(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
+        notify_end(request, event)  # first, because an observer may send the next request in `on_completed`
+        observer, request.observer = request.observer, NO_OBSERVER
+        try:
+            observer.on_completed()
+        except BaseException as error:
+            self._report(error)
+
+    def fail(self, request: AnyConnectionRequest, failure: Exception) -> None:
+        """End a request's stream with an error."""
+        observer, request.observer = request.observer, NO_OBSERVER
+        try:
+            observer.on_error(failure)
+        except BaseException as error:
+            self._report(error)
+
+    def _observer_raised(self, request: AnyConnectionRequest, error: BaseException) -> None:
+        observer = request.observer
+        detach_observer(request)
+        self._control.dispose(request)
+        self._report(error)
+        failure = as_exception(error)
+        try:
+            observer.on_error(failure)  # `run` and `await` below this observer would otherwise wait for ever
+        except BaseException as again:
+            if again is not failure:
+                self._report(again)

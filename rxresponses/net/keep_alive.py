@@ -1,0 +1,60 @@
+"""Pings: find out that the server is gone although the TCP connection still stands."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .backpressure import ReadPause
+from .transport import FrameConnection
+
+
+async def keep_alive(
+    connection: FrameConnection, interval: float, timeout: float | None, read_pause: ReadPause
+) -> None:
+    """Send a ping every `interval` seconds; return when a pong does not come within `timeout` seconds.
+
+    Without a timeout, pings are sent and pongs are not waited for.  Raises websockets'
+    `ConnectionClosed` when the connection is closed.
+    """
+    while True:
+        await asyncio.sleep(interval)
+        if timeout is None:
+            await connection.ping()
+        elif not await _is_answered(connection, timeout, read_pause):
+            return
+
+
+async def _is_answered(connection: FrameConnection, timeout: float, read_pause: ReadPause) -> bool:
+    """Send a ping; return whether its pong came in time.
+
+    The timeout starts again while silence is not the server's fault: when reading was paused, the pong
+    may be behind messages that were not read; while the write buffer still shrinks, the ping may be
+    behind a large request on its way to a slow server.
+    """
+    round_trip = asyncio.ensure_future(_round_trip(connection))
+    round_trip.add_done_callback(_retrieve_exception)
+    try:
+        await asyncio.sleep(0)  # now the ping is in the write buffer, and only the server makes that shrink
+        while True:
+            before = read_pause.count, connection.transport.get_write_buffer_size()
+            paused = read_pause.active
+            await asyncio.wait([round_trip], timeout=timeout)
+            if round_trip.done():
+                await round_trip  # raises if the connection is closed
+                return True
+            if not paused and before == (read_pause.count, connection.transport.get_write_buffer_size()):
+                return False
+    finally:
+        round_trip.cancel()
+
+
+async def _round_trip(connection: FrameConnection) -> None:
+    # In one task, so that the timeout covers writing too: when the server has vanished behind a full write
+    # buffer, `ping()` itself waits for ever.
+    await (await connection.ping())
+
+
+def _retrieve_exception(task: asyncio.Task[None]) -> None:
+    """Keep asyncio from logging an exception that was never retrieved."""
+    if not task.cancelled():
+        task.exception()
