@@ -1,7 +1,4 @@
-"""The connections of a client, without I/O: when one is opened, replaced, let go, or tried again.
-
-What runs on them is the business of the pool, which says who waits.
-"""
+"""The connections of a client: when one is opened, replaced, retired, or tried again; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -9,323 +6,348 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..backoff import is_retryable, retry_after
 from ..options import PoolOptions
+from .actions import CloseConnection, OpenConnection
 from .lanes import PoolConnection, PoolConnectionState, PoolLane
 from .reconnect import ReconnectBackoff
 
-# While it is not known whether the server has lanes, a burst must not open a connection for each request.
-_PROBES = 4
-# Of `max_age`: how long before its end the next connection is opened.
+# While it is not known whether the server has lanes, a burst of requests must not open a connection for each of them.
+_MAX_CONNECTIONS_BEFORE_KNOWN = 4
+# The replacement of a connection is opened this share of `max_age` before the connection expires.
 _LEAD = 0.05
-# Routes whose failures are remembered: a program may try any number of models.
+# How many routes' failures are remembered, since a program may try any number of models.
 _REMEMBERED = 1024
 
 Route: TypeAlias = "str | None"
 
 
-@dataclass(frozen=True)
-class Open:
-    """Open a connection, and say `opened` or `ended`."""
-
-    slot: PoolConnection
-
-
-@dataclass(frozen=True)
-class Close:
-    """Close a connection, on which nothing runs."""
-
-    slot: PoolConnection
-
-
 class PoolConnections:
-    """The connections there are, by their routes: what only some of them serve, such as a model.
+    """The connections of a pool.  Each serves one route, such as a model.
 
-    A connection takes new work while it is open.  When it gets old another one takes its place, and it
-    drains: it finishes its work, and goes on with the conversations that only it can go on with, until
-    it expires.
+    A connection takes new conversations while it is open.  When it gets old, a replacement is opened, and the
+    connection drains: it finishes what runs, and continues the responses that only it holds, until it expires.
     """
 
     def __init__(
         self,
         options: PoolOptions,
         *,
-        lanes: bool | None = None,
+        has_lanes: bool | None = None,
         max_active: int = 16,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.lanes = lanes
-        self.slots: list[PoolConnection] = []
-        self.actions: list[Open | Close] = []  # to be done
+        self.has_lanes = has_lanes
+        self.all: list[PoolConnection] = []
+        self.actions: list[OpenConnection | CloseConnection] = []  # to be done
         self._options = options
         self._max_active = max_active
         self._draw = draw
-        self._outages: OrderedDict[Route, ReconnectBackoff] = OrderedDict()
-        self._no_outage = ReconnectBackoff(options.backoff)
-        self._warm: dict[Route, int] = {}  # how many connections to have open, work or not
+        self._backoffs: OrderedDict[Route, ReconnectBackoff] = OrderedDict()  # of the routes with failures
+        self._no_failures = ReconnectBackoff(options.backoff)
+        self._min_open: dict[Route, int] = {}  # how many connections stay open without work
 
-    # What there is.
+    # What is there.
 
     @property
     def capacity(self) -> int:
         """How many requests may run at once on a connection."""
-        return self._max_active if self.lanes else 1
+        return self._max_active if self.has_lanes else 1
 
     @property
     def active(self) -> int:
         """How many requests run."""
-        return sum(slot.active for slot in self.slots)
+        return sum(connection.active for connection in self.all)
 
-    def has_room(self, slot: PoolConnection) -> bool:
+    def is_open(self, route: Route) -> bool:
+        """Whether a connection of a route is open."""
+        return any(
+            connection.state is PoolConnectionState.OPEN and connection.route == route for connection in self.all
+        )
+
+    def has_room(self, connection: PoolConnection) -> bool:
         """Whether one more request may run on a connection."""
-        return slot.holds and slot.load < self.capacity
+        return connection.accepts_continuations and connection.load < self.capacity
 
-    def takes_new(self, slot: PoolConnection) -> bool:
-        """Whether a new conversation may begin on a connection."""
-        return slot.state is PoolConnectionState.OPEN and self.has_room(slot)
+    def accepts_new(self, connection: PoolConnection) -> bool:
+        """Whether a new conversation may start on a connection."""
+        return connection.state is PoolConnectionState.OPEN and self.has_room(connection)
 
-    def place_for(self, route: Route) -> PoolLane | None:
-        """Return the lane for a new conversation: where nobody loses a response, on the fullest connection.
+    def lane_for(self, route: Route) -> PoolLane | None:
+        """Return the lane for a new conversation, `None` if the conversation has to wait.
 
-        When somebody has to lose one, it is on the connection used longest ago, and only if no other one comes.
+        That is a lane where no unstored response is lost, on the connection where most requests run, so that other
+        connections become idle.  Without such a lane, the conversation waits if another connection can be opened;
+        else it takes a lane of the connection that has been idle longest.
         """
         best: tuple[tuple[bool, float], PoolLane] | None = None
-        for slot in self.slots:
-            place = slot.free_place(lanes=self.lanes) if slot.route == route and self.takes_new(slot) else None
-            if place is not None:
-                harmless = not slot.loses(place, lanes=self.lanes)
-                rank = harmless, slot.active if harmless else -slot.idle_since
+        for connection in self.all:
+            if connection.route != route or not self.accepts_new(connection):
+                continue
+            lane = connection.free_lane(has_lanes=self.has_lanes)
+            if lane is not None:
+                harmless = not connection.loses_unstored(lane, has_lanes=self.has_lanes)
+                rank = harmless, connection.active if harmless else -connection.idle_since
                 if best is None or rank > best[0]:
-                    best = rank, place
-        if best is None or (not best[0][0] and self._grows(route)):
+                    best = rank, lane
+        if best is None or (not best[0][0] and self._may_get_another(route)):
             return None
         return best[1]
 
     # What is wanted.
 
-    def hurry(self, route: Route) -> None:
-        """Somebody asks for a connection who has not waited for one yet."""
-        outage = self._outage(route)
-        outage.hurry()
+    def skip_wait(self, route: Route) -> None:
+        """Let a connection be tried at once, for a request that has not waited for one yet."""
+        backoff = self._backoff(route)
+        backoff.skip_wait()
         if not self._live_on(route):
-            outage.given_up = False
+            backoff.given_up = False
 
-    def use(self, route: Route) -> None:
-        """Somebody uses a route: that of the first one is kept warm."""
-        if self._options.min_idle and not self._warm:
-            self._warm[route] = self._options.min_idle
+    def route_used(self, route: Route) -> None:
+        """Note that a request uses a route: `min_idle` is for the first route used."""
+        if self._options.min_idle and not self._min_open:
+            self._min_open[route] = self._options.min_idle
 
     def prewarm(self, count: int, route: Route) -> None:
-        """Have so many connections open from now on, with work or without."""
-        self._warm[route] = count
-        self._outage(route).hurry()
-        self._outage(route).given_up = False
+        """Keep so many connections open from now on, with work or without."""
+        self._min_open[route] = count
+        self._backoff(route).skip_wait()
+        self._backoff(route).given_up = False
 
     def open_for(self, route: Route, wanted: float, now: float) -> None:
-        """Open connections for so many requests, as far as that is allowed."""
+        """Open connections for so many requests, as far as limits and backoff allow."""
         while (
-            wanted > self._coming(route) * self.capacity
-            and self._live_on(route) < self._most
-            and not (self._outage(route).given_up and self._live_on(route))
+            wanted > self._connecting_on(route) * self.capacity
+            and self._live_on(route) < self._max_on_route
+            and not (self._backoff(route).given_up and self._live_on(route))
             and self._may_try(route, now)
         ):
-            if self._live() >= self._options.max_connections and not self._retire_for(route, now):
+            if self._live() >= self._options.max_connections and not self._make_room_for(route, now):
                 return
             self._open(route)
 
-    def keep_warm(self, now: float) -> None:
-        """Open what is to be open without work."""
-        for route in self._warm:
-            while self._lacks(route) and self._live() < self._options.max_connections and self._may_try(route, now):
+    def open_min(self, now: float) -> None:
+        """Open the connections that are to be open without work."""
+        for route in self._min_open:
+            while self._has_too_few(route) and self._live() < self._options.max_connections:
+                if not self._may_try(route, now):
+                    break
                 self._open(route)
 
     def connect_error(self) -> Exception | None:
-        """Return why the latest connection could not be made, `None` when none is missing for that."""
-        return next((outage.error for outage in reversed(self._outages.values()) if outage.error is not None), None)
+        """Return why the latest connection could not be made, `None` if none is missing for that."""
+        return next((backoff.error for backoff in reversed(self._backoffs.values()) if backoff.error is not None), None)
 
-    def retries_at(self, now: float, wanted: Container[Route]) -> float | None:
-        """Return when the next connection is tried that is wanted now, after one failed; `None` for no wait."""
+    def retry_at(self, now: float, wanted: Container[Route]) -> float | None:
+        """Return when the next connection is tried after a failure, `None` if none waits for that.
+
+        `wanted` are the routes on which requests wait.
+        """
         times = (
-            outage.retries_at
-            for route, outage in self._outages.items()
-            if outage.retries_at > now and (route in wanted or self._lacks(route) or self._lacks_heir(route, now))
+            backoff.retry_at
+            for route, backoff in self._backoffs.items()
+            if backoff.retry_at > now
+            and (route in wanted or self._has_too_few(route) or self._lacks_replacement(route, now))
         )
         return min(times, default=None)
 
     # What happens.
 
-    def opened(self, slot: PoolConnection, now: float) -> None:
-        """A connection is open."""
-        slot.state = PoolConnectionState.OPEN
-        slot.opened_at = slot.idle_since = now
-        slot.expires_at = now + self._options.max_age
-        slot.ages_at = slot.expires_at - self._options.max_age * (_LEAD + self._options.age_jitter * self._draw())
-        self._outage(slot.route).opened()
+    def opened(self, connection: PoolConnection, now: float) -> None:
+        """Note that a connection is open."""
+        connection.state = PoolConnectionState.OPEN
+        connection.opened_at = connection.idle_since = now
+        connection.expires_at = now + self._options.max_age
+        lead = self._options.max_age * (_LEAD + self._options.age_jitter * self._draw())
+        connection.replace_at = connection.expires_at - lead
+        self._backoff(connection.route).opened()
 
-    def proved(self, slot: PoolConnection) -> None:
-        """A connection is of use."""
-        slot.proven = True
-        self._outages.pop(slot.route, None)
+    def worked(self, connection: PoolConnection) -> None:
+        """Forget the failures of a route: its connection has received an event."""
+        connection.has_worked = True
+        self._backoffs.pop(connection.route, None)
 
-    def ended(self, slot: PoolConnection, error: Exception | None, now: float) -> bool:
-        """A connection is over, or could not be made; return whether to give up on those who wait for one."""
-        was_open = slot.state is not PoolConnectionState.CONNECTING
-        self._remove(slot)
-        if was_open and now - slot.opened_at >= self._options.backoff.max_delay:
-            self.proved(slot)  # it stood longer than one waits after a failure
-        if error is None or slot.proven:
+    def ended(self, connection: PoolConnection, error: Exception | None, now: float) -> bool:
+        """Note that a connection is lost, or could not be made; return whether to fail the requests that wait for one.
+
+        `error` is `None` for a connection that this side closed.
+        """
+        was_open = connection.state is not PoolConnectionState.CONNECTING
+        self._remove(connection)
+        if was_open and now - connection.opened_at >= self._options.backoff.max_delay:
+            self.worked(connection)  # it was open for longer than the longest wait after a failure
+        if error is None or connection.has_worked:
             return False
-        outage = self._outages.setdefault(slot.route, ReconnectBackoff(self._options.backoff, draw=self._draw))
+        route = connection.route
+        backoff = self._backoffs.setdefault(route, ReconnectBackoff(self._options.backoff, draw=self._draw))
         if not was_open:
-            outage.error = error
-        if len(self._outages) > _REMEMBERED:
-            self._outages.popitem(last=False)
-        hint = retry_after(getattr(error, "headers", {}))
-        too_long = self._options.backoff.is_too_long(hint)
+            backoff.error = error
+        if len(self._backoffs) > _REMEMBERED:
+            self._backoffs.popitem(last=False)
+        requested_wait = retry_after(getattr(error, "headers", {}))
+        too_long = self._options.backoff.is_too_long(requested_wait)
         if not was_open and (too_long or not is_retryable(error)):
-            # Waiting does not help, and what is tried next may have another key.
-            outage.given_up = True
+            # Waiting does not help, and the next connection tried may have another key.
+            backoff.given_up = True
             if too_long:
-                self._options.backoff.tell(error, hint)
-            return not self.is_open(slot.route)
-        outage.failed(now, hint, slot.round)
-        gives_up = outage.is_over_the_limit and not self.is_open(slot.route)
-        # What is to be open without work is tried on: nobody waits for it, who would have to be told.
-        outage.given_up |= gives_up and not self._warm.get(slot.route)
+                self._options.backoff.tell(error, requested_wait)
+            return not self.is_open(route)
+        backoff.failed(now, requested_wait, connection.attempt)
+        gives_up = backoff.is_exhausted and not self.is_open(route)
+        # Connections that are to be open without work are tried on: no request waits for them that would have to fail.
+        backoff.given_up |= gives_up and not self._min_open.get(route)
         return gives_up
 
-    def look(self, now: float) -> list[PoolConnection]:
-        """Let go what is old, or without use; return what has expired since the last look."""
+    def retire(self, now: float) -> list[PoolConnection]:
+        """Let old and idle connections drain; return those that have expired since the last call."""
         expired = []
-        for slot in tuple(self.slots):
-            if slot.state is PoolConnectionState.OPEN and self._may_go(slot, now):
-                slot.state = PoolConnectionState.DRAINING
-            if slot.state is PoolConnectionState.DRAINING and not slot.expired and now >= slot.expires_at:
-                slot.expired = True
-                expired.append(slot)
+        for connection in tuple(self.all):
+            if connection.state is PoolConnectionState.OPEN and self._may_retire(connection, now):
+                connection.state = PoolConnectionState.DRAINING
+            if (
+                connection.state is PoolConnectionState.DRAINING
+                and not connection.is_expired
+                and now >= connection.expires_at
+            ):
+                connection.is_expired = True
+                expired.append(connection)
         return expired
 
     def close_drained(self) -> list[PoolConnection]:
-        """Close what has nothing to do any more, and return it."""
+        """Close the draining connections that have nothing left to do, and return them."""
         drained = [
-            slot
-            for slot in self.slots
-            if slot.state is PoolConnectionState.DRAINING and not slot.is_busy and not slot.is_precious
+            connection
+            for connection in self.all
+            if connection.state is PoolConnectionState.DRAINING
+            and not connection.is_busy
+            and not connection.holds_unstored
         ]
-        for slot in drained:
-            self._remove(slot)
-            self.actions.append(Close(slot))
+        for connection in drained:
+            self._remove(connection)
+            self.actions.append(CloseConnection(connection))
         return drained
 
     def deadline(self, now: float) -> float:
-        """Return when to look again if nothing happens before, infinity for never."""
-        return min((self._next_look(slot, now) for slot in self.slots), default=math.inf)
+        """Return when `retire` has something to do if nothing happens before, infinity for never."""
+        return min((self._next_change(connection, now) for connection in self.all), default=math.inf)
 
-    # One connection.
+    # A connection.
 
     def _open(self, route: Route) -> PoolConnection:
-        slot = PoolConnection(route)
-        slot.round = self._outage(route).round
-        self.slots.append(slot)
-        self.actions.append(Open(slot))
-        return slot
+        connection = PoolConnection(route)
+        connection.attempt = self._backoff(route).attempt
+        self.all.append(connection)
+        self.actions.append(OpenConnection(connection))
+        return connection
 
-    def _remove(self, slot: PoolConnection) -> None:
-        slot.state = PoolConnectionState.GONE
-        self.slots.remove(slot)
-        for other in self.slots:
-            if other.heir is slot:
-                other.heir = None
+    def _remove(self, connection: PoolConnection) -> None:
+        connection.state = PoolConnectionState.GONE
+        self.all.remove(connection)
+        for other in self.all:
+            if other.replacement is connection:
+                other.replacement = None
 
-    def _may_go(self, slot: PoolConnection, now: float) -> bool:
-        """Whether a connection takes no new work any more; an old one goes when there is another, without a gap."""
-        if slot.active and now < slot.ages_at:
-            return False  # as nearly always
-        if now >= slot.expires_at or (self._is_spare(slot) and now >= slot.idle_since + self._options.close_idle_after):
+    def _may_retire(self, connection: PoolConnection, now: float) -> bool:
+        """Whether a connection may start to drain; an old one may when another is open, so that there is no gap."""
+        if connection.active and now < connection.replace_at:
+            return False  # the usual case, and the cheapest to find out
+        close_at = connection.idle_since + self._options.close_idle_after
+        if now >= connection.expires_at or (now >= close_at and self._is_spare(connection)):
             return True
-        if now < slot.ages_at:
+        if now < connection.replace_at:
             return False
-        if slot.heir is not None:
-            return slot.heir.state is PoolConnectionState.OPEN
-        if self._has_substitute(slot, now):
+        if connection.replacement is not None:
+            return connection.replacement.state is PoolConnectionState.OPEN
+        if self._needs_no_replacement(connection, now):
             return True
-        if not self._outage(slot.route).given_up and self._may_try(slot.route, now):
-            slot.heir = self._open(slot.route)
+        if not self._backoff(connection.route).given_up and self._may_try(connection.route, now):
+            connection.replacement = self._open(connection.route)
         return False
 
-    def _has_substitute(self, slot: PoolConnection, now: float) -> bool:
-        """Whether new work has another connection to go to, or there is none."""
-        if not slot.is_busy and self._live_on(slot.route) > self._warm.get(slot.route, 0):
+    def _needs_no_replacement(self, connection: PoolConnection, now: float) -> bool:
+        """Whether no work needs an old connection, or another connection has room for it."""
+        if not connection.is_busy and self._live_on(connection.route) > self._min_open.get(connection.route, 0):
             return True
-        return any(other.route == slot.route and now < other.ages_at and self.takes_new(other) for other in self.slots)
+        return any(
+            other.route == connection.route and now < other.replace_at and self.accepts_new(other) for other in self.all
+        )
 
-    def _is_spare(self, slot: PoolConnection) -> bool:
-        """Whether a connection does nothing, and is not kept for that either."""
-        spare = not slot.is_busy and self._live_on(slot.route) > self._warm.get(slot.route, 0)
-        return spare and not slot.is_precious
+    def _is_spare(self, connection: PoolConnection) -> bool:
+        """Whether a connection does nothing, holds no unstored response, and is not one of `min_idle`."""
+        is_spare = not connection.is_busy and self._live_on(connection.route) > self._min_open.get(connection.route, 0)
+        return is_spare and not connection.holds_unstored
 
-    def _next_look(self, slot: PoolConnection, now: float) -> float:
-        """Return when time changes something for a connection."""
-        if slot.expired or slot.state not in (PoolConnectionState.OPEN, PoolConnectionState.DRAINING):
+    def _next_change(self, connection: PoolConnection, now: float) -> float:
+        """Return when a connection has to be replaced, is to be closed as idle, or expires; infinity for never."""
+        if connection.is_expired:
             return math.inf
-        if slot.state is PoolConnectionState.DRAINING:
-            return slot.expires_at
-        at = slot.ages_at if now < slot.ages_at else slot.expires_at
-        return min(at, slot.idle_since + self._options.close_idle_after) if self._is_spare(slot) else at
+        if connection.state is PoolConnectionState.DRAINING:
+            return connection.expires_at
+        if connection.state is not PoolConnectionState.OPEN:
+            return math.inf
+        at = connection.replace_at if now < connection.replace_at else connection.expires_at
+        if self._is_spare(connection):
+            at = min(at, connection.idle_since + self._options.close_idle_after)
+        return at
 
-    def _retire_for(self, route: Route, now: float) -> bool:
-        """Make room for the first connection of a route; return whether there is room."""
-        others = [slot for slot in self.slots if slot.state is PoolConnectionState.OPEN and slot.heir is None]
+    def _make_room_for(self, route: Route, now: float) -> bool:
+        """Retire a connection for the first one of a route; return whether there was one to retire."""
+        others = [
+            connection
+            for connection in self.all
+            if connection.state is PoolConnectionState.OPEN and connection.replacement is None
+        ]
         if self._live_on(route) or not others:
             return False
-        slot = min(others, key=lambda slot: (slot.is_precious, slot.active))
-        slot.state = PoolConnectionState.DRAINING
-        slot.expires_at = now  # or else it could stay for long, and then another one
+        connection = min(others, key=lambda connection: (connection.holds_unstored, connection.active))
+        connection.state = PoolConnectionState.DRAINING
+        connection.expires_at = now  # a connection that drains on could stay for long, and then the next one, too
         return True
 
     # The connections of a route.
 
     @property
-    def _most(self) -> int:
-        return _PROBES if self.lanes is None else self._options.max_connections
+    def _max_on_route(self) -> int:
+        return _MAX_CONNECTIONS_BEFORE_KNOWN if self.has_lanes is None else self._options.max_connections
 
     def _live(self) -> int:
-        """Return how many connections there are, without those that go."""
-        return sum(slot.is_live for slot in self.slots)
+        """Return how many connections count against `max_connections`."""
+        return sum(connection.is_live for connection in self.all)
 
     def _live_on(self, route: Route) -> int:
-        return sum(slot.is_live and slot.route == route for slot in self.slots)
+        return sum(connection.is_live and connection.route == route for connection in self.all)
 
-    def _coming(self, route: Route) -> int:
-        return sum(slot.state is PoolConnectionState.CONNECTING and slot.route == route for slot in self.slots)
-
-    def is_open(self, route: Route) -> bool:
-        """Whether a connection of a route takes work."""
-        return any(slot.state is PoolConnectionState.OPEN and slot.route == route for slot in self.slots)
-
-    def _outage(self, route: Route) -> ReconnectBackoff:
-        return self._outages.get(route, self._no_outage)
-
-    def _may_try(self, route: Route, now: float) -> bool:
-        return self._outage(route).allows(now, self._coming(route))
-
-    def _lacks(self, route: Route) -> bool:
-        """Whether fewer connections are open than are to be kept."""
-        return self._live_on(route) < self._warm.get(route, 0) and not self._outage(route).given_up
-
-    def _lacks_heir(self, route: Route, now: float) -> bool:
-        return not self._outage(route).given_up and any(
-            slot.route == route and slot.state is PoolConnectionState.OPEN and slot.heir is None and now >= slot.ages_at
-            for slot in self.slots
+    def _connecting_on(self, route: Route) -> int:
+        return sum(
+            connection.state is PoolConnectionState.CONNECTING and connection.route == route for connection in self.all
         )
 
-    def _grows(self, route: Route) -> bool:
-        """Whether another connection comes, or is opened when somebody waits for it."""
-        outage = self._outage(route)
-        if outage.given_up or outage.is_over_the_limit:
+    def _backoff(self, route: Route) -> ReconnectBackoff:
+        return self._backoffs.get(route, self._no_failures)
+
+    def _may_try(self, route: Route, now: float) -> bool:
+        return self._backoff(route).allows(now, self._connecting_on(route))
+
+    def _has_too_few(self, route: Route) -> bool:
+        """Whether fewer connections are open than are to be open without work."""
+        return self._live_on(route) < self._min_open.get(route, 0) and not self._backoff(route).given_up
+
+    def _lacks_replacement(self, route: Route, now: float) -> bool:
+        """Whether an old connection needs a replacement, which could not be opened."""
+        return not self._backoff(route).given_up and any(
+            connection.route == route
+            and connection.state is PoolConnectionState.OPEN
+            and connection.replacement is None
+            and now >= connection.replace_at
+            for connection in self.all
+        )
+
+    def _may_get_another(self, route: Route) -> bool:
+        """Whether another connection is being opened, or can be."""
+        backoff = self._backoff(route)
+        if backoff.given_up or backoff.is_exhausted:
             return False
-        may_open = self._live() < self._options.max_connections and self._live_on(route) < self._most
-        return may_open or self._coming(route) > 0
+        may_open = self._live() < self._options.max_connections and self._live_on(route) < self._max_on_route
+        return may_open or self._connecting_on(route) > 0

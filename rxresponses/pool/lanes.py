@@ -1,4 +1,4 @@
-"""The connections of a client and their lanes: who runs where, and which response a lane still holds."""
+"""The pool's records of requests, lanes and connections: which request runs where, and which response a lane holds."""
 
 from __future__ import annotations
 
@@ -11,118 +11,121 @@ from .ordering import RequestHeap
 
 
 class PoolRequestState(Enum):
-    """Where a request is: with the caller, in the queue, on a connection, or nowhere any more."""
+    """How far a request is: not submitted yet, in the queue, on a connection, or ended."""
 
     NEW = "new"
     WAITING = "waiting"
     RUNNING = "running"
-    OVER = "over"
+    ENDED = "ended"
 
 
 class PoolRequest:
     """A request on its way through a pool.
 
-    `lane` is the name its sender gave, `parent` the response it continues, `stores` whether the server
-    keeps the response, `route` what only some connections serve, `answers` the calls that its input
-    answers, `None` if that is not known.  `has_history`: it can do without its parent, by sending the
-    whole conversation; then it `replays`.  `number` is its turn, which it keeps when it has to wait again.
+    `stream_id` is the lane that the sender named.  `parent_id` is the response that the request continues.
+    `stores` says whether the server stores the response.  `route` limits the request to the connections of that
+    route.  `answered_calls` are the function calls for which the input has outputs, `None` if unknown.
+    `has_history` says that the sender can provide the whole conversation; `sends_history` is set once the request has
+    to send that in place of its parent's id.  `number` is the order of arrival, which a request keeps when it has to
+    wait again.
     """
 
     __slots__ = (
-        *("answers", "deadline", "has_history", "lane", "limits", "number", "parent", "place"),
-        *("queue", "replays", "retries", "route", "source", "state", "stores"),
+        *("answered_calls", "deadline", "has_history", "heap", "hits_when_sent", "lane", "number", "parent_id"),
+        *("parent_lane", "retries", "route", "sends_history", "state", "stores", "stream_id"),
     )
 
     def __init__(
         self,
         *,
-        lane: str | None = None,
-        parent: str | None = None,
+        stream_id: str | None = None,
+        parent_id: str | None = None,
         stores: bool = True,
         route: str | None = None,
-        answers: frozenset[str] | None = None,
+        answered_calls: frozenset[str] | None = None,
         has_history: bool = False,
     ) -> None:
-        self.lane = lane
-        self.parent = parent
+        self.stream_id = stream_id
+        self.parent_id = parent_id
         self.stores = stores
         self.route = route
-        self.answers = answers
+        self.answered_calls = answered_calls
         self.has_history = has_history
-        self.replays = False
+        self.sends_history = False
         self.number = 0
-        self.deadline: float | None = None  # until when it may wait to be sent
+        self.deadline: float | None = None  # until when the request may wait to be sent
         self.retries = 0
-        self.limits = 0  # how many rate limits there had been when it was sent
+        self.hits_when_sent = 0  # `RateLimit.hits` at the time of sending
         self.state = PoolRequestState.NEW
-        self.place: PoolLane | None = None  # where it runs, or whose response it waits for
-        self.queue: RequestHeap[PoolRequest] | None = None  # where it waits for its turn
-        self.source: PoolLane | None = None  # of a fork: the lane that holds its parent until the fork has begun
+        self.lane: PoolLane | None = None  # runs the request, or has the response that the request waits for
+        self.heap: RequestHeap[PoolRequest] | None = None  # where the request waits
+        self.parent_lane: PoolLane | None = None  # of a fork: the lane that must hold its parent until it has started
 
 
 class HeldResponse(NamedTuple):
-    """A response that a lane holds: requests that continue it can go on from there."""
+    """A response that a lane holds: a request on the same connection can continue it without storage."""
 
     response_id: str
-    stores: bool  # the server can load it anywhere
-    calls: frozenset[str] = frozenset()  # of functions, that wait for an answer
+    stored: bool  # any connection can continue it
+    open_calls: frozenset[str] = frozenset()  # ids of function calls that wait for their outputs
 
 
 class PoolLane:
-    """One lane of a connection; `name` is the one on the wire, `None` for the default lane.
+    """One lane of a connection.  It holds the response that ended there last, until the next one starts.
 
-    It holds the response that ended there last, until the next one begins.
+    `wire_name` is the `stream_id` that the server sees, `None` for the default lane.  `stream_id` is the one that
+    the sender of the latest request gave: the pool maps any number of conversations to few names on the wire.
     """
 
     __slots__ = (
-        *("before", "children", "forks", "heirs", "held", "lane", "name", "running", "running_id", "running_stores"),
-        *("slot", "steers"),
+        *("connection", "continuations_of_held", "continuations_of_running", "forks", "held", "held_before"),
+        *("open_steers", "running", "running_response_id", "running_stores", "stream_id", "wire_name"),
     )
 
-    def __init__(self, slot: PoolConnection, name: str | None) -> None:
-        self.slot = slot
-        self.name = name
-        self.lane: str | None = None  # the name that its sender gave to the conversation
+    def __init__(self, connection: PoolConnection, wire_name: str | None) -> None:
+        self.connection = connection
+        self.wire_name = wire_name
+        self.stream_id: str | None = None
         self.running: PoolRequest | None = None
-        self.running_id: str | None = None  # also of a response that began by itself
+        self.running_response_id: str | None = None  # also of a response that follows a steer, without a request
         self.running_stores = True
-        self.children: RequestHeap[PoolRequest] = RequestHeap()  # continue what runs
+        self.continuations_of_running: RequestHeap[PoolRequest] = RequestHeap()  # wait until that response ends
         self.held: HeldResponse | None = None
-        self.before: HeldResponse | None = None  # what it held before the request that runs
-        self.heirs: RequestHeap[PoolRequest] = RequestHeap()  # continue what is held, here
-        self.forks: dict[PoolRequest, None] = {}  # continue what is held elsewhere, and need it until they have begun
-        self.steers = 0  # a response may begin by itself
+        self.held_before: HeldResponse | None = None  # what the lane held before it ran `running`
+        self.continuations_of_held: RequestHeap[PoolRequest] = RequestHeap()  # wait to run on this lane
+        self.forks: dict[PoolRequest, None] = {}  # continue `held` on other lanes, and need it until they have started
+        self.open_steers = 0  # steers from which a response may follow
 
     @property
     def is_taken(self) -> bool:
-        """Whether something runs here, or may begin to by itself."""
-        return self.running is not None or self.steers > 0
+        """Whether a request runs here, or a response may follow from a steer."""
+        return self.running is not None or self.open_steers > 0
 
     @property
     def is_idle(self) -> bool:
-        """Whether the lane may go on: nothing runs, and no fork needs what is held."""
+        """Whether the next request of the lane may run: nothing runs, and no fork needs the held response."""
         return not self.is_taken and not self.forks
 
     @property
     def is_free(self) -> bool:
-        """Whether another conversation may begin here: nobody is about to go on from what is held."""
-        return self.is_idle and not self.heirs
+        """Whether another conversation may run here: no request waits to continue the held response."""
+        return self.is_idle and not self.continuations_of_held
 
     @property
-    def is_precious(self) -> bool:
-        """Whether a response would be lost with it."""
-        return self.held is not None and not self.held.stores
+    def holds_unstored(self) -> bool:
+        """Whether the lane holds a response that would be lost with it."""
+        return self.held is not None and not self.held.stored
 
     @property
-    def keeps(self) -> bool:
-        """Whether the response that it runs, or holds, is stored as well."""
-        if self.running is None and self.running_id is None and self.held is not None:
-            return self.held.stores
+    def response_is_stored(self) -> bool:
+        """Whether the server stores the response that runs here, or else the one that the lane holds."""
+        if self.running is None and self.running_response_id is None and self.held is not None:
+            return self.held.stored
         return self.running_stores
 
 
 class PoolConnectionState(Enum):
-    """Where a connection stands: a draining one finishes its work, and the conversations that only it can go on."""
+    """How far a connection is.  A draining one takes no new conversations, only continues those that it holds."""
 
     CONNECTING = "connecting"
     OPEN = "open"
@@ -131,88 +134,95 @@ class PoolConnectionState(Enum):
 
 
 class PoolConnection:
-    """A connection of the pool: its lanes, and its times on the pool's clock."""
+    """A connection of the pool: its lanes, and its points in time by the pool's clock, in seconds."""
 
     __slots__ = (
-        *("active", "ages_at", "awaited", "connection", "expired", "expires_at", "forks", "heir", "idle_since"),
-        *("most_names", "opened_at", "places", "proven", "round", "route", "state", "steers"),
+        *("active", "attempt", "awaited_lanes", "expires_at", "has_worked", "idle_since", "is_expired", "lanes"),
+        *("max_named_lanes", "net_connection", "open_steers", "opened_at", "replace_at", "replacement", "route"),
+        *("state", "waiting_forks"),
     )
 
     def __init__(self, route: str | None) -> None:
         self.route = route
-        self.connection: Any = None  # whoever drives the pool
+        self.net_connection: Any = None  # set by the driver of the pool, which does the I/O
         self.state = PoolConnectionState.CONNECTING
-        self.places: dict[str | None, PoolLane] = {}  # the one used longest ago first
-        self.most_names = MAX_NAMED_LANES
+        self.lanes: dict[str | None, PoolLane] = {}  # by name on the wire, the least recently used first
+        self.max_named_lanes = MAX_NAMED_LANES
         self.active = 0  # requests that run
-        self.steers = 0  # of all its lanes
-        self.awaited: dict[PoolLane, None] = {}  # lanes with heirs, and some that had
-        self.forks: RequestHeap[PoolRequest] = RequestHeap()  # wait for another lane here
-        self.proven = False  # an event came
-        self.round = 0  # of the tries to open one, after failures
-        self.opened_at = self.ages_at = self.expires_at = self.idle_since = 0.0
-        self.expired = False  # it goes on with nothing
-        self.heir: PoolConnection | None = None  # the one that comes after it
+        self.open_steers = 0  # of all its lanes
+        self.awaited_lanes: dict[PoolLane, None] = {}  # have `continuations_of_held`, or had some
+        self.waiting_forks: RequestHeap[PoolRequest] = RequestHeap()  # wait for a lane of this connection
+        self.has_worked = False  # an event came
+        self.attempt = 0  # `ReconnectBackoff.attempt` when it was opened
+        self.opened_at = self.replace_at = self.expires_at = self.idle_since = 0.0
+        self.is_expired = False  # accepts no continuations any more
+        self.replacement: PoolConnection | None = None  # opened to take over the new work
 
     @property
     def is_live(self) -> bool:
-        """Whether it counts: it is not on its way out."""
-        return self.heir is None and self.state in (PoolConnectionState.CONNECTING, PoolConnectionState.OPEN)
+        """Whether the connection counts against `max_connections`: it is not about to go."""
+        return self.replacement is None and self.state in (PoolConnectionState.CONNECTING, PoolConnectionState.OPEN)
 
     @property
-    def holds(self) -> bool:
-        """Whether what its lanes hold can be continued."""
-        return not self.expired and self.state in (PoolConnectionState.OPEN, PoolConnectionState.DRAINING)
+    def accepts_continuations(self) -> bool:
+        """Whether the responses that its lanes hold can be continued."""
+        return not self.is_expired and self.state in (PoolConnectionState.OPEN, PoolConnectionState.DRAINING)
 
     @property
     def load(self) -> int:
-        """How many lanes run something, or may by themselves."""
-        return sum(place.is_taken for place in self.places.values()) if self.steers else self.active
+        """How many lanes run a request, or may run a response that follows from a steer."""
+        return sum(lane.is_taken for lane in self.lanes.values()) if self.open_steers else self.active
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything runs here, may begin to by itself, or can run nowhere else."""
-        return bool(self.active or self.steers or self.forks or any(place.heirs for place in self.awaited))
+        """Whether a request runs here, a response may follow from a steer, or requests wait for this connection."""
+        return bool(
+            self.active
+            or self.open_steers
+            or self.waiting_forks
+            or any(lane.continuations_of_held for lane in self.awaited_lanes)
+        )
 
     @property
-    def is_precious(self) -> bool:
-        """Whether a response would be lost with it."""
-        return any(place.is_precious for place in self.places.values())
+    def holds_unstored(self) -> bool:
+        """Whether a lane holds a response that would be lost with the connection."""
+        return any(lane.holds_unstored for lane in self.lanes.values())
 
     def running(self) -> Iterator[PoolRequest]:
-        """Return what runs here."""
-        return (place.running for place in tuple(self.places.values()) if place.running is not None)
+        """Return the requests that run here."""
+        return (lane.running for lane in tuple(self.lanes.values()) if lane.running is not None)
 
-    def free_place(self, *, lanes: bool | None) -> PoolLane | None:
-        """Return a lane for a new conversation, the one with the least to lose; `None` if there is none.
+    def free_lane(self, *, has_lanes: bool | None) -> PoolLane | None:
+        """Return the lane for a new conversation that loses the least, `None` if there is none.
 
-        That is one without a response, then a new one, then the one used longest ago.
+        That is a lane without a response, then a new lane, then the least recently used one, and a lane that holds an
+        unstored response last.  `has_lanes` says whether the server has lanes.
         """
-        if lanes is False:
-            # Such a connection is one lane, however many had names before that was known.
-            if not all(place.is_free for place in self.places.values()):
+        if has_lanes is False:
+            # The whole connection is one lane, however many names were used before that was known.
+            if not all(lane.is_free for lane in self.lanes.values()):
                 return None
-            return next(reversed(self.places.values())) if self.places else PoolLane(self, None)
-        free = [place for place in self.places.values() if place.is_free and place.name is not None]
-        named = len(self.places) - (None in self.places)
+            return next(reversed(self.lanes.values())) if self.lanes else PoolLane(self, None)
+        free = [lane for lane in self.lanes.values() if lane.is_free and lane.wire_name is not None]
+        named = len(self.lanes) - (None in self.lanes)
         return (
-            next((place for place in free if place.held is None), None)
-            or (PoolLane(self, f"lane-{named + 1}") if named < self.most_names else None)
-            or next((place for place in free if not place.is_precious), None)
+            next((lane for lane in free if lane.held is None), None)
+            or (PoolLane(self, f"lane-{named + 1}") if named < self.max_named_lanes else None)
+            or next((lane for lane in free if not lane.holds_unstored), None)
             or next(iter(free), None)
         )
 
-    def loses(self, place: PoolLane, *, lanes: bool | None) -> bool:
-        """Whether a response is lost when another conversation begins on this lane."""
-        return self.is_precious if lanes is False else place.is_precious
+    def loses_unstored(self, lane: PoolLane, *, has_lanes: bool | None) -> bool:
+        """Whether an unstored response is lost when another conversation starts on this lane."""
+        return self.holds_unstored if has_lanes is False else lane.holds_unstored
 
-    def use(self, place: PoolLane) -> None:
-        """Note that a lane is used now."""
-        self.places.pop(place.name, None)
-        self.places[place.name] = place
+    def mark_used(self, lane: PoolLane) -> None:
+        """Make a lane the most recently used one."""
+        self.lanes.pop(lane.wire_name, None)
+        self.lanes[lane.wire_name] = lane
 
-    def refuse(self, place: PoolLane) -> None:
-        """Note that the server takes no name for one more lane than those before this one."""
-        if self.places.get(place.name) is place and place.is_free:
-            del self.places[place.name]
-        self.most_names = max(1, min(self.most_names, len(self.places) - (None in self.places)))
+    def lane_refused(self, lane: PoolLane) -> None:
+        """Use no more names than now: the server refused the name of this lane as one too many."""
+        if self.lanes.get(lane.wire_name) is lane and lane.is_free:
+            del self.lanes[lane.wire_name]
+        self.max_named_lanes = max(1, min(self.max_named_lanes, len(self.lanes) - (None in self.lanes)))

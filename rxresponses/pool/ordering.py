@@ -1,4 +1,4 @@
-"""Who is next: requests in the order of their turns, and the lanes on which they run one by one."""
+"""The order of requests: by priority, and one after the other on a lane."""
 
 from __future__ import annotations
 
@@ -9,93 +9,93 @@ from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 
-class Numbered(Protocol):
-    """A request that waits: what `RequestHeap` and `LaneOrder` need to know of it."""
+class OrderedRequest(Protocol):
+    """What `RequestHeap` and `LaneOrder` need to know of a request."""
 
     number: int
-    lane: str | None
+    stream_id: str | None
 
 
-R = TypeVar("R", bound=Numbered)
+R = TypeVar("R", bound=OrderedRequest)
 
-# A heap that small is not worth rebuilding.
+# A heap of so few entries is not worth rebuilding.
 _SMALL = 64
 
 
 class RequestHeap(Generic[R]):
-    """Requests by their turn, the lowest number first.
+    """Requests by priority, the lowest number first.
 
-    Any of them may leave at any time, and leaves nothing behind: those who come and go while one waits
-    must not add up.
+    A priority is a request's `number`, or a point in time.  Any request may leave at any time.  The heap drops its
+    entry later, but in time: entries of requests that come and go while another one waits do not add up.
     """
 
-    __slots__ = ("_heap", "_tickets")
+    __slots__ = ("_heap", "_requests")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int]] = []  # with those that have left, until they are met
-        self._tickets: dict[int, tuple[float, R]] = {}
+        self._heap: list[tuple[float, int]] = []  # with entries of requests that have left
+        self._requests: dict[int, tuple[float, R]] = {}  # by their numbers
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self._requests)
 
     def __iter__(self) -> Iterator[R]:
-        """In no order."""
-        return iter([ticket for _, ticket in self._tickets.values()])
+        """Iterate in no particular order."""
+        return iter([request for _, request in self._requests.values()])
 
-    def add(self, ticket: R, turn: float) -> None:
-        """Let a request wait for its turn; among equals the older one goes first."""
-        self._tickets[ticket.number] = turn, ticket
-        heapq.heappush(self._heap, (turn, ticket.number))
+    def add(self, request: R, priority: float) -> None:
+        """Add a request; among equal priorities the older request comes first."""
+        self._requests[request.number] = priority, request
+        heapq.heappush(self._heap, (priority, request.number))
 
-    def remove(self, ticket: R) -> None:
-        """Let a request go, if it is here."""
-        self._tickets.pop(ticket.number, None)
-        if len(self._heap) > 2 * len(self._tickets) + _SMALL:
-            self._heap = sorted((turn, number) for number, (turn, _) in self._tickets.items())
+    def remove(self, request: R) -> None:
+        """Remove a request, if it is here."""
+        self._requests.pop(request.number, None)
+        if len(self._heap) > 2 * len(self._requests) + _SMALL:
+            self._heap = sorted((priority, number) for number, (priority, _) in self._requests.items())
 
     def first(self) -> R | None:
-        """Return whose turn is next, `None` when nobody waits."""
+        """Return the first request, `None` when there is none."""
         while self._heap:
-            turn, number = self._heap[0]
-            found = self._tickets.get(number)
-            if found is not None and found[0] == turn:
+            priority, number = self._heap[0]
+            found = self._requests.get(number)
+            if found is not None and found[0] == priority:
                 return found[1]
             heapq.heappop(self._heap)
         return None
 
     @property
-    def next_turn(self) -> float:
-        """The next turn, infinity when nobody waits."""
+    def first_priority(self) -> float:
+        """The priority of the first request, infinity when there is none."""
         return math.inf if self.first() is None else self._heap[0][0]
 
     def due(self, now: float) -> R | None:
-        """Return whose turn is next, `None` when it has not come yet."""
-        return self.first() if self.next_turn <= now else None
+        """Return the first request if its point in time has come, else `None`."""
+        return self.first() if self.first_priority <= now else None
 
 
 class LaneOrder(Generic[R]):
-    """Requests of one lane, which run one after the other: only the first one in the line is under way."""
+    """Requests with the same `stream_id` run one after the other: only the first one may be routed and sent."""
 
     def __init__(self) -> None:
-        # Ordered dictionaries, since the first of a plain one is found the slower the more have left.
-        self._lines: dict[str, OrderedDict[R, None]] = {}
+        # Ordered dictionaries: in a plain one, finding the first entry takes longer the more entries have left.
+        self._lanes: dict[str, OrderedDict[R, None]] = {}
 
-    def join(self, ticket: R) -> bool:
-        """Put a request into the line of its lane; return whether it may go at once."""
-        if ticket.lane is None:
+    def join(self, request: R) -> bool:
+        """Put a request behind the others of its lane; return whether it is the first one."""
+        if request.stream_id is None:
             return True
-        line = self._lines.setdefault(ticket.lane, OrderedDict())
-        line[ticket] = None
-        return len(line) == 1
+        lane = self._lanes.setdefault(request.stream_id, OrderedDict())
+        lane[request] = None
+        return len(lane) == 1
 
-    def leave(self, ticket: R) -> R | None:
-        """Take a request out of its line; return the one that may go now, if that was kept by this one."""
-        line = None if ticket.lane is None else self._lines.get(ticket.lane)
-        if ticket.lane is None or line is None or ticket not in line:
+    def leave(self, request: R) -> R | None:
+        """Take a request out; return the next request of its lane if that waited for this one."""
+        lane = None if request.stream_id is None else self._lanes.get(request.stream_id)
+        if request.stream_id is None or lane is None or request not in lane:
             return None
-        was_first = next(iter(line)) is ticket
-        del line[ticket]
-        if not line:
-            del self._lines[ticket.lane]
+        was_first = next(iter(lane)) is request
+        del lane[request]
+        if not lane:
+            del self._lanes[request.stream_id]
             return None
-        return next(iter(line)) if was_first else None
+        return next(iter(lane)) if was_first else None

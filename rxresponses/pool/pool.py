@@ -1,14 +1,4 @@
-"""The rules of a client's many connections, without I/O or Rx: which request goes where, and when.
-
-`submit` queues a request, `turn` says what to do now: send one, open or close a connection, fail
-one.  Whoever drives the pool does it, and tells it what happens: `opened`, `ended`, `began`,
-`finished`, `again`.  `deadline` says when to take the next turn, if nothing happens before.
-Everything happens on one thread; `now` is whatever clock the caller has.
-
-A continuation of a stored response runs where there is room, best on the lane that holds it, since
-the server can load it elsewhere.  Of one that is not stored it runs there only: on the lane that
-holds it, or, as a fork, on another one of the same connection.
-"""
+"""`Pool`: what a client's driver asks and tells; the entry to the rules of many connections."""
 
 from __future__ import annotations
 
@@ -16,71 +6,57 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from ..backoff import is_rate_limit, retry_after
-from ..errors import InvalidRequestError, QueueFullError, QueueTimeoutError, RequestError
+from ..errors import QueueFullError, QueueTimeoutError, RequestError
 from ..options import PoolOptions
-from .connections import Close, Open, PoolConnections, Route
+from .actions import Action, SendRequest
+from .connections import PoolConnections, Route
 from .lanes import HeldResponse, PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
 from .queue import RequestQueue
 from .rate_limit import RateLimit
-from .responses import ResponseLocations, lost_error
-
-__all__ = ["Action", "Close", "Fail", "Open", "Pool", "Send"]
-
-WAITING, RUNNING = PoolRequestState.WAITING, PoolRequestState.RUNNING
-
-
-@dataclass(frozen=True)
-class Send:
-    """Send a request on a lane of a connection; `ticket.place` is where."""
-
-    ticket: PoolRequest
-
-
-@dataclass(frozen=True)
-class Fail:
-    """Tell the sender of a request, which was not sent."""
-
-    ticket: PoolRequest
-    error: Exception
-
-
-Action: TypeAlias = Open | Close | Send | Fail
+from .routing import RequestRouter
 
 
 class Pool:
-    """The state of a client: see the module's text."""
+    """The requests and connections of a client, without I/O or Rx: which request runs where, and when.
+
+    `submit` queues a request.  `next_actions` says what to do now: send or fail a request, open or close a
+    connection.  The driver of the pool does that, and tells the pool what happens: to connections
+    (`connection_opened`, `connection_ended`), to requests (`began`, `finished`, `unsent`, `requeue`), and to responses.
+    `deadline` says when to call `next_actions` again if nothing happens before.
+
+    All methods are called on one thread.  `now` is a point in time in seconds, by any clock.
+    """
 
     def __init__(
         self,
         options: PoolOptions,
         *,
-        lanes: bool | None = None,
+        has_lanes: bool | None = None,
         max_active: int = 16,
         queue_timeout: float | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.options = options
-        self.throttle = RateLimit(options.backoff, draw=draw)
+        self.rate_limit = RateLimit(options.backoff, draw=draw)
         self._queue = RequestQueue(options.max_queued, queue_timeout)
-        self._roster = PoolConnections(options, lanes=lanes, max_active=max_active, draw=draw)
-        self._memory = ResponseLocations()
-        self._orphans: list[PoolRequest] = []  # ran on a connection that is gone
-        self._hopeless: list[tuple[Route, Exception, int]] = []  # why those up to a number get no connection
+        self._connections = PoolConnections(options, has_lanes=has_lanes, max_active=max_active, draw=draw)
         self._actions: list[Action] = []
+        self._router = RequestRouter(self._queue, self._connections, self._actions)
+        self._lost_requests: list[PoolRequest] = []  # ran on connections that are gone
+        # Failed connections: the route, the error, and the latest request that waited for such a connection.
+        self._given_up: list[tuple[Route, Exception, int]] = []
 
     @property
-    def slots(self) -> list[PoolConnection]:
+    def connections(self) -> list[PoolConnection]:
         """The connections."""
-        return self._roster.slots
+        return self._connections.all
 
     @property
     def active(self) -> int:
         """How many requests run."""
-        return self._roster.active
+        return self._connections.active
 
     @property
     def queued(self) -> int:
@@ -88,432 +64,299 @@ class Pool:
         return len(self._queue)
 
     @property
-    def lanes(self) -> bool | None:
+    def has_lanes(self) -> bool | None:
         """Whether the server has lanes, `None` until that is known."""
-        return self._roster.lanes
+        return self._connections.has_lanes
 
-    @lanes.setter
-    def lanes(self, lanes: bool | None) -> None:
-        self._roster.lanes = lanes
-        if lanes is False:
-            for slot in self.slots:
-                for place in tuple(slot.places.values())[:-1]:
-                    self._drop(place)  # it was the same one
-                for fork in slot.forks:
-                    self._queue.move(fork)  # there is no other lane for it
+    @has_lanes.setter
+    def has_lanes(self, has_lanes: bool | None) -> None:
+        self._connections.has_lanes = has_lanes
+        if has_lanes is False:
+            for connection in self.connections:
+                self._router.only_one_lane(connection)
 
-    # What the sender wants.
+    # What the senders want.
 
-    def submit(self, ticket: PoolRequest, now: float) -> None:
-        """RequestQueue a request; the next turn fails it when too many wait already."""
-        self._queue.join(ticket, now)
-        self._roster.use(ticket.route)
-        if ticket.route not in self._queue.free:
-            self._roster.hurry(ticket.route)
+    def submit(self, request: PoolRequest, now: float) -> None:
+        """Queue a request.  If too many wait already, `next_actions` fails it."""
+        self._queue.add(request, now)
+        self._connections.route_used(request.route)
+        if request.route not in self._queue.by_route:
+            self._connections.skip_wait(request.route)
 
-    def withdraw(self, ticket: PoolRequest) -> None:
-        """Forget a request that waits; its sender wants it no more."""
-        if ticket.state is WAITING:
-            self._over(ticket)
+    def withdraw(self, request: PoolRequest) -> None:
+        """Forget a request that waits, since its sender has disposed it."""
+        if request.state is PoolRequestState.WAITING:
+            self._router.end(request)
 
     def prewarm(self, count: int, route: Route) -> None:
-        """Have so many connections open from now on, with work or without."""
-        self._roster.prewarm(count, route)
+        """Keep so many connections open from now on, with work or without."""
+        self._connections.prewarm(count, route)
 
     def waiting(self) -> list[PoolRequest]:
-        """Return what waits, in the order in which it came."""
-        return sorted(self._queue, key=lambda ticket: ticket.number)
+        """Return the requests that wait, in the order of their arrival."""
+        return sorted(self._queue, key=lambda request: request.number)
 
-    def awaits_end(self, now: float) -> bool:
-        """Whether what waits does so for the end of what runs, not for a connection or a rate limit."""
-        if self.queued == 0 or self.throttle.pause(now) is not None:
-            return False
-        return all(slot.state is not PoolConnectionState.CONNECTING for slot in self.slots)
-
-    def work(self) -> Iterator[PoolRequest]:
-        """Return what waits or runs."""
+    def requests(self) -> Iterator[PoolRequest]:
+        """Return the requests that wait or run."""
         yield from self._queue
-        for slot in self.slots:
-            yield from slot.running()
+        for connection in self.connections:
+            yield from connection.running()
+
+    def awaits_responses(self, now: float) -> bool:
+        """Whether requests wait for running responses to end, not for a connection or a rate limit."""
+        if self.queued == 0 or self.rate_limit.remaining_pause(now) is not None:
+            return False
+        return all(connection.state is not PoolConnectionState.CONNECTING for connection in self.connections)
 
     # What happens to connections.
 
-    def opened(self, slot: PoolConnection, now: float) -> None:
-        """A connection is open."""
-        if slot.state is PoolConnectionState.CONNECTING:
-            self._roster.opened(slot, now)
+    def connection_opened(self, connection: PoolConnection, now: float) -> None:
+        """Note that a connection is open."""
+        if connection.state is PoolConnectionState.CONNECTING:
+            self._connections.opened(connection, now)
 
-    def ended(self, slot: PoolConnection, error: Exception | None, now: float) -> None:
-        """A connection is over, or could not be made; `error` says why, `None` that this side closed it.
+    def connection_ended(self, connection: PoolConnection, error: Exception | None, now: float) -> None:
+        """Note that a connection is lost, or could not be made.
 
-        What ran there is over with it, unless it is queued `again` before the next turn.
+        `error` says why; it is `None` if this side closed the connection.  The requests that ran there end with the
+        next call of `next_actions`, except those that were given to `requeue` before.
         """
-        if slot.state is PoolConnectionState.GONE:
+        if connection.state is PoolConnectionState.GONE:
             return
         if error is not None and is_rate_limit(error):
-            self.limited(now, retry_after(getattr(error, "headers", {})), limits=self.throttle.limits)
-        if self._roster.ended(slot, error, now) and error is not None:
-            self._hopeless.append((slot.route, error, self._queue.latest))
-        self._orphans.extend(slot.running())
-        for place in slot.places.values():
-            place.running = None
-            self._stop(place)
-            self._drop(place)
+            requested_wait = retry_after(getattr(error, "headers", {}))
+            self.rate_limited(now, requested_wait, hits_when_sent=self.rate_limit.hits)
+        if self._connections.ended(connection, error, now) and error is not None:
+            self._given_up.append((connection.route, error, self._queue.latest_number))
+        self._lost_requests.extend(connection.running())
+        for lane in connection.lanes.values():
+            lane.running = None
+            self._router.stop(lane)
+            self._router.drop(lane)
+
+    def lane_refused(self, lane: PoolLane) -> None:
+        """Note that the server refused the name of this lane as one too many on its connection."""
+        lane.connection.lane_refused(lane)
+
+    def rate_limited(self, now: float, requested_wait: float | None, *, hits_when_sent: int) -> None:
+        """Note that the server reported a rate limit; `requested_wait` are the seconds that it asks to wait.
+
+        If the server asks for too long a wait, as with a spent quota, no request waits: each gets its own refusal.
+        `hits_when_sent` is the value of `RateLimit.hits` when the refused request was sent.
+        """
+        if not self.options.backoff.is_too_long(requested_wait):
+            self.rate_limit.limited(now, self.active, requested_wait, hits_when_sent=hits_when_sent)
 
     # What happens to requests.
 
-    def began(self, ticket: PoolRequest, response_id: str | None) -> None:
-        """The first event of a request came, with the id of its response if it has one."""
-        place = ticket.place
-        if place is None or place.running is not ticket:
+    def began(self, request: PoolRequest, response_id: str | None) -> None:
+        """Note that the first event of a request came, with the id of its response if the event has one."""
+        lane = request.lane
+        if lane is None or lane.running is not request:
             return
-        ticket.deadline = None
-        self._roster.proved(place.slot)
+        request.deadline = None
+        self._connections.worked(lane.connection)
         if response_id is not None:
-            self._memory.run(place, response_id, stores=ticket.stores)
+            self._router.locations.start(lane, response_id, stores=request.stores)
 
-    def in_progress(self, ticket: PoolRequest) -> None:
-        """The server has begun: a fork has its parent, and the parent's own lane may go on."""
-        if ticket.source is not None:
-            ticket.source.forks.pop(ticket, None)
-            ticket.source = None
+    def in_progress(self, request: PoolRequest) -> None:
+        """Note that the server works on a request: it has loaded the parent, so a fork needs that no more."""
+        self._router.release_parent(request)
 
     def finished(
-        self, ticket: PoolRequest, now: float, *, response_id: str | None = None, calls: frozenset[str] = frozenset()
+        self,
+        request: PoolRequest,
+        now: float,
+        *,
+        response_id: str | None = None,
+        open_calls: frozenset[str] = frozenset(),
     ) -> None:
-        """A request is over; `response_id` only if its response can be continued."""
-        place = ticket.place
-        if ticket.state is not RUNNING or place is None:
+        """Note that a request has ended; `response_id` is given only if its response can be continued."""
+        lane = request.lane
+        if request.state is not PoolRequestState.RUNNING or lane is None:
             return
         if response_id is not None:
-            self.throttle.succeeded(self.active + self.queued, limits=ticket.limits)
-        self._vacate(place, now)
+            self.rate_limit.succeeded(self.active + self.queued, hits_when_sent=request.hits_when_sent)
+        self._vacate(lane, now)
         if response_id is not None:
-            self.hold(place, response_id, stores=ticket.stores, calls=calls)
-        self._over(ticket)
+            self.hold(lane, response_id, stores=request.stores, open_calls=open_calls)
+        self._router.end(request)
 
-    def unsent(self, ticket: PoolRequest, now: float) -> None:
-        """A request was taken back before it was sent: its lane holds what it held before."""
-        place = ticket.place
-        if ticket.state is not RUNNING or place is None:
+    def unsent(self, request: PoolRequest, now: float) -> None:
+        """Note that a request was taken back before it was sent: its lane still holds what it held before."""
+        lane = request.lane
+        if request.state is not PoolRequestState.RUNNING or lane is None:
             return
-        self._vacate(place, now)
-        if place.before is not None and place.slot.holds:
-            self._memory.hold(place, place.before)
-        self._over(ticket)
+        self._vacate(lane, now)
+        if lane.held_before is not None and lane.connection.accepts_continuations:
+            self._router.locations.hold(lane, lane.held_before)
+        self._router.end(request)
 
-    def again(self, ticket: PoolRequest, now: float, delay: float = 0.0) -> None:
-        """RequestQueue a request again that was not sent, or was refused: in its old turn, after `delay` seconds."""
-        place = ticket.place
-        if ticket.state is not RUNNING or place is None:
+    def requeue(self, request: PoolRequest, now: float, delay: float = 0.0) -> None:
+        """Queue a request again that was not sent, or was refused for now; it waits at least `delay` seconds.
+
+        Then it goes before the requests that came after it.
+        """
+        lane = request.lane
+        if request.state is not PoolRequestState.RUNNING or lane is None:
             return
-        self._vacate(place, now)
-        self._queue.rejoin(ticket, now + delay if delay > 0 else None)
+        self._vacate(lane, now)
+        self._queue.add_again(request, now + delay if delay > 0 else None)
 
     # What happens to responses.
 
-    def place_of(self, response_id: str) -> PoolLane | None:
+    def lane_of(self, response_id: str) -> PoolLane | None:
         """Return the lane that runs or holds a response."""
-        return self._memory.place_of(response_id)
+        return self._router.locations.lane_of(response_id)
 
-    def hold(self, place: PoolLane, response_id: str, *, stores: bool, calls: frozenset[str] = frozenset()) -> None:
-        """A lane holds this response from here on, instead of the one before."""
-        if not place.slot.holds or place.running is not None:
-            self._memory.remember(response_id, stores=stores)
-            return
-        self._stop(place)
-        self._clear(place)
-        self._memory.hold(place, HeldResponse(response_id, stores, calls))
+    def hold(self, lane: PoolLane, response_id: str, *, stores: bool, open_calls: frozenset[str] = frozenset()) -> None:
+        """Note that a lane holds this response from now on, in place of the one before."""
+        if not lane.connection.accepts_continuations or lane.running is not None:
+            self._router.locations.mark_unheld(response_id, stored=stores)
+        else:
+            self._router.hold(lane, HeldResponse(response_id, stores, open_calls))
 
     def forget(self, response_id: str) -> None:
-        """The server does not know a response."""
-        place = self._memory.place_of(response_id)
-        if place is not None:
-            self._drop(place)
-        self._memory.lose(response_id)
+        """Note that the server does not know a response."""
+        lane = self.lane_of(response_id)
+        if lane is not None:
+            self._router.drop(lane)
+        self._router.locations.mark_lost(response_id)
 
     def is_lost(self, response_id: str) -> bool:
-        """Whether it is known that no connection holds this response, and no storage does."""
-        return self._memory.is_lost(response_id)
+        """Whether it is known that no connection holds a response and that the server has not stored it."""
+        return self._router.locations.is_lost(response_id)
 
-    def steered(self, place: PoolLane) -> None:
-        """A steer was sent for the response of a lane: another one may follow there by itself."""
-        place.steers += 1
-        place.slot.steers += 1
+    def steered(self, lane: PoolLane) -> None:
+        """Note that a steer was sent for the response of a lane, so another response may follow there."""
+        lane.open_steers += 1
+        lane.connection.open_steers += 1
 
-    def follows(self, place: PoolLane, response_id: str, *, stores: bool) -> None:
-        """The response that follows from a steer has begun, and the lane holds the steered one no more."""
-        if place.slot.state is not PoolConnectionState.GONE and place.running is None:
-            self._clear(place)
-            self._stop(place)
-            self._memory.run(place, response_id, stores=stores)
+    def successor_began(self, lane: PoolLane, response_id: str, *, stores: bool) -> None:
+        """Note that the response that follows from a steer has started, so the lane no longer holds the steered one."""
+        if lane.connection.state is not PoolConnectionState.GONE and lane.running is None:
+            self._router.clear(lane)
+            self._router.stop(lane)
+            self._router.locations.start(lane, response_id, stores=stores)
 
-    def settled(self, place: PoolLane, now: float) -> None:
-        """Nothing more comes from a steer that was sent."""
-        place.steers -= 1
-        place.slot.steers -= 1
-        if not place.is_taken:
-            self._stop(place)
-        place.slot.idle_since = now
-
-    def limited(self, now: float, hint: float | None, *, limits: int) -> None:
-        """The server is at its rate limit; `hint` are the seconds after which it wants to hear more.
-
-        When these are too many nobody waits, as with a quota that is spent: each gets its own refusal.
-        `limits` is how many there had been when what it refuses was sent.
-        """
-        if not self.options.backoff.is_too_long(hint):
-            self.throttle.limited(now, self.active, hint, limits=limits)
-
-    def full(self, place: PoolLane) -> None:
-        """The server takes no name for another lane, such as this one, on its connection."""
-        place.slot.refuse(place)
+    def steer_ended(self, lane: PoolLane, now: float) -> None:
+        """Note that nothing more comes from a steer."""
+        lane.open_steers -= 1
+        lane.connection.open_steers -= 1
+        if not lane.is_taken:
+            self._router.stop(lane)
+        lane.connection.idle_since = now
 
     # What to do.
 
-    def turn(self, now: float) -> list[Action]:
+    def next_actions(self, now: float) -> list[Action]:
         """Return what to do now, in this order; the pool counts it as done."""
-        self._bury_orphans()
-        self._give_up()
+        self._end_lost_requests()
+        self._fail_without_connection()
         while (overdue := self._queue.overdue(now)) is not None:
-            self._fail(overdue, QueueTimeoutError(self._queue.timeout or 0.0, stream_id=overdue.lane))
-        self._queue.wake(now)
+            error = QueueTimeoutError(self._queue.timeout or 0.0, stream_id=overdue.stream_id)
+            self._router.fail(overdue, error)
+        self._queue.release_delayed(now)
         opens = True
-        while opens:  # another one may have had to go for it
-            for slot in self._roster.look(now):
-                self._drop_all(slot)
-            self._route_arrivals()
+        while opens:  # a connection may have to retire for another one, which moves the requests that wait for it
+            for connection in self._connections.retire(now):
+                self._router.drop_all(connection)
+            self._router.route_all()
             self._send(now)
-            self._refuse_excess()
+            self._fail_excess()
             opens = self._open(now)
-        for slot in self._roster.close_drained():
-            self._drop_all(slot)
-        actions = [*self._actions, *self._roster.actions]
+        for connection in self._connections.close_drained():
+            self._router.drop_all(connection)
+        actions = [*self._actions, *self._connections.actions]
         self._actions.clear()
-        self._roster.actions.clear()
+        self._connections.actions.clear()
         return actions
 
     def deadline(self, now: float) -> float | None:
-        """Return when to take the next turn if nothing happens before, `None` for never."""
-        times = [self._queue.deadline(), self._roster.deadline(now)]
-        if now < self.throttle.resumes_at:
-            times.append(self.throttle.resumes_at)
-        retries_at = self.retries_at(now)
-        if retries_at is not None:
-            times.append(retries_at)
+        """Return when to call `next_actions` again if nothing happens before, `None` for never."""
+        times = [self._queue.deadline(), self._connections.deadline(now)]
+        if now < self.rate_limit.resumes_at:
+            times.append(self.rate_limit.resumes_at)
+        retry_at = self.retry_at(now)
+        if retry_at is not None:
+            times.append(retry_at)
         earliest = min(times)
         return earliest if earliest < math.inf else None
 
     def connect_error(self) -> Exception | None:
-        """Return why the latest connection could not be made, `None` when none is missing for that."""
-        return self._roster.connect_error()
+        """Return why the latest connection could not be made, `None` if none is missing for that."""
+        return self._connections.connect_error()
 
-    def retries_at(self, now: float) -> float | None:
-        """Return when the next connection is tried that is wanted now, after one failed; `None` for no wait."""
-        return self._roster.retries_at(now, self._queue.free)
+    def retry_at(self, now: float) -> float | None:
+        """Return when the next connection is tried after a failure, `None` if none waits for that."""
+        return self._connections.retry_at(now, self._queue.by_route)
 
-    # Ends.
+    def _end_lost_requests(self) -> None:
+        """End the requests that ran on connections that are gone, so that no other request waits for them."""
+        for request in self._lost_requests:
+            if request.state is PoolRequestState.RUNNING:
+                self._router.end(request)
+        self._lost_requests.clear()
 
-    def _fail(self, ticket: PoolRequest, error: Exception) -> None:
-        """Fail a request that waits."""
-        self._actions.append(Fail(ticket, error))
-        self._over(ticket)
-
-    def _over(self, ticket: PoolRequest) -> None:
-        self.in_progress(ticket)
-        self._queue.end(ticket)
-
-    def _bury_orphans(self) -> None:
-        """Let nobody wait for what ran on a connection that is gone."""
-        for ticket in self._orphans:
-            if ticket.state is RUNNING:
-                self._over(ticket)
-        self._orphans.clear()
-
-    def _give_up(self) -> None:
-        """Fail what has waited for connections that cannot be made."""
-        for route, error, number in self._hopeless:
-            for ticket in () if self._roster.is_open(route) else self.waiting():
-                if ticket.route == route and ticket.number <= number and ticket.place is ticket.source is None:
+    def _fail_without_connection(self) -> None:
+        """Fail the requests that have waited for connections that cannot be made."""
+        for route, error, latest_number in self._given_up:
+            for request in () if self._connections.is_open(route) else self.waiting():
+                needs_any = request.route == route and request.lane is request.parent_lane is None
+                if needs_any and request.number <= latest_number:
                     own = copy.copy(error)
                     if isinstance(own, RequestError):
-                        own.stream_id = ticket.lane
+                        own.stream_id = request.stream_id
                     own.__cause__ = error.__cause__
-                    self._fail(ticket, own)
-        self._hopeless.clear()
+                    self._router.fail(request, own)
+        self._given_up.clear()
 
-    def _refuse_excess(self) -> None:
-        """Fail what came when too many waited: only now it is known who of them did not have to."""
-        for ticket in self._queue.excess():
+    def _fail_excess(self) -> None:
+        """Fail the requests that are too many; those that could be sent at once did not have to wait."""
+        for request in self._queue.excess():
             message = (
                 f"{self.options.max_queued} requests wait in this client already (`max_queued`), so this one was not "
                 "taken: send fewer at once, or allow more connections"
             )
-            self._fail(ticket, QueueFullError(message, delivery="not_sent", stream_id=ticket.lane))
-
-    # Routing.
-
-    def _route_arrivals(self) -> None:
-        for ticket in self._queue.arrivals():
-            self.in_progress(ticket)
-            self._route(ticket)
-
-    def _route(self, ticket: PoolRequest) -> None:
-        """Let a request wait where it can run."""
-        parent = ticket.parent
-        if parent is None or ticket.replays:
-            self._queue.put_free(ticket)
-            return
-        place = self._memory.place_of(parent)
-        if place is not None and place.running_id == parent:
-            ticket.place = place
-            self._queue.put(ticket, place.children, ticket.number)
-            return
-        if place is None or place.held is None:
-            stored = self._memory.is_stored(parent, guess=ticket.stores)
-        else:
-            stored = place.held.stores
-            missing = frozenset() if ticket.answers is None else place.held.calls - ticket.answers
-            if missing:
-                self._fail(ticket, _unanswered_error(ticket, missing))
-                return
-        if stored:
-            self._queue.put_free(ticket)
-        elif place is not None and _serves(place, ticket):
-            self._bind(ticket, place)
-        elif ticket.has_history:
-            ticket.replays = True
-            self._queue.put_free(ticket)
-        else:
-            self._fail(ticket, lost_error(parent, ticket.lane, "or pass `history`, for the client to do it"))
-
-    def _bind(self, ticket: PoolRequest, place: PoolLane) -> None:
-        """Let a request wait for the lane that holds its parent, or for another one on the same connection.
-
-        The lane itself is for one continuation; a second one, or one from another conversation, is a fork.
-        """
-        ticket.place = place
-        if self.lanes is False or (not place.heirs and ticket.lane in (None, place.lane)):
-            place.slot.awaited[place] = None
-            self._queue.put(ticket, place.heirs, ticket.number)
-            return
-        ticket.source = place
-        place.forks[ticket] = None
-        # The lane waits for its forks, so they go no later than it would.
-        self._queue.put(ticket, place.slot.forks, min(ticket.number, place.heirs.next_turn))
-
-    # Sending.
+            self._router.fail(request, QueueFullError(message, delivery="not_sent", stream_id=request.stream_id))
 
     def _send(self, now: float) -> None:
-        """Send what may be sent, the oldest first."""
-        while self.throttle.allows(now, self.active):
-            offer = min(self._offers(), key=lambda offer: offer[0], default=None)
-            if offer is None:
+        """Send the requests that may be sent, the oldest first."""
+        while self.rate_limit.allows(now, self.active):
+            found = min(self._router.candidates(), key=lambda candidate: candidate[0], default=None)
+            if found is None:
                 return
-            self._start(*offer[1:])
-            self._route_arrivals()
+            _, request, lane = found
+            self._start(request, lane)
+            self._router.route_all()
 
-    def _offers(self) -> Iterator[tuple[float, PoolRequest, PoolLane]]:
-        """Return the first of each queue, if it may run now, with its turn and its lane."""
-        for slot in self.slots:
-            if (slot.awaited or slot.forks) and self._roster.has_room(slot):
-                for place in tuple(slot.awaited):
-                    heir = place.heirs.first()
-                    if heir is None:
-                        del slot.awaited[place]
-                    elif place.is_idle:
-                        yield place.heirs.next_turn, heir, place
-                fork = slot.forks.first()
-                if fork is not None:
-                    lane = slot.free_place(lanes=self.lanes) or self._own_lane(fork)
-                    if lane is not None:
-                        yield slot.forks.next_turn, fork, lane
-        for queue in self._queue.free.values():
-            ticket = queue.first()
-            lane = None if ticket is None else self._lane_for(ticket)
-            if ticket is not None and lane is not None:
-                yield queue.next_turn, ticket, lane
+    def _start(self, request: PoolRequest, lane: PoolLane) -> None:
+        """Run a request on a lane."""
+        self._queue.start(request)
+        request.lane = lane
+        request.hits_when_sent = self.rate_limit.hits
+        held = lane.held
+        self._router.clear(lane)
+        lane.held_before = held
+        lane.stream_id, lane.running, lane.running_stores = request.stream_id, request, request.stores
+        lane.connection.mark_used(lane)
+        lane.connection.active += 1
+        self._actions.append(SendRequest(request))
 
-    def _own_lane(self, fork: PoolRequest) -> PoolLane | None:
-        """Return the lane that holds the parent of a fork, if it must do because each lane waits for a fork."""
-        place = fork.source
-        return None if place is None or place.slot.load else place
-
-    def _lane_for(self, ticket: PoolRequest) -> PoolLane | None:
-        """Return where a request that may run anywhere runs best, `None` if it has to wait."""
-        place = None if ticket.parent is None or ticket.replays else self._memory.place_of(ticket.parent)
-        if place is not None and place.is_free and _serves(place, ticket) and self._roster.takes_new(place.slot):
-            return place
-        return self._roster.place_for(ticket.route)
-
-    def _start(self, ticket: PoolRequest, place: PoolLane) -> None:
-        slot = place.slot
-        self._queue.start(ticket)
-        ticket.place = place
-        ticket.limits = self.throttle.limits
-        before = place.held
-        self._clear(place)
-        place.before = before
-        place.lane, place.running, place.running_stores = ticket.lane, ticket, ticket.stores
-        slot.use(place)
-        slot.active += 1
-        self._actions.append(Send(ticket))
-
-    def _vacate(self, place: PoolLane, now: float) -> None:
-        place.running = None
-        place.slot.active -= 1
-        place.slot.idle_since = now
-        self._stop(place)
+    def _vacate(self, lane: PoolLane, now: float) -> None:
+        """Note that a lane runs its request no more."""
+        lane.running = None
+        lane.connection.active -= 1
+        lane.connection.idle_since = now
+        self._router.stop(lane)
 
     def _open(self, now: float) -> bool:
-        """Open connections for those who wait, and spare ones; return whether there are any."""
-        before = len(self._roster.actions)
-        may_run = self.throttle.limit - self.active if self.throttle.allows(now, 0) else 0
-        routes = sorted(self._queue.free, key=lambda route: self._queue.free[route].next_turn)
-        for route in routes:
-            self._roster.open_for(route, min(len(self._queue.free[route]), may_run), now)
-        self._roster.keep_warm(now)
-        return len(self._roster.actions) > before
-
-    # Responses.
-
-    def _stop(self, place: PoolLane) -> None:
-        """The response that runs on a lane is over."""
-        self._memory.stop(place)
-        for child in place.children:
-            self._queue.move(child)
-
-    def _drop(self, place: PoolLane) -> None:
-        """A lane holds its response no more."""
-        self._memory.drop(place)
-        for heir in place.heirs:
-            self._queue.move(heir)
-        for fork in tuple(place.forks):
-            if fork.queue is place.slot.forks:
-                self._queue.move(fork)
-            if fork.state is WAITING:
-                self.in_progress(fork)
-
-    def _clear(self, place: PoolLane) -> None:
-        """A lane goes on, and loses what it held; without lanes it is all that its connection held."""
-        if self.lanes is False:
-            self._drop_all(place.slot)
-        else:
-            self._drop(place)
-
-    def _drop_all(self, slot: PoolConnection) -> None:
-        for place in slot.places.values():
-            self._drop(place)
-
-
-def _serves(place: PoolLane, ticket: PoolRequest) -> bool:
-    """Whether a request may go to the connection of this lane: what serves one model cannot serve another."""
-    return ticket.route in (None, place.slot.route)
-
-
-def _unanswered_error(ticket: PoolRequest, calls: frozenset[str]) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"the response {ticket.parent!r} waits for the outputs of its function calls, and the input has none for: "
-        f"{', '.join(sorted(calls))}; nothing was sent: add a `function_result` for each",
-        field="input",
-    )
+        """Open connections for the requests that wait, and those that stay open; return whether any is opened."""
+        before = len(self._connections.actions)
+        may_run = self.rate_limit.max_active - self.active if self.rate_limit.allows(now, 0) else 0
+        by_route = self._queue.by_route
+        for route in sorted(by_route, key=lambda route: by_route[route].first_priority):
+            self._connections.open_for(route, min(len(by_route[route]), may_run), now)
+        self._connections.open_min(now)
+        return len(self._connections.actions) > before

@@ -1,4 +1,4 @@
-"""The requests of a client that wait: behind others of their lane, until a time, or for a lane to run on."""
+"""The requests of a client that are not on a connection."""
 
 from __future__ import annotations
 
@@ -10,126 +10,126 @@ from .ordering import LaneOrder, RequestHeap
 
 
 class RequestQueue:
-    """Who waits, and whose turn on their lane it is; where these wait then is up to the pool.
+    """The requests that wait: how many, how long, in which order; the router says where each of them waits.
 
-    At most `most` go on waiting, each for at most `timeout` seconds before it is sent.
+    At most `max_waiting` requests stay in the queue, each for at most `timeout` seconds before it is sent.
     """
 
-    def __init__(self, most: int, timeout: float | None) -> None:
+    def __init__(self, max_waiting: int, timeout: float | None) -> None:
         self.timeout = timeout
-        self.free: dict[str | None, RequestHeap[PoolRequest]] = {}  # may run anywhere on their route
-        self.latest = 0  # the number of the youngest
-        self._most = most
+        self.by_route: dict[str | None, RequestHeap[PoolRequest]] = {}  # may run on any lane of their route
+        self.latest_number = 0
+        self._max_waiting = max_waiting
         self._waiting: dict[PoolRequest, None] = {}
-        self._lines: LaneOrder[PoolRequest] = LaneOrder()
-        self._clocks: RequestHeap[PoolRequest] = RequestHeap()  # by the end of their patience
-        self._delayed: RequestHeap[PoolRequest] = RequestHeap()  # by when they may go on
-        self._arrivals: deque[PoolRequest] = deque()
-        self._new: list[PoolRequest] = []
+        self._lane_order: LaneOrder[PoolRequest] = LaneOrder()
+        self._deadlines: RequestHeap[PoolRequest] = RequestHeap()  # by `request.deadline`
+        self._delayed: RequestHeap[PoolRequest] = RequestHeap()  # by the time when they may be routed
+        self._to_route: deque[PoolRequest] = deque()
+        self._new: list[PoolRequest] = []  # added since the last call of `excess`
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[PoolRequest]:
-        """In no order."""
+        """Iterate in no particular order."""
         return iter(self._waiting)
 
-    def join(self, ticket: PoolRequest, now: float) -> None:
-        """Let a request wait."""
-        self._new.append(ticket)
-        self.latest += 1
-        ticket.number = self.latest
+    def add(self, request: PoolRequest, now: float) -> None:
+        """Add a new request."""
+        self._new.append(request)
+        self.latest_number += 1
+        request.number = self.latest_number
         if self.timeout is not None:
-            ticket.deadline = now + self.timeout
-        self._wait(ticket)
-        if self._lines.join(ticket):
-            self._arrivals.append(ticket)
+            request.deadline = now + self.timeout
+        self._wait(request)
+        if self._lane_order.join(request):
+            self._to_route.append(request)
 
-    def rejoin(self, ticket: PoolRequest, due: float | None = None) -> None:
-        """Let a request wait again that has run: in its old turn, but not before it is due."""
-        ticket.place = None
-        self._wait(ticket)
-        if due is None:
-            self._arrivals.append(ticket)
+    def add_again(self, request: PoolRequest, not_before: float | None = None) -> None:
+        """Add a request that has run; it keeps its number, so it goes before all that came later."""
+        request.lane = None
+        self._wait(request)
+        if not_before is None:
+            self._to_route.append(request)
         else:
-            self.put(ticket, self._delayed, due)
+            self.wait_in(self._delayed, request, not_before)
 
     def excess(self) -> Iterator[PoolRequest]:
-        """Return who came since this was asked last and finds too many waiting, the latest first.
+        """Yield the new requests that are too many, the latest first.
 
-        Each is to be ended before the next one is asked for.
+        New are those since the last call.  The caller has to end each request before it takes the next one.
         """
         new, self._new = self._new, []
-        while new and len(self) > self._most:
-            ticket = new.pop()
-            if ticket.state is PoolRequestState.WAITING:
-                yield ticket
+        while new and len(self) > self._max_waiting:
+            request = new.pop()
+            if request.state is PoolRequestState.WAITING:
+                yield request
 
-    def arrivals(self) -> Iterator[PoolRequest]:
-        """Return who is to be put somewhere, since its turn on its lane has come; also who arrives meanwhile.
+    def to_route(self) -> Iterator[PoolRequest]:
+        """Yield the requests that must be told where to wait, also those that are added meanwhile.
 
-        One after the other: a long line of requests that all fail must not become as deep a recursion.
+        This is a loop, so that a long lane of requests that all fail does not become a deep recursion.
         """
-        while self._arrivals:
-            ticket = self._arrivals.popleft()
-            if ticket.state is PoolRequestState.WAITING:
-                yield ticket
+        while self._to_route:
+            request = self._to_route.popleft()
+            if request.state is PoolRequestState.WAITING:
+                yield request
 
-    def put(self, ticket: PoolRequest, turns: RequestHeap[PoolRequest], turn: float) -> None:
-        """Let a request wait for its turn there."""
-        ticket.queue = turns
-        turns.add(ticket, turn)
+    def wait_in(self, heap: RequestHeap[PoolRequest], request: PoolRequest, priority: float) -> None:
+        """Let a request wait in this heap."""
+        request.heap = heap
+        heap.add(request, priority)
 
-    def put_free(self, ticket: PoolRequest) -> None:
+    def wait_for_any_lane(self, request: PoolRequest) -> None:
         """Let a request wait for any lane on its route."""
-        self.put(ticket, self.free.setdefault(ticket.route, RequestHeap()), ticket.number)
+        self.wait_in(self.by_route.setdefault(request.route, RequestHeap()), request, request.number)
 
-    def move(self, ticket: PoolRequest) -> None:
-        """Let a request arrive anew that waits somewhere."""
-        self._take(ticket)
-        self._arrivals.append(ticket)
+    def reroute(self, request: PoolRequest) -> None:
+        """Have a waiting request routed anew."""
+        self._leave_heap(request)
+        self._to_route.append(request)
 
-    def start(self, ticket: PoolRequest) -> None:
-        """A request runs."""
-        self._stop_waiting(ticket)
-        ticket.state = PoolRequestState.RUNNING
+    def start(self, request: PoolRequest) -> None:
+        """Take a request out, to run it."""
+        self._stop_waiting(request)
+        request.state = PoolRequestState.RUNNING
 
-    def end(self, ticket: PoolRequest) -> None:
-        """A request is over, and lets the next one of its lane go on."""
-        if ticket.state is PoolRequestState.WAITING:
-            self._stop_waiting(ticket)
-        ticket.state = PoolRequestState.OVER
-        following = self._lines.leave(ticket)
+    def end(self, request: PoolRequest) -> None:
+        """Mark a request, which waits or runs, as ended; the next request of its lane may be routed then."""
+        if request.state is PoolRequestState.WAITING:
+            self._stop_waiting(request)
+        request.state = PoolRequestState.ENDED
+        following = self._lane_order.leave(request)
         if following is not None:
-            self._arrivals.append(following)
+            self._to_route.append(following)
 
     def overdue(self, now: float) -> PoolRequest | None:
-        """Return one that has waited too long, `None` when nobody has."""
-        return self._clocks.due(now)
+        """Return a request that has waited too long, `None` if there is none."""
+        return self._deadlines.due(now)
 
-    def wake(self, now: float) -> None:
-        """Let those go on that are due."""
-        while (ticket := self._delayed.due(now)) is not None:
-            self.move(ticket)
+    def release_delayed(self, now: float) -> None:
+        """Have the delayed requests routed whose time has come."""
+        while (request := self._delayed.due(now)) is not None:
+            self.reroute(request)
 
     def deadline(self) -> float:
-        """Return when somebody is due or overdue, infinity for never."""
-        return min(self._clocks.next_turn, self._delayed.next_turn)
+        """Return when the next request is overdue, or its delay is over; infinity for never."""
+        return min(self._deadlines.first_priority, self._delayed.first_priority)
 
-    def _wait(self, ticket: PoolRequest) -> None:
-        ticket.state = PoolRequestState.WAITING
-        self._waiting[ticket] = None
-        if ticket.deadline is not None:
-            self._clocks.add(ticket, ticket.deadline)
+    def _wait(self, request: PoolRequest) -> None:
+        request.state = PoolRequestState.WAITING
+        self._waiting[request] = None
+        if request.deadline is not None:
+            self._deadlines.add(request, request.deadline)
 
-    def _stop_waiting(self, ticket: PoolRequest) -> None:
-        del self._waiting[ticket]
-        self._clocks.remove(ticket)
-        self._take(ticket)
+    def _stop_waiting(self, request: PoolRequest) -> None:
+        del self._waiting[request]
+        self._deadlines.remove(request)
+        self._leave_heap(request)
 
-    def _take(self, ticket: PoolRequest) -> None:
-        turns, ticket.queue, ticket.place = ticket.queue, None, None
-        if turns is not None:
-            turns.remove(ticket)
-            if not turns and turns is self.free.get(ticket.route):
-                del self.free[ticket.route]
+    def _leave_heap(self, request: PoolRequest) -> None:
+        heap, request.heap, request.lane = request.heap, None, None
+        if heap is not None:
+            heap.remove(request)
+            if not heap and heap is self.by_route.get(request.route):
+                del self.by_route[request.route]

@@ -1,4 +1,4 @@
-"""Fewer requests at once, after the server has asked for that: a rule without a clock of its own."""
+"""How many requests may run at once after the server has reported a rate limit; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -10,47 +10,50 @@ from ..backoff import Backoff
 
 
 class RateLimit:
-    """Let so many requests run as the server's rate limit seems to bear.
+    """Let as many requests run at once as the server's rate limit seems to allow.
 
-    At a rate limit everything waits, for as long as the server says, else for a growing delay; then
-    half as many requests may run at once as did, and one more whenever as many have succeeded.  `limits`
-    counts the rate limits: what was sent before the latest one tells nothing new of it.
+    When the server reports a rate limit, nothing is sent for as long as the server says, or for a growing delay.
+    Then half as many requests may run at once as ran before, and one more each time that as many have succeeded.
+
+    `hits` counts the rate limits.  The answer to a request that was sent before the latest hit says nothing about
+    the time after it, so each request remembers the count at which it was sent.
     """
 
     def __init__(self, backoff: Backoff, *, draw: Callable[[], float] = random.random) -> None:
         self._backoff = backoff
         self._draw = draw
-        self._strikes = 0
-        self.limits = 0
-        self.limit = math.inf
+        self._hits_in_a_row = 0
+        self.hits = 0
+        self.max_active = math.inf
         self.resumes_at = -math.inf
 
-    def limited(self, now: float, active: int, hint: float | None, *, limits: int) -> None:
-        """Take in that the server refused a request at a rate limit while `active` ran.
+    def limited(self, now: float, active: int, requested_wait: float | None, *, hits_when_sent: int) -> None:
+        """Slow down: the server refused a request at a rate limit while `active` requests ran.
 
-        `hint` is what it said of the time to wait, `limits` how many there had been when the request was sent.
+        `requested_wait` are the seconds that the server asks to wait, if it says so.
         """
-        if limits == self.limits and now >= self.resumes_at:
-            # Once for all that were on their way: they are refused together.
-            self.limits += 1
-            self._strikes += 1
-            self.limit = max(1, min(self.limit, active) // 2)
-        self.resumes_at = max(self.resumes_at, now + self._backoff.delay(self._strikes, hint, draw=self._draw))
+        if hits_when_sent == self.hits and now >= self.resumes_at:
+            # The requests that were on their way are refused together: that is one hit.
+            self.hits += 1
+            self._hits_in_a_row += 1
+            self.max_active = max(1, min(self.max_active, active) // 2)
+        delay = self._backoff.delay(self._hits_in_a_row, requested_wait, draw=self._draw)
+        self.resumes_at = max(self.resumes_at, now + delay)
 
-    def succeeded(self, wanted: int, *, limits: int) -> None:
-        """Take in that a request was answered while there were `wanted`, running or waiting, itself included."""
-        if limits < self.limits:
+    def succeeded(self, wanted: int, *, hits_when_sent: int) -> None:
+        """Speed up: a request was answered while `wanted` requests ran or waited, this one included."""
+        if hits_when_sent < self.hits:
             return
-        self._strikes = 0
-        if self.limit < math.inf:
-            self.limit += 1 / self.limit
-            if self.limit > 2 * wanted + 16:  # far from what is wanted: it limits nothing any more
-                self.limit = math.inf
+        self._hits_in_a_row = 0
+        if self.max_active < math.inf:
+            self.max_active += 1 / self.max_active
+            if self.max_active > 2 * wanted + 16:  # far more than is wanted
+                self.max_active = math.inf
 
     def allows(self, now: float, active: int) -> bool:
-        """Whether one more request may be sent while `active` run."""
-        return now >= self.resumes_at and active < self.limit
+        """Whether one more request may be sent while `active` requests run."""
+        return now >= self.resumes_at and active < self.max_active
 
-    def pause(self, now: float) -> float | None:
-        """Return the seconds until anything may be sent again, `None` when that is now."""
+    def remaining_pause(self, now: float) -> float | None:
+        """Return the seconds until requests may be sent again, `None` if that is now."""
         return self.resumes_at - now if now < self.resumes_at else None

@@ -1,4 +1,4 @@
-"""Where the responses are: which lane runs or holds one, and what is known of those that none holds any more."""
+"""Where the responses are: which lane runs or holds a response, and what became of those that no lane holds."""
 
 from __future__ import annotations
 
@@ -10,104 +10,107 @@ from .lanes import HeldResponse, PoolLane
 
 T = TypeVar("T")
 
-# Of responses that no lane holds any more, to answer their continuations with more than a guess.
+# How many responses that no lane holds are remembered, to answer their continuations without a guess.
 _REMEMBERED = 65_536
-# Of a socket, whose connections hold the latest response of a lane each.
+# How many unstored responses a socket remembers; each of its connections holds the latest response of a lane.
 _REMEMBERED_BY_SOCKET = 1024
 
 
 class ResponseLocations:
-    """The responses on the connections of a client."""
+    """The lanes that run or hold responses, by response id."""
 
     def __init__(self) -> None:
-        self._places: dict[str, PoolLane] = {}
+        self._lanes: dict[str, PoolLane] = {}
         self._lost: OrderedDict[str, None] = OrderedDict()
         self._stored: OrderedDict[str, None] = OrderedDict()
 
-    def place_of(self, response_id: str) -> PoolLane | None:
+    def lane_of(self, response_id: str) -> PoolLane | None:
         """Return the lane that runs or holds a response."""
-        return self._places.get(response_id)
+        return self._lanes.get(response_id)
 
     def is_lost(self, response_id: str) -> bool:
-        """Whether it is known that no lane holds a response, and no storage does."""
+        """Whether it is known that no lane holds a response and that the server has not stored it."""
         return response_id in self._lost
 
     def is_stored(self, response_id: str, *, guess: bool) -> bool:
-        """Whether the server can load a response that no lane holds; a guess, when it was never seen."""
+        """Whether the server can load a response that no lane holds; `guess` is returned for an unknown one."""
         return response_id in self._stored or (guess and response_id not in self._lost)
 
-    def run(self, place: PoolLane, response_id: str, *, stores: bool) -> None:
-        """A response begins on a lane."""
-        self.stop(place)
-        place.running_id, place.running_stores = response_id, stores
-        self._places[response_id] = place
+    def start(self, lane: PoolLane, response_id: str, *, stores: bool) -> None:
+        """Note that a lane runs a response from now on."""
+        self.stop(lane)
+        lane.running_response_id, lane.running_stores = response_id, stores
+        self._lanes[response_id] = lane
 
-    def stop(self, place: PoolLane) -> None:
-        """The response that runs on a lane is over; unless it is held then, no lane has it any more."""
-        response_id, place.running_id = place.running_id, None
-        if response_id is not None and self._forget(place, response_id):
-            self.remember(response_id, stores=place.running_stores)
+    def stop(self, lane: PoolLane) -> None:
+        """Note that the response on a lane has ended; unless `hold` follows, no lane has it any more."""
+        response_id, lane.running_response_id = lane.running_response_id, None
+        if response_id is not None and self._forget(lane, response_id):
+            self.mark_unheld(response_id, stored=lane.running_stores)
 
-    def hold(self, place: PoolLane, held: HeldResponse) -> None:
-        """A lane holds this response from here on, instead of the one before."""
-        self.drop(place)
-        place.held = held
-        self._places[held.response_id] = place
+    def hold(self, lane: PoolLane, held: HeldResponse) -> None:
+        """Note that a lane holds this response from now on, in place of the one before."""
+        self.drop(lane)
+        lane.held = held
+        self._lanes[held.response_id] = lane
         self._lost.pop(held.response_id, None)
 
-    def drop(self, place: PoolLane) -> None:
-        """A lane holds nothing any more."""
-        held, place.held = place.held, None
-        if held is not None and self._forget(place, held.response_id):
-            self.remember(held.response_id, stores=held.stores)
+    def drop(self, lane: PoolLane) -> None:
+        """Note that a lane holds no response any more."""
+        held, lane.held = lane.held, None
+        if held is not None and self._forget(lane, held.response_id):
+            self.mark_unheld(held.response_id, stored=held.stored)
 
-    def remember(self, response_id: str, *, stores: bool) -> None:
-        """No lane holds a response any more, or none will."""
-        if stores:
+    def mark_unheld(self, response_id: str, *, stored: bool) -> None:
+        """Note that no lane holds a response: it is stored, or else lost."""
+        if stored:
             _remember(self._stored, response_id, None, _REMEMBERED)
         else:
-            self.lose(response_id)
+            self.mark_lost(response_id)
 
-    def lose(self, response_id: str) -> None:
-        """Nobody knows a response."""
+    def mark_lost(self, response_id: str) -> None:
+        """Note that a response cannot be continued."""
         self._stored.pop(response_id, None)
         _remember(self._lost, response_id, None, _REMEMBERED)
 
-    def _forget(self, place: PoolLane, response_id: str) -> bool:
+    def _forget(self, lane: PoolLane, response_id: str) -> bool:
         """Forget that a response is on a lane; return whether it was."""
-        if self._places.get(response_id) is not place:
+        if self._lanes.get(response_id) is not lane:
             return False
-        del self._places[response_id]
+        del self._lanes[response_id]
         return True
 
 
 class UnstoredResponses:
-    """The latest responses of a socket that are not stored, and on which of its connections: they are lost with it."""
+    """The latest responses of a socket that are not stored, each with the number of the connection that held it.
+
+    Such a response is lost when its connection is lost.
+    """
 
     def __init__(self) -> None:
         self._connections: OrderedDict[str, int] = OrderedDict()
 
     def hold(self, response_id: str, connection: int) -> None:
-        """A connection holds a response."""
+        """Note that a connection holds a response."""
         _remember(self._connections, response_id, connection, _REMEMBERED_BY_SOCKET)
 
     def holds(self, response_id: str, connection: int) -> bool:
-        """Whether a connection holds a response, or has."""
+        """Whether a connection holds a response, or has held it."""
         return self._connections.get(response_id) == connection
 
     def is_lost(self, response_id: str, connection: int) -> bool:
-        """Whether a response is lost for this connection: another one held it."""
+        """Whether a response cannot be continued on this connection, because another one held it."""
         return self._connections.get(response_id, connection) != connection
 
 
-def lost_error(response_id: str, lane: str | None, *advice: str) -> PreviousResponseLostError:
-    """Return the error of a request that continues a response which is lost; more `advice` goes behind the usual."""
+def lost_error(response_id: str, stream_id: str | None, *advice: str) -> PreviousResponseLostError:
+    """Return the error of a request that continues a lost response; `advice` is added to the usual advice."""
     todo = ", ".join(["send the whole history as input, without previous_response_id", *advice])
     return PreviousResponseLostError(
         f"the response {response_id!r}, which this request continues, is lost: it was not stored (`store=False`), and "
         f"the connection that held it is gone or has moved on; nothing was sent: {todo}",
         previous_response_id=response_id,
-        stream_id=lane,
+        stream_id=stream_id,
     )
 
 

@@ -1,4 +1,4 @@
-"""Requests on their way through a client: what is asked for, and how far it has come."""
+"""Requests and steers of a client: what was asked for, and how far it has come."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ History: TypeAlias = "Sequence[InputItem] | Callable[[], Sequence[InputItem]]"
 
 
 class ClientRequest(PoolRequest):
-    """A request on its way through a client, for one subscription."""
+    """A request of one subscription on its way through a client."""
 
-    __slots__ = ("cancelled", "create", "frame", "history", "observer", "sent", "timings")
+    __slots__ = ("cancelled", "connection_request", "create", "frame", "history", "observer", "timings")
 
     def __init__(
         self,
@@ -33,76 +33,78 @@ class ClientRequest(PoolRequest):
         frame: bytes,
         observer: ObserverBase[ServerEvent],
         *,
-        lane: str | None = None,
-        parent: str | None = None,
+        stream_id: str | None = None,
+        parent_id: str | None = None,
         stores: bool = True,
         route: str | None = None,
-        answers: frozenset[str] | None = None,
+        answered_calls: frozenset[str] | None = None,
         history: History | None = None,
     ) -> None:
         super().__init__(
-            lane=lane, parent=parent, stores=stores, route=route, answers=answers, has_history=history is not None
+            stream_id=stream_id,
+            parent_id=parent_id,
+            stores=stores,
+            route=route,
+            answered_calls=answered_calls,
+            has_history=history is not None,
         )
         self.create = create
-        self.frame = frame  # without a lane
+        self.frame = frame  # without `stream_id`
         self.history = history
         self.observer = observer
-        self.cancelled = False  # nobody waits for it
+        self.cancelled = False  # disposed, or its observer has got an error
         self.timings: Timings | None = None
-        self.sent: ConnectionRequest | None = None  # what is on a connection for it, the latest try
-
-    @property
-    def stream_id(self) -> str | None:
-        """The lane that its sender named."""
-        return self.lane
+        self.connection_request: ConnectionRequest | None = None  # of the latest try
 
     @property
     def delivery(self) -> Delivery:
-        """What the server can have seen of it."""
-        return "not_sent" if self.sent is None else self.sent.delivery
+        """How much of the request the server can have seen."""
+        return "not_sent" if self.connection_request is None else self.connection_request.delivery
 
     @property
     def response_id(self) -> str | None:
-        """The id of its response, once it is known."""
-        return None if self.sent is None else self.sent.response_id
+        """The id of the response, once it is known."""
+        return None if self.connection_request is None else self.connection_request.response_id
 
     def take_back(self) -> None:
-        """It is on no connection any more, and waits for its next try."""
-        self.sent = None
+        """Note that the request is on no connection any more, and waits for its next try."""
+        self.connection_request = None
         if self.timings is not None:
             self.timings.mark_unsent()
 
 
 class ClientSteer:
-    """A steer on its way through a client, for one subscription."""
+    """A steer of one subscription on its way through a client."""
 
-    __slots__ = ("cancelled", "connection", "frame", "observer", "sent", "stream_id", "target_id", "timings")
+    __slots__ = (
+        *("cancelled", "connection", "connection_steer", "frame", "observer", "stream_id", "target_id", "timings"),
+    )
 
     def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
         self.frame = frame
         self.target_id = target_id
         self.observer = observer
         self.stream_id: str | None = None
-        self.cancelled = False  # nobody waits for it
+        self.cancelled = False  # disposed, or its observer has got an error
         self.timings: Timings | None = None
-        self.sent: ConnectionSteer | None = None
+        self.connection_steer: ConnectionSteer | None = None  # once it is on the connection of its target
         self.connection: Connection | None = None
 
     @property
     def delivery(self) -> Delivery:
-        """What the server can have seen of it."""
-        return "not_sent" if self.sent is None else self.sent.delivery
+        """How much of the steer the server can have seen."""
+        return "not_sent" if self.connection_steer is None else self.connection_steer.delivery
 
     @property
     def response_id(self) -> str | None:
-        """The id of the response that follows, once it is known."""
-        return None if self.sent is None else self.sent.response_id
+        """The id of the response that follows from the steer, once it is known."""
+        return None if self.connection_steer is None else self.connection_steer.response_id
 
 
 def answered_calls(create: ResponseCreate) -> frozenset[str] | None:
-    """Return the ids of the calls for which the input has an output, `None` when that cannot be seen.
+    """Return the ids of the calls for which the input has outputs, `None` if only the server knows.
 
-    What an `item_reference` stands for, only the server knows.
+    Only the server knows the item for which an `item_reference` stands.
     """
     if not isinstance(create.input, (list, tuple)):
         return frozenset()
@@ -117,38 +119,34 @@ def answered_calls(create: ResponseCreate) -> frozenset[str] | None:
 
 
 def check_history(history: History | None) -> History | None:
-    """Return the history as it is now, or the function that tells it; raise `InvalidRequestError` for neither."""
+    """Return a copy of the history, or the function that returns it; raise `InvalidRequestError` for anything else."""
     if history is None or (callable(history) and not inspect.iscoroutinefunction(history)):
         return history
     if not isinstance(history, (list, tuple)):
+        kind = "a coroutine function" if inspect.iscoroutinefunction(history) else type(history).__name__
         raise InvalidRequestError(
-            f"`history` must be a list of items, or a plain function that returns one, not {_kind(history)}",
-            field="history",
+            f"`history` must be a list of items, or a plain function that returns one, not {kind}", field="history"
         )
     return tuple(history)
 
 
-def _kind(value: object) -> str:
-    return "a coroutine function" if inspect.iscoroutinefunction(value) else type(value).__name__
+def with_history(request: ClientRequest) -> ResponseCreate:
+    """Return a request with the whole conversation as its input, in place of `previous_response_id`.
 
-
-def with_history(job: ClientRequest) -> ResponseCreate:
-    """Return the request with the whole conversation as its input, instead of the response that it continues.
-
-    Raises what the function raises that tells the history, and `InvalidRequestError` if that is no list.
+    Raises what the `history` function raises, and `InvalidRequestError` if that returns no list.
     """
-    history = job.history() if callable(job.history) else job.history
+    history = request.history() if callable(request.history) else request.history
     if not isinstance(history, (list, tuple)):
         raise InvalidRequestError(
             f"the `history` function must return a list of items, not {type(history).__name__}", field="history"
         )
-    own = job.create.input
+    own = request.create.input
     if own is UNSET or own is None:
         own = ()
     elif isinstance(own, str):
         own = (user_message(own),)
     assert not isinstance(own, type(UNSET))
-    return dataclasses.replace(job.create, input=[*history, *own], previous_response_id=UNSET)
+    return dataclasses.replace(request.create, input=[*history, *own], previous_response_id=UNSET)
 
 
 def _field(item: InputItem, name: str) -> object:

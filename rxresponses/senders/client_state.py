@@ -1,4 +1,4 @@
-"""What a client does now, as far as it shows."""
+"""`ClientState`: what `ResponsesClient.state` emits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from ..pool.pool import Pool
 class ClientState:
     """What a client does now.
 
-    `open` connections take work, `connecting` ones will, `draining` ones finish theirs.  `active`
-    requests run on a lane each, `queued` ones wait.  `reconnect_in` are the seconds until the next
-    connection is tried that is wanted, after one failed; `paused_for` those until anything is sent after
-    the server asked for fewer requests; both counted from when this state was emitted.  `connect_error`
-    is why the latest connection could not be made, until one is; requests that wait may not have been
-    told yet, and a connection that is only kept warm has nobody else to tell.
+    `open` connections take new requests, `connecting` ones are being opened, `draining` ones finish their requests.
+    `active` requests run, each on a lane of its own; `queued` requests wait.
+
+    `reconnect_in` are the seconds until a connection is tried again that is needed and could not be made.
+    `paused_for` are the seconds until anything is sent after a rate limit.  Both count from the time when this state
+    was emitted.
+
+    `connect_error` is why the latest connection could not be made, until a connection is open.  The requests that
+    wait get this error only when the client gives up, and a failed connection for `prewarm` or `min_idle` shows
+    nowhere else.
     """
 
     open: int = 0
@@ -33,18 +37,18 @@ class ClientState:
 
 
 class ClientStateChanges:
-    """Tell the state of a pool whenever it is another than was told before."""
+    """The states of a pool, each only if it differs from the latest one."""
 
     def __init__(self) -> None:
-        self._told: tuple[ClientState, float | None, float | None] = (ClientState(), None, None)
+        self._latest: tuple[ClientState, float | None, float | None] = (ClientState(), None, None)
 
-    def news(self, pool: Pool, now: float) -> ClientState | None:
-        """Return the state of the pool, `None` when it is the one that was told last."""
+    def next(self, pool: Pool, now: float) -> ClientState | None:
+        """Return the state of the pool, `None` if it is the latest one."""
         count = dict.fromkeys(PoolConnectionState, 0)
-        for slot in pool.slots:
-            count[slot.state] += 1
-        retries_at = pool.retries_at(now)
-        paused_for = pool.throttle.pause(now)
+        for connection in pool.connections:
+            count[connection.state] += 1
+        retry_at = pool.retry_at(now)
+        paused_for = pool.rate_limit.remaining_pause(now)
         state = ClientState(
             open=count[PoolConnectionState.OPEN],
             connecting=count[PoolConnectionState.CONNECTING],
@@ -53,10 +57,10 @@ class ClientStateChanges:
             queued=pool.queued,
             connect_error=pool.connect_error(),
         )
-        # The seconds left are news only when the time they lead to is.
-        told = (state, retries_at, None if paused_for is None else pool.throttle.resumes_at)
-        if told == self._told:
+        # The remaining seconds change all the time; they are news only if the time at their end changes.
+        latest = (state, retry_at, None if paused_for is None else pool.rate_limit.resumes_at)
+        if latest == self._latest:
             return None
-        self._told = told
-        reconnect_in = None if retries_at is None else retries_at - now
+        self._latest = latest
+        reconnect_in = None if retry_at is None else retry_at - now
         return dataclasses.replace(state, reconnect_in=reconnect_in, paused_for=paused_for)

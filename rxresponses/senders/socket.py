@@ -17,6 +17,7 @@ from ..options import ConnectionOptions
 from ..pool.responses import UnstoredResponses, lost_error
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
+from .request_fields import request_fields
 from .source import Source
 
 
@@ -91,16 +92,13 @@ class ResponsesWebSocket(Source):
         Delivery is on the socket's loop, or on the running loop that subscribed.
         """
         create = create_from(request, stream_id)
-        lane = create.stream_id if isinstance(create.stream_id, str) else None
-        model = create.model if isinstance(create.model, str) else None
-        parent = create.previous_response_id if isinstance(create.previous_response_id, str) else None
-        stores = create.store is not False
+        fields = request_fields(create)
         frame = self._frame(create)
 
         def make(observer: ObserverBase[ServerEvent]) -> ConnectionRequest:
-            made = ConnectionRequest(frame, lane, model, observer)
-            if parent is not None or not stores:
-                made.end_listener = _Chain(self._unstored, made, parent, stores=stores)
+            made = ConnectionRequest(frame, fields.stream_id, fields.model, observer)
+            if fields.parent_id is not None or not fields.stores:
+                made.end_listener = _Chain(self._unstored, made, fields.parent_id, stores=fields.stores)
             return made
 
         return self._cold(make)

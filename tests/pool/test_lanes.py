@@ -9,208 +9,208 @@ STORED, UNSTORED = HeldResponse("stored", True), HeldResponse("not stored", Fals
 
 
 @pytest.fixture
-def slot() -> PoolConnection:
-    slot = PoolConnection(None)
-    slot.state = PoolConnectionState.OPEN
-    return slot
+def connection() -> PoolConnection:
+    connection = PoolConnection(None)
+    connection.state = PoolConnectionState.OPEN
+    return connection
 
 
-def use(slot: PoolConnection, held: HeldResponse | None = None, *, lanes: bool | None = True) -> PoolLane:
+def use(connection: PoolConnection, held: HeldResponse | None = None, *, has_lanes: bool | None = True) -> PoolLane:
     """Let a conversation run on the connection, and leave something behind."""
-    place = slot.free_place(lanes=lanes)
-    assert place is not None
-    slot.use(place)
-    place.held = held
-    return place
+    lane = connection.free_lane(has_lanes=has_lanes)
+    assert lane is not None
+    connection.mark_used(lane)
+    lane.held = held
+    return lane
 
 
-def run(place: PoolLane, ticket: PoolRequest | None = None) -> PoolRequest:
-    place.running = ticket or PoolRequest()
-    place.slot.active += 1
-    return place.running
+def run(lane: PoolLane, request: PoolRequest | None = None) -> PoolRequest:
+    lane.running = request or PoolRequest()
+    lane.connection.active += 1
+    return lane.running
 
 
 class TestPlace:
-    def test_nothing_runs(self, slot: PoolConnection) -> None:
-        place = PoolLane(slot, "lane-1")
-        assert not place.is_taken
-        assert place.is_idle
-        assert place.is_free
+    def test_nothing_runs(self, connection: PoolConnection) -> None:
+        lane = PoolLane(connection, "lane-1")
+        assert not lane.is_taken
+        assert lane.is_idle
+        assert lane.is_free
 
-    def test_taken_while_something_runs_or_may_follow(self, slot: PoolConnection) -> None:
-        place = PoolLane(slot, "lane-1")
-        run(place)
-        assert place.is_taken
-        assert not place.is_idle
-        place.running, place.steers = None, 1
-        assert place.is_taken
-        assert not place.is_free
+    def test_taken_while_something_runs_or_may_follow(self, connection: PoolConnection) -> None:
+        lane = PoolLane(connection, "lane-1")
+        run(lane)
+        assert lane.is_taken
+        assert not lane.is_idle
+        lane.running, lane.open_steers = None, 1
+        assert lane.is_taken
+        assert not lane.is_free
 
-    def test_forks_need_what_it_holds(self, slot: PoolConnection) -> None:
-        place = PoolLane(slot, "lane-1")
-        place.forks[PoolRequest()] = None
-        assert not place.is_taken
-        assert not place.is_idle
-        assert not place.is_free
+    def test_forks_need_what_it_holds(self, connection: PoolConnection) -> None:
+        lane = PoolLane(connection, "lane-1")
+        lane.forks[PoolRequest()] = None
+        assert not lane.is_taken
+        assert not lane.is_idle
+        assert not lane.is_free
 
-    def test_heirs_keep_others_away(self, slot: PoolConnection) -> None:
-        place = PoolLane(slot, "lane-1")
-        place.heirs.add(PoolRequest(), 1)
-        assert place.is_idle
-        assert not place.is_free
+    def test_heirs_keep_others_away(self, connection: PoolConnection) -> None:
+        lane = PoolLane(connection, "lane-1")
+        lane.continuations_of_held.add(PoolRequest(), 1)
+        assert lane.is_idle
+        assert not lane.is_free
 
     @pytest.mark.parametrize(("held", "precious"), [(None, False), (STORED, False), (UNSTORED, True)])
     def test_precious_is_what_no_storage_has(
-        self, slot: PoolConnection, held: HeldResponse | None, precious: bool
+        self, connection: PoolConnection, held: HeldResponse | None, precious: bool
     ) -> None:
-        place = use(slot, held)
-        assert place.is_precious is precious
-        assert slot.is_precious is precious
+        lane = use(connection, held)
+        assert lane.holds_unstored is precious
+        assert connection.holds_unstored is precious
 
-    def test_keeps(self, slot: PoolConnection) -> None:
-        place = use(slot, UNSTORED)
-        assert not place.keeps
-        place.held = STORED
-        assert place.keeps
-        run(place)
-        place.running_stores = False
-        assert not place.keeps
-        place.running, place.running_id = None, "followed a steer"
-        assert not place.keeps
+    def test_keeps(self, connection: PoolConnection) -> None:
+        lane = use(connection, UNSTORED)
+        assert not lane.response_is_stored
+        lane.held = STORED
+        assert lane.response_is_stored
+        run(lane)
+        lane.running_stores = False
+        assert not lane.response_is_stored
+        lane.running, lane.running_response_id = None, "followed a steer"
+        assert not lane.response_is_stored
 
 
 class TestSlot:
     def test_live_until_it_goes(self) -> None:
-        slot = PoolConnection(None)
-        assert slot.is_live
+        connection = PoolConnection(None)
+        assert connection.is_live
         for state, live in [
             (PoolConnectionState.OPEN, True),
             (PoolConnectionState.DRAINING, False),
             (PoolConnectionState.GONE, False),
         ]:
-            slot.state = state
-            assert slot.is_live is live
-        slot.state, slot.heir = PoolConnectionState.OPEN, PoolConnection(None)
-        assert not slot.is_live
+            connection.state = state
+            assert connection.is_live is live
+        connection.state, connection.replacement = PoolConnectionState.OPEN, PoolConnection(None)
+        assert not connection.is_live
 
     def test_holds_until_it_expires(self) -> None:
-        slot = PoolConnection(None)
-        assert not slot.holds
+        connection = PoolConnection(None)
+        assert not connection.accepts_continuations
         for state, holds in [
             (PoolConnectionState.OPEN, True),
             (PoolConnectionState.DRAINING, True),
             (PoolConnectionState.GONE, False),
         ]:
-            slot.state = state
-            assert slot.holds is holds
-        slot.state, slot.expired = PoolConnectionState.DRAINING, True
-        assert not slot.holds
+            connection.state = state
+            assert connection.accepts_continuations is holds
+        connection.state, connection.is_expired = PoolConnectionState.DRAINING, True
+        assert not connection.accepts_continuations
 
-    def test_its_load_counts_each_lane_once(self, slot: PoolConnection) -> None:
-        first, second, third = (use(slot, STORED) for _ in range(3))
-        tickets = {run(first), run(second)}
-        assert slot.load == 2
-        first.steers, third.steers, slot.steers = 2, 1, 3
-        assert slot.load == 3
-        assert set(slot.running()) == tickets
+    def test_its_load_counts_each_lane_once(self, connection: PoolConnection) -> None:
+        first, second, third = (use(connection, STORED) for _ in range(3))
+        requests = {run(first), run(second)}
+        assert connection.load == 2
+        first.open_steers, third.open_steers, connection.open_steers = 2, 1, 3
+        assert connection.load == 3
+        assert set(connection.running()) == requests
 
-    def test_busy(self, slot: PoolConnection) -> None:
-        place = use(slot, UNSTORED)
-        assert not slot.is_busy
-        slot.awaited[place] = None
-        assert not slot.is_busy  # not any more
-        place.heirs.add(PoolRequest(), 1)
-        assert slot.is_busy
+    def test_busy(self, connection: PoolConnection) -> None:
+        lane = use(connection, UNSTORED)
+        assert not connection.is_busy
+        connection.awaited_lanes[lane] = None
+        assert not connection.is_busy  # not any more
+        lane.continuations_of_held.add(PoolRequest(), 1)
+        assert connection.is_busy
 
-    @pytest.mark.parametrize("name", ["active", "steers"])
-    def test_busy_with_what_runs(self, slot: PoolConnection, name: str) -> None:
-        setattr(slot, name, 1)
-        assert slot.is_busy
+    @pytest.mark.parametrize("name", ["active", "open_steers"])
+    def test_busy_with_what_runs(self, connection: PoolConnection, name: str) -> None:
+        setattr(connection, name, 1)
+        assert connection.is_busy
 
-    def test_busy_with_forks(self, slot: PoolConnection) -> None:
-        slot.forks.add(PoolRequest(), 1)
-        assert slot.is_busy
+    def test_busy_with_forks(self, connection: PoolConnection) -> None:
+        connection.waiting_forks.add(PoolRequest(), 1)
+        assert connection.is_busy
 
 
 class TestFreePlace:
-    def test_to_look_for_one_uses_up_no_name(self, slot: PoolConnection) -> None:
-        assert slot.free_place(lanes=True) is not None
-        assert slot.places == {}
+    def test_to_look_for_one_uses_up_no_name(self, connection: PoolConnection) -> None:
+        assert connection.free_lane(has_lanes=True) is not None
+        assert connection.lanes == {}
 
-    def test_names_are_given_out_one_by_one(self, slot: PoolConnection) -> None:
-        assert [run(use(slot)) and list(slot.places)[-1] for _ in range(3)] == ["lane-1", "lane-2", "lane-3"]
+    def test_names_are_given_out_one_by_one(self, connection: PoolConnection) -> None:
+        assert [run(use(connection)) and list(connection.lanes)[-1] for _ in range(3)] == ["lane-1", "lane-2", "lane-3"]
 
-    def test_one_without_a_response_comes_first(self, slot: PoolConnection) -> None:
-        use(slot, STORED)
-        empty = use(slot)
-        assert slot.free_place(lanes=True) is empty
+    def test_one_without_a_response_comes_first(self, connection: PoolConnection) -> None:
+        use(connection, STORED)
+        empty = use(connection)
+        assert connection.free_lane(has_lanes=True) is empty
 
-    def test_a_new_one_before_one_that_holds_something(self, slot: PoolConnection) -> None:
-        use(slot, STORED)
-        place = slot.free_place(lanes=True)
-        assert place is not None
-        assert place.name == "lane-2"
+    def test_a_new_one_before_one_that_holds_something(self, connection: PoolConnection) -> None:
+        use(connection, STORED)
+        lane = connection.free_lane(has_lanes=True)
+        assert lane is not None
+        assert lane.wire_name == "lane-2"
 
-    def test_scenario_15_never_a_33rd_name(self, slot: PoolConnection) -> None:
+    def test_scenario_15_never_a_33rd_name(self, connection: PoolConnection) -> None:
         for number in range(100):
-            place = use(slot, STORED)
-            assert place.name == f"lane-{number % MAX_NAMED_LANES + 1}"  # the one used longest ago
-        assert len(slot.places) == MAX_NAMED_LANES
+            lane = use(connection, STORED)
+            assert lane.wire_name == f"lane-{number % MAX_NAMED_LANES + 1}"  # the one used longest ago
+        assert len(connection.lanes) == MAX_NAMED_LANES
 
-    def test_what_is_not_stored_goes_last(self, slot: PoolConnection) -> None:
+    def test_what_is_not_stored_goes_last(self, connection: PoolConnection) -> None:
         for _ in range(MAX_NAMED_LANES):
-            use(slot, UNSTORED)
-        first, second = list(slot.places.values())[:2]
+            use(connection, UNSTORED)
+        first, second = list(connection.lanes.values())[:2]
         second.held = STORED
-        assert slot.free_place(lanes=True) is second
+        assert connection.free_lane(has_lanes=True) is second
         run(second)
-        assert slot.free_place(lanes=True) is first
+        assert connection.free_lane(has_lanes=True) is first
 
-    def test_none_when_all_are_busy(self, slot: PoolConnection) -> None:
+    def test_none_when_all_are_busy(self, connection: PoolConnection) -> None:
         for _ in range(MAX_NAMED_LANES):
-            run(use(slot))
-        assert slot.free_place(lanes=True) is None
+            run(use(connection))
+        assert connection.free_lane(has_lanes=True) is None
 
-    def test_the_default_lane_is_not_for_conversations(self, slot: PoolConnection) -> None:
-        default = use(slot, lanes=False)
-        assert default.name is None
-        place = slot.free_place(lanes=True)
-        assert place is not None
-        assert place.name == "lane-1"
+    def test_the_default_lane_is_not_for_conversations(self, connection: PoolConnection) -> None:
+        default = use(connection, has_lanes=False)
+        assert default.wire_name is None
+        lane = connection.free_lane(has_lanes=True)
+        assert lane is not None
+        assert lane.wire_name == "lane-1"
 
-    def test_without_lanes_there_is_one(self, slot: PoolConnection) -> None:
-        place = use(slot, lanes=False)
-        assert use(slot, lanes=False) is place
-        run(place)
-        assert slot.free_place(lanes=False) is None
+    def test_without_lanes_there_is_one(self, connection: PoolConnection) -> None:
+        lane = use(connection, has_lanes=False)
+        assert use(connection, has_lanes=False) is lane
+        run(lane)
+        assert connection.free_lane(has_lanes=False) is None
 
-    def test_without_lanes_one_that_has_a_name_stays_the_one(self, slot: PoolConnection) -> None:
-        first, second = use(slot, UNSTORED), use(slot, STORED)
-        assert slot.free_place(lanes=False) is second
-        assert slot.loses(second, lanes=False)
-        assert not slot.loses(second, lanes=True)
-        assert slot.loses(first, lanes=True)
+    def test_without_lanes_one_that_has_a_name_stays_the_one(self, connection: PoolConnection) -> None:
+        first, second = use(connection, UNSTORED), use(connection, STORED)
+        assert connection.free_lane(has_lanes=False) is second
+        assert connection.loses_unstored(second, has_lanes=False)
+        assert not connection.loses_unstored(second, has_lanes=True)
+        assert connection.loses_unstored(first, has_lanes=True)
         run(first)
-        assert slot.free_place(lanes=False) is None
+        assert connection.free_lane(has_lanes=False) is None
 
 
 class TestRefuse:
-    def test_no_more_names_than_the_server_takes(self, slot: PoolConnection) -> None:
-        places = [use(slot, STORED) for _ in range(3)]
-        slot.refuse(places[-1])
-        assert slot.most_names == len(slot.places) == 2
-        assert use(slot, STORED) is places[0]
+    def test_no_more_names_than_the_server_takes(self, connection: PoolConnection) -> None:
+        lanes = [use(connection, STORED) for _ in range(3)]
+        connection.lane_refused(lanes[-1])
+        assert connection.max_named_lanes == len(connection.lanes) == 2
+        assert use(connection, STORED) is lanes[0]
 
-    def test_one_name_is_always_tried(self, slot: PoolConnection) -> None:
-        place = use(slot)
-        slot.refuse(place)
-        slot.refuse(place)
-        assert slot.most_names == 1
-        assert use(slot) is not place
+    def test_one_name_is_always_tried(self, connection: PoolConnection) -> None:
+        lane = use(connection)
+        connection.lane_refused(lane)
+        connection.lane_refused(lane)
+        assert connection.max_named_lanes == 1
+        assert use(connection) is not lane
 
-    def test_one_in_use_stays(self, slot: PoolConnection) -> None:
-        place = use(slot)
-        run(place)
-        slot.refuse(place)
-        assert list(slot.places.values()) == [place]
-        assert slot.most_names == 1
+    def test_one_in_use_stays(self, connection: PoolConnection) -> None:
+        lane = use(connection)
+        run(lane)
+        connection.lane_refused(lane)
+        assert list(connection.lanes.values()) == [lane]
+        assert connection.max_named_lanes == 1

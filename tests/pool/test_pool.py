@@ -15,20 +15,13 @@ from rxresponses.errors import (
 )
 from rxresponses.pool.lanes import PoolConnectionState, PoolRequest, PoolRequestState
 
-from .driver import LOST, REFUSED, Driver, name_of, slot_of
-
-HOUR = 55 * 60.0
-
-
-def conversation(driver: Driver, lane: str | None = None) -> str:
-    """Have a response that is not stored."""
-    return driver.done(lane, stores=False)
+from .driver import HOUR, LOST, REFUSED, Driver, connection_of, wire_name_of
 
 
 class TestOnDemand:
     def test_nothing_before_the_first_request(self) -> None:
         driver = Driver()
-        driver.turn()
+        driver.act()
         assert driver.opened == []
         assert driver.pool.deadline(driver.now) is None
 
@@ -38,7 +31,7 @@ class TestOnDemand:
         assert len(driver.opened) == 1
         last = driver.submit()
         assert len(driver.opened) == 2
-        assert slot_of(last) is not slot_of(first[0])
+        assert connection_of(last) is not connection_of(first[0])
         assert driver.pool.active == 17
 
     def test_a_warm_connection_before_a_new_one(self) -> None:
@@ -51,33 +44,33 @@ class TestOnDemand:
         driver = Driver(max_active=2)
         first, second, third = driver.burst(3)
         driver.finish(first)
-        assert slot_of(driver.submit()) is slot_of(second)
-        assert slot_of(third) is not slot_of(second)
+        assert connection_of(driver.submit()) is connection_of(second)
+        assert connection_of(third) is not connection_of(second)
 
     def test_what_does_not_fit_waits_in_order(self) -> None:
         driver = Driver(max_active=1, max_connections=2)
-        tickets = driver.burst(5)
-        assert driver.sent == tickets[:2]
-        assert driver.pool.waiting() == tickets[2:]
+        requests = driver.burst(5)
+        assert driver.sent == requests[:2]
+        assert driver.pool.waiting() == requests[2:]
         assert driver.pool.queued == 3
-        for ticket in tickets:
-            driver.finish(ticket)
-        assert driver.sent == tickets
+        for request in requests:
+            driver.finish(request)
+        assert driver.sent == requests
         assert driver.is_quiet()
 
     def test_whoever_left_opens_no_connection(self) -> None:
         driver = Driver(connects=False)
-        tickets = [driver.queue() for _ in range(100)]
-        for ticket in tickets[1:]:
-            driver.pool.withdraw(ticket)
-        driver.turn()
+        requests = [driver.queue() for _ in range(100)]
+        for request in requests[1:]:
+            driver.pool.withdraw(request)
+        driver.act()
         assert len(driver.opened) == 1
 
     def test_a_connection_that_nobody_needs_any_more_is_no_harm(self) -> None:
         driver = Driver(connects=False)
         driver.withdraw(driver.submit())
-        driver.connect(driver.slot)
-        driver.connect(driver.slot)  # twice does nothing
+        driver.connect(driver.connection)
+        driver.connect(driver.connection)  # twice does nothing
         assert driver.sent == []
         driver.wait(60.0)
         assert driver.closed == driver.opened
@@ -87,23 +80,23 @@ class TestOnDemand:
         parent = driver.done()
         driver.wait(60.0)
         assert driver.closed == driver.opened
-        assert driver.pool.place_of(parent) is None
-        assert driver.submit(parent=parent).state is PoolRequestState.RUNNING  # it is stored
+        assert driver.pool.lane_of(parent) is None
+        assert driver.submit(parent_id=parent).state is PoolRequestState.RUNNING  # it is stored
 
     def test_prewarm(self) -> None:
         driver = Driver()
         driver.pool.prewarm(3, None)
-        driver.turn()
-        assert len(driver.slots()) == 3
+        driver.act()
+        assert len(driver.connections()) == 3
         driver.wait(HOUR / 2)
-        assert len(driver.slots()) == 3
+        assert len(driver.connections()) == 3
         assert driver.closed == []
 
     def test_min_idle_holds_from_the_first_request_on(self) -> None:
         driver = Driver(min_idle=2)
         driver.done()
         driver.wait(HOUR / 2)
-        assert len(driver.slots()) == 2
+        assert len(driver.connections()) == 2
 
 
 class TestQueue:
@@ -123,14 +116,14 @@ class TestQueue:
     def test_who_finds_a_lane_at_once_does_not_wait(self) -> None:
         driver = Driver(max_connections=1, max_queued=2)
         driver.pool.prewarm(1, None)
-        driver.turn()
+        driver.act()
         burst = driver.burst(20)
         assert driver.sent == burst[:16]
         assert list(driver.failed) == [burst[19], burst[18]]
         assert driver.pool.waiting() == burst[16:18]
 
     def test_no_connection_is_opened_for_one_that_is_refused(self) -> None:
-        driver = Driver(lanes=False, connects=False, max_queued=2)
+        driver = Driver(has_lanes=False, connects=False, max_queued=2)
         driver.burst(5)
         assert len(driver.opened) == 2
 
@@ -150,29 +143,29 @@ class TestQueue:
 
     def test_the_clock_is_over_when_the_server_has_seen_it(self) -> None:
         driver = Driver(queue_timeout=10.0)
-        ticket = driver.submit()
-        driver.refuse(ticket, delay=20.0)
+        request = driver.submit()
+        driver.refuse(request, delay=20.0)
         driver.wait(20.0)
-        assert driver.sent == [ticket, ticket]
+        assert driver.sent == [request, request]
 
     def test_the_clock_goes_on_for_what_was_not_sent(self) -> None:
         driver = Driver(queue_timeout=10.0)
-        ticket = driver.submit()
+        request = driver.submit()
         driver.connects = False
         driver.wait(4.0)
-        driver.pool.ended(driver.slot, LOST, driver.now)
-        driver.pool.again(ticket, driver.now)
+        driver.pool.connection_ended(driver.connection, LOST, driver.now)
+        driver.pool.requeue(request, driver.now)
         driver.wait(6.0)
-        driver.error(ticket, QueueTimeoutError)
+        driver.error(request, QueueTimeoutError)
 
     def test_the_oldest_first_among_all_queues(self) -> None:
-        """One that can run only in one place has no better turn than those who can run anywhere."""
+        """One that can run only in one lane has no better turn than those who can run anywhere."""
         driver = Driver(max_active=1, max_connections=1)
-        parent = conversation(driver)
-        driver.fail(driver.submit(parent=parent, lane="x", stores=False))  # a fork keeps it
+        parent = driver.unstored()
+        driver.fail(driver.submit(parent_id=parent, stream_id="x", stores=False))  # a fork keeps it
         running = driver.submit()
         free = driver.submit()
-        bound = driver.submit(parent=parent, stores=False)
+        bound = driver.submit(parent_id=parent, stores=False)
         driver.finish(running)
         assert driver.sent[-1] is free
         driver.finish(free)
@@ -181,34 +174,34 @@ class TestQueue:
     @pytest.mark.parametrize("where", ["free", "in line", "delayed", "for its parent", "for the lane", "for a fork"])
     def test_withdrawn_from_anywhere(self, where: str) -> None:
         driver = Driver(max_active=2, max_connections=1)
-        parent = conversation(driver)
+        parent = driver.unstored()
         running = driver.submit("a")
         child = driver.begin(running)
         driver.submit()
-        ticket = {
+        request = {
             "free": lambda: driver.submit(),
             "in line": lambda: driver.submit("a"),
             "delayed": lambda: self.delayed(driver),
-            "for its parent": lambda: driver.submit(parent=child, stores=False),
-            "for the lane": lambda: driver.submit(parent=parent, stores=False),
-            "for a fork": lambda: driver.submit("b", parent=parent, stores=False),
+            "for its parent": lambda: driver.submit(parent_id=child, stores=False),
+            "for the lane": lambda: driver.submit(parent_id=parent, stores=False),
+            "for a fork": lambda: driver.submit("b", parent_id=parent, stores=False),
         }[where]()
-        assert driver.pool.waiting() == [ticket]
-        driver.withdraw(ticket)
-        assert ticket.state is PoolRequestState.OVER
-        driver.withdraw(ticket)  # twice does nothing
+        assert driver.pool.waiting() == [request]
+        driver.withdraw(request)
+        assert request.state is PoolRequestState.ENDED
+        driver.withdraw(request)  # twice does nothing
         assert driver.pool.queued == 0
-        for one in list(driver.slot.running()):
+        for one in list(driver.connection.running()):
             driver.withdraw(one)  # it runs: not here
             driver.finish(one)
         assert driver.is_quiet()
-        assert driver.pool.place_of(parent) is not None
+        assert driver.pool.lane_of(parent) is not None
 
     @staticmethod
     def delayed(driver: Driver) -> PoolRequest:
-        ticket = driver.sent[-1]
-        driver.refuse(ticket, delay=5.0)
-        return ticket
+        request = driver.sent[-1]
+        driver.refuse(request, delay=5.0)
+        return request
 
     def test_again_in_the_old_turn(self) -> None:
         driver = Driver(max_active=1, max_connections=1)
@@ -219,37 +212,37 @@ class TestQueue:
 
     def test_again_when_the_time_has_come(self) -> None:
         driver = Driver()
-        ticket = driver.submit("a")
+        request = driver.submit("a")
         behind = driver.submit("a")
-        driver.refuse(ticket, delay=3.0)
+        driver.refuse(request, delay=3.0)
         assert driver.pool.deadline(driver.now) == 3.0
-        assert driver.pool.waiting() == [ticket, behind]  # the lane stays in order
+        assert driver.pool.waiting() == [request, behind]  # the lane stays in order
         driver.wait(3.0)
-        assert driver.sent == [ticket, ticket]
+        assert driver.sent == [request, request]
 
     def test_again_only_for_what_runs(self) -> None:
         driver = Driver()
-        ticket = driver.submit()
-        driver.finish(ticket)
-        driver.pool.again(ticket, driver.now)
-        driver.pool.finished(ticket, driver.now)
-        driver.pool.began(ticket, "late")
+        request = driver.submit()
+        driver.finish(request)
+        driver.pool.requeue(request, driver.now)
+        driver.pool.finished(request, driver.now)
+        driver.pool.began(request, "late")
         assert driver.is_quiet()
-        assert driver.pool.place_of("late") is None
+        assert driver.pool.lane_of("late") is None
 
 
 class TestLanes:
     def test_scenario_13_a_named_lane_runs_in_order(self) -> None:
         driver = Driver()
-        tickets = driver.burst(3, lane="a")
-        for number, ticket in enumerate(tickets):
-            assert driver.sent == tickets[: number + 1]
-            driver.finish(ticket)
+        requests = driver.burst(3, stream_id="a")
+        for number, request in enumerate(requests):
+            assert driver.sent == requests[: number + 1]
+            driver.finish(request)
         assert driver.is_quiet()
 
     def test_scenario_13_a_lane_goes_on_after_a_failure(self) -> None:
         driver = Driver()
-        first, second = driver.burst(2, lane="a")
+        first, second = driver.burst(2, stream_id="a")
         driver.fail(first)
         assert driver.sent == [first, second]
 
@@ -264,63 +257,63 @@ class TestLanes:
     def test_a_long_line_that_fails_ends(self) -> None:
         driver = Driver()
         running = driver.submit("a")
-        tickets = driver.burst(5000, lane="a", parent="gone", stores=False)
+        requests = driver.burst(5000, stream_id="a", parent_id="gone", stores=False)
         driver.finish(running)
-        assert list(driver.failed) == tickets
+        assert list(driver.failed) == requests
         assert driver.is_quiet()
 
     def test_scenario_15_hundred_conversations_use_few_names(self) -> None:
         driver = Driver(max_connections=1)
         for number in range(100):
             driver.done(f"conversation {number}")
-        assert len(driver.slot.places) == 32
+        assert len(driver.connection.lanes) == 32
 
     def test_scenario_15_fewer_names_than_usual(self) -> None:
         driver = Driver(max_connections=1)
         first, second, third = driver.burst(3)
-        refused = third.place
+        refused = third.lane
         assert refused is not None
         driver.pool.began(third, None)
-        driver.pool.again(third, driver.now)
-        driver.pool.full(refused)
-        driver.turn()
+        driver.pool.requeue(third, driver.now)
+        driver.pool.lane_refused(refused)
+        driver.act()
         assert third.state is PoolRequestState.WAITING
         driver.finish(first)
-        assert name_of(third) == "lane-1"
-        assert len(driver.slot.places) == 2
+        assert wire_name_of(third) == "lane-1"
+        assert len(driver.connection.lanes) == 2
         assert second.state is PoolRequestState.RUNNING
 
 
 class TestServersWithoutLanes:
     def test_one_request_a_connection(self) -> None:
-        driver = Driver(lanes=False, max_connections=3)
-        tickets = driver.burst(5)
-        assert driver.sent == tickets[:3]
-        assert len({slot_of(ticket) for ticket in tickets[:3]}) == 3
-        assert {name_of(ticket) for ticket in tickets[:3]} == {None}
+        driver = Driver(has_lanes=False, max_connections=3)
+        requests = driver.burst(5)
+        assert driver.sent == requests[:3]
+        assert len({connection_of(request) for request in requests[:3]}) == 3
+        assert {wire_name_of(request) for request in requests[:3]} == {None}
 
     def test_until_it_is_known_a_burst_opens_few(self) -> None:
-        driver = Driver(lanes=None)
-        tickets = driver.burst(100)
-        assert driver.sent == tickets[:4]
-        driver.pool.lanes = True
-        driver.turn()
+        driver = Driver(has_lanes=None)
+        requests = driver.burst(100)
+        assert driver.sent == requests[:4]
+        driver.pool.has_lanes = True
+        driver.act()
         assert len(driver.sent) == 100
 
     def test_found_out(self) -> None:
-        driver = Driver(lanes=None)
-        tickets = driver.burst(100)
-        driver.pool.lanes = False
-        driver.turn()
+        driver = Driver(has_lanes=None)
+        requests = driver.burst(100)
+        driver.pool.has_lanes = False
+        driver.act()
         assert len(driver.sent) == 8
-        for ticket in tickets:
-            driver.finish(ticket)
-        assert all(len(slot.places) == 1 for slot in driver.opened)
+        for request in requests:
+            driver.finish(request)
+        assert all(len(connection.lanes) == 1 for connection in driver.opened)
 
     def test_found_out_while_several_run(self) -> None:
         driver = Driver(max_connections=1)
         first, second, third = driver.burst(3)
-        driver.pool.lanes = False
+        driver.pool.has_lanes = False
         for refused in (second, third):
             driver.refuse(refused)
         assert driver.pool.waiting() == [second, third]
@@ -328,172 +321,174 @@ class TestServersWithoutLanes:
         assert driver.sent[-1] is second
 
     def test_a_conversation_keeps_its_connection_while_another_may_be_opened(self) -> None:
-        driver = Driver(lanes=False, max_connections=2)
-        first = conversation(driver)
-        second = conversation(driver)
+        driver = Driver(has_lanes=False, max_connections=2)
+        first = driver.unstored()
+        second = driver.unstored()
         assert len(driver.opened) == 2
-        assert {driver.pool.place_of(one) for one in (first, second)} == {slot.places[None] for slot in driver.opened}
-        conversation(driver)
+        assert {driver.pool.lane_of(one) for one in (first, second)} == {
+            connection.lanes[None] for connection in driver.opened
+        }
+        driver.unstored()
         assert driver.pool.is_lost(first)
         assert not driver.pool.is_lost(second)
 
     def test_found_out_late_only_the_latest_response_is_there(self) -> None:
         driver = Driver(max_connections=1)
-        first, second = conversation(driver), conversation(driver)
-        driver.pool.lanes = False
+        first, second = driver.unstored(), driver.unstored()
+        driver.pool.has_lanes = False
         assert driver.pool.is_lost(first)
         assert not driver.pool.is_lost(second)
 
     def test_the_next_response_replaces_it(self) -> None:
         driver = Driver(max_connections=1)
         running = driver.burst(2, stores=False)
-        driver.pool.lanes = False
-        held = [driver.finish(ticket) for ticket in running]
+        driver.pool.has_lanes = False
+        held = [driver.finish(request) for request in running]
         assert [driver.pool.is_lost(one) for one in held] == [True, False]
-        conversation(driver)
+        driver.unstored()
         assert driver.pool.is_lost(held[1])
 
     def test_a_fork_goes_on_in_the_only_lane_and_the_other_one_is_lost(self) -> None:
-        driver = Driver(lanes=False, max_connections=1)
-        parent = conversation(driver)
-        fork, late = driver.burst(2, parent=parent, stores=False)
-        assert fork.source is None
+        driver = Driver(has_lanes=False, max_connections=1)
+        parent = driver.unstored()
+        fork, late = driver.burst(2, parent_id=parent, stores=False)
+        assert fork.parent_lane is None
         assert driver.sent[-1] is fork
         assert driver.error(late, PreviousResponseLostError).previous_response_id == parent
 
     def test_a_fork_that_waits_when_it_is_found_out(self) -> None:
         driver = Driver(max_active=1, max_connections=1)
-        parent = conversation(driver)
+        parent = driver.unstored()
         other = driver.submit()
-        fork = driver.submit("b", parent=parent, stores=False)
-        assert fork.source is not None
-        driver.pool.lanes = False
+        fork = driver.submit("b", parent_id=parent, stores=False)
+        assert fork.parent_lane is not None
+        driver.pool.has_lanes = False
         driver.finish(other)
-        assert fork.source is None
+        assert fork.parent_lane is None
         driver.error(fork, PreviousResponseLostError)  # the other one took the only lane
 
     def test_a_fork_that_may_still_have_the_lane(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        driver.pool.throttle.limited(driver.now, 1, 1.0, limits=driver.pool.throttle.limits)
-        fork = driver.submit("b", parent=parent, stores=False)
-        place = fork.source
-        assert place is not None
-        driver.pool.lanes = False
+        parent = driver.unstored()
+        driver.rate_limit(1, 1.0)
+        fork = driver.submit("b", parent_id=parent, stores=False)
+        lane = fork.parent_lane
+        assert lane is not None
+        driver.pool.has_lanes = False
         driver.wait(1.0)
         assert driver.sent[-1] is fork
-        assert fork.place is place
+        assert fork.lane is lane
 
 
 class TestAffinity:
     def test_a_continuation_goes_to_the_lane_that_holds_its_parent(self) -> None:
         driver = Driver()
-        parents = [conversation(driver) for _ in range(3)]
+        parents = [driver.unstored() for _ in range(3)]
         for parent in parents:
-            place = driver.pool.place_of(parent)
-            assert driver.submit(parent=parent, stores=False).place is place
+            lane = driver.pool.lane_of(parent)
+            assert driver.submit(parent_id=parent, stores=False).lane is lane
 
     def test_it_waits_for_room_there(self) -> None:
         driver = Driver(max_active=1)
-        parent = conversation(driver)
+        parent = driver.unstored()
         other = driver.submit()
-        ticket = driver.submit(parent=parent, stores=False)
+        request = driver.submit(parent_id=parent, stores=False)
         driver.submit()
-        assert ticket.state is PoolRequestState.WAITING
+        assert request.state is PoolRequestState.WAITING
         driver.finish(other)
-        assert slot_of(ticket) is driver.opened[0]
+        assert connection_of(request) is driver.opened[0]
 
     def test_its_lane_is_kept_for_it(self) -> None:
         """With lanes to spare nobody else takes the one whose response somebody waits to continue."""
         driver = Driver(max_active=1, max_connections=1)
-        parents = [conversation(driver) for _ in range(32)]
+        parents = [driver.unstored() for _ in range(32)]
         running, older = driver.burst(2)
-        ticket = driver.submit(parent=parents[1], stores=False)
+        request = driver.submit(parent_id=parents[1], stores=False)
         driver.finish(running)
         assert driver.sent[-1] is older
         assert driver.pool.is_lost(parents[0])
         assert not driver.pool.is_lost(parents[1])
         driver.finish(older)
-        assert driver.sent[-1] is ticket
+        assert driver.sent[-1] is request
 
     def test_while_its_parent_runs_it_waits(self) -> None:
         driver = Driver()
         parent = driver.submit(stores=False)
         parent_id = driver.begin(parent)
-        child = driver.submit(parent=parent_id, stores=False)
+        child = driver.submit(parent_id=parent_id, stores=False)
         assert driver.pool.waiting() == [child]
-        place = parent.place
+        lane = parent.lane
         driver.finish(parent)
-        assert child.place is place
+        assert child.lane is lane
         assert child.state is PoolRequestState.RUNNING
 
     def test_a_parent_that_fails_takes_its_continuation_along(self) -> None:
         driver = Driver()
         parent = driver.submit(stores=False)
-        child = driver.submit(parent=driver.begin(parent), stores=False)
+        child = driver.submit(parent_id=driver.begin(parent), stores=False)
         driver.fail(parent)
         driver.error(child, PreviousResponseLostError)
 
     def test_a_stored_one_prefers_its_lane(self) -> None:
         driver = Driver()
         parents = [driver.done() for _ in range(3)]
-        place = driver.pool.place_of(parents[1])
-        assert driver.submit(parent=parents[1]).place is place
+        lane = driver.pool.lane_of(parents[1])
+        assert driver.submit(parent_id=parents[1]).lane is lane
 
     def test_but_goes_anywhere_when_there_is_no_room(self) -> None:
         driver = Driver(max_active=1, max_connections=2)
         parent = driver.done()
         other = driver.submit()
-        ticket = driver.submit(parent=parent)
-        assert slot_of(ticket) is not slot_of(other)
+        request = driver.submit(parent_id=parent)
+        assert connection_of(request) is not connection_of(other)
 
     def test_also_when_room_was_there_first(self) -> None:
         driver = Driver(max_active=1, max_connections=2)
         parent = driver.done()
-        older, ticket = driver.queue(), driver.queue(parent=parent)
-        driver.turn()
-        assert slot_of(older) is not slot_of(ticket)
+        older, request = driver.queue(), driver.queue(parent_id=parent)
+        driver.act()
+        assert connection_of(older) is not connection_of(request)
 
     def test_several_may_continue_a_stored_one(self) -> None:
         driver = Driver()
         parent = driver.done()
-        tickets = driver.burst(3, parent=parent)
-        assert [ticket.state for ticket in tickets] == [PoolRequestState.RUNNING] * 3
+        requests = driver.burst(3, parent_id=parent)
+        assert [request.state for request in requests] == [PoolRequestState.RUNNING] * 3
 
     def test_scenario_23_with_its_connection_gone_a_stored_one_goes_anywhere(self) -> None:
         driver = Driver()
         parent = driver.done()
-        driver.end(driver.slot)
-        ticket = driver.submit(parent=parent, stores=False)
-        assert ticket.state is PoolRequestState.RUNNING
-        assert not ticket.replays
+        driver.end(driver.connection)
+        request = driver.submit(parent_id=parent, stores=False)
+        assert request.state is PoolRequestState.RUNNING
+        assert not request.sends_history
 
     def test_scenario_32_without_storage_nothing_is_sent(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        driver.end(driver.slot)
-        ticket = driver.submit("a", parent=parent, stores=False)
-        error = driver.error(ticket, PreviousResponseLostError)
-        assert ticket not in driver.sent
+        parent = driver.unstored()
+        driver.end(driver.connection)
+        request = driver.submit("a", parent_id=parent, stores=False)
+        error = driver.error(request, PreviousResponseLostError)
+        assert request not in driver.sent
         assert (error.previous_response_id, error.stream_id, error.delivery) == (parent, "a", "not_sent")
         assert "send the whole history" in str(error)
         assert driver.is_quiet()
 
     def test_scenario_32_nor_is_the_id_of_one_that_is_known_to_be_lost(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        driver.end(driver.slot)
-        driver.error(driver.submit(parent=parent, stores=True), PreviousResponseLostError)
+        parent = driver.unstored()
+        driver.end(driver.connection)
+        driver.error(driver.submit(parent_id=parent, stores=True), PreviousResponseLostError)
 
     def test_scenario_32_nor_what_waited_when_the_connection_went(self) -> None:
         driver = Driver(max_active=1, max_connections=1)
-        parent = conversation(driver)
+        parent = driver.unstored()
         running = driver.submit()
-        ticket = driver.submit(parent=parent, stores=False)
-        fork = driver.submit("b", parent=parent, stores=False)
-        child = driver.submit(parent=driver.begin(running), stores=True)
-        driver.end(driver.slot)
-        driver.error(ticket, PreviousResponseLostError)
+        request = driver.submit(parent_id=parent, stores=False)
+        fork = driver.submit("b", parent_id=parent, stores=False)
+        child = driver.submit(parent_id=driver.begin(running), stores=True)
+        driver.end(driver.connection)
+        driver.error(request, PreviousResponseLostError)
         driver.error(fork, PreviousResponseLostError)
         assert driver.sent[-1] is child  # its parent is stored
         driver.finish(child)
@@ -501,136 +496,141 @@ class TestAffinity:
 
     def test_scenario_31_with_the_history_at_hand_it_goes_anywhere(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        driver.end(driver.slot)
-        ticket = driver.submit(parent=parent, stores=False, has_history=True)
-        assert ticket.replays
-        assert ticket.state is PoolRequestState.RUNNING
+        parent = driver.unstored()
+        driver.end(driver.connection)
+        request = driver.submit(parent_id=parent, stores=False, has_history=True)
+        assert request.sends_history
+        assert request.state is PoolRequestState.RUNNING
 
     def test_scenario_31_what_the_server_does_not_know_is_forgotten(self) -> None:
         driver = Driver()
         parent = driver.done()
-        ticket = driver.submit(parent=parent, has_history=True)
+        request = driver.submit(parent_id=parent, has_history=True)
         driver.pool.forget(parent)
-        driver.refuse(ticket)
-        assert ticket.replays
-        assert driver.sent == [driver.sent[0], ticket, ticket]
-        driver.error(driver.submit(parent=parent), PreviousResponseLostError)
+        driver.refuse(request)
+        assert request.sends_history
+        assert driver.sent == [driver.sent[0], request, request]
+        driver.error(driver.submit(parent_id=parent), PreviousResponseLostError)
 
     def test_scenario_31_whoever_waits_to_continue_it_is_told(self) -> None:
         driver = Driver(max_active=1, max_connections=1)
-        parent = conversation(driver)
+        parent = driver.unstored()
         other = driver.submit()
-        ticket = driver.submit(parent=parent, stores=False)
+        request = driver.submit(parent_id=parent, stores=False)
         driver.pool.forget(parent)
         driver.finish(other)
-        driver.error(ticket, PreviousResponseLostError)
+        driver.error(request, PreviousResponseLostError)
 
     def test_a_foreign_id_is_sent_when_it_may_be_stored(self) -> None:
         driver = Driver()
-        assert driver.submit(parent="foreign").state is PoolRequestState.RUNNING
-        driver.error(driver.submit(parent="foreign", stores=False), PreviousResponseLostError)
+        assert driver.submit(parent_id="foreign").state is PoolRequestState.RUNNING
+        driver.error(driver.submit(parent_id="foreign", stores=False), PreviousResponseLostError)
 
     def test_scenario_33_a_failure_in_its_lane_costs_the_parent(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        driver.fail(driver.submit(parent=parent, stores=False))
+        parent = driver.unstored()
+        driver.fail(driver.submit(parent_id=parent, stores=False))
         assert driver.pool.is_lost(parent)
 
     def test_what_was_never_sent_costs_nothing(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        place = driver.pool.place_of(parent)
-        ticket = driver.submit("a", parent=parent, stores=False)
-        assert ticket.place is place
-        behind = driver.submit("a", parent=parent, stores=False)
-        driver.pool.unsent(ticket, driver.now)
-        driver.turn()
-        assert driver.sent[1:] == [ticket, behind]
-        assert behind.place is place
+        parent = driver.unstored("a")
+        lane = driver.pool.lane_of(parent)
+        request = driver.submit("a", parent_id=parent, stores=False)
+        assert request.lane is lane
+        behind = driver.submit("a", parent_id=parent, stores=False)
+        driver.pool.unsent(request, driver.now)
+        driver.act()
+        assert driver.sent[1:] == [request, behind]
+        assert behind.lane is lane
         assert driver.pool.active == 1
 
     def test_nor_what_another_conversation_did_not_send(self) -> None:
-        driver = Driver(lanes=False, max_connections=1)
-        parent = conversation(driver)
+        driver = Driver(has_lanes=False, max_connections=1)
+        parent = driver.unstored()
         driver.pool.unsent(driver.submit(), driver.now)
         assert not driver.pool.is_lost(parent)
 
     def test_what_was_sent_does_even_if_nothing_was_heard_of_it(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        driver.pool.finished(driver.submit(parent=parent, stores=False), driver.now)
+        parent = driver.unstored()
+        driver.pool.finished(driver.submit(parent_id=parent, stores=False), driver.now)
         assert driver.pool.is_lost(parent)
 
     def test_a_connection_that_is_lost_gives_nothing_back(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        ticket = driver.submit(parent=parent, stores=False)
-        driver.pool.ended(driver.slot, LOST, driver.now)
-        driver.pool.began(ticket, "late")
-        assert driver.pool.place_of("late") is None
-        driver.pool.unsent(ticket, driver.now)
-        driver.pool.unsent(ticket, driver.now)  # twice does nothing
+        parent = driver.unstored()
+        request = driver.submit(parent_id=parent, stores=False)
+        driver.pool.connection_ended(driver.connection, LOST, driver.now)
+        driver.pool.began(request, "late")
+        assert driver.pool.lane_of("late") is None
+        driver.pool.unsent(request, driver.now)
+        driver.pool.unsent(request, driver.now)  # twice does nothing
         assert driver.pool.is_lost(parent)
-        assert driver.pool.place_of(parent) is None
+        assert driver.pool.lane_of(parent) is None
         assert driver.is_quiet()
 
 
 class TestCalls:
     def test_scenario_35_each_call_needs_its_answer(self) -> None:
         driver = Driver()
-        parent = driver.finish(driver.submit(), calls=frozenset({"one", "two"}))
-        ticket = driver.submit(parent=parent, answers=frozenset({"two", "other"}))
-        error = driver.error(ticket, InvalidRequestError)
+        parent = driver.finish(driver.submit(), open_calls=frozenset({"one", "two"}))
+        request = driver.submit(parent_id=parent, answered_calls=frozenset({"two", "other"}))
+        error = driver.error(request, InvalidRequestError)
         assert error.field == "input"
         assert "one" in str(error)
         assert "two" not in str(error)
-        assert driver.submit(parent=parent, answers=frozenset({"one", "two"})).state is PoolRequestState.RUNNING
+        assert (
+            driver.submit(parent_id=parent, answered_calls=frozenset({"one", "two"})).state is PoolRequestState.RUNNING
+        )
 
     def test_scenario_35_also_when_it_waited_for_its_parent(self) -> None:
         driver = Driver()
         running = driver.submit(stores=False)
         parent = driver.begin(running)
-        ticket = driver.submit(parent=parent, stores=False, answers=frozenset())
-        driver.finish(running, calls=frozenset({"one"}))
-        driver.error(ticket, InvalidRequestError)
+        request = driver.submit(parent_id=parent, stores=False, answered_calls=frozenset())
+        driver.finish(running, open_calls=frozenset({"one"}))
+        driver.error(request, InvalidRequestError)
         assert not driver.pool.is_lost(parent)
 
     def test_what_cannot_be_seen_is_left_to_the_server(self) -> None:
         driver = Driver()
-        parent = driver.finish(driver.submit(), calls=frozenset({"one"}))
-        assert driver.submit(parent=parent).state is PoolRequestState.RUNNING
+        parent = driver.finish(driver.submit(), open_calls=frozenset({"one"}))
+        assert driver.submit(parent_id=parent).state is PoolRequestState.RUNNING
 
 
 class TestForks:
     def test_scenario_34_the_source_waits_until_the_fork_has_begun(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        fork = driver.submit("b", parent=parent, stores=False)
-        source = driver.submit("a", parent=parent, stores=False)
-        assert slot_of(fork) is driver.slot
-        assert fork.place is not driver.pool.place_of(parent)
+        parent = driver.unstored("a")
+        fork = driver.submit("b", parent_id=parent, stores=False)
+        source = driver.submit("a", parent_id=parent, stores=False)
+        assert connection_of(fork) is driver.connection
+        assert fork.lane is not driver.pool.lane_of(parent)
         assert driver.pool.waiting() == [source]
         driver.begin(fork)
         assert driver.pool.waiting() == [source]
         driver.pool.in_progress(fork)
-        driver.turn()
+        driver.act()
         assert source.state is PoolRequestState.RUNNING
 
     def test_scenario_34_the_order_at_once_does_not_matter(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        source, fork = driver.queue("a", parent=parent, stores=False), driver.queue("b", parent=parent, stores=False)
-        driver.turn()
+        parent = driver.unstored("a")
+        source, fork = (
+            driver.queue("a", parent_id=parent, stores=False),
+            driver.queue("b", parent_id=parent, stores=False),
+        )
+        driver.act()
         assert driver.sent[1:] == [fork]
         driver.pool.in_progress(fork)
-        driver.turn()
+        driver.act()
         assert driver.sent[2:] == [source]
 
     def test_scenario_34_a_second_continuation_without_a_name_is_a_fork(self) -> None:
         driver = Driver()
-        parent = conversation(driver)
-        first, second, third = driver.burst(3, parent=parent, stores=False)
+        parent = driver.unstored()
+        first, second, third = driver.burst(3, parent_id=parent, stores=False)
         assert driver.sent[1:] == [second, third]
         for fork in (second, third):
             driver.finish(fork)
@@ -639,18 +639,18 @@ class TestForks:
     def test_scenario_34_forks_of_a_stored_one_hold_nothing(self) -> None:
         driver = Driver()
         parent = driver.done("a")
-        fork = driver.submit("b", parent=parent)
-        assert fork.source is None
-        assert driver.submit("a", parent=parent).state is PoolRequestState.RUNNING
+        fork = driver.submit("b", parent_id=parent)
+        assert fork.parent_lane is None
+        assert driver.submit("a", parent_id=parent).state is PoolRequestState.RUNNING
 
     @pytest.mark.parametrize("end", ["fails", "is withdrawn", "is complete", "times out"])
     def test_scenario_34_the_source_goes_on_when_the_fork(self, end: str) -> None:
         driver = Driver(max_active=2, max_connections=1, queue_timeout=60.0)
-        parent = conversation(driver, "a")
+        parent = driver.unstored("a")
         others = driver.burst(2 if end in ("is withdrawn", "times out") else 1)
-        fork = driver.submit("b", parent=parent, stores=False)
+        fork = driver.submit("b", parent_id=parent, stores=False)
         driver.wait(1.0)
-        source = driver.submit("a", parent=parent, stores=False)
+        source = driver.submit("a", parent_id=parent, stores=False)
         if end in ("fails", "is complete"):
             driver.finish(others[0])
         assert driver.pool.waiting()[-1] is source
@@ -670,40 +670,40 @@ class TestForks:
 
     def test_scenario_33_a_failed_fork_keeps_the_parent(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        place = driver.pool.place_of(parent)
-        driver.fail(driver.submit("b", parent=parent, stores=False))
-        assert driver.submit("a", parent=parent, stores=False).place is place
+        parent = driver.unstored("a")
+        lane = driver.pool.lane_of(parent)
+        driver.fail(driver.submit("b", parent_id=parent, stores=False))
+        assert driver.submit("a", parent_id=parent, stores=False).lane is lane
 
     def test_scenario_34_a_fork_that_is_to_be_sent_again_still_holds_its_parent(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        fork = driver.submit("b", parent=parent, stores=False)
+        parent = driver.unstored("a")
+        fork = driver.submit("b", parent_id=parent, stores=False)
         driver.refuse(fork, delay=5.0)
-        source = driver.submit("a", parent=parent, stores=False)
+        source = driver.submit("a", parent_id=parent, stores=False)
         driver.wait(5.0)
         assert driver.sent[-1] is fork
         driver.pool.in_progress(fork)
-        driver.turn()
+        driver.act()
         assert driver.sent[-1] is source
 
     def test_a_fork_that_waits_to_be_sent_again_when_the_connection_goes(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        fork = driver.submit("b", parent=parent, stores=False)
+        parent = driver.unstored("a")
+        fork = driver.submit("b", parent_id=parent, stores=False)
         driver.refuse(fork, delay=5.0)
-        driver.end(driver.slot)
-        assert fork.source is None
+        driver.end(driver.connection)
+        assert fork.parent_lane is None
         driver.wait(5.0)
         driver.error(fork, PreviousResponseLostError)
 
     def test_forks_go_no_later_than_the_one_that_waits_for_them(self) -> None:
         driver = Driver(max_active=1, max_connections=1)
-        parent = conversation(driver, "a")
+        parent = driver.unstored("a")
         running = driver.submit()
-        source = driver.submit("a", parent=parent, stores=False)
+        source = driver.submit("a", parent_id=parent, stores=False)
         others = driver.burst(3)
-        fork = driver.submit("b", parent=parent, stores=False)
+        fork = driver.submit("b", parent_id=parent, stores=False)
         driver.finish(running)
         assert driver.sent[-1] is fork
         driver.finish(fork)
@@ -713,10 +713,10 @@ class TestForks:
     def test_when_each_lane_waits_for_its_fork_one_goes_on_in_its_own(self) -> None:
         """Or else none would ever go."""
         driver = Driver(max_connections=1)
-        parents = [conversation(driver, f"lane {number}") for number in range(32)]
-        driver.pool.throttle.limited(driver.now, 1000, 10.0, limits=driver.pool.throttle.limits)
-        forks = [driver.submit("fork" + parent, parent=parent, stores=False) for parent in parents]
-        second = driver.submit("another one", parent=parents[0], stores=False)
+        parents = [driver.unstored(f"lane {number}") for number in range(32)]
+        driver.rate_limit(1000, 10.0)
+        forks = [driver.submit("fork" + parent, parent_id=parent, stores=False) for parent in parents]
+        second = driver.submit("another one", parent_id=parents[0], stores=False)
         assert driver.pool.queued == 33
         driver.wait(10.0)
         assert driver.sent[32:] == forks[:1]  # then there is a lane again
@@ -727,10 +727,10 @@ class TestForks:
 
     def test_many_forks_of_one(self) -> None:
         driver = Driver(max_connections=1)
-        parent = conversation(driver)
-        forks = [driver.queue(f"fork {number}", parent=parent, stores=False) for number in range(100)]
-        source = driver.queue(parent=parent, stores=False)
-        driver.turn()
+        parent = driver.unstored()
+        forks = [driver.queue(f"fork {number}", parent_id=parent, stores=False) for number in range(100)]
+        source = driver.queue(parent_id=parent, stores=False)
+        driver.act()
         assert driver.pool.active == 16
         for fork in forks:
             driver.finish(fork)
@@ -746,7 +746,7 @@ class TestRotation:
         driver.wait(HOUR * 0.96)
         old, new = driver.opened
         assert (old.state, new.state) == (PoolConnectionState.DRAINING, PoolConnectionState.OPEN)
-        assert slot_of(driver.submit()) is new
+        assert connection_of(driver.submit()) is new
         driver.finish(running)
         assert driver.closed == [old]
 
@@ -756,31 +756,31 @@ class TestRotation:
         driver.connects = False
         driver.wait(HOUR * 0.96)
         old, new = driver.opened
-        assert slot_of(driver.submit()) is old
+        assert connection_of(driver.submit()) is old
         driver.connect(new)
-        assert slot_of(driver.submit()) is new
+        assert connection_of(driver.submit()) is new
 
     def test_an_unstored_conversation_goes_on_where_it_is_while_it_can(self) -> None:
         driver = Driver(max_connections=1, max_age=HOUR)
-        parent = conversation(driver)
+        parent = driver.unstored()
         driver.done()
         driver.wait(HOUR * 0.97)
-        (old,) = driver.slots(PoolConnectionState.DRAINING)
-        ticket = driver.submit(parent=parent, stores=False)
-        assert slot_of(ticket) is old
-        parent = driver.finish(ticket)
+        (old,) = driver.connections(PoolConnectionState.DRAINING)
+        request = driver.submit(parent_id=parent, stores=False)
+        assert connection_of(request) is old
+        parent = driver.finish(request)
         driver.wait(HOUR * 0.03)
         assert driver.closed == [old]
         assert driver.pool.is_lost(parent)
 
     def test_what_waits_there_is_told_when_its_time_is_over(self) -> None:
         driver = Driver(max_active=1, max_connections=1, max_age=HOUR)
-        parent = conversation(driver)
+        parent = driver.unstored()
         running = driver.submit(stores=False)
-        ticket = driver.submit(parent=parent, stores=False)
-        child = driver.submit(parent=driver.begin(running), stores=False)
+        request = driver.submit(parent_id=parent, stores=False)
+        child = driver.submit(parent_id=driver.begin(running), stores=False)
         driver.wait(HOUR)
-        driver.error(ticket, PreviousResponseLostError)
+        driver.error(request, PreviousResponseLostError)
         last = driver.finish(running)
         driver.error(child, PreviousResponseLostError)
         assert driver.pool.is_lost(last)
@@ -791,22 +791,22 @@ class TestRotation:
         driver.submit()
         parent = driver.done()
         driver.wait(HOUR * 0.96)
-        assert slot_of(driver.submit(parent=parent)) is driver.opened[1]
+        assert connection_of(driver.submit(parent_id=parent)) is driver.opened[1]
 
     def test_scenario_24_lost_while_it_idles(self) -> None:
         driver = Driver()
         driver.done()
-        driver.end(driver.slot)
+        driver.end(driver.connection)
         assert len(driver.opened) == 1
         assert driver.submit().state is PoolRequestState.RUNNING
 
     def test_ended_twice_is_ended_once(self) -> None:
         driver = Driver()
         driver.submit()
-        slot = driver.slot
-        driver.end(slot)
-        driver.end(slot)
-        assert driver.pool.slots == []
+        connection = driver.connection
+        driver.end(connection)
+        driver.end(connection)
+        assert driver.pool.connections == []
 
 
 class TestLoss:
@@ -814,128 +814,128 @@ class TestLoss:
         driver = Driver()
         driver.done()
         first, second = driver.burst(2)
-        driver.pool.ended(driver.slot, LOST, driver.now)
-        for ticket in (second, first):
-            driver.pool.again(ticket, driver.now)
-        driver.turn()
+        driver.pool.connection_ended(driver.connection, LOST, driver.now)
+        for request in (second, first):
+            driver.pool.requeue(request, driver.now)
+        driver.act()
         assert driver.sent[1:] == [first, second, first, second]
         assert driver.pool.active == 2
 
     def test_scenario_23_what_was_sent_is_over_and_its_lane_goes_on(self) -> None:
         driver = Driver()
         driver.done()
-        running, behind = driver.burst(2, lane="a")
-        driver.end(driver.slot)  # nobody says what became of it: its sender may be gone
-        assert running.state is PoolRequestState.OVER
+        running, behind = driver.burst(2, stream_id="a")
+        driver.end(driver.connection)  # nobody says what became of it: its sender may be gone
+        assert running.state is PoolRequestState.ENDED
         assert behind.state is PoolRequestState.RUNNING
         driver.pool.finished(running, driver.now)
         assert driver.pool.active == 1
 
     def test_scenario_23_a_fork_that_was_lost_holds_nothing(self) -> None:
         driver = Driver()
-        parent = conversation(driver, "a")
-        fork = driver.submit("b", parent=parent, stores=False)
-        driver.pool.ended(driver.slot, LOST, driver.now)
-        driver.pool.again(fork, driver.now)
-        driver.turn()
+        parent = driver.unstored("a")
+        fork = driver.submit("b", parent_id=parent, stores=False)
+        driver.pool.connection_ended(driver.connection, LOST, driver.now)
+        driver.pool.requeue(fork, driver.now)
+        driver.act()
         driver.error(fork, PreviousResponseLostError)
-        assert fork.source is None
+        assert fork.parent_lane is None
 
     def test_scenario_56_restarts_of_all_at_once(self) -> None:
         driver = Driver(max_connections=4, max_active=1)
-        tickets = driver.burst(4)
-        for ticket in tickets:
-            driver.begin(ticket)
-        for slot in driver.slots():
-            driver.pool.ended(slot, LOST, driver.now)
-        driver.turn()
+        requests = driver.burst(4)
+        for request in requests:
+            driver.begin(request)
+        for connection in driver.connections():
+            driver.pool.connection_ended(connection, LOST, driver.now)
+        driver.act()
         again = driver.burst(4)
-        assert all(ticket.state is PoolRequestState.RUNNING for ticket in again)
+        assert all(request.state is PoolRequestState.RUNNING for request in again)
 
 
 class TestFailures:
     def test_scenario_28_it_is_tried_again_and_given_up_in_the_end(self) -> None:
         driver = Driver(connects=False)
-        ticket = driver.submit("a")
+        request = driver.submit("a")
         for wait in (1.0, 2.0):
-            driver.end(driver.slot, REFUSED)
-            assert driver.pool.slots == []
-            assert driver.pool.retries_at(driver.now) == driver.now + wait == driver.pool.deadline(driver.now)
+            driver.end(driver.connection, REFUSED)
+            assert driver.pool.connections == []
+            assert driver.pool.retry_at(driver.now) == driver.now + wait == driver.pool.deadline(driver.now)
             driver.wait(wait)
-        driver.end(driver.slot, REFUSED)
-        error = driver.error(ticket, ConnectFailedError)
+        driver.end(driver.connection, REFUSED)
+        error = driver.error(request, ConnectFailedError)
         assert error is not REFUSED
         assert (error.status, error.stream_id) == (503, "a")
         assert driver.is_quiet()
-        assert driver.pool.retries_at(driver.now) is None
+        assert driver.pool.retry_at(driver.now) is None
 
     def test_scenario_28_everyone_is_told_also_those_in_line(self) -> None:
         driver = Driver(connects=False)
-        tickets = [driver.queue(lane) for lane in ("a", "a", "a", None)]
-        driver.turn()
-        driver.end(driver.slot, ConnectFailedError("no", status=401))
-        assert list(driver.failed) == tickets
+        requests = [driver.queue(lane) for lane in ("a", "a", "a", None)]
+        driver.act()
+        driver.end(driver.connection, ConnectFailedError("no", status=401))
+        assert list(driver.failed) == requests
         assert driver.is_quiet()
 
     def test_scenario_28_whoever_asks_after_that_has_a_try_of_its_own(self) -> None:
         driver = Driver(connects=False)
         for _ in range(3):
-            ticket = driver.submit()
-            driver.end(driver.slot, ConnectFailedError("no", status=401))
-            assert ticket in driver.failed
+            request = driver.submit()
+            driver.end(driver.connection, ConnectFailedError("no", status=401))
+            assert request in driver.failed
         assert len(driver.opened) == 3
 
     def test_also_one_that_asks_in_the_same_moment(self) -> None:
         driver = Driver(connects=False)
         first = driver.submit()
-        driver.pool.ended(driver.slot, ConnectFailedError("no", status=401), driver.now)
+        driver.pool.connection_ended(driver.connection, ConnectFailedError("no", status=401), driver.now)
         second = driver.submit()
         assert list(driver.failed) == [first]
-        driver.connect(driver.slot)
+        driver.connect(driver.connection)
         assert driver.sent == [second]
 
     def test_nobody_is_told_when_another_connection_opened(self) -> None:
         driver = Driver(connects=False, max_active=1)
-        tickets = driver.burst(2)
+        requests = driver.burst(2)
         first, second = driver.opened
-        driver.pool.ended(first, ConnectFailedError("no", status=401), driver.now)
+        driver.pool.connection_ended(first, ConnectFailedError("no", status=401), driver.now)
         driver.connect(second)
         assert not driver.failed
-        assert driver.sent == tickets[:1]
+        assert driver.sent == requests[:1]
 
     def test_other_errors_are_told_as_they_are(self) -> None:
         driver = Driver(connects=False)
-        ticket = driver.submit()
+        request = driver.submit()
         cause = OSError("no")
         error = ConfigurationError("no key")
         error.__cause__ = cause
-        driver.end(driver.slot, error)
-        assert driver.error(ticket, ConfigurationError).__cause__ is cause
+        driver.end(driver.connection, error)
+        assert driver.error(request, ConfigurationError).__cause__ is cause
 
     def test_routes_fail_by_themselves(self) -> None:
         driver = Driver(connects=False)
         here, there = driver.submit(route="x"), driver.submit(route="y")
-        driver.end(driver.pool.slots[0], ConnectFailedError("no", status=404))
+        driver.end(driver.pool.connections[0], ConnectFailedError("no", status=404))
         assert list(driver.failed) == [here]
-        driver.connect(driver.slot)
+        driver.connect(driver.connection)
         assert driver.sent == [there]
 
     def test_what_runs_on_a_connection_or_waits_for_it_is_not_given_up(self) -> None:
         driver = Driver(max_active=1, max_connections=2, max_age=HOUR)
-        parent = conversation(driver)
+        parent = driver.unstored()
         running = driver.submit(stores=False)
         driver.connects = False
-        ticket = driver.submit(parent=parent, stores=False)
-        child = driver.submit(parent=driver.begin(running), stores=False)
+        request = driver.submit(parent_id=parent, stores=False)
+        child = driver.submit(parent_id=driver.begin(running), stores=False)
         driver.wait(HOUR * 0.96)
-        (old,) = driver.slots()
+        (old,) = driver.connections()
         free = driver.submit()
         old.state = PoolConnectionState.DRAINING
-        for slot in driver.slots(PoolConnectionState.CONNECTING):
-            driver.end(slot, ConnectFailedError("no", status=401))
+        for connection in driver.connections(PoolConnectionState.CONNECTING):
+            driver.end(connection, ConnectFailedError("no", status=401))
         assert list(driver.failed) == [free]
         driver.refuse(running)
-        assert ticket.state is PoolRequestState.RUNNING
+        assert request.state is PoolRequestState.RUNNING
         assert running.state is PoolRequestState.WAITING  # it has a try of its own
         assert child in driver.failed  # for another reason
         assert isinstance(driver.failed[child], PreviousResponseLostError)
@@ -943,19 +943,19 @@ class TestFailures:
     def test_a_connection_that_never_works_is_given_up_too(self) -> None:
         """The server takes it, and closes it before anything can be sent."""
         driver = Driver()
-        ticket = driver.submit()
+        request = driver.submit()
         for _ in range(3):
-            assert ticket.state is PoolRequestState.RUNNING
-            driver.pool.ended(driver.slot, LOST, driver.now)
-            driver.pool.again(ticket, driver.now)
-            driver.turn()
+            assert request.state is PoolRequestState.RUNNING
+            driver.pool.connection_ended(driver.connection, LOST, driver.now)
+            driver.pool.requeue(request, driver.now)
+            driver.act()
             driver.wait(2.0)
-        driver.error(ticket, type(LOST))
+        driver.error(request, type(LOST))
 
     def test_nothing_is_opened_while_it_waits_however_many_ask(self) -> None:
         driver = Driver(connects=False)
         driver.submit()
-        driver.end(driver.slot, REFUSED)
+        driver.end(driver.connection, REFUSED)
         driver.burst(100)
         assert len(driver.opened) == 1
         driver.wait(1.0)
@@ -991,18 +991,18 @@ class TestRateLimits:
 
     def test_half_as_many_run_then_and_more_with_each_success(self) -> None:
         driver = Driver()
-        tickets = driver.burst(8)
-        driver.limit(tickets[0], 1.0)
-        for ticket in tickets[1:]:
-            driver.fail(ticket)
+        requests = driver.burst(8)
+        driver.limit(requests[0], 1.0)
+        for request in requests[1:]:
+            driver.fail(request)
         driver.wait(1.0)
-        assert driver.sent[-1] is tickets[0]
+        assert driver.sent[-1] is requests[0]
         more = driver.burst(10)
         assert driver.pool.active == 4
-        driver.finish(tickets[0])
+        driver.finish(requests[0])
         assert driver.pool.active == 5
-        for ticket in more:
-            driver.finish(ticket)
+        for request in more:
+            driver.finish(request)
         assert driver.is_quiet()
 
     def test_nothing_is_opened_for_those_who_may_not_run(self) -> None:
@@ -1015,45 +1015,48 @@ class TestRateLimits:
 
     def test_a_refused_connection_counts_too(self) -> None:
         driver = Driver(connects=False)
-        ticket = driver.submit()
-        driver.end(driver.slot, ConnectFailedError("slow down", status=429, headers={"Retry-After": "7"}))
-        assert driver.pool.throttle.pause(driver.now) == 7.0
+        request = driver.submit()
+        driver.end(driver.connection, ConnectFailedError("slow down", status=429, headers={"Retry-After": "7"}))
+        assert driver.pool.rate_limit.remaining_pause(driver.now) == 7.0
         driver.wait(7.0)
-        driver.connect(driver.slot)
-        assert driver.sent == [ticket]
+        driver.connect(driver.connection)
+        assert driver.sent == [request]
 
     def test_the_oldest_goes_when_few_may(self) -> None:
         """Wherever it waits: on no connection does anyone wait for ever."""
         driver = Driver(max_active=1, max_connections=2)
-        parents = [conversation(driver)]
+        parents = [driver.unstored()]
         blocker = driver.submit()
-        parents.append(conversation(driver))
+        parents.append(driver.unstored())
         driver.finish(blocker)
-        driver.pool.throttle.limited(driver.now, 1, 1.0, limits=driver.pool.throttle.limits)
-        tickets = [driver.submit(parent=parents[1], stores=False), driver.submit(parent=parents[0], stores=False)]
+        driver.rate_limit(1, 1.0)
+        requests = [
+            driver.submit(parent_id=parents[1], stores=False),
+            driver.submit(parent_id=parents[0], stores=False),
+        ]
         driver.submit()
         driver.wait(1.0)
-        assert driver.sent[-1] is tickets[0]
-        driver.fail(tickets[0])
-        assert driver.sent[-1] is tickets[1]
+        assert driver.sent[-1] is requests[0]
+        driver.fail(requests[0])
+        assert driver.sent[-1] is requests[1]
 
 
 class TestRoutes:
     def test_a_connection_serves_one_route(self) -> None:
         driver = Driver()
         here, there = driver.submit(route="x"), driver.submit(route="y")
-        assert (slot_of(here).route, slot_of(there).route) == ("x", "y")
+        assert (connection_of(here).route, connection_of(there).route) == ("x", "y")
 
     def test_no_route_waits_for_ever(self) -> None:
         driver = Driver(max_connections=1, max_active=1)
-        tickets = [driver.submit(route=route) for route in "xyzxyz"]
+        requests = [driver.submit(route=route) for route in "xyzxyz"]
         while not driver.is_quiet():
-            for ticket in tickets:
-                if ticket.state is PoolRequestState.RUNNING:
-                    driver.finish(ticket)
+            for request in requests:
+                if request.state is PoolRequestState.RUNNING:
+                    driver.finish(request)
         assert not driver.failed
-        assert driver.sent[:3] == tickets[:3]
-        assert sum(slot.is_live for slot in driver.pool.slots) <= 1
+        assert driver.sent[:3] == requests[:3]
+        assert sum(connection.is_live for connection in driver.pool.connections) <= 1
 
     def test_the_one_that_has_waited_longest_has_the_next_connection(self) -> None:
         driver = Driver(max_connections=1, connects=False)
@@ -1061,9 +1064,9 @@ class TestRoutes:
         early, other, late = (driver.submit(route=route) for route in "xyx")
         driver.withdraw(blocking)
         driver.withdraw(early)
-        driver.end(driver.slot)
-        assert driver.slot.route == "y"
-        driver.connect(driver.slot)
+        driver.end(driver.connection)
+        assert driver.connection.route == "y"
+        driver.connect(driver.connection)
         assert driver.sent == [other]
         assert driver.pool.waiting() == [late]
 
@@ -1077,49 +1080,49 @@ class TestRoutes:
     def test_a_continuation_on_another_route_needs_a_stored_parent(self) -> None:
         driver = Driver()
         parent = driver.done(route="x")
-        assert slot_of(driver.submit(parent=parent, route="y")).route == "y"
+        assert connection_of(driver.submit(parent_id=parent, route="y")).route == "y"
         lost = driver.done(route="x", stores=False)
-        driver.error(driver.submit(parent=lost, route="y"), PreviousResponseLostError)
+        driver.error(driver.submit(parent_id=lost, route="y"), PreviousResponseLostError)
 
     def test_one_without_a_route_goes_to_its_parent(self) -> None:
         driver = Driver()
         parent = driver.done(route="x", stores=False)
-        assert slot_of(driver.submit(parent=parent, stores=False)).route == "x"
+        assert connection_of(driver.submit(parent_id=parent, stores=False)).route == "x"
 
 
 class TestSteering:
     def test_scenario_37_the_lane_waits_for_what_follows(self) -> None:
         driver = Driver()
-        ticket = driver.submit("a", stores=False)
-        steered = driver.begin(ticket)
-        place = ticket.place
-        assert place is not None
-        driver.pool.steered(place)
-        driver.finish(ticket)
-        late = driver.submit("a", parent=steered, stores=False)
+        request = driver.submit("a", stores=False)
+        steered = driver.begin(request)
+        lane = request.lane
+        assert lane is not None
+        driver.pool.steered(lane)
+        driver.finish(request)
+        late = driver.submit("a", parent_id=steered, stores=False)
         assert driver.pool.waiting() == [late]
-        driver.pool.follows(place, "next", stores=False)
-        driver.turn()
+        driver.pool.successor_began(lane, "next", stores=False)
+        driver.act()
         driver.error(late, PreviousResponseLostError)  # the lane has gone on
-        child = driver.submit("a", parent="next", stores=False)
-        assert driver.pool.place_of("next") is place
+        child = driver.submit("a", parent_id="next", stores=False)
+        assert driver.pool.lane_of("next") is lane
         assert driver.pool.waiting() == [child]
-        driver.pool.hold(place, "next", stores=False)
-        driver.pool.settled(place, driver.now)
-        driver.turn()
-        assert child.place is place
+        driver.pool.hold(lane, "next", stores=False)
+        driver.pool.steer_ended(lane, driver.now)
+        driver.act()
+        assert child.lane is lane
         assert child.state is PoolRequestState.RUNNING
 
     def test_scenario_37_the_connection_stays_for_it(self) -> None:
         driver = Driver(close_idle_after=10.0)
-        ticket = driver.submit()
-        place = ticket.place
-        assert place is not None
-        driver.pool.steered(place)
-        driver.finish(ticket)
+        request = driver.submit()
+        lane = request.lane
+        assert lane is not None
+        driver.pool.steered(lane)
+        driver.finish(request)
         driver.wait(100.0)
         assert driver.closed == []
-        driver.pool.settled(place, driver.now)
+        driver.pool.steer_ended(lane, driver.now)
         driver.wait(9.0)
         assert driver.closed == []
         driver.wait(1.0)
@@ -1127,57 +1130,57 @@ class TestSteering:
 
     def test_scenario_37_what_follows_and_fails_is_lost(self) -> None:
         driver = Driver()
-        ticket = driver.submit(stores=False)
-        driver.begin(ticket)
-        place = ticket.place
-        assert place is not None
-        driver.pool.steered(place)
-        driver.pool.steered(place)
-        driver.finish(ticket)
-        driver.pool.follows(place, "next", stores=False)
-        driver.pool.settled(place, driver.now)
-        assert driver.pool.place_of("next") is place  # the other one's response
-        driver.pool.settled(place, driver.now)
+        request = driver.submit(stores=False)
+        driver.begin(request)
+        lane = request.lane
+        assert lane is not None
+        driver.pool.steered(lane)
+        driver.pool.steered(lane)
+        driver.finish(request)
+        driver.pool.successor_began(lane, "next", stores=False)
+        driver.pool.steer_ended(lane, driver.now)
+        assert driver.pool.lane_of("next") is lane  # the other one's response
+        driver.pool.steer_ended(lane, driver.now)
         assert driver.pool.is_lost("next")
 
     def test_scenario_37_one_may_follow_the_other(self) -> None:
         driver = Driver()
-        ticket = driver.submit(stores=False)
-        driver.begin(ticket)
-        place = ticket.place
-        assert place is not None
-        driver.pool.steered(place)
-        driver.pool.steered(place)
-        driver.finish(ticket)
-        driver.pool.follows(place, "first", stores=False)
-        child = driver.submit(parent="first", stores=False)
-        driver.pool.follows(place, "second", stores=False)
-        driver.turn()
+        request = driver.submit(stores=False)
+        driver.begin(request)
+        lane = request.lane
+        assert lane is not None
+        driver.pool.steered(lane)
+        driver.pool.steered(lane)
+        driver.finish(request)
+        driver.pool.successor_began(lane, "first", stores=False)
+        child = driver.submit(parent_id="first", stores=False)
+        driver.pool.successor_began(lane, "second", stores=False)
+        driver.act()
         driver.error(child, PreviousResponseLostError)
-        assert driver.pool.place_of("second") is place
+        assert driver.pool.lane_of("second") is lane
 
     def test_scenario_37_what_follows_on_a_connection_that_is_gone(self) -> None:
         driver = Driver()
-        ticket = driver.submit()
-        place = ticket.place
-        assert place is not None
-        driver.pool.steered(place)
-        driver.end(driver.slot)
-        driver.pool.follows(place, "next", stores=False)
-        assert driver.pool.place_of("next") is None
-        driver.pool.hold(place, "next", stores=False)
-        driver.pool.settled(place, driver.now)
-        assert driver.pool.place_of("next") is None
+        request = driver.submit()
+        lane = request.lane
+        assert lane is not None
+        driver.pool.steered(lane)
+        driver.end(driver.connection)
+        driver.pool.successor_began(lane, "next", stores=False)
+        assert driver.pool.lane_of("next") is None
+        driver.pool.hold(lane, "next", stores=False)
+        driver.pool.steer_ended(lane, driver.now)
+        assert driver.pool.lane_of("next") is None
         assert driver.pool.is_lost("next")
 
     def test_what_comes_while_another_request_runs_is_not_held(self) -> None:
         driver = Driver()
-        ticket = driver.submit()
-        place = ticket.place
-        assert place is not None
-        driver.pool.follows(place, "odd", stores=True)
-        driver.pool.hold(place, "odd", stores=True)
-        assert driver.pool.place_of("odd") is None
+        request = driver.submit()
+        lane = request.lane
+        assert lane is not None
+        driver.pool.successor_began(lane, "odd", stores=True)
+        driver.pool.hold(lane, "odd", stores=True)
+        assert driver.pool.lane_of("odd") is None
         assert not driver.pool.is_lost("odd")
 
 
@@ -1197,33 +1200,33 @@ class TestTurns:
         costs = []
         for waiting in (10, 1000):
             driver = Driver(max_connections=2)
-            parent = conversation(driver)
-            tickets = [driver.queue() for _ in range(32)]
-            driver.turn()
-            kinds = [{}, {"lane": "x"}, {"lane": "y", "parent": parent, "stores": False}]
+            parent = driver.unstored()
+            requests = [driver.queue() for _ in range(32)]
+            driver.act()
+            kinds = [{}, {"stream_id": "x"}, {"stream_id": "y", "parent_id": parent, "stores": False}]
             for number in range(waiting):
                 driver.pool.submit(Watched(**kinds[number % 3]), driver.now)  # type: ignore[arg-type]
-            driver.turn()
+            driver.act()
             looks = 0
-            driver.turn()
+            driver.act()
             idle = looks
-            driver.finish(tickets[0])
+            driver.finish(requests[0])
             costs.append((idle, looks))
         assert costs[0] == costs[1]
 
     def test_who_waits_for_the_end_of_what_runs(self) -> None:
         driver = Driver(max_active=1, max_connections=1, connects=False)
         running, waiting = driver.burst(2)
-        assert not driver.pool.awaits_end(driver.now)  # they wait for the connection
-        driver.connect(driver.slot)
-        assert driver.pool.awaits_end(driver.now)
-        driver.pool.limited(driver.now, 7.0, limits=0)
-        assert not driver.pool.awaits_end(driver.now)  # nothing is sent before, whatever ends
+        assert not driver.pool.awaits_responses(driver.now)  # they wait for the connection
+        driver.connect(driver.connection)
+        assert driver.pool.awaits_responses(driver.now)
+        driver.pool.rate_limited(driver.now, 7.0, hits_when_sent=0)
+        assert not driver.pool.awaits_responses(driver.now)  # nothing is sent before, whatever ends
         driver.wait(7.0)
-        assert driver.pool.awaits_end(driver.now)
+        assert driver.pool.awaits_responses(driver.now)
         driver.finish(running)
         assert waiting in driver.sent
-        assert not driver.pool.awaits_end(driver.now)  # nobody waits
+        assert not driver.pool.awaits_responses(driver.now)  # nobody waits
 
     def test_no_deadline_when_nothing_can_happen(self) -> None:
         driver = Driver(connects=False)
@@ -1233,7 +1236,7 @@ class TestTurns:
     def test_backoff_is_the_one_of_the_options(self) -> None:
         backoff = Backoff(max_retries=0)
         driver = Driver(connects=False, backoff=backoff)
-        ticket = driver.submit()
-        driver.end(driver.slot, REFUSED)
-        assert ticket in driver.failed
+        request = driver.submit()
+        driver.end(driver.connection, REFUSED)
+        assert request in driver.failed
         assert driver.pool.options.backoff is backoff

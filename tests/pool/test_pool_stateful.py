@@ -1,6 +1,6 @@
 """The pool against model servers: any interleaving of requests, answers, refusals, losses and time.
 
-The server here is a few lines that know which responses it could go on from.  Whatever order the moves
+The server here is a few lane_order that know which responses it could go on from.  Whatever order the moves
 come in, nothing is sent that it could not know, nothing runs where it may not, everyone has its turn,
 and when all is over nobody is left waiting.
 """
@@ -26,8 +26,9 @@ from rxresponses.errors import (
     QueueTimeoutError,
 )
 from rxresponses.options import PoolOptions
+from rxresponses.pool.actions import CloseConnection, FailRequest, OpenConnection, SendRequest
 from rxresponses.pool.lanes import PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
-from rxresponses.pool.pool import Close, Fail, Open, Pool, Send
+from rxresponses.pool.pool import Pool
 
 LANES = [None, None, "a", "b"]
 NAMES = 4  # on a connection, instead of 32
@@ -49,18 +50,18 @@ LANE, RESPONSE = st.sampled_from(LANES), st.integers(0, 5)
 class Sent:
     """A request on a connection."""
 
-    ticket: PoolRequest
-    place: PoolLane
+    request: PoolRequest
+    lane: PoolLane
     written: bool = False
     response_id: str | None = None  # once it has begun
-    source: PoolLane | None = None  # of a fork that needs its parent there
+    parent_lane: PoolLane | None = None  # of a fork that needs its parent there
 
 
 @dataclass(eq=False)
 class Steered:
     """A steer on a lane, and the response that follows from it."""
 
-    place: PoolLane
+    lane: PoolLane
     stores: bool
     response_id: str | None = None
 
@@ -104,7 +105,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.down = down  # no connection can be made in the end
         self.has_lanes = kind == "lanes"
         self.max_active = active
-        lanes = True if kind == "refuses lanes" else self.has_lanes if told else None
+        known = True if kind == "refuses lanes" else self.has_lanes if told else None
         self.pool = Pool(
             PoolOptions(
                 max_connections=connections,
@@ -114,7 +115,7 @@ class PoolMachine(RuleBasedStateMachine):
                 max_age=MAX_AGE,
                 backoff=Backoff(max_retries=2, max_delay=5.0),
             ),
-            lanes=lanes,
+            has_lanes=known,
             max_active=active,
             queue_timeout=30.0 if timed else None,
             draw=lambda: 0.5,
@@ -122,7 +123,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.routes = ["x", "y", "z"] if routes else [None]
         self.now = 0.0
         self.servers: dict[PoolConnection, Server] = {}
-        self.tickets: list[PoolRequest] = []
+        self.requests: list[PoolRequest] = []
         self.delayed: dict[PoolRequest, float] = {}
         self.told: dict[PoolRequest, Exception] = {}
         self.sent: dict[PoolRequest, Sent] = {}
@@ -135,46 +136,50 @@ class PoolMachine(RuleBasedStateMachine):
 
     # The senders.
 
-    @rule(lane=LANE, parent=RESPONSE, stores=st.booleans(), route=st.integers(0, 2), history=st.booleans(), own=LANE)
-    def submit(self, lane: str | None, parent: int, stores: bool, route: int, history: bool, own: str | None) -> None:
+    @rule(
+        stream_id=LANE, parent=RESPONSE, stores=st.booleans(), route=st.integers(0, 2), history=st.booleans(), own=LANE
+    )
+    def submit(
+        self, stream_id: str | None, parent: int, stores: bool, route: int, history: bool, own: str | None
+    ) -> None:
         known = [None, "resp_foreign", *self.known[-4:]]
         self.add(
             PoolRequest(
-                lane=lane,
-                parent=known[parent % len(known)],
+                stream_id=stream_id,
+                parent_id=known[parent % len(known)],
                 stores=stores,
                 route=self.routes[route % len(self.routes)],
                 has_history=history and own == "a",
-                answers=frozenset() if own == "b" else None,
+                answered_calls=frozenset() if own == "b" else None,
             )
         )
 
-    @rule(lane=LANE, parent=RESPONSE)
-    def go_on(self, lane: str | None, parent: int) -> None:
+    @rule(stream_id=LANE, parent=RESPONSE)
+    def go_on(self, stream_id: str | None, parent: int) -> None:
         """Continue a conversation that is not stored: the hard case."""
         ids = [one for one in self.known if one in self.unstored][-3:]
         if ids:
-            place = self.pool.place_of(ids[parent % len(ids)])
-            route = self.routes[0] if place is None else place.slot.route
-            self.add(PoolRequest(lane=lane, parent=ids[parent % len(ids)], stores=False, route=route))
+            lane = self.pool.lane_of(ids[parent % len(ids)])
+            route = self.routes[0] if lane is None else lane.connection.route
+            self.add(PoolRequest(stream_id=stream_id, parent_id=ids[parent % len(ids)], stores=False, route=route))
 
-    def add(self, ticket: PoolRequest) -> None:
-        self.pool.submit(ticket, self.now)
-        self.tickets.append(ticket)
+    def add(self, request: PoolRequest) -> None:
+        self.pool.submit(request, self.now)
+        self.requests.append(request)
 
     @precondition(lambda self: self.pool.queued)
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
-        ticket = data.draw(st.sampled_from(self.pool.waiting()))
-        self.pool.withdraw(ticket)
-        assert ticket.state is PoolRequestState.OVER
+        request = data.draw(st.sampled_from(self.pool.waiting()))
+        self.pool.withdraw(request)
+        assert request.state is PoolRequestState.ENDED
 
     @precondition(lambda self: any(not one.written for one in self.sent.values()))
     @rule(data=st.data())
     def take_back(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from([one for one in self.sent.values() if not one.written]))
         self.end(one)
-        self.pool.unsent(one.ticket, self.now)
+        self.pool.unsent(one.request, self.now)
 
     @rule(count=st.integers(0, 1), route=st.integers(0, 2))
     def prewarm(self, count: int, route: int) -> None:
@@ -191,11 +196,15 @@ class PoolMachine(RuleBasedStateMachine):
     # Connections.
 
     def connecting(self) -> list[PoolConnection]:
-        return [slot for slot in self.pool.slots if slot.state is PoolConnectionState.CONNECTING]
+        return [
+            connection for connection in self.pool.connections if connection.state is PoolConnectionState.CONNECTING
+        ]
 
     def up(self) -> list[PoolConnection]:
         return [
-            slot for slot in self.pool.slots if slot.state in (PoolConnectionState.OPEN, PoolConnectionState.DRAINING)
+            connection
+            for connection in self.pool.connections
+            if connection.state in (PoolConnectionState.OPEN, PoolConnectionState.DRAINING)
         ]
 
     @precondition(lambda self: self.connecting())
@@ -203,34 +212,34 @@ class PoolMachine(RuleBasedStateMachine):
     def connect(self, data: st.DataObject) -> None:
         self.open(data.draw(st.sampled_from(self.connecting())))
 
-    def open(self, slot: PoolConnection) -> None:
-        self.pool.opened(slot, self.now)
-        self.servers[slot] = Server()
+    def open(self, connection: PoolConnection) -> None:
+        self.pool.connection_opened(connection, self.now)
+        self.servers[connection] = Server()
 
     @precondition(lambda self: self.connecting())
     @rule(data=st.data(), error=st.sampled_from(ERRORS))
     def fail_to_connect(self, data: st.DataObject, error: Callable[[], Exception | None]) -> None:
-        self.pool.ended(data.draw(st.sampled_from(self.connecting())), error(), self.now)
+        self.pool.connection_ended(data.draw(st.sampled_from(self.connecting())), error(), self.now)
 
     @precondition(lambda self: self.up())
     @rule(data=st.data(), ours=st.booleans(), silent=st.booleans())
     def lose(self, data: st.DataObject, ours: bool, silent: bool) -> None:
-        slot = data.draw(st.sampled_from(self.up()))
-        self.pool.ended(slot, None if ours else LOST, self.now)
-        for one in [one for one in self.sent.values() if one.place.slot is slot]:
+        connection = data.draw(st.sampled_from(self.up()))
+        self.pool.connection_ended(connection, None if ours else LOST, self.now)
+        for one in [one for one in self.sent.values() if one.lane.connection is connection]:
             self.end(one)
             if not one.written:
-                self.pool.again(one.ticket, self.now)
+                self.pool.requeue(one.request, self.now)
             elif not silent:
-                self.pool.finished(one.ticket, self.now)
-        for steer in [one for one in self.steered if one.place.slot is slot]:
+                self.pool.finished(one.request, self.now)
+        for steer in [one for one in self.steered if one.lane.connection is connection]:
             self.steered.remove(steer)
-            self.pool.settled(steer.place, self.now)
+            self.pool.steer_ended(steer.lane, self.now)
 
     # Requests at the server.
 
     def end(self, one: Sent) -> None:
-        del self.sent[one.ticket]
+        del self.sent[one.request]
 
     def running(self, *, began: bool) -> list[Sent]:
         return [one for one in self.sent.values() if one.written and (one.response_id is not None) is began]
@@ -240,41 +249,41 @@ class PoolMachine(RuleBasedStateMachine):
     def write(self) -> None:
         one = next(one for one in self.sent.values() if not one.written)
         one.written = True
-        ticket, place, server = one.ticket, one.place, self.servers[one.place.slot]
+        request, lane, server = one.request, one.lane, self.servers[one.lane.connection]
         beside = [other for other in self.running(began=True) + self.running(began=False) if other is not one]
-        beside = [other for other in beside if other.place.slot is place.slot]
+        beside = [other for other in beside if other.lane.connection is lane.connection]
         if self.kind == "refuses lanes" and beside:
-            self.refuse(one, lanes=False)
+            self.refuse(one, has_lanes=False)
             return
-        server.names.add(place.name)
+        server.names.add(lane.wire_name)
         if len(server.names - {None}) > NAMES - 1 and self.has_lanes:  # it takes one less than it promised
-            server.names.discard(place.name)
+            server.names.discard(lane.wire_name)
             self.refuse(one, full=True)
             return
-        lanes = [place.name] if self.has_lanes else list(server.cached)
-        parent = None if ticket.replays else ticket.parent
+        lanes = [lane.wire_name] if self.has_lanes else list(server.cached)
+        parent = None if request.sends_history else request.parent_id
         if parent in self.unstored and parent not in server.cached.values():
             assert self.kind == "refuses lanes", "a response is continued that the server cannot know"
-            self.pool.began(ticket, None)
+            self.pool.began(request, None)
             self.pool.forget(parent or "")
             self.end(one)
-            self.pool.finished(ticket, self.now)
+            self.pool.finished(request, self.now)
             return
         dropped = {server.cached.pop(lane, None) for lane in lanes}
-        forks = [other for other in self.sent.values() if other is not one and other.source is not None]
-        needed = {other.ticket.parent for other in forks}
+        forks = [other for other in self.sent.values() if other is not one and other.parent_lane is not None]
+        needed = {other.request.parent_id for other in forks}
         assert self.kind == "refuses lanes" or not dropped & needed, "a fork needs it"
 
-    def refuse(self, one: Sent, *, lanes: bool = True, full: bool = False, delay: float = 0.0) -> None:
+    def refuse(self, one: Sent, *, has_lanes: bool = True, full: bool = False, delay: float = 0.0) -> None:
         self.end(one)
-        self.pool.began(one.ticket, None)
-        if not lanes:
-            self.pool.lanes = False
-        self.pool.again(one.ticket, self.now, delay)
+        self.pool.began(one.request, None)
+        if not has_lanes:
+            self.pool.has_lanes = False
+        self.pool.requeue(one.request, self.now, delay)
         if delay:
-            self.delayed[one.ticket] = self.now + delay
+            self.delayed[one.request] = self.now + delay
         if full:
-            self.pool.full(one.place)
+            self.pool.lane_refused(one.lane)
 
     @precondition(lambda self: self.running(began=False))
     @rule(data=st.data())
@@ -285,44 +294,44 @@ class PoolMachine(RuleBasedStateMachine):
         self.count += 1
         one.response_id = f"resp_{self.count}"
         self.known.append(one.response_id)
-        (self.stored if one.ticket.stores else self.unstored).add(one.response_id)
-        if self.pool.lanes is None:
-            self.pool.lanes = self.has_lanes
-        self.pool.began(one.ticket, one.response_id)
-        assert self.pool.place_of(one.response_id) is one.place
+        (self.stored if one.request.stores else self.unstored).add(one.response_id)
+        if self.pool.has_lanes is None:
+            self.pool.has_lanes = self.has_lanes
+        self.pool.began(one.request, one.response_id)
+        assert self.pool.lane_of(one.response_id) is one.lane
 
     @precondition(lambda self: self.running(began=True))
     @rule(data=st.data())
     def progress(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from(self.running(began=True)))
-        one.source = None
-        self.pool.in_progress(one.ticket)
+        one.parent_lane = None
+        self.pool.in_progress(one.request)
 
     @precondition(lambda self: self.running(began=True))
     @rule(data=st.data(), calls=st.booleans())
     def finish(self, data: st.DataObject, calls: bool) -> None:
         self.complete(data.draw(st.sampled_from(self.running(began=True))), calls)
 
-    def keep(self, place: PoolLane, response_id: str) -> None:
-        server = self.servers[place.slot]
+    def keep(self, lane: PoolLane, response_id: str) -> None:
+        server = self.servers[lane.connection]
         if not self.has_lanes:
             server.cached.clear()
-        server.cached[place.name] = response_id
+        server.cached[lane.wire_name] = response_id
 
     def complete(self, one: Sent, calls: bool = False) -> None:
         assert one.response_id is not None
         self.end(one)
-        self.keep(one.place, one.response_id)
+        self.keep(one.lane, one.response_id)
         open_calls = frozenset({"call"}) if calls else frozenset()
         self.calls[one.response_id] = open_calls
-        self.pool.finished(one.ticket, self.now, response_id=one.response_id, calls=open_calls)
+        self.pool.finished(one.request, self.now, response_id=one.response_id, open_calls=open_calls)
 
     @precondition(lambda self: any(one.written for one in self.sent.values()))
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from([one for one in self.sent.values() if one.written]))
         self.end(one)
-        self.pool.finished(one.ticket, self.now)
+        self.pool.finished(one.request, self.now)
 
     @precondition(lambda self: self.running(began=False))
     @rule(data=st.data(), how=st.sampled_from(["limit", "limit with a hint", "busy"]))
@@ -331,11 +340,11 @@ class PoolMachine(RuleBasedStateMachine):
         if how == "busy":
             self.refuse(one, delay=3.0)
         else:
-            self.pool.throttle.limited(
+            self.pool.rate_limit.limited(
                 self.now,
                 self.pool.active,
                 5.0 if how == "limit with a hint" else None,
-                limits=self.pool.throttle.limits,
+                hits_when_sent=self.pool.rate_limit.hits,
             )
             self.refuse(one)
 
@@ -367,14 +376,14 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running(began=True))
     @rule(data=st.data())
     def steer(self, data: st.DataObject) -> None:
-        place = data.draw(st.sampled_from(self.running(began=True))).place
-        self.steered.append(Steered(place, place.keeps))
-        self.pool.steered(place)
+        lane = data.draw(st.sampled_from(self.running(began=True))).lane
+        self.steered.append(Steered(lane, lane.response_is_stored))
+        self.pool.steered(lane)
 
     def may_follow(self) -> list[Steered]:
-        busy = {one.place for one in self.sent.values()} | {one.source for one in self.sent.values()}
-        busy |= {one.place for one in self.steered if one.response_id is not None}
-        return [one for one in self.steered if one.response_id is None and one.place not in busy]
+        busy = {one.lane for one in self.sent.values()} | {one.parent_lane for one in self.sent.values()}
+        busy |= {one.lane for one in self.steered if one.response_id is not None}
+        return [one for one in self.steered if one.response_id is None and one.lane not in busy]
 
     @precondition(lambda self: self.may_follow())
     @rule(data=st.data())
@@ -384,9 +393,9 @@ class PoolMachine(RuleBasedStateMachine):
         steer.response_id = f"resp_{self.count}"
         self.known.append(steer.response_id)
         (self.stored if steer.stores else self.unstored).add(steer.response_id)
-        self.pool.follows(steer.place, steer.response_id, stores=steer.stores)
-        server = self.servers[steer.place.slot]
-        for lane in [steer.place.name] if self.has_lanes else list(server.cached):
+        self.pool.successor_began(steer.lane, steer.response_id, stores=steer.stores)
+        server = self.servers[steer.lane.connection]
+        for lane in [steer.lane.wire_name] if self.has_lanes else list(server.cached):
             server.cached.pop(lane, None)
 
     @precondition(lambda self: self.steered)
@@ -397,75 +406,77 @@ class PoolMachine(RuleBasedStateMachine):
     def end_steer(self, steer: Steered) -> None:
         self.steered.remove(steer)
         if steer.response_id is not None:
-            self.keep(steer.place, steer.response_id)
-            self.pool.hold(steer.place, steer.response_id, stores=steer.stores)
-        self.pool.settled(steer.place, self.now)
+            self.keep(steer.lane, steer.response_id)
+            self.pool.hold(steer.lane, steer.response_id, stores=steer.stores)
+        self.pool.steer_ended(steer.lane, self.now)
 
     # The pool's turn: as after every event of a real client, but also after several.
 
     @rule()
     def take_turn(self) -> None:
-        for action in self.pool.turn(self.now):
+        for action in self.pool.next_actions(self.now):
             self.take(action)
-        assert not self.pool.turn(self.now), "it was said already"
+        assert not self.pool.next_actions(self.now), "it was said already"
         deadline = self.pool.deadline(self.now)
         assert deadline is None or deadline > self.now, "a deadline that is over before it has come"
 
     def take(self, action: Any) -> None:
-        if isinstance(action, Fail):
-            self.fails(action.ticket, action.error)
-        elif isinstance(action, Close):
-            assert action.slot.state is PoolConnectionState.GONE
-            assert all(one.place.slot is not action.slot for one in self.sent.values())
-            assert all(one.place.slot is not action.slot for one in self.steered)
-        elif isinstance(action, Open):
-            assert action.slot in self.pool.slots
+        if isinstance(action, FailRequest):
+            self.fails(action.request, action.error)
+        elif isinstance(action, CloseConnection):
+            assert action.connection.state is PoolConnectionState.GONE
+            assert all(one.lane.connection is not action.connection for one in self.sent.values())
+            assert all(one.lane.connection is not action.connection for one in self.steered)
+        elif isinstance(action, OpenConnection):
+            assert action.connection in self.pool.connections
         else:
             self.sends(action)
 
-    def fails(self, ticket: PoolRequest, error: Exception) -> None:
-        assert ticket.state is PoolRequestState.OVER
-        assert ticket not in self.told
-        assert ticket not in self.sent
-        self.told[ticket] = error
+    def fails(self, request: PoolRequest, error: Exception) -> None:
+        assert request.state is PoolRequestState.ENDED
+        assert request not in self.told
+        assert request not in self.sent
+        self.told[request] = error
         if isinstance(error, QueueTimeoutError):
-            assert ticket.deadline is not None
-            assert ticket.deadline <= self.now
+            assert request.deadline is not None
+            assert request.deadline <= self.now
         elif isinstance(error, PreviousResponseLostError):
-            assert not ticket.has_history
-            assert ticket.parent not in self.stored
+            assert not request.has_history
+            assert request.parent_id not in self.stored
         elif isinstance(error, QueueFullError):
-            assert len(self.tickets) > 30
-            assert all(one.number < ticket.number for one in self.pool.waiting()), "somebody who came later may wait"
+            assert len(self.requests) > 30
+            assert all(one.number < request.number for one in self.pool.waiting()), "somebody who came later may wait"
         elif isinstance(error, InvalidRequestError):
-            assert self.calls[ticket.parent or ""] > (ticket.answers or frozenset())
+            assert self.calls[request.parent_id or ""] > (request.answered_calls or frozenset())
         else:
             assert not [
-                slot for slot in self.up() if slot.route == ticket.route and slot.state is PoolConnectionState.OPEN
+                connection
+                for connection in self.up()
+                if connection.route == request.route and connection.state is PoolConnectionState.OPEN
             ]
         if isinstance(error, (ConnectFailedError, ConnectionLostError)):
-            assert error.stream_id == ticket.lane
+            assert error.stream_id == request.stream_id
 
-    def sends(self, action: Send) -> None:
-        ticket = action.ticket
-        place = ticket.place
-        assert ticket.state is PoolRequestState.RUNNING
-        assert place is not None
-        assert place.slot in self.up()
-        assert place.slot.places[place.name] is place
-        assert ticket.route in (None, place.slot.route)
-        assert all(place is not one.place for one in self.sent.values()), "two on a lane"
-        assert all(place is not one.place for one in self.steered), "a lane where a response may follow"
-        self.sent[ticket] = Sent(ticket, place, source=ticket.source)
+    def sends(self, action: SendRequest) -> None:
+        request = action.request
+        lane = request.lane
+        assert request.state is PoolRequestState.RUNNING
+        assert lane is not None
+        assert lane.connection in self.up()
+        assert lane.connection.lanes[lane.wire_name] is lane
+        assert request.route in (None, lane.connection.route)
+        assert all(lane is not one.lane for one in self.sent.values()), "two on a lane"
+        assert all(lane is not one.lane for one in self.steered), "a lane where a response may follow"
+        self.sent[request] = Sent(request, lane, parent_lane=request.parent_lane)
         # Requests with a name run in order, one at a time.
-        older = [one for one in self.tickets if one.number < ticket.number]
-        if ticket.lane is not None:
-            assert all(one.state is PoolRequestState.OVER for one in older if one.lane == ticket.lane)
+        older = [one for one in self.requests if one.number < request.number]
+        if request.stream_id is not None:
+            assert all(one.state is PoolRequestState.ENDED for one in older if one.stream_id == request.stream_id)
         # Those who ask for nothing special are served in the order in which they came.
-        if ticket.parent is ticket.lane is None:
+        if request.parent_id is request.stream_id is None:
             for one in self.pool.waiting():
-                plain = one.parent is one.lane is None and one.route == ticket.route
-                assert not plain or one.number > ticket.number or self.delayed.get(one, 0.0) > self.now
+                plain = one.parent_id is one.stream_id is None and one.route == request.route
+                assert not plain or one.number > request.number or self.delayed.get(one, 0.0) > self.now
 
     # What must hold.
 
@@ -479,37 +490,43 @@ class PoolMachine(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         pool = self.pool
-        assert sum(slot.is_live for slot in pool.slots) <= pool.options.max_connections
-        for slot in pool.slots:
-            running = [one for one in self.sent.values() if one.place.slot is slot]
-            assert slot.active == len(running) == len(list(slot.running()))
-            assert slot.active <= (self.max_active if pool.lanes is not False or self.kind != "no lanes" else 1)
-            assert len(slot.places.keys() - {None}) <= NAMES
-            assert slot.steers == sum(one.place.slot is slot for one in self.steered)
+        assert sum(connection.is_live for connection in pool.connections) <= pool.options.max_connections
+        for connection in pool.connections:
+            running = [one for one in self.sent.values() if one.lane.connection is connection]
+            assert connection.active == len(running) == len(list(connection.running()))
+            assert connection.active <= (
+                self.max_active if pool.has_lanes is not False or self.kind != "no lanes" else 1
+            )
+            assert len(connection.lanes.keys() - {None}) <= NAMES
+            assert connection.open_steers == sum(one.lane.connection is connection for one in self.steered)
         assert pool.active == len(self.sent)
-        assert pool.queued == sum(one.state is PoolRequestState.WAITING for one in self.tickets)
+        assert pool.queued == sum(one.state is PoolRequestState.WAITING for one in self.requests)
 
     @invariant()
     def nothing_is_left_of_what_is_over(self) -> None:
         if not hasattr(self, "pool"):
             return
-        memory, queue = self.pool._memory, self.pool._queue
-        for response_id, place in memory._places.items():
-            held = None if place.held is None else place.held.response_id
-            assert response_id in (place.running_id, held)
-            assert place.slot in self.pool.slots
+        locations, queue = self.pool._router.locations, self.pool._queue
+        for response_id, lane in locations._lanes.items():
+            held = None if lane.held is None else lane.held.response_id
+            assert response_id in (lane.running_response_id, held)
+            assert lane.connection in self.pool.connections
         waiting = set(self.pool.waiting())
-        places = [place for slot in self.pool.slots for place in slot.places.values()]
-        turns = [queue._delayed, *queue.free.values(), *(slot.forks for slot in self.pool.slots)]
-        turns += [one for place in places for one in (place.heirs, place.children)]
-        somewhere = [ticket for one in turns for ticket in one]
+        lanes = [lane for connection in self.pool.connections for lane in connection.lanes.values()]
+        heap = [
+            queue._delayed,
+            *queue.by_route.values(),
+            *(connection.waiting_forks for connection in self.pool.connections),
+        ]
+        heap += [one for lane in lanes for one in (lane.continuations_of_held, lane.continuations_of_running)]
+        somewhere = [request for one in heap for request in one]
         assert len(somewhere) == len(set(somewhere))
         assert set(somewhere) <= waiting
-        assert all(ticket.queue is one for one in turns for ticket in one)
-        assert set(queue._clocks) == {one for one in waiting if one.deadline is not None}
-        for place in places:
-            for fork in place.forks:
-                assert fork.source is place
+        assert all(request.heap is one for one in heap for request in one)
+        assert set(queue._deadlines) == {one for one in waiting if one.deadline is not None}
+        for lane in lanes:
+            for fork in lane.forks:
+                assert fork.parent_lane is lane
                 assert fork.state in (PoolRequestState.WAITING, PoolRequestState.RUNNING)
 
     def teardown(self) -> None:
@@ -521,7 +538,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.limits_hold()
             self.nothing_is_left_of_what_is_over()
             if self.down and self.connecting():
-                self.pool.ended(self.connecting()[0], ConnectFailedError("down"), self.now)
+                self.pool.connection_ended(self.connecting()[0], ConnectFailedError("down"), self.now)
                 continue
             if self.work():
                 continue
@@ -533,9 +550,9 @@ class PoolMachine(RuleBasedStateMachine):
             else:
                 break
         assert not self.pool.queued
-        assert not self.pool._queue.free
-        assert not self.pool._queue._lines._lines
-        assert all(one.state is PoolRequestState.OVER for one in self.tickets)
+        assert not self.pool._queue.by_route
+        assert not self.pool._queue._lane_order._lanes
+        assert all(one.state is PoolRequestState.ENDED for one in self.requests)
 
 
 class TestPoolMachine(PoolMachine.TestCase):  # type: ignore[valid-type, misc]

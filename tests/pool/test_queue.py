@@ -14,23 +14,23 @@ def queue() -> RequestQueue:
     return RequestQueue(3, 10.0)
 
 
-def join(queue: RequestQueue, lane: str | None = None, route: str | None = None, now: float = 0.0) -> PoolRequest:
-    ticket = PoolRequest(lane=lane, route=route)
-    queue.join(ticket, now)
-    return ticket
+def join(queue: RequestQueue, stream_id: str | None = None, route: str | None = None, now: float = 0.0) -> PoolRequest:
+    request = PoolRequest(stream_id=stream_id, route=route)
+    queue.add(request, now)
+    return request
 
 
 def end_excess(queue: RequestQueue) -> list[PoolRequest]:
     ended = []
-    for ticket in queue.excess():
-        queue.end(ticket)
-        ended.append(ticket)
+    for request in queue.excess():
+        queue.end(request)
+        ended.append(request)
     return ended
 
 
 def put_all(queue: RequestQueue) -> None:
-    for ticket in queue.arrivals():
-        queue.put_free(ticket)
+    for request in queue.to_route():
+        queue.wait_for_any_lane(request)
 
 
 def test_everyone_gets_a_number_and_a_deadline(queue: RequestQueue) -> None:
@@ -39,7 +39,7 @@ def test_everyone_gets_a_number_and_a_deadline(queue: RequestQueue) -> None:
     assert [first.deadline, second.deadline] == [10.0, 11.0]
     assert first.state is PoolRequestState.WAITING
     assert list(queue) == [first, second]
-    assert queue.latest == 2
+    assert queue.latest_number == 2
 
 
 def test_nobody_is_overdue_without_a_timeout() -> None:
@@ -50,11 +50,11 @@ def test_nobody_is_overdue_without_a_timeout() -> None:
 
 
 def test_so_many_may_wait(queue: RequestQueue) -> None:
-    first, second, third, fourth, fifth = [join(queue, lane="a") for _ in range(5)]
+    first, second, third, fourth, fifth = [join(queue, stream_id="a") for _ in range(5)]
     assert end_excess(queue) == [fifth, fourth]
     assert set(queue) == {first, second, third}
     queue.end(first)
-    assert list(queue.arrivals()) == [second]
+    assert list(queue.to_route()) == [second]
     join(queue)
     assert end_excess(queue) == []
 
@@ -65,7 +65,7 @@ def test_those_who_do_not_wait_any_more_need_no_room(queue: RequestQueue) -> Non
     queue.start(started)
     queue.end(ended)
     assert end_excess(queue) == []
-    queue.rejoin(started)  # it was let in before
+    queue.add_again(started)  # it was let in before
     assert end_excess(queue) == []
     assert len(queue) == 4
     left = join(queue)
@@ -77,90 +77,90 @@ def test_those_who_do_not_wait_any_more_need_no_room(queue: RequestQueue) -> Non
 
 def test_one_of_a_lane_arrives_at_a_time(queue: RequestQueue) -> None:
     first, second = join(queue, "a"), join(queue, "a")
-    assert list(queue.arrivals()) == [first]
+    assert list(queue.to_route()) == [first]
     queue.end(first)
-    assert list(queue.arrivals()) == [second]
+    assert list(queue.to_route()) == [second]
     assert list(queue) == [second]
 
 
 def test_one_that_left_does_not_arrive(queue: RequestQueue) -> None:
     queue.end(join(queue))
-    assert list(queue.arrivals()) == []
+    assert list(queue.to_route()) == []
 
 
 def test_those_who_arrive_meanwhile_are_seen(queue: RequestQueue) -> None:
-    tickets = [join(queue, "a") for _ in range(3)]
+    requests = [join(queue, "a") for _ in range(3)]
     seen = []
-    for ticket in queue.arrivals():
-        seen.append(ticket)
-        queue.end(ticket)
-    assert seen == tickets
+    for request in queue.to_route():
+        seen.append(request)
+        queue.end(request)
+    assert seen == requests
 
 
 def test_free_ones_wait_by_route_and_leave_no_empty_route(queue: RequestQueue) -> None:
     here, there = join(queue, route="x"), join(queue, route="y")
     put_all(queue)
-    assert queue.free["x"].first() is here
-    assert queue.free["y"].first() is there
+    assert queue.by_route["x"].first() is here
+    assert queue.by_route["y"].first() is there
     queue.start(here)
     assert here.state is PoolRequestState.RUNNING
-    assert list(queue.free) == ["y"]
+    assert list(queue.by_route) == ["y"]
     queue.end(there)
-    assert queue.free == {}
+    assert queue.by_route == {}
     assert len(queue) == 0
 
 
 def test_whoever_moves_arrives_anew(queue: RequestQueue) -> None:
-    ticket, turns = join(queue), RequestHeap[PoolRequest]()
-    place = PoolLane(PoolConnection(None), None)
-    assert list(queue.arrivals()) == [ticket]
-    ticket.place = place
-    queue.put(ticket, turns, 5)
-    assert ticket.queue is turns
-    queue.move(ticket)
-    assert ticket.queue is None
-    assert ticket.place is None
-    assert len(turns) == 0
-    assert list(queue.arrivals()) == [ticket]
+    request, heap = join(queue), RequestHeap[PoolRequest]()
+    lane = PoolLane(PoolConnection(None), None)
+    assert list(queue.to_route()) == [request]
+    request.lane = lane
+    queue.wait_in(heap, request, 5)
+    assert request.heap is heap
+    queue.reroute(request)
+    assert request.heap is None
+    assert request.lane is None
+    assert len(heap) == 0
+    assert list(queue.to_route()) == [request]
 
 
 def test_again_at_once_in_the_old_turn(queue: RequestQueue) -> None:
     first, second = join(queue), join(queue)
     put_all(queue)
     queue.start(first)
-    queue.rejoin(first)
+    queue.add_again(first)
     assert set(queue) == {first, second}
     put_all(queue)
-    assert queue.free[None].first() is first
+    assert queue.by_route[None].first() is first
 
 
 def test_again_when_it_is_due(queue: RequestQueue) -> None:
-    ticket = join(queue)
+    request = join(queue)
     put_all(queue)
-    queue.start(ticket)
-    queue.rejoin(ticket, 4.0)
+    queue.start(request)
+    queue.add_again(request, 4.0)
     assert queue.deadline() == 4.0
-    queue.wake(3.9)
-    assert list(queue.arrivals()) == []
-    queue.wake(4.0)
-    assert list(queue.arrivals()) == [ticket]
+    queue.release_delayed(3.9)
+    assert list(queue.to_route()) == []
+    queue.release_delayed(4.0)
+    assert list(queue.to_route()) == [request]
 
 
 def test_the_clock_stands_while_it_runs_and_then_goes_on(queue: RequestQueue) -> None:
-    ticket = join(queue)
-    queue.start(ticket)
+    request = join(queue)
+    queue.start(request)
     assert queue.overdue(10.0) is None
-    queue.rejoin(ticket)
+    queue.add_again(request)
     assert queue.deadline() == 10.0
     assert queue.overdue(9.9) is None
-    assert queue.overdue(10.0) is ticket
+    assert queue.overdue(10.0) is request
 
 
 def test_the_clock_of_one_that_the_server_has_seen_is_over(queue: RequestQueue) -> None:
-    ticket = join(queue)
-    queue.start(ticket)
-    ticket.deadline = None
-    queue.rejoin(ticket)
+    request = join(queue)
+    queue.start(request)
+    request.deadline = None
+    queue.add_again(request)
     assert queue.overdue(10.0) is None
 
 
@@ -168,7 +168,7 @@ def test_the_lane_stays_with_whoever_waits_again(queue: RequestQueue) -> None:
     first, second = join(queue, "a"), join(queue, "a")
     put_all(queue)
     queue.start(first)
-    queue.rejoin(first)
-    assert list(queue.arrivals()) == [first]
+    queue.add_again(first)
+    assert list(queue.to_route()) == [first]
     queue.end(first)
-    assert list(queue.arrivals()) == [second]
+    assert list(queue.to_route()) == [second]

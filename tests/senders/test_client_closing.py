@@ -562,7 +562,8 @@ class TestLeaks:
             client.close()
             await drained.end()
             await client.wait_closed()
-            assert not client._tasks
+            assert client._driver is not None
+            assert not client._driver._closing_tasks
             assert not client._connections
 
         run_moved(main)
@@ -589,17 +590,18 @@ class TestLeaks:
             options = ConnectionOptions(lanes=True, max_active=1, queue_timeout=3600.0)
             async with ResponsesClient(server.url, options=options, pool=PoolOptions(max_connections=1)) as client:
                 running = await Watch(client.send_request(ask("hold"))).count(2)
-                jobs = []
+                observers = []
                 for _ in range(50):
                     got = Watch(client.send_request(ask("x" * 1000), stream_id="a"))
-                    jobs += [weakref.ref(one.observer) for one in client._pool.waiting()[-1:]]  # type: ignore[attr-defined]
+                    waiting = client._loop_driver().pool.waiting()[-1:]
+                    observers += [weakref.ref(request.observer) for request in waiting]  # type: ignore[attr-defined]
                     got.subscription.dispose()
                     del got
                 gate.open()
                 await running.end()
                 await client.send_request(ask())
-                assert client._pool.queued == 0
+                assert client._loop_driver().pool.queued == 0
                 gc.collect()
-                assert [reference for reference in jobs if reference() is not None] == []
+                assert [reference for reference in observers if reference() is not None] == []
 
         run(main())

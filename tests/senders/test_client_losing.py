@@ -30,6 +30,7 @@ from rxresponses import (
     ResponsesClient,
     SocketClosedError,
 )
+from rxresponses.senders.pool_driver import PoolDriver
 from rxresponses.testing import Close, DelayUpgrade, Expire, Fault, Hold, RefuseUpgrade, ResponsesServer
 
 from ..support.clients import (
@@ -390,14 +391,14 @@ class TestLiveness:
         run_moved(main)
 
 
-class SlowClient(ResponsesClient):
-    """A client for which 20 ms pass between any two looks at the clock."""
+class SlowDriver(PoolDriver):
+    """A driver for which 20 ms pass between any two looks at the clock."""
 
     passed = 0.0
 
-    def _now(self) -> float:
+    def now(self) -> float:
         self.passed += 0.02
-        return super()._now() + self.passed
+        return super().now() + self.passed
 
 
 class TestRefusals:
@@ -437,10 +438,13 @@ class TestRefusals:
         assert (error.status, error.code, error.type) == (429, "insufficient_quota", "insufficient_quota")
         assert len(server.upgrades) == 1
 
-    def test_scenario_28_client_a_wait_that_ends_while_the_client_is_at_work(self, server: ResponsesServer) -> None:
+    def test_scenario_28_client_a_wait_that_ends_while_the_client_is_at_work(
+        self, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rxresponses.senders.client.PoolDriver", SlowDriver)
         server.fault(Fault(RefuseUpgrade(503), times=2))
         pool = PoolOptions(backoff=Backoff(initial=0.03, factor=1.0, jitter=0.0))
-        with SlowClient(server.url, options=LANES, pool=pool) as client:
+        with ResponsesClient(server.url, options=LANES, pool=pool) as client:
             assert Recorder(client.send_request(ask())).wait().completions == 1
         assert len(server.upgrades) == 3
 

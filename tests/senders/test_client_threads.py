@@ -282,7 +282,7 @@ class TestLoopAfterLoop:
             await loop.turn()
 
         def timers() -> set[str]:
-            return {name for name in loop.timers if name in ("ResponsesClient._turn_in_time", "Source.close")}
+            return {name for name in loop.timers if name in ("PoolDriver._act_in_time", "Source.close")}
 
         loop.run_until_complete(use())
         assert len(timers()) == 1 + draining
