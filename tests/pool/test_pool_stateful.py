@@ -29,6 +29,7 @@ from rxresponses.options import PoolOptions
 from rxresponses.pool.actions import CloseConnection, FailRequest, OpenConnection, SendRequest
 from rxresponses.pool.lanes import PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
 from rxresponses.pool.pool import Pool
+from tests.effort import examples
 
 LANES = [None, None, "a", "b"]
 NAMES = 4  # on a connection, instead of 32
@@ -558,7 +559,7 @@ class PoolMachine(RuleBasedStateMachine):
 class TestPoolMachine(PoolMachine.TestCase):  # type: ignore[valid-type, misc]
     """The machine, with so few names that they run out."""
 
-    settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=examples(200), stateful_step_count=60)
 
     def runTest(self) -> None:
         with patch("rxresponses.pool.lanes.MAX_NAMED_LANES", NAMES):

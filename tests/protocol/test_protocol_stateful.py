@@ -24,6 +24,7 @@ from rxresponses.errors import LaneLimitError
 from rxresponses.protocol.protocol import Protocol
 from rxresponses.protocol.request import ENDED, QUEUED, SENT, STARTED, ProtocolRequest, ProtocolSteer
 from rxresponses.wire.events.base import event_from
+from tests.effort import examples
 
 MOVES = ["go on", "go on", "complete", "complete", "fail", "error", "error, then failed"]
 LANES: list[str | None] = [None, "a", "b", "c", "d"]
@@ -498,7 +499,7 @@ def _is_silent(exchange: ProtocolRequest) -> bool:
 
 
 TestProtocolMachine = ProtocolMachine.TestCase
-TestProtocolMachine.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
+TestProtocolMachine.settings = settings(max_examples=examples(400), stateful_step_count=60)
 
 
 class LaneNameMachine(RuleBasedStateMachine):
@@ -546,4 +547,4 @@ class LaneNameMachine(RuleBasedStateMachine):
 
 
 TestLaneNameMachine = LaneNameMachine.TestCase
-TestLaneNameMachine.settings = settings(max_examples=100, stateful_step_count=80, deadline=None)
+TestLaneNameMachine.settings = settings(max_examples=examples(100), stateful_step_count=80)

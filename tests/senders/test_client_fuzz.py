@@ -54,11 +54,11 @@ from rxresponses.testing import (
 from rxresponses.testing.journal import Exchange
 from rxresponses.testing.replies import Reply
 from rxresponses.testing.request import Request
+from tests.effort import examples
 
 from ..support.clients import no_thread_left
 from ..support.recorder import Recorder
 
-EXAMPLES = 150
 LANES: list[str | None] = [None, None, "a", "b"]
 
 
@@ -290,8 +290,7 @@ def _quiet() -> Iterator[None]:
 
 
 @settings(
-    max_examples=EXAMPLES,
-    deadline=None,
+    max_examples=examples(150),
     phases=[Phase.explicit, Phase.generate],  # threads do not repeat what they did: shrinking would find nothing
     suppress_health_check=list(HealthCheck),
 )

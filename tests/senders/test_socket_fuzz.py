@@ -66,8 +66,8 @@ from rxresponses.testing.journal import Exchange
 from rxresponses.testing.replies import Part, Reply
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
+from tests.effort import examples
 
-EXAMPLES = 60
 STEPS = 30
 WAIT = 30.0  # seconds after which something hangs; nothing takes that long when all is well
 
@@ -827,9 +827,8 @@ class SocketMachine(RuleBasedStateMachine):
 
 TestSocketMachine = SocketMachine.TestCase
 TestSocketMachine.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=examples(60),
     stateful_step_count=STEPS,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # threads do not repeat what they did: shrinking would find nothing
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

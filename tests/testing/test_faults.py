@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses.testing.faults import (
@@ -471,7 +471,6 @@ def test_the_newest_response_goes_first() -> None:
     assert lanes == sorted(lanes, reverse=True)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_a_random_order_keeps_each_lane(seed: int) -> None:
     received = on_three_lanes("random", seed)

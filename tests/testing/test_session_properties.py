@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses.testing.faults import DropStreamIds, Fault, IgnoreSteer, RefuseConcurrent, ReorderLanes
@@ -27,7 +27,6 @@ actions = st.lists(
 replies = st.lists(st.sampled_from([Text("a b"), FunctionCall("f"), Failure()]), max_size=10)
 
 
-@settings(deadline=None)
 @given(actions=actions, replies=replies, active=st.integers(1, 3))
 def test_each_lane_is_answered_in_order(actions: list[tuple[str, str]], replies: list[Part], active: int) -> None:
     peer = Peer(active=active)
@@ -91,7 +90,6 @@ whats = st.one_of(
 plans = st.lists(st.builds(Fault, whats, probability=st.sampled_from([0.1, 0.5, 1.0])), max_size=5)
 
 
-@settings(deadline=None)
 @given(plan=plans, lanes=st.lists(st.sampled_from(LANES), max_size=12), steps=st.integers(0, 12))
 def test_whatever_goes_wrong_the_exchanges_tell_it(plan: list[Fault], lanes: list[str], steps: int) -> None:
     peer = Peer(faults=plan)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from dataclasses_json import config
-from hypothesis import given, settings
+from hypothesis import given
 
 from rxresponses.errors import DecodeError
 from rxresponses.wire.base import Model, UnknownItem, build, model, plan_of
@@ -159,7 +159,6 @@ def test_post_init_runs_however_an_instance_is_made(cls: type[Plain] | type[Fini
     assert cls.from_dict({"number": 2}).doubled == 4
 
 
-@settings(deadline=None, max_examples=100)
 @given(event=events())
 def test_events_can_be_copied_and_pickled(event: ServerEvent) -> None:
     for other in (copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):

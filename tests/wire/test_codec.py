@@ -22,10 +22,11 @@ from rxresponses.wire.events import (
     UnknownEvent,
 )
 from tests.support.strategies import event_data, events, holds, json_values, models_in, wire, wrong_values
+from tests.effort import examples
 
 every_event = pytest.mark.parametrize("cls", REGISTRY.values(), ids=REGISTRY)
-few = settings(deadline=None, max_examples=20)
-many = settings(deadline=None, max_examples=300)
+few = settings(max_examples=examples(20))
+many = settings(max_examples=examples(300))
 
 DELTA = {
     "type": "response.output_text.delta",

@@ -14,7 +14,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
@@ -356,7 +356,6 @@ plain_requests = st.fixed_dictionaries(
 
 
 @given(plain_requests)
-@settings(deadline=None)
 def test_requests_survive_the_round_trip(values: dict[str, Any]) -> None:
     request = ResponseCreate(**values)
     assert ResponseCreate.from_dict(request.to_dict()) == request

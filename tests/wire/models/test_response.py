@@ -28,6 +28,7 @@ from rxresponses.wire.models import (
     SummaryText,
 )
 from tests.support.strategies import JSON, holds, wire
+from tests.effort import examples
 
 
 def test_output_text_joins_the_text_of_all_messages() -> None:
@@ -151,7 +152,7 @@ def test_a_call_that_lacks_nothing_but_its_answer_can_be_sent_back() -> None:
     assert "async_" not in call.to_dict()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(data=wire(Response))
 def test_responses_have_the_same_public_json_face(data: JSON) -> None:
     response = Response.from_json(json.dumps(data))

@@ -1,0 +1,33 @@
+"""How much a test run does: a fifth of the examples of each property by default, all of them with `--full`.
+
+    python -m pytest --full
+
+What is checked is the same in both.  The numbers in the tests are those of the full run.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+FULL = 100  # examples of a property that states no number of its own
+QUICK = FULL // 5
+
+# No deadline: how long an example takes says more about the machine than about the code.
+settings.register_profile("full", max_examples=FULL, deadline=None)
+settings.register_profile("quick", max_examples=QUICK, deadline=None)
+
+
+def examples(full: int) -> int:
+    """Return how many of these examples (or lines, or requests) this run takes."""
+    return max(1, full * settings().max_examples // FULL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.addoption("--full", action="store_true", help="take all examples of the property tests, not a fifth of them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the profile, before any test is imported."""
+    settings.load_profile("full" if config.getoption("--full") else "quick")
