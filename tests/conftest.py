@@ -12,7 +12,7 @@ from rxresponses.testing import ResponsesServer
 
 from .support.clients import LANES, no_thread_left, quickly
 
-pytest_plugins = ["tests.effort", "tests.scenarios"]
+pytest_plugins = ["tests.effort", "tests.processes", "tests.scenarios"]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -38,7 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With the option, fail for want of a test."""
-    if session.config.getoption("--scenarios") and missing(item.name for item in session.items):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not session.config.getoption("--scenarios"):
+        return  # a worker of pytest-xdist knows only its share
+    names = [item.name for item in session.items] or [report.nodeid for _, report in _reports(reporter)]
+    if missing(names):
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
@@ -47,14 +51,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not config.getoption("--scenarios"):
         return
     results: dict[int, dict[str, str]] = defaultdict(dict)
-    for outcome in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.stats.get(outcome, ()):
-            found = _NUMBER.search(report.nodeid)
-            if found is not None:
-                test = report.nodeid.partition("[")[0]  # the parametrised ones together
-                before = results[int(found[1])].get(test, outcome)
-                results[int(found[1])][test] = outcome if before == "passed" else before
+    for outcome, report in _reports(terminalreporter):
+        found = _NUMBER.search(report.nodeid)
+        if found is not None:
+            test = report.nodeid.partition("[")[0]  # the parametrised ones together
+            before = results[int(found[1])].get(test, outcome)
+            results[int(found[1])][test] = outcome if before == "passed" else before
     terminalreporter.section("scenarios")
     for number in range(1, COUNT + 1):
         for test, outcome in sorted(results[number].items()) or [("-", "missing")]:
             terminalreporter.write_line(f"{number:3}  {outcome:8} {test}")
+
+
+def _reports(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, pytest.TestReport]]:
+    """Yield the outcome and the report of each test, from whichever process ran it."""
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in reporter.stats.get(outcome, ()):
+            if isinstance(report, pytest.TestReport):
+                yield outcome, report

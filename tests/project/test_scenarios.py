@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.paths import ROOT, TESTS
 
 from ..scenarios import COUNT, missing
@@ -24,8 +26,11 @@ def test_what_is_missing() -> None:
     assert missing(["test_scenarios", "test_5"]) == list(range(1, COUNT + 1))
 
 
-def test_the_list_of_some_fails_for_the_others() -> None:
-    command = [sys.executable, "-m", "pytest", "--scenarios", "-q", "-p", "no:cacheprovider", "tests/test_tools.py"]
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_list_of_some_fails_for_the_others(workers: str) -> None:
+    pytest.importorskip("xdist", reason="needs pytest-xdist")
+    options = ["--scenarios", "-q", "-p", "no:cacheprovider", "-n", workers]
+    command = [sys.executable, "-m", "pytest", *options, "tests/test_tools.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert re.search(r"^ 36  passed .*test_tools\.py::", done.stdout, re.MULTILINE)
     assert re.search(r"^ 37  missing  -$", done.stdout, re.MULTILINE)

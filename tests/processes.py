@@ -1,0 +1,56 @@
+"""The processes of a test run: workers that share the tests, and programs that tests start.
+
+A run of many test files is shared by as many workers as the machine has cores (pytest-xdist).  A run of few
+files stays in one process, because starting the workers would take longer than the tests.  `-n` chooses
+another number, and `-p no:xdist` switches the workers off.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+import pytest
+
+FEW = 10  # test files
+MOST = 8  # workers: each of them imports all tests
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose the number of workers, before pytest-xdist looks at it."""
+    option = config.option
+    # A worker has no number of workers either.
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    interactive = option.usepdb or option.collectonly or option.capture == "no"
+    if option.numprocesses is None and option.dist == "no" and not interactive and _files(config) > FEW:
+        option.numprocesses = min(_cores(), MOST)
+        option.dist = "worksteal"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the programs that tests start share their bytecode, where the environment forbids to write any.
+
+    Each of these programs would otherwise compile the package and its dependencies again.
+    """
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="rxresponses-bytecode-")
+        config.add_cleanup(folder.cleanup)
+        patch = pytest.MonkeyPatch()
+        config.add_cleanup(patch.undo)
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", folder.name)
+
+
+def _files(config: pytest.Config) -> int:
+    """Return how many test files the command line names, alone or by their folder."""
+    paths = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    return sum(sum(1 for _ in path.rglob("test_*.py")) if path.is_dir() else 1 for path in paths)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
