@@ -26,6 +26,7 @@ from rxresponses.batch.results import Results
 from rxresponses.cli.main import main
 from rxresponses.testing import Close, Failure, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
 from rxresponses.testing.request import Request
+from tests.effort import examples
 
 from .programs import PATIENCE, Start, usage_error
 
@@ -228,8 +229,8 @@ class TestResuming:
         assert program.end()[0] == 0
         assert len(batch.answers) == 1
 
-    def test_5_000_lines_killed_three_times(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
-        count = 5_000
+    def test_many_lines_killed_three_times(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
+        count = examples(5_000)
         kills = sorted(random.sample(range(count), 3))
         begun, reached = 0, threading.Event()
 
@@ -253,7 +254,7 @@ class TestResuming:
             done.append(batch.results.read_bytes().count(b"\n"))
         code, _, err = start(*arguments).end()
         assert code == 0, err
-        assert err.endswith(f"5000 of 5000 answered, 0 failed: {batch.results}\n")
+        assert err.endswith(f"{count} of {count} answered, 0 failed: {batch.results}\n")
         assert done == sorted(done)
         assert batch.answers == {number: f"question {number}" for number in range(1, count + 1)}
         # What was in flight when it was killed was asked again, and no more than that.
