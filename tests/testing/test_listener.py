@@ -118,6 +118,7 @@ async def test_the_server_ends_although_an_upgrade_is_not_answered() -> None:
             await ask(connection)
     with pytest.raises((InvalidStatus, InvalidMessage, ConnectionError)):
         await opening
+    assert [upgrade.status for upgrade in server.upgrades] == [503, 101]
 
 
 # The log
