@@ -21,8 +21,8 @@ from rxresponses.wire.events import (
     ServerEvent,
     UnknownEvent,
 )
-from tests.support.strategies import event_data, events, holds, json_values, models_in, wire, wrong_values
 from tests.effort import examples
+from tests.support.strategies import event_data, events, holds, json_values, models_in, wire, wrong_values
 
 every_event = pytest.mark.parametrize("cls", REGISTRY.values(), ids=REGISTRY)
 few = settings(max_examples=examples(20))

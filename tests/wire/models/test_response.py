@@ -27,8 +27,8 @@ from rxresponses.wire.models import (
     ResponseUsage,
     SummaryText,
 )
-from tests.support.strategies import JSON, holds, wire
 from tests.effort import examples
+from tests.support.strategies import JSON, holds, wire
 
 
 def test_output_text_joins_the_text_of_all_messages() -> None:
