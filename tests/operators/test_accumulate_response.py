@@ -46,16 +46,28 @@ from rxresponses.wire.models import (
     SummaryText,
 )
 
-from ..support.events import call, completed, created, delta, incomplete, item_added, item_done, message, text_done
+from ..support.events import (
+    EMOJI,
+    HIGH,
+    LOW,
+    call,
+    completed,
+    created,
+    delta,
+    incomplete,
+    item_added,
+    item_done,
+    message,
+    text_done,
+)
 from ..support.marbles import ManualSource, marbles, run
 
-HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 BEGUN = ResponseOutputMessage(id="msg_1", role="assistant", status="in_progress")
 CITATION = UnknownItem(type="citation")  # type: ignore[arg-type]
 
 
 def outputs(*events: ServerEvent) -> list[list[Any]]:
-    """The output after each emission, the one for `response.created` left out."""
+    """Return the output of each emission except the first, which is that of `response.created`."""
     seen = run(accumulate_response(), created(), *events)
     assert not seen.errors
     return [response.output for response in seen.values[1:]]
@@ -87,7 +99,7 @@ def test_marble_of_the_docstring() -> None:
     assert seen.completions == [260]
 
 
-def test_snapshots_never_change_and_share_what_is_the_same() -> None:
+def test_snapshots_never_change_and_share_their_unchanged_parts() -> None:
     first, second = message("one", "msg_1"), ResponseOutputMessage(id="msg_2")
     snapshots = outputs(
         item_done(first, 0), item_added(second, 1), delta("a", output_index=1), delta("b", output_index=1)
@@ -183,7 +195,9 @@ def test_a_done_event_sets_the_text() -> None:
     ],
 )
 @pytest.mark.parametrize("announced", [True, False])
-def test_what_tool_calls_take(item: Any, piece: ServerEvent, end: ServerEvent, field: str, announced: bool) -> None:
+def test_arguments_input_and_code_of_tool_calls(
+    item: Any, piece: ServerEvent, end: ServerEvent, field: str, announced: bool
+) -> None:
     snapshots = outputs(*[item_added(item)] * announced, piece, piece, end)
 
     assert [getattr(output[0], field) for output in snapshots[announced:]] == ["12", "1212", "whole"]
@@ -279,7 +293,7 @@ def test_items_without_an_index_are_found_by_their_id() -> None:
     assert [item.arguments for item in snapshots[7]] == ["whole", "bcd", ""]
 
 
-def test_ids_that_change_do_not_matter_where_there_is_an_index() -> None:
+def test_an_item_with_an_index_is_found_although_its_id_changes() -> None:
     assert texts(item_added(BEGUN), delta("a", item_id="x"), delta("b", item_id="y")) == ["", "a", "ab"]
 
 
@@ -298,7 +312,7 @@ def test_ids_that_change_do_not_matter_where_there_is_an_index() -> None:
         delta(""),
     ],
 )
-def test_what_fits_nowhere_changes_nothing(odd: ServerEvent) -> None:
+def test_an_event_that_fits_no_item_changes_nothing(odd: ServerEvent) -> None:
     assert texts(delta("a"), odd, delta("b")) == ["a", "ab"]
 
 
@@ -321,7 +335,7 @@ def test_scenario_02_incomplete_is_the_last_response() -> None:
     assert run(accumulate_response(), created(), delta("cut"), end).values[-1] is end.response
 
 
-def test_a_terminal_response_without_output_gets_what_was_seen() -> None:
+def test_a_terminal_response_without_output_gets_the_items_of_the_events() -> None:
     [*_, last] = run(accumulate_response(), created(), item_done(message("Hello")), completed()).values
 
     assert last.status == "completed"
@@ -334,7 +348,7 @@ def test_scenario_07_a_warm_up() -> None:
     assert run(accumulate_response(), created(), end).values[-1] is end.response
 
 
-def test_before_the_response_is_known_nothing_is_emitted_but_all_is_kept() -> None:
+def test_items_before_the_response_is_known_are_emitted_with_it() -> None:
     values = run(accumulate_response(), item_added(BEGUN), delta("a"), created_late()).values
 
     assert [response.output_text for response in values] == ["a"]

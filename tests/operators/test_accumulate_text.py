@@ -7,10 +7,8 @@ from rxresponses.operators import accumulate_text
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import completed, created, delta, incomplete, message, text_done
+from ..support.events import EMOJI, HIGH, LOW, completed, created, delta, incomplete, message, text_done
 from ..support.marbles import ManualSource, marbles, run
-
-HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 
 
 def test_marble_of_the_docstring() -> None:
@@ -29,7 +27,7 @@ def test_scenario_07_a_warm_up_emits_nothing_and_completes() -> None:
     assert seen.completions == [212]
 
 
-def test_each_emission_stays_as_it_was() -> None:
+def test_an_emission_does_not_change_later() -> None:
     values = run(accumulate_text(), *[delta("ab")] * 100).values
 
     assert values == ["ab" * count for count in range(1, 101)]
@@ -57,7 +55,7 @@ def test_scenario_51_a_half_alone_at_the_end() -> None:
     assert run(accumulate_text(), delta("a" + HIGH)).values == ["a", "a\ufffd"]
 
 
-def test_an_unreadable_end() -> None:
+def test_an_unreadable_terminal_event() -> None:
     end = decode('{"type": "response.completed", "response": 7}')
 
     assert run(accumulate_text(), delta("a"), end).values == ["a"]

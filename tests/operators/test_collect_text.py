@@ -7,10 +7,8 @@ from rxresponses.operators import collect_text
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import completed, created, delta, incomplete, message, text_done
+from ..support.events import EMOJI, HIGH, LOW, completed, created, delta, incomplete, message, text_done
 from ..support.marbles import ManualSource, marbles, run
-
-HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 
 
 def test_marble_of_the_docstring() -> None:
@@ -26,7 +24,7 @@ def test_scenario_07_a_warm_up_gives_the_empty_text() -> None:
     assert run(collect_text(), created(), completed()).values == [""]
 
 
-def test_scenario_02_incomplete_gives_what_came() -> None:
+def test_scenario_02_incomplete_emits_the_text_so_far() -> None:
     seen = run(collect_text(), created(), delta("cut o"), incomplete())
 
     assert seen.values == ["cut o"]
@@ -55,7 +53,7 @@ def test_scenario_51_halves_are_joined() -> None:
     assert run(collect_text(), delta("a" + HIGH), completed()).values == ["a\ufffd"]
 
 
-def test_an_unreadable_end_costs_no_text() -> None:
+def test_an_unreadable_terminal_event_loses_no_text() -> None:
     end = decode('{"type": "response.completed", "response": 7}')
 
     assert run(collect_text(), delta("a"), end).values == ["a"]

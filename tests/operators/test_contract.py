@@ -1,4 +1,4 @@
-"""What every operator keeps: endings, disposal, and state of each subscription by itself."""
+"""Rules that every operator keeps: how it ends, how it is disposed, and separate state for each subscription."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_values_then_completion(case: Case) -> None:
 
 
 @each
-def test_an_error_of_the_source_passes_as_it_is(case: Case) -> None:
+def test_an_error_of_the_source_passes_unchanged(case: Case) -> None:
     error = OSError("lost")
     seen = marbles(case.make(), (210, created()), (250, error))
 
@@ -154,7 +154,7 @@ def test_state_belongs_to_the_subscription(case: Case) -> None:
 
 
 @each
-def test_a_subscription_given_up_leaves_nothing_to_the_next(case: Case) -> None:
+def test_a_disposed_subscription_leaves_no_state_to_the_next(case: Case) -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     piped = source.observable.pipe(case.make())
     whole: list[Any] = []
@@ -162,9 +162,9 @@ def test_a_subscription_given_up_leaves_nothing_to_the_next(case: Case) -> None:
     piped.subscribe(whole.append)
     source.emit(*EVENTS)
     piped.subscribe().dispose()
-    given_up = piped.subscribe()
+    disposed = piped.subscribe()
     source.emit(*EVENTS[:4])
-    given_up.dispose()
+    disposed.dispose()
     piped.subscribe(again.append)
     source.emit(*EVENTS)
 
@@ -186,7 +186,7 @@ def test_retry_starts_from_the_beginning(case: Case) -> None:
 
 
 @each
-def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) -> None:
+def test_an_observer_that_raises_raises_in_its_producer_and_harms_no_other_observer(case: Case) -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     piped = source.observable.pipe(case.make())
     problem = ZeroDivisionError("observer")
@@ -212,7 +212,7 @@ def test_an_observer_that_raises_meets_its_producer_and_nobody_else(case: Case) 
 
 
 @each
-def test_the_scheduler_of_the_subscription_is_handed_on(case: Case) -> None:
+def test_the_scheduler_of_the_subscription_is_passed_to_the_source(case: Case) -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     scheduler = TestScheduler()
     source.observable.pipe(case.make()).subscribe(scheduler=scheduler).dispose()

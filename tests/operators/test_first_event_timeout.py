@@ -26,7 +26,7 @@ def test_marble_of_the_docstring() -> None:
 
 
 @pytest.mark.parametrize("first", [created(), delta("x"), completed(), error_event()])
-def test_the_first_event_stops_the_clock_whatever_it_is(first: ServerEvent) -> None:
+def test_the_first_event_of_any_type_stops_the_timer(first: ServerEvent) -> None:
     seen = marbles(first_event_timeout(50), (249, first), (900, delta("late")), (950, None))
 
     assert seen.timed == [(249, first), (900, delta("late"))]
@@ -42,7 +42,7 @@ def test_the_first_event_disposes_the_timer() -> None:
     assert (clock.delays, clock.disposals) == ([5], 1)
 
 
-def test_a_clock_that_fires_in_the_first_delivery_is_late() -> None:
+def test_a_timer_that_fires_while_the_observer_handles_the_first_event_is_too_late() -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     clock = ManualScheduler()
     seen: list[object] = []
@@ -84,7 +84,7 @@ def test_type_is_kept() -> None:
 
 def test_scenario_27_connected_but_no_first_event(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     gate = server.gate()
-    server.reply([Hold(gate, after=0), "never heard"], "second")
+    server.reply([Hold(gate, after=0), "dropped"], "second")
     clock = ManualScheduler()
     ask = ResponseCreate(model="m", input="hi")
     got = Recorder(socket.send_request(ask, stream_id="a").pipe(first_event_timeout(5, scheduler=clock)))
@@ -95,13 +95,13 @@ def test_scenario_27_connected_but_no_first_event(server: ResponsesServer, socke
     assert (got.values, got.error.delivery, got.error.seconds) == ([], "unknown", 5)
 
     second = Recorder(socket.send_request(ask, stream_id="a").pipe(collect_text()))
-    gate.open()  # the response given up ends, and its lane is free again
+    gate.open()  # the disposed response ends, and its lane is free again
     assert second.wait().values == ["second"]
     assert server.accepted == 1
 
 
 def test_scenario_27_on_the_real_clock(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-    server.reply([Hold(server.gate(), after=0), "never heard"])
+    server.reply([Hold(server.gate(), after=0), "dropped"])
     source = socket.send_request(ResponseCreate(model="m", input="hi")).pipe(first_event_timeout(0.05))
 
     with pytest.raises(ResponseTimeoutError) as caught:

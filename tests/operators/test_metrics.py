@@ -67,15 +67,15 @@ def test_marble_of_the_docstring() -> None:
 
 
 def test_marble_of_the_docstring_with_into() -> None:
-    told: list[ResponseMetrics] = []
+    results: list[ResponseMetrics] = []
     scheduler = TestScheduler()
     events = (BEGUN, delta("He"), completed())
 
-    def hear(event: ServerEvent) -> None:
-        assert bool(told) == event.is_terminal  # told just before the terminal event, not earlier
+    def check(event: ServerEvent) -> None:
+        assert bool(results) == event.is_terminal  # called just before the terminal event, not earlier
 
     seen = marbles(
-        lambda source: source.pipe(metrics(told.append), ops.do_action(hear)),
+        lambda source: source.pipe(metrics(results.append), ops.do_action(check)),
         *zip((210, 220, 230), events, strict=True),
         (240, None),
         scheduler=scheduler,
@@ -83,26 +83,26 @@ def test_marble_of_the_docstring_with_into() -> None:
 
     assert seen.timed == [*zip((210, 220, 230), events, strict=True)]
     assert seen.completions == [240]
-    assert [(one.first_event, one.first_text, one.total) for one in told] == [(10, 20, 30)]
+    assert [(result.first_event, result.first_text, result.total) for result in results] == [(10, 20, 30)]
 
 
 def measured(*events: ServerEvent) -> ResponseMetrics:
-    """The metrics of events that come at 10, 11, 12 …"""
-    [one] = run(metrics(), *events).values
-    return one
+    """Return the metrics of a response whose events come at 10, 11, 12 …"""
+    [result] = run(metrics(), *events).values
+    return result
 
 
 def test_a_response_without_text() -> None:
-    one = measured(BEGUN, delta(""), completed(usage=USAGE))
+    result = measured(BEGUN, delta(""), completed(usage=USAGE))
 
-    assert (one.first_event, one.first_text, one.total) == (10, None, 12)
+    assert (result.first_event, result.first_text, result.total) == (10, None, 12)
 
 
 @pytest.mark.parametrize(
     ("events", "first_text"),
     [
         ([BEGUN, delta("He"), text_done("He"), completed(message("He"))], 11),
-        ([BEGUN, delta("\ud83c"), delta("\udf89"), completed()], 12),  # half a character is no text yet
+        ([BEGUN, delta("\ud83c"), delta("\udf89"), completed()], 12),  # half a character is no text
         ([BEGUN, delta("a\ud83c"), completed()], 11),
         ([BEGUN, text_done("He"), completed(message("He"))], 11),
         ([BEGUN, completed(message("He"))], 11),
@@ -110,49 +110,56 @@ def test_a_response_without_text() -> None:
         ([BEGUN, failed()], None),
     ],
 )
-def test_first_text_of_servers_as_they_are(events: list[ServerEvent], first_text: float | None) -> None:
+def test_first_text_of_servers_that_send_text_in_different_ways(
+    events: list[ServerEvent], first_text: float | None
+) -> None:
     assert measured(*events).first_text == first_text
 
 
-def test_a_failed_response_has_times_too() -> None:
-    one = measured(BEGUN, delta("He"), failed())
+def test_a_failed_response_is_measured_too() -> None:
+    result = measured(BEGUN, delta("He"), failed())
 
-    assert (one.type, one.status, one.first_text, one.total) == ("response.failed", "failed", 11, 12)
-    assert isinstance(one.error, ResponseFailedError)
-    assert (one.error.code, one.error.delivery) == ("server_error", "started")
-    assert (one.response_id, one.stream_id, one.model) == ("resp_1", "main", "gpt")
+    assert (result.type, result.status, result.first_text, result.total) == ("response.failed", "failed", 11, 12)
+    assert isinstance(result.error, ResponseFailedError)
+    assert (result.error.code, result.error.delivery) == ("server_error", "started")
+    assert (result.response_id, result.stream_id, result.model) == ("resp_1", "main", "gpt")
 
 
-def test_an_error_in_a_response_has_the_id_and_model_of_its_beginning() -> None:
-    one = measured(BEGUN, error_event())
+def test_an_error_in_a_response_has_the_id_and_model_of_the_created_event() -> None:
+    result = measured(BEGUN, error_event())
 
-    assert (one.type, one.status, one.response_id, one.model) == ("error", "failed", "resp_1", "gpt")
-    assert one.error is not None
-    assert one.error.delivery == "started"
+    assert (result.type, result.status, result.response_id, result.model) == ("error", "failed", "resp_1", "gpt")
+    assert result.error is not None
+    assert result.error.delivery == "started"
 
 
 def test_a_rejected_request() -> None:
-    one = measured(error_event())
+    result = measured(error_event())
 
-    assert (one.type, one.status, one.response_id, one.model) == ("error", "failed", None, None)
-    assert (one.first_event, one.total, one.output_tokens_per_second) == (10, 10, None)
-    assert one.error is not None
-    assert (one.error.code, one.error.delivery) == ("rate_limit_exceeded", "rejected")
+    assert (result.type, result.status, result.response_id, result.model) == ("error", "failed", None, None)
+    assert (result.first_event, result.total, result.output_tokens_per_second) == (10, 10, None)
+    assert result.error is not None
+    assert (result.error.code, result.error.delivery) == ("rate_limit_exceeded", "rejected")
 
 
 def test_an_incomplete_response_is_no_failure() -> None:
-    one = measured(BEGUN, incomplete())
-    assert (one.type, one.status, one.usage, one.error) == ("response.incomplete", "incomplete", USAGE, None)
+    result = measured(BEGUN, incomplete())
+    assert (result.type, result.status, result.usage, result.error) == (
+        "response.incomplete",
+        "incomplete",
+        USAGE,
+        None,
+    )
 
 
 def test_scenario_53_completed_as_incomplete() -> None:
     assert measured(BEGUN, completed(status="incomplete")).status == "incomplete"
 
 
-def test_scenario_44_a_terminal_event_that_cannot_be_read() -> None:
-    one = measured(decode('{"type": "response.completed", "response": {"id": "resp_9", "output": 7}}'))
+def test_scenario_44_a_terminal_event_that_cannot_be_decoded() -> None:
+    result = measured(decode('{"type": "response.completed", "response": {"id": "resp_9", "output": 7}}'))
 
-    assert (one.status, one.response_id, one.first_text, one.usage, one.error) == (
+    assert (result.status, result.response_id, result.first_text, result.usage, result.error) == (
         "completed",
         "resp_9",
         None,
@@ -161,10 +168,15 @@ def test_scenario_44_a_terminal_event_that_cannot_be_read() -> None:
     )
 
 
-def test_scenario_49_a_server_that_says_little() -> None:
-    one = measured(delta("x"), decode('{"type": "response.completed", "response": {"id": "r"}}'))
+def test_scenario_49_a_server_that_sends_few_fields() -> None:
+    result = measured(delta("x"), decode('{"type": "response.completed", "response": {"id": "r"}}'))
 
-    assert (one.status, one.response_id, one.usage, one.output_tokens_per_second) == ("completed", "r", None, None)
+    assert (result.status, result.response_id, result.usage, result.output_tokens_per_second) == (
+        "completed",
+        "r",
+        None,
+        None,
+    )
 
 
 def test_usage_without_output_tokens_gives_no_rate() -> None:
@@ -173,14 +185,14 @@ def test_usage_without_output_tokens_gives_no_rate() -> None:
     assert measured(BEGUN, completed(usage=usage)).output_tokens_per_second is None
 
 
-def test_everything_at_once_gives_no_rate() -> None:
+def test_events_at_the_same_time_give_no_rate() -> None:
     seen = marbles(metrics(), (210, BEGUN), (210, completed(usage=USAGE)), (220, None))
 
     assert seen.values[0].output_tokens_per_second is None
 
 
 class Ticking(ManualScheduler):
-    """A clock on which time passes between any two looks."""
+    """A clock on which a second passes whenever its time is read."""
 
     @property
     def now(self) -> datetime:
@@ -188,7 +200,7 @@ class Ticking(ManualScheduler):
         return super().now
 
 
-def test_nothing_but_an_end_gives_no_rate() -> None:
+def test_a_terminal_event_alone_gives_no_rate() -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     seen: list[ResponseMetrics] = []
     source.observable.pipe(metrics(scheduler=Ticking())).subscribe(seen.append)
@@ -198,20 +210,20 @@ def test_nothing_but_an_end_gives_no_rate() -> None:
     assert seen[0].output_tokens_per_second is None
 
 
-def test_several_responses_in_a_row_are_measured_each() -> None:
+def test_several_responses_in_a_row_are_each_measured() -> None:
     first, second = run(metrics(), BEGUN, delta("a"), completed(), created("resp_2"), delta("b"), failed()).values
 
     assert (first.response_id, first.first_event, first.first_text, first.total) == ("resp_1", 10, 11, 12)
     assert (second.response_id, second.first_event, second.first_text, second.total) == ("resp_1", 1, 2, 3)
 
 
-def test_a_lost_connection_passes_unmeasured() -> None:
-    told: list[ResponseMetrics] = []
+def test_a_lost_connection_passes_without_metrics() -> None:
+    results: list[ResponseMetrics] = []
     error = ConnectionLostError("lost", delivery="started")
 
     assert marbles(metrics(), (210, BEGUN), (220, error)).error is error
-    assert marbles(metrics(told.append), (210, BEGUN), (220, error)).error is error
-    assert not told
+    assert marbles(metrics(results.append), (210, BEGUN), (220, error)).error is error
+    assert not results
 
 
 def test_an_into_that_raises_ends_the_stream() -> None:
@@ -228,12 +240,12 @@ def test_an_into_that_raises_ends_the_stream() -> None:
 
 
 def test_metrics_are_plain_data() -> None:
-    one = measured(BEGUN, completed(usage=USAGE))
+    result = measured(BEGUN, completed(usage=USAGE))
 
-    assert dataclasses.asdict(one)["total"] == 11
-    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+    assert dataclasses.asdict(result)["total"] == 11
+    assert pickle.loads(pickle.dumps(result)) == copy.deepcopy(result) == result
     with pytest.raises(dataclasses.FrozenInstanceError):
-        one.total = 0  # type: ignore[misc]
+        result.total = 0  # type: ignore[misc]
 
 
 def test_an_into_that_cannot_be_called_is_refused_at_once() -> None:
@@ -289,7 +301,7 @@ def test_another_try_is_written_again() -> None:
     assert (seen[0].queued, seen[0].first_event, seen[0].status) == (5, 6, "completed")
 
 
-def test_two_stopwatches_on_one_request_both_know() -> None:
+def test_two_metrics_operators_on_one_request_both_measure() -> None:
     sender = Sender()
     inner: list[ResponseMetrics] = []
     outer: list[ResponseMetrics] = []
@@ -311,7 +323,7 @@ def test_queued_of_a_later_response_is_not_known() -> None:
     sender.write()
     sender.at(4, completed(), completed())
 
-    assert [one.queued for one in seen] == [0, None]
+    assert [result.queued for result in seen] == [0, None]
 
 
 def test_a_shared_response_is_measured_without_its_queue() -> None:
@@ -354,14 +366,14 @@ ASK = ResponseCreate(model="m", input="hi")
 def test_a_real_response_in_a_script(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     server.reply("Hello there.")
     begin = time.monotonic()
-    one = socket.send_request(ASK, stream_id="a").pipe(metrics()).run()
+    result = socket.send_request(ASK, stream_id="a").pipe(metrics()).run()
 
-    assert (one.status, one.stream_id, one.model) == ("completed", "a", "m")
-    assert one.queued is not None
-    assert one.first_text is not None
-    assert 0 < one.queued <= one.first_event <= one.first_text <= one.total <= time.monotonic() - begin
-    assert one.output_tokens_per_second is not None
-    assert one.output_tokens_per_second > 0
+    assert (result.status, result.stream_id, result.model) == ("completed", "a", "m")
+    assert result.queued is not None
+    assert result.first_text is not None
+    assert 0 < result.queued <= result.first_event <= result.first_text <= result.total <= time.monotonic() - begin
+    assert result.output_tokens_per_second is not None
+    assert result.output_tokens_per_second > 0
 
 
 def test_a_real_response_on_a_loop(server: ResponsesServer) -> None:
@@ -369,12 +381,12 @@ def test_a_real_response_on_a_loop(server: ResponsesServer) -> None:
 
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
-            told: list[ResponseMetrics] = []
-            events = await socket.send_request(ASK).pipe(metrics(told.append), ops.to_list())
-            assert [one.type for one in told] == [events[-1].type] == ["error"]
-            assert told[0].error is not None
-            assert told[0].error.code == "rate_limit_exceeded"
-            assert 0 < told[0].first_event <= told[0].total
+            results: list[ResponseMetrics] = []
+            events = await socket.send_request(ASK).pipe(metrics(results.append), ops.to_list())
+            assert [result.type for result in results] == [events[-1].type] == ["error"]
+            assert results[0].error is not None
+            assert results[0].error.code == "rate_limit_exceeded"
+            assert 0 < results[0].first_event <= results[0].total
 
     asyncio.run(main())
 
@@ -396,11 +408,11 @@ def test_a_request_that_waits_for_its_lane_is_queued(server: ResponsesServer, so
 def test_a_client_tells_too_and_for_the_last_try(server: ResponsesServer) -> None:
     server.reply(Failure("server_error", after=0), "Hello there.")
     with ResponsesClient(server.url, pool=PoolOptions(backoff=Backoff(initial=0.02, jitter=0))) as client:
-        one = client.send_request(ASK).pipe(metrics()).run()
+        result = client.send_request(ASK).pipe(metrics()).run()
 
-    assert (one.status, len(server.requests)) == ("completed", 2)
-    assert one.queued is not None
-    assert 0.02 <= one.queued <= one.first_event
+    assert (result.status, len(server.requests)) == ("completed", 2)
+    assert result.queued is not None
+    assert 0.02 <= result.queued <= result.first_event
 
 
 def test_a_steer_tells_too(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
@@ -438,7 +450,7 @@ def test_a_request_begun_in_an_event_of_another_is_its_own(server: ResponsesServ
 
 
 def test_an_empty_source_is_no_response() -> None:
-    told: list[ResponseMetrics] = []
-    reactivex.empty().pipe(metrics(told.append)).subscribe()
+    results: list[ResponseMetrics] = []
+    reactivex.empty().pipe(metrics(results.append)).subscribe()
 
-    assert not told
+    assert not results

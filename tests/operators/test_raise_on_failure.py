@@ -42,7 +42,7 @@ def test_scenario_54_a_bare_error_after_deltas() -> None:
     assert error.delivery == "started"
 
 
-def test_scenario_37_a_steer_that_waits_passes() -> None:
+def test_scenario_37_a_pending_steer_passes() -> None:
     seen = run(raise_on_failure(), accepted(), pending())
 
     assert seen.values == [accepted(), pending()]

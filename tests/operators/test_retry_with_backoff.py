@@ -52,11 +52,11 @@ def refused(status: int = 503, **headers: str) -> ConnectFailedError:
 
 
 def never(error: Exception) -> None:
-    raise AssertionError("this must not be heard") from error
+    raise AssertionError("no error was expected") from error
 
 
 class Script:
-    """A cold source: its nth subscription does what the nth line says, at the times since then."""
+    """A cold source: its nth subscription plays the nth line, with times that count from the subscription."""
 
     def __init__(self, *lines: Iterable[Step]) -> None:
         self.scheduler = TestScheduler()
@@ -65,25 +65,29 @@ class Script:
         self.source: Observable[ServerEvent] = reactivex.defer(lambda _: next(self._next))
 
     def play(self, operator: Callable[[Observable[Any]], Observable[Any]], disposed: float = 1000) -> list[Any]:
-        """Subscribe at 200; return what was heard, with the times; a completion is `None`."""
-        heard: list[Any] = []
+        """Subscribe at 200; return the time and the content of each notification, `None` for completion."""
+        received: list[Any] = []
 
-        def hear(what: object = None) -> None:
-            heard.append((self.scheduler.clock, what))
+        def receive(content: object = None) -> None:
+            received.append((self.scheduler.clock, content))
 
-        self.scheduler.start(lambda: self.source.pipe(operator, ops.do_action(hear, hear, hear)), disposed=disposed)
-        return heard
+        self.scheduler.start(
+            lambda: self.source.pipe(operator, ops.do_action(receive, receive, receive)), disposed=disposed
+        )
+        return received
 
     @property
     def subscriptions(self) -> list[tuple[float, float]]:
-        return [(one.subscribe, one.unsubscribe) for line in self._lines for one in line.subscriptions]
+        return [(entry.subscribe, entry.unsubscribe) for line in self._lines for entry in line.subscriptions]
 
 
 def _message(step: Step) -> Any:
-    time, what = step
-    if what is None:
+    time, content = step
+    if content is None:
         return ReactiveTest.on_completed(time)
-    return ReactiveTest.on_error(time, what) if isinstance(what, Exception) else ReactiveTest.on_next(time, what)
+    if isinstance(content, Exception):
+        return ReactiveTest.on_error(time, content)
+    return ReactiveTest.on_next(time, content)
 
 
 WHOLE: list[Step] = [
@@ -106,13 +110,13 @@ def test_marble_of_the_docstring() -> None:
     assert script.subscriptions == [(200, 220), (230, 250)]
 
 
-def test_waits_grow_and_end_and_the_last_error_says_how_often_it_was_tried() -> None:
+def test_waits_grow_and_the_last_error_has_the_number_of_tries() -> None:
     errors = [lost() for _ in range(5)]
     script = Script(*([(1, error)] for error in errors))
-    heard = script.play(retry_with_backoff(STEADY))
+    received = script.play(retry_with_backoff(STEADY))
 
     assert [begin for begin, _ in script.subscriptions] == [200, 211, 232, 273, 324]
-    assert heard == [(325, errors[-1])]
+    assert received == [(325, errors[-1])]
     assert errors[-1].tries == 5
 
 
@@ -132,7 +136,7 @@ def test_a_permanent_refusal_is_not_tried_again(status: int) -> None:
     assert error.tries == 1
 
 
-def test_a_permanent_refusal_after_others_tells_of_them() -> None:
+def test_a_permanent_refusal_counts_the_tries_before_it() -> None:
     error = refused(401)
     Script([(1, refused(503))], [(1, error)]).play(retry_with_backoff(STEADY))
 
@@ -147,7 +151,7 @@ def test_retry_after_of_a_refused_upgrade_is_obeyed() -> None:
 
 
 @pytest.mark.parametrize("hint", ["601", "99999999999", "1e300"])
-def test_scenario_28_a_retry_after_that_is_too_long_ends_it_at_once(hint: str) -> None:
+def test_scenario_28_a_retry_after_that_is_too_long_ends_the_tries_at_once(hint: str) -> None:
     error = refused(429, Retry_After=hint)
     script = Script([(1, error)], WHOLE)
 
@@ -156,14 +160,14 @@ def test_scenario_28_a_retry_after_that_is_too_long_ends_it_at_once(hint: str) -
     assert f"asks to wait {float(hint):g} s" in str(error)
 
 
-def test_of_an_error_that_deserves_no_other_try_it_does_not_say_so() -> None:
+def test_an_error_that_is_never_retried_does_not_mention_retry_after() -> None:
     error = refused(401, Retry_After="601")
     Script([(1, error)]).play(retry_with_backoff(STEADY))
 
     assert "asks to wait" not in str(error)
 
 
-def test_how_long_a_retry_after_may_be_is_the_programs_choice() -> None:
+def test_the_program_chooses_how_long_a_retry_after_may_be() -> None:
     script = Script([(1, refused(429, Retry_After="700"))], WHOLE)
     script.play(retry_with_backoff(dataclasses.replace(STEADY, max_retry_after=1000.0)))
 
@@ -172,18 +176,18 @@ def test_how_long_a_retry_after_may_be_is_the_programs_choice() -> None:
 
 def test_a_rejection_in_a_stream_of_events_is_held_back_and_its_retry_after_obeyed() -> None:
     script = Script([(1, error_event()), (2, None)], WHOLE)
-    heard = script.play(retry_with_backoff(STEADY))
+    received = script.play(retry_with_backoff(STEADY))
 
-    assert [event for _, event in heard] == [created(), delta("He"), completed(), None]
+    assert [event for _, event in received] == [created(), delta("He"), completed(), None]
     assert script.subscriptions == [(200, 201), (204, 224)]  # disposed at the event, not later
 
 
-def test_the_last_rejection_goes_on_as_the_event_it_is() -> None:
+def test_the_last_rejection_is_emitted_as_its_event() -> None:
     events = [error_event(message=f"slow down {number}") for number in range(5)]
     script = Script(*([(1, event), (2, None)] for event in events))
-    heard = script.play(retry_with_backoff(STEADY))
+    received = script.play(retry_with_backoff(STEADY))
 
-    assert [what for _, what in heard] == [events[-1], None]
+    assert [content for _, content in received] == [events[-1], None]
 
 
 @pytest.mark.parametrize(
@@ -191,12 +195,12 @@ def test_the_last_rejection_goes_on_as_the_event_it_is() -> None:
     [
         error_event("insufficient_quota"),
         ResponseErrorEvent(error=ResponseErrorDetail(code="invalid_prompt"), status=400),
-        failed(),  # an answer had begun, though nobody said so
+        failed(),  # the response had started, although `response.created` did not come
         incomplete(),
         completed(),
     ],
 )
-def test_a_first_event_that_no_retry_changes_passes(event: ServerEvent) -> None:
+def test_a_first_event_that_deserves_no_other_try_passes(event: ServerEvent) -> None:
     script = Script([(1, event), (2, None)], WHOLE)
 
     assert script.play(retry_with_backoff(STEADY)) == [(201, event), (202, None)]
@@ -209,11 +213,11 @@ def test_after_an_event_nothing_is_tried_again_whatever_when_says() -> None:
         assert end.tries == 1
 
     script = Script([(1, created()), (2, error_event()), (3, None)], WHOLE)
-    heard = script.play(retry_with_backoff(STEADY, when=lambda error: True))
-    assert heard == [(201, created()), (202, error_event()), (203, None)]
+    received = script.play(retry_with_backoff(STEADY, when=lambda error: True))
+    assert received == [(201, created()), (202, error_event()), (203, None)]
 
 
-def test_what_may_have_been_done_is_tried_again_only_when_asked_for() -> None:
+def test_an_unknown_delivery_is_tried_again_only_if_when_says_so() -> None:
     error = lost("unknown")
     assert Script([(1, error)], WHOLE).play(retry_with_backoff(STEADY)) == [(201, error)]
 
@@ -228,7 +232,7 @@ def test_what_may_have_been_done_is_tried_again_only_when_asked_for() -> None:
     assert asked == [error]
 
 
-def test_what_operators_make_of_events_is_tried_again_while_nothing_came_out_of_them() -> None:
+def test_behind_a_reducing_operator_there_is_another_try_until_it_has_emitted() -> None:
     half: list[Step] = [(1, created()), (2, delta("Ha")), (3, failed())]
 
     script = Script(half, WHOLE)
@@ -240,19 +244,19 @@ def test_what_operators_make_of_events_is_tried_again_while_nothing_came_out_of_
     assert script.play(lambda source: source.pipe(collect_text(), anything)) == [(233, "He"), (233, None)]
 
     script = Script(half, WHOLE)
-    heard = script.play(lambda source: source.pipe(text_deltas(), anything))
-    assert heard[0] == (202, "Ha")
-    assert isinstance(heard[1][1], ResponseFailedError)
+    received = script.play(lambda source: source.pipe(text_deltas(), anything))
+    assert received[0] == (202, "Ha")
+    assert isinstance(received[1][1], ResponseFailedError)
 
 
-def test_rejected_before_any_text_is_tried_again_behind_a_reducing_operator_too() -> None:
+def test_a_rejection_behind_a_reducing_operator_is_tried_again() -> None:
     script = Script([(1, error_event())], WHOLE)
-    heard = script.play(lambda source: source.pipe(collect_text(), retry_with_backoff(STEADY)))
+    received = script.play(lambda source: source.pipe(collect_text(), retry_with_backoff(STEADY)))
 
-    assert [what for _, what in heard] == ["He", None]
+    assert [content for _, content in received] == ["He", None]
 
 
-def test_an_error_of_somebody_else_passes_and_is_left_alone() -> None:
+def test_a_foreign_error_passes_unchanged() -> None:
     error = ValueError("mine")
     assert Script([(1, error)], WHOLE).play(retry_with_backoff(STEADY)) == [(201, error)]
     assert not hasattr(error, "tries")
@@ -274,16 +278,16 @@ def test_a_when_that_raises_ends_the_stream(first: Any) -> None:
     assert script.subscriptions == [(200, 201)]
 
 
-def test_a_source_that_cannot_be_subscribed_fails_the_try() -> None:
+def test_an_exception_while_subscribing_fails_the_try() -> None:
     problem = InvalidRequestError("wrong")
 
     def raises(_: object) -> Observable[ServerEvent]:
         raise problem
 
-    heard: list[object] = []
-    reactivex.defer(raises).pipe(retry_with_backoff()).subscribe(heard.append, heard.append)
+    received: list[object] = []
+    reactivex.defer(raises).pipe(retry_with_backoff()).subscribe(received.append, received.append)
 
-    assert heard == [problem]
+    assert received == [problem]
 
 
 def test_disposing_ends_the_wait() -> None:
@@ -293,7 +297,7 @@ def test_disposing_ends_the_wait() -> None:
     assert script.subscriptions == [(200, 201)]
 
 
-def test_disposing_ends_the_clock_and_the_try() -> None:
+def test_disposing_ends_the_timer_and_the_try() -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     clock = ManualScheduler()
     piped = source.observable.pipe(retry_with_backoff(scheduler=clock))
@@ -302,7 +306,7 @@ def test_disposing_ends_the_clock_and_the_try() -> None:
     assert (len(clock.actions), clock.disposals) == (1, 0)
     waiting.dispose()
     assert clock.disposals == 1
-    clock.fire()  # it may be under way already
+    clock.fire()  # the timer may fire just before it is disposed
     assert len(source.observers) == 1
 
     running = piped.subscribe(on_error=never)
@@ -316,7 +320,7 @@ def test_disposing_ends_the_clock_and_the_try() -> None:
 @pytest.mark.parametrize(
     "end", [lambda observer: observer.on_error(OSError()), lambda observer: observer.on_completed()]
 )
-def test_a_source_that_goes_on_after_its_failure_is_not_heard(end: Callable[[ObserverBase[ServerEvent]], None]) -> None:
+def test_a_source_that_goes_on_after_its_failure_is_ignored(end: Callable[[ObserverBase[ServerEvent]], None]) -> None:
     clock = ManualScheduler()
     observers: list[ObserverBase[ServerEvent]] = []
 
@@ -325,21 +329,23 @@ def test_a_source_that_goes_on_after_its_failure_is_not_heard(end: Callable[[Obs
         if len(observers) == 1:
             observer.on_next(error_event())
             observer.on_next(delta("late"))
-            clock.fire()  # the next try is under way before this one has returned from `subscribe`
+            clock.fire()  # the next try starts before `subscribe` of this try has returned
             observers[1].on_next(created())
             observer.on_next(delta("later"))
             end(observer)
             observers[1].on_completed()
         return Disposable()
 
-    heard: list[object] = []
+    received: list[object] = []
     source: Observable[ServerEvent] = Observable(subscribe)
-    source.pipe(retry_with_backoff(scheduler=clock)).subscribe(heard.append, heard.append, lambda: heard.append(None))
+    source.pipe(retry_with_backoff(scheduler=clock)).subscribe(
+        received.append, received.append, lambda: received.append(None)
+    )
 
-    assert heard == [created(), None]
+    assert received == [created(), None]
 
 
-def test_a_very_long_wait_is_one_that_clocks_can_tell() -> None:
+def test_a_very_long_wait_is_bounded_by_the_longest_timer() -> None:
     clock = ManualScheduler()
     source: ManualSource[ServerEvent] = ManualSource()
     patient = Backoff(max_retry_after=1e300)
@@ -350,7 +356,7 @@ def test_a_very_long_wait_is_one_that_clocks_can_tell() -> None:
 
 
 def failing(count: int) -> tuple[Observable[ServerEvent], Iterator[int]]:
-    """A source whose first subscriptions fail, and a counter of them."""
+    """Return a source whose first subscriptions fail, and the counter of its subscriptions."""
     numbers = iter(range(1, 1_000_000))
 
     def source(_: object) -> Observable[ServerEvent]:
@@ -359,16 +365,16 @@ def failing(count: int) -> tuple[Observable[ServerEvent], Iterator[int]]:
     return reactivex.defer(source), numbers
 
 
-def test_a_clock_that_does_not_wait() -> None:
+def test_a_scheduler_that_does_not_wait() -> None:
     source, numbers = failing(3)
-    heard: list[object] = []
-    source.pipe(retry_with_backoff(AT_ONCE, scheduler=ImmediateScheduler())).subscribe(heard.append)
+    received: list[object] = []
+    source.pipe(retry_with_backoff(AT_ONCE, scheduler=ImmediateScheduler())).subscribe(received.append)
 
-    assert heard == [created(), completed()]
+    assert received == [created(), completed()]
     assert next(numbers) == 5
 
 
-def test_many_tries_on_a_loop_do_not_pile_up() -> None:
+def test_many_tries_on_a_loop_do_not_nest() -> None:
     source, _ = failing(3000)
     again = retry_with_backoff(Backoff(initial=0, jitter=0, max_retries=3000))
 
@@ -387,7 +393,7 @@ def test_an_error_from_another_thread_waits_on_the_loop_of_the_subscriber() -> N
         return source.observable if len(threads) == 1 else reactivex.of(completed())
 
     async def main() -> None:
-        asyncio.get_running_loop().set_debug(True)  # it complains of calls from other threads
+        asyncio.get_running_loop().set_debug(True)  # asyncio then raises for calls from other threads
         waiting = asyncio.ensure_future(reactivex.defer(count).pipe(retry_with_backoff(AT_ONCE)))
         await asyncio.sleep(0)
         await asyncio.to_thread(source.fail, lost())
@@ -397,7 +403,7 @@ def test_an_error_from_another_thread_waits_on_the_loop_of_the_subscriber() -> N
     assert threads == [threading.get_ident()] * 2
 
 
-def test_disposing_from_another_thread_ends_a_wait_that_another_thread_began() -> None:
+def test_disposing_from_another_thread_ends_a_wait_that_started_there() -> None:
     async def main() -> None:
         source: ManualSource[ServerEvent] = ManualSource()
         subscription = source.observable.pipe(retry_with_backoff(AT_ONCE)).subscribe(on_error=never)
@@ -416,7 +422,7 @@ def test_disposing_from_another_thread_ends_a_wait_that_another_thread_began() -
     asyncio.run(main())
 
 
-def test_a_wait_that_begins_when_the_loop_has_ended_is_no_trouble() -> None:
+def test_a_wait_that_starts_after_the_loop_was_closed_raises_nothing() -> None:
     source: ManualSource[ServerEvent] = ManualSource()
 
     async def main() -> None:
@@ -439,7 +445,7 @@ def test_each_try_runs_in_the_context_of_the_subscription() -> None:
 
     name.set("subscriber")
     reactivex.defer(look).pipe(retry_with_backoff(scheduler=clock)).subscribe(on_error=never)
-    name.set("somebody else")
+    name.set("another")
     for _ in range(2):
         source.fail(lost())
         clock.fire()
@@ -495,7 +501,9 @@ def test_scenario_28_429_and_5xx_are_tried_again_and_retry_after_is_obeyed(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 408, 425, 426])
-def test_scenario_28_other_refusals_are_not(server: ResponsesServer, socket: ResponsesWebSocket, status: int) -> None:
+def test_scenario_28_other_refusals_are_not_tried_again(
+    server: ResponsesServer, socket: ResponsesWebSocket, status: int
+) -> None:
     server.fault(Fault(RefuseUpgrade(status)))
     got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
 
@@ -503,7 +511,9 @@ def test_scenario_28_other_refusals_are_not(server: ResponsesServer, socket: Res
     assert len(server.upgrades) == 1
 
 
-def test_scenario_28_a_spent_quota_at_the_upgrade_is_not(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_scenario_28_a_spent_quota_at_the_upgrade_is_not_tried_again(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
     server.fault(Fault(RefuseUpgrade(429, {"error": {"message": "no credit", "code": "insufficient_quota"}})))
     got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
 
@@ -511,7 +521,7 @@ def test_scenario_28_a_spent_quota_at_the_upgrade_is_not(server: ResponsesServer
     assert len(server.upgrades) == 1
 
 
-def test_scenario_28_there_is_an_end(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_scenario_28_the_tries_end(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     server.fault(Fault(RefuseUpgrade(503)))
     got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
 
@@ -535,23 +545,23 @@ def test_rejected_requests_are_sent_again_on_a_loop(server: ResponsesServer) -> 
     asyncio.run(main())
 
 
-def test_scenario_21_what_may_have_been_done_is_not_sent_again(
-    server: ResponsesServer, socket: ResponsesWebSocket
-) -> None:
+def test_scenario_21_an_unknown_delivery_is_not_sent_again(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     server.reply([Close(1006, after=0), "lost"])
     got = Recorder(socket.send_request(ASK).pipe(retry_with_backoff(QUICK)))
 
     assert (got.wait().error.delivery, len(server.requests)) == ("unknown", 1)
 
 
-def test_scenario_22_nor_what_had_started(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_scenario_22_a_started_response_is_not_sent_again(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     server.reply([Close(1006, after=1), "lost"])
     got = Recorder(socket.send_request(ASK).pipe(rops.collect_text(), retry_with_backoff(QUICK)))
 
     assert (got.wait().error.delivery, len(server.requests)) == ("started", 1)
 
 
-def test_scenario_29_a_socket_closed_in_between_ends_it(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_scenario_29_a_socket_closed_during_the_wait_ends_the_tries(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
     server.fault(Fault(RefuseUpgrade(503)))
 
     def when(error: Exception) -> bool:
@@ -564,7 +574,9 @@ def test_scenario_29_a_socket_closed_in_between_ends_it(server: ResponsesServer,
     assert len(server.upgrades) == 1
 
 
-def test_a_shared_response_is_tried_once_for_all(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_a_shared_response_is_retried_once_for_all_subscribers(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
     server.reply(Failure("server_error", after=0), "Hello")
     shared = socket.send_request(ASK).pipe(retry_with_backoff(QUICK), collect_text(), ops.replay())
     both = [Recorder(shared), Recorder(shared)]

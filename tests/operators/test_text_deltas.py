@@ -7,10 +7,8 @@ from rxresponses.operators import text_deltas
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import completed, created, delta, incomplete, message, text_done
+from ..support.events import EMOJI, HIGH, LOW, completed, created, delta, incomplete, message, text_done
 from ..support.marbles import ManualSource, marbles, run
-
-HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
 
 
 def test_marble_of_the_docstring() -> None:
@@ -22,7 +20,7 @@ def test_marble_of_the_docstring() -> None:
     assert seen.completions == [250]
 
 
-def test_empty_deltas_say_nothing() -> None:
+def test_empty_deltas_emit_nothing() -> None:
     assert run(text_deltas(), delta(""), delta("a"), delta("")).values == ["a"]
 
 
@@ -74,7 +72,7 @@ def test_scenario_51_a_half_alone_at_the_end_becomes_a_replacement_character() -
 
 
 def test_scenario_51_a_half_is_not_carried_over_to_the_next_response() -> None:
-    """As after `switch_latest`, which cuts the first response off."""
+    """`switch_latest`, for example, cuts the first response off."""
     assert run(text_deltas(), created(), delta("a" + HIGH), created(), delta(LOW + "b")).values == ["a", "\ufffdb"]
 
 
@@ -87,7 +85,7 @@ def test_scenario_51_from_the_wire() -> None:
     assert "".join(run(text_deltas(), *map(decode, frames)).values) == f"party {EMOJI}!"
 
 
-def test_an_unreadable_end_costs_no_text() -> None:
+def test_an_unreadable_terminal_event_loses_no_text() -> None:
     end = decode('{"type": "response.completed", "response": 7}')
 
     assert run(text_deltas(), delta("a"), end).values == ["a"]

@@ -1,4 +1,4 @@
-"""What the operators with a clock have in common, and the clocks themselves."""
+"""Rules that all timeout operators keep, and the clocks that they use."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from reactivex.testing import ReactiveTest, TestScheduler
 
 from rxresponses.errors import FirstEventTimeoutError, IdleTimeoutError, ResponseTimeoutError, TerminalTimeoutError
 from rxresponses.operators import first_event_timeout, idle_timeout, timeout_on_terminal
+from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
 
-from ..support.events import completed, created, delta
+from ..support.events import completed, created, delta, error_event, failed, incomplete
 from ..support.marbles import ManualScheduler, ManualSource, Operator, marbles
 
 NEVER = 1e6
@@ -61,14 +62,34 @@ def test_completion_and_errors_pass_without_a_terminal_event(timeout: Timeout) -
 
 
 @each
-def test_the_error_of_silence(timeout: Timeout) -> None:
+def test_the_error_without_any_event(timeout: Timeout) -> None:
     error = timed_out(marbles(timeout(50)).error, timeout)
 
     assert (error.delivery, error.response_id, error.stream_id) == ("unknown", None, None)
 
 
+@pytest.mark.parametrize("timeout", [idle_timeout, timeout_on_terminal])
+def test_the_error_has_the_ids_of_the_events(timeout: Timeout) -> None:
+    event = decode('{"type": "response.created", "response": {"id": "resp_9"}, "stream_id": "main"}')
+    error = timed_out(marbles(timeout(50), (210, event), (220, delta("x"))).error, timeout)
+
+    assert (error.delivery, error.response_id, error.stream_id) == ("started", "resp_9", "main")
+    assert isinstance(error, TimeoutError)
+
+
+@pytest.mark.parametrize(("timeout", "last_tick"), [(idle_timeout, 259), (timeout_on_terminal, 249)])
+@pytest.mark.parametrize(
+    "end", [completed(), failed(), incomplete(), error_event(), decode('{"type": "error", "code": 7}')]
+)
+def test_a_terminal_event_in_time_stops_the_timer(timeout: Timeout, last_tick: int, end: ServerEvent) -> None:
+    seen = marbles(timeout(50), (210, created()), (last_tick, end), (700, delta("late")), (800, None))
+
+    assert seen.values == [created(), end, delta("late")]
+    assert seen.completions == [800]
+
+
 @each
-def test_other_goes_on_under_no_clock(timeout: Timeout) -> None:
+def test_other_goes_on_without_a_timeout(timeout: Timeout) -> None:
     scheduler = TestScheduler()
     other = scheduler.create_cold_observable(
         ReactiveTest.on_next(10, delta("other")),
@@ -80,7 +101,7 @@ def test_other_goes_on_under_no_clock(timeout: Timeout) -> None:
     assert seen.timed == [(260, delta("other")), (340, completed())]
     assert seen.completions == [550]
     assert seen.subscriptions == [(200, 250)]
-    assert [(one.subscribe, one.unsubscribe) for one in other.subscriptions] == [(250, 550)]
+    assert [(entry.subscribe, entry.unsubscribe) for entry in other.subscriptions] == [(250, 550)]
 
 
 @each
@@ -89,11 +110,11 @@ def test_other_is_disposed_with_the_subscription(timeout: Timeout) -> None:
     other: Any = scheduler.create_cold_observable()
     marbles(timeout(50, other), scheduler=scheduler, disposed=400)
 
-    assert [(one.subscribe, one.unsubscribe) for one in other.subscriptions] == [(250, 400)]
+    assert [(entry.subscribe, entry.unsubscribe) for entry in other.subscriptions] == [(250, 400)]
 
 
 @each
-def test_other_is_left_alone_when_all_is_in_time(timeout: Timeout) -> None:
+def test_other_is_not_subscribed_when_the_source_is_in_time(timeout: Timeout) -> None:
     scheduler = TestScheduler()
     other: Any = scheduler.create_cold_observable()
     marbles(timeout(50, other), (210, completed()), scheduler=scheduler)
@@ -102,7 +123,7 @@ def test_other_is_left_alone_when_all_is_in_time(timeout: Timeout) -> None:
 
 
 @each
-def test_a_given_scheduler_beats_that_of_the_subscription(timeout: Timeout) -> None:
+def test_a_given_scheduler_is_preferred_to_that_of_the_subscription(timeout: Timeout) -> None:
     source: ManualSource[ServerEvent] = ManualSource()
     clock, inherited = ManualScheduler(), ManualScheduler()
     source.observable.pipe(timeout(5, scheduler=clock)).subscribe(scheduler=inherited)
@@ -128,7 +149,7 @@ def test_a_scheduler_of_the_subscription_is_used(timeout: Timeout) -> None:
 @pytest.mark.parametrize(
     "inherited", [None, CurrentThreadScheduler(), NewThreadScheduler()], ids=["none", "blocking", "run"]
 )
-def test_default_clock_is_one_daemon_thread_that_ends_with_the_response(
+def test_the_default_timer_is_a_daemon_thread_that_ends_with_the_response(
     timeout: Timeout, monkeypatch: pytest.MonkeyPatch, inherited: SchedulerBase | None
 ) -> None:
     before = set(threading.enumerate())
@@ -143,7 +164,7 @@ def test_default_clock_is_one_daemon_thread_that_ends_with_the_response(
 
 
 @each
-def test_the_default_clock_fires(timeout: Timeout) -> None:
+def test_the_default_timer_fires(timeout: Timeout) -> None:
     fired = threading.Event()
     errors: list[Exception] = []
 
@@ -160,13 +181,13 @@ def test_the_default_clock_fires(timeout: Timeout) -> None:
 
 
 @each
-def test_run_meets_the_timeout(timeout: Timeout) -> None:
+def test_run_raises_the_timeout(timeout: Timeout) -> None:
     with pytest.raises(KINDS[timeout]):
         reactivex.never().pipe(timeout(0.001)).run()
 
 
 @each
-def test_a_clock_does_not_keep_the_program_alive(timeout: Timeout) -> None:
+def test_a_timer_does_not_keep_the_program_alive(timeout: Timeout) -> None:
     program = (
         "import reactivex; from rxresponses import operators as rops;"
         f"reactivex.never().pipe(rops.{timeout.__name__}(1000)).subscribe()"
@@ -175,7 +196,7 @@ def test_a_clock_does_not_keep_the_program_alive(timeout: Timeout) -> None:
 
 
 @each
-def test_inside_a_loop_the_clock_is_the_loop(timeout: Timeout) -> None:
+def test_inside_a_loop_the_timer_is_on_the_loop(timeout: Timeout) -> None:
     async def main() -> None:
         before = set(threading.enumerate())
         loop = asyncio.get_running_loop()
@@ -195,7 +216,7 @@ def test_inside_a_loop_the_clock_is_the_loop(timeout: Timeout) -> None:
 
 
 @each
-def test_a_clock_on_a_loop_is_stopped_from_there_and_from_other_threads(timeout: Timeout) -> None:
+def test_a_timer_on_a_loop_is_stopped_from_the_loop_and_from_other_threads(timeout: Timeout) -> None:
     async def main() -> None:
         handles: list[asyncio.TimerHandle] = []
         loop = asyncio.get_running_loop()
@@ -211,7 +232,7 @@ def test_a_clock_on_a_loop_is_stopped_from_there_and_from_other_threads(timeout:
         piped.subscribe().dispose()
         assert handles[0].cancelled()
 
-        # Where no loop runs, and where another one does.
+        # From a thread without a loop, and from a thread with another loop.
         for dispose_in in (lambda dispose: dispose(), lambda dispose: asyncio.run(asyncio.to_thread(dispose))):
             subscription = piped.subscribe()
             thread = threading.Thread(target=dispose_in, args=(subscription.dispose,))
@@ -223,7 +244,7 @@ def test_a_clock_on_a_loop_is_stopped_from_there_and_from_other_threads(timeout:
 
 
 @each
-def test_a_clock_on_a_closed_loop_is_no_trouble(timeout: Timeout) -> None:
+def test_disposing_after_the_loop_was_closed_raises_nothing(timeout: Timeout) -> None:
     async def main() -> DisposableBase:
         return reactivex.never().pipe(timeout(NEVER)).subscribe()
 
@@ -231,9 +252,9 @@ def test_a_clock_on_a_closed_loop_is_no_trouble(timeout: Timeout) -> None:
 
 
 @each
-def test_source_endings_after_the_timeout_are_not_heard(timeout: Timeout) -> None:
-    class Deaf(ManualSource[ServerEvent]):
-        """Goes on after it was disposed, as a source on another thread may for a moment."""
+def test_a_source_that_ends_after_the_timeout_is_ignored(timeout: Timeout) -> None:
+    class Undisposable(ManualSource[ServerEvent]):
+        """Goes on after it was disposed; a source on another thread may do so for a moment."""
 
         def _subscribe(self, observer: Any, scheduler: SchedulerBase | None = None) -> DisposableBase:
             super()._subscribe(observer, scheduler)
@@ -244,7 +265,7 @@ def test_source_endings_after_the_timeout_are_not_heard(timeout: Timeout) -> Non
         lambda source: source.fail(OSError()),
         lambda source: source.emit(completed(), delta("x")),
     ):
-        source = Deaf()
+        source = Undisposable()
         clock = ManualScheduler()
         seen: list[object] = []
         other = reactivex.never()
@@ -253,13 +274,13 @@ def test_source_endings_after_the_timeout_are_not_heard(timeout: Timeout) -> Non
         )
         raw = source.observers[-1]
         clock.fire()
-        raw.__dict__["is_stopped"] = False  # as if the event had been past that point already
+        raw.__dict__["is_stopped"] = False  # as if the event had passed this check before the timeout
         end(source)
         assert not seen
 
 
 @each
-def test_a_source_that_cannot_be_disposed_times_out_all_the_same(timeout: Timeout) -> None:
+def test_a_source_whose_disposing_raises_times_out_all_the_same(timeout: Timeout) -> None:
     def subscribe(observer: object, scheduler: SchedulerBase | None = None) -> DisposableBase:
         def fail() -> None:
             raise OSError("stuck")
@@ -276,36 +297,36 @@ def test_a_source_that_cannot_be_disposed_times_out_all_the_same(timeout: Timeou
     assert timed_out(errors[0], timeout).delivery == "unknown"
 
 
-def race(one: Callable[[], None], another: Callable[[], None]) -> None:
-    """Run both at the same moment."""
+def race(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Run both at the same time, on two threads."""
     barrier = threading.Barrier(2)
 
     def start(action: Callable[[], None]) -> None:
         barrier.wait()
         action()
 
-    thread = threading.Thread(target=start, args=(one,))
+    thread = threading.Thread(target=start, args=(first,))
     thread.start()
-    start(another)
+    start(second)
     thread.join()
 
 
 @each
 @pytest.mark.parametrize("last", [completed(), None], ids=["terminal event", "completion"])
-def test_timeout_and_end_race_to_one_ending(timeout: Timeout, last: ServerEvent | None) -> None:
+def test_a_race_of_timeout_and_end_has_one_end(timeout: Timeout, last: ServerEvent | None) -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         for round_number in range(600):
-            heard = round_of_a_race(
+            received = round_of_a_race(
                 timeout, [created(), *[delta("x")] * (round_number % 5)], last, round_number % 2 == 0
             )
-            endings = [what for what in heard if what in ("timeout", "completed")]
-            assert endings == [heard[-1]]
+            endings = [notification for notification in received if notification in ("timeout", "completed")]
+            assert endings == [received[-1]]
             if last is not None:
-                assert ("response.completed" in heard) == (endings == ["completed"])
+                assert ("response.completed" in received) == (endings == ["completed"])
             if timeout is first_event_timeout:
-                assert endings == ["completed"] or heard == ["timeout"]
+                assert endings == ["completed"] or received == ["timeout"]
     finally:
         sys.setswitchinterval(interval)
 
@@ -315,16 +336,16 @@ def round_of_a_race(
 ) -> list[str]:
     source: ManualSource[ServerEvent] = ManualSource()
     clock = ManualScheduler()
-    heard: list[str] = []
+    received: list[str] = []
     inside = threading.Lock()
 
-    def hear(what: str) -> None:
+    def receive(notification: str) -> None:
         assert inside.acquire(blocking=False), "two notifications at once"
-        heard.append(what)
+        received.append(notification)
         inside.release()
 
     source.observable.pipe(timeout(5, scheduler=clock)).subscribe(
-        lambda event: hear(event.type), lambda _: hear("timeout"), lambda: hear("completed")
+        lambda event: receive(event.type), lambda _: receive("timeout"), lambda: receive("completed")
     )
 
     def produce() -> None:
@@ -337,10 +358,10 @@ def round_of_a_race(
 
     def fire() -> None:
         clock.fire()
-        clock.fire()  # the one that was started for the rest, where there is one
+        clock.fire()  # the timer for the rest of the time, if there is one
 
     race(fire, produce) if clock_first else race(produce, fire)
-    return heard
+    return received
 
 
 @each
@@ -365,7 +386,7 @@ def test_other_that_is_no_observable(timeout: Timeout, other: Any) -> None:
 
 
 @each
-def test_a_retry_after_the_timeout_has_a_clock_of_its_own(timeout: Timeout) -> None:
+def test_a_retry_after_the_timeout_has_its_own_timer(timeout: Timeout) -> None:
     scheduler = TestScheduler()
     seen = marbles(
         lambda source: source.pipe(timeout(50), ops.retry(2)),

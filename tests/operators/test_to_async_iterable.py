@@ -38,7 +38,7 @@ def step_of(iterator: AsyncIterator[T]) -> asyncio.Task[T]:
 
 async def drain(values: AsyncIterable[T], into: list[T]) -> None:
     async for value in values:
-        into.append(value)  # what came before an error counts too
+        into.append(value)  # kept also if an error follows
 
 
 def in_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -100,7 +100,7 @@ def test_each_iteration_subscribes_for_itself() -> None:
     in_loop(main())
 
 
-def test_an_error_comes_after_the_values_before_it_and_once() -> None:
+def test_an_error_is_raised_once_after_the_values_before_it() -> None:
     async def main() -> None:
         error = OSError("lost")
         seen: list[int] = []
@@ -199,7 +199,7 @@ def test_closing_one_iterator_leaves_the_other() -> None:
     in_loop(main())
 
 
-def test_closed_before_the_first_step_it_never_subscribes() -> None:
+def test_an_iterator_closed_before_its_first_step_never_subscribes() -> None:
     async def main() -> None:
         source: ManualSource[int] = ManualSource()
         iterator: Any = aiter(source.observable.pipe(to_async_iterable()))
@@ -269,7 +269,7 @@ def test_scenario_12_cancelling_the_task_disposes(waiting_for_value: bool) -> No
     in_loop(main())
 
 
-def test_an_iterator_left_behind_by_its_loop_is_disposed() -> None:
+def test_an_iterator_that_outlives_its_loop_is_disposed() -> None:
     source: ManualSource[int] = ManualSource()
     kept: list[Any] = []
 
@@ -285,7 +285,7 @@ def test_an_iterator_left_behind_by_its_loop_is_disposed() -> None:
     assert source.disposals == 1
 
 
-def test_an_end_after_its_loop_closed_is_no_trouble() -> None:
+def test_a_source_that_ends_after_the_loop_was_closed_raises_nothing() -> None:
     source: ManualSource[int] = ManualSource()
     steps: list[Any] = []
 
@@ -293,7 +293,7 @@ def test_an_end_after_its_loop_closed_is_no_trouble() -> None:
         iterator = aiter(source.observable.pipe(to_async_iterable()))
         step = iterator.__anext__()
         steps.extend([iterator, step])
-        step.send(None)  # type: ignore[attr-defined]  # now it waits, on a loop that will not come back
+        step.send(None)  # type: ignore[attr-defined]  # now it waits on a loop that is closed next
 
     asyncio.run(main())
     thread = threading.Thread(target=source.complete)
@@ -302,7 +302,7 @@ def test_an_end_after_its_loop_closed_is_no_trouble() -> None:
     steps[1].close()
 
 
-def test_two_waiting_at_once_is_an_error() -> None:
+def test_two_tasks_that_wait_at_once_are_an_error() -> None:
     async def main() -> None:
         source: ManualSource[int] = ManualSource()
         iterator = aiter(source.observable.pipe(to_async_iterable()))
@@ -352,7 +352,7 @@ def test_overflow_while_subscribing_disposes_too() -> None:
     in_loop(main())
 
 
-def test_an_end_is_not_overtaken_by_what_a_late_source_still_sends() -> None:
+def test_values_after_the_end_are_ignored() -> None:
     async def main() -> None:
         late: list[ObserverBase[int]] = []
 

@@ -36,6 +36,8 @@ from rxresponses.wire.models import (
 )
 
 USAGE = ResponseUsage(input_tokens=3, output_tokens=4, total_tokens=7)
+HIGH, LOW, EMOJI = "\ud83c", "\udf89", "\U0001f389"
+"""A character beyond the BMP, and before it the two surrogates into which some servers cut it."""
 
 
 def created(id: str = "resp_1", **fields: Any) -> ResponseCreatedEvent:

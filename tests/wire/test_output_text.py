@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 from rxresponses.operators import accumulate_text, collect_text, text_deltas
 from rxresponses.wire.output_text import split_half
 
-from ..support.events import completed, delta
+from ..support.events import EMOJI, HIGH, LOW, completed, delta
 from ..support.marbles import run
-
-HIGH, LOW = "\ud83c", "\udf89"
-EMOJI = "\U0001f389"
 
 
 def units(text: str) -> list[str]:
