@@ -6,7 +6,7 @@ import pytest
 
 
 class Clock:
-    """A clock set by hand, in seconds."""
+    """A clock in seconds that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -17,5 +17,5 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that stands."""
+    """Return a clock whose time only the test changes."""
     return Clock()

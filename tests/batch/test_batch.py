@@ -1,4 +1,4 @@
-"""Which errors stop a batch; the rest of its rules is tested with the command, in `tests/cli/test_batch.py`."""
+"""Which errors stop a batch; `tests/cli/test_batch.py` tests its other rules with the command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rxresponses.batch.run import Run
 
 
 class Sender:
-    """Answers so many requests, then cannot connect."""
+    """Answers a number of requests, then cannot connect."""
 
     def __init__(self, answers: int) -> None:
         self._left = answers
@@ -34,7 +34,7 @@ class Sender:
     def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
         self._left -= 1
         if self._left < 0:
-            return reactivex.throw(ConnectFailedError("nobody listens"))
+            return reactivex.throw(ConnectFailedError("no server"))
         event: dict[str, Any] = {"type": "response.completed", "response": {"id": "r"}}
         return reactivex.of(ServerEvent.from_dict(event))
 

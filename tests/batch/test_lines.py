@@ -23,7 +23,7 @@ def problem_of(line: bytes) -> str:
     return str(task.request)
 
 
-class TestShapes:
+class TestForms:
     def test_a_string_is_a_prompt(self) -> None:
         assert request_of("Hi") == {"model": "m", "input": "Hi"}
 
@@ -41,13 +41,13 @@ class TestShapes:
         assert (task.custom_id, task.request) == ("a", {"model": "m", "input": "Hi"})
 
     @pytest.mark.parametrize("envelope", [lambda body: body, lambda body: {"body": body}])
-    def test_the_model_is_for_those_that_name_none(self, envelope: Any) -> None:
+    def test_the_model_is_for_lines_that_name_none(self, envelope: Any) -> None:
         assert request_of(envelope({"input": "Hi"})) == {"model": "m", "input": "Hi"}
         assert request_of(envelope({"model": None, "input": "Hi"}))["model"] is None  # a wrong request stays one
         assert request_of(envelope({"prompt": {"id": "p"}})) == {"prompt": {"id": "p"}}
 
     @pytest.mark.parametrize("stream", [False, True, None])
-    def test_stream_means_nothing_here(self, stream: object) -> None:
+    def test_stream_is_ignored(self, stream: object) -> None:
         assert request_of({"model": "n", "input": "Hi", "stream": stream}) == {"model": "n", "input": "Hi"}
 
     def test_a_byte_order_mark(self) -> None:
@@ -76,7 +76,7 @@ class TestBadLines:
             (b'{"body": "Hi"}', "`body` must be an object, not str"),
         ],
     )
-    def test_what_is_wrong(self, line: bytes, said: str) -> None:
+    def test_the_error_says_what_is_wrong(self, line: bytes, said: str) -> None:
         assert problem_of(line).startswith(said)
 
     def test_keeps_its_custom_id(self) -> None:
@@ -91,7 +91,7 @@ class TestReading:
         assert list(read_lines(file)) == [(1, b'"one"'), (4, b'"four"')]
         assert list(read_lines(file)) == [(1, b'"one"'), (4, b'"four"')]  # from the start again
 
-    def test_on_demand(self) -> None:
+    def test_lines_are_read_on_demand(self) -> None:
         class Counted(io.BytesIO):
             read_so_far = 0
 
@@ -114,13 +114,13 @@ class TestOpening:
         with open_input(str(path)) as file:
             assert list(read_lines(file)) == [(1, b'"Hi"')]
 
-    def test_what_cannot_be_read(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"cannot read the requests: .*none\.jsonl"):
             open_input(str(tmp_path / "none.jsonl"))
         with pytest.raises(ConfigurationError, match="cannot read the requests: "):
             open_input(str(tmp_path))
 
-    def test_what_cannot_be_read_again(self) -> None:
+    def test_an_input_that_cannot_be_read_again(self) -> None:
         ours, theirs = os.pipe()
         try:
             with pytest.raises(ConfigurationError, match="no run could be resumed"):

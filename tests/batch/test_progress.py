@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import sys
 import time
 
@@ -10,6 +9,7 @@ from rxresponses import ClientState, InvalidRequestError
 from rxresponses.batch.lines import Task
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.run import Result
+from tests.support.streams import Terminal
 
 from .conftest import Clock
 
@@ -19,10 +19,7 @@ ANSWER = Result(TASK, response={"usage": {"output_tokens": 30}})
 FAILURE = Result(TASK, error=InvalidRequestError("wrong"))
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
+class DrawnTerminal(Terminal):
     def wait_for(self, wanted: str) -> None:
         until = time.monotonic() + PATIENCE
         while wanted not in self.getvalue():
@@ -30,8 +27,8 @@ class Terminal(io.StringIO):
             time.sleep(0.01)
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> DrawnTerminal:
+    terminal = DrawnTerminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "200")
@@ -39,12 +36,12 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 class TestText:
-    def test_before_anything_has_come(self, clock: Clock) -> None:
+    def test_before_the_first_result(self, clock: Clock) -> None:
         progress = Progress(8, 2, 1, clock=clock)
         clock.now += 5
         assert str(progress) == "3 of 8 done, 1 failed"
 
-    def test_rates_are_of_this_run(self, clock: Clock) -> None:
+    def test_rates_count_only_this_run(self, clock: Clock) -> None:
         progress = Progress(8, 2, 1, clock=clock)
         progress.add(ANSWER)
         progress.add(FAILURE)
@@ -60,7 +57,7 @@ class TestText:
 
 
 class TestLines:
-    def test_now_and_then(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_line_every_ten_seconds(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
         with Progress(100, clock=clock) as progress:
             for _ in range(50):
                 clock.now += 1
@@ -107,7 +104,7 @@ class TestWaiting:
         progress.wait(ClientState(open=1, reconnect_in=2.0))
         assert str(progress) == "0 of 9 done, 0 failed"
 
-    def test_a_line_only_now_and_then(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_at_most_a_line_every_ten_seconds(self, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
         with Progress(9, clock=clock) as progress:
             for second in range(25):
                 progress.wait(ClientState(reconnect_in=float(second)))
@@ -134,14 +131,14 @@ class TestBar:
         assert "3 of 4 done, 1 failed, 3 tokens/s, 0:00:05 left" in last
         assert "━" in last
 
-    def test_shows_what_earlier_runs_have_done_at_once(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_starts_with_the_results_of_earlier_runs(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = on_terminal(monkeypatch)
         with Progress(4, 1, clock=clock):
             pass
         assert "1 of 4 done, 0 failed" in terminal.getvalue()
 
     def test_goes_on_without_results(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The time goes on while nothing comes."""
+        """The seconds left are drawn again while no result comes."""
         terminal = on_terminal(monkeypatch)
         with Progress(4, clock=clock) as progress:
             progress.wait(ClientState(reconnect_in=9.0))

@@ -49,10 +49,10 @@ def fill(path: Path, results: Iterable[Result], **more: Any) -> None:
 
 
 def lines(path: Path) -> list[tuple[int, str]]:
-    """Return number and kind of each result."""
+    """Return the line number and the kind of each result."""
     data = path.read_bytes()
     assert data.endswith(b"\n") or not data
-    return [(one["line"], "error" if "error" in one else "response") for one in map(json.loads, data.splitlines())]
+    return [(line["line"], "error" if "error" in line else "response") for line in map(json.loads, data.splitlines())]
 
 
 class TestLines:
@@ -80,7 +80,7 @@ class TestLines:
             },
         }
 
-    def test_one_write_a_line(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_write_for_each_line(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with open_results(path) as output:
             output.begin()
             written: list[bytes] = []
@@ -106,23 +106,23 @@ class TestLines:
             assert (output.answered, output.failed) == (2, 2)
             assert [number for number in range(7) if number in output] == [1, 2, 4, 5]
 
-    def test_text_that_is_no_unicode(self, path: Path) -> None:
+    def test_text_with_lone_surrogates(self, path: Path) -> None:
         fill(path, [answer(1, {"text": "\ud83c"}), answer(2)])
         with open_results(path) as output:
             assert (1 in output, 2 in output) == (True, True)
 
 
 class TestOrigin:
-    """Answers that are not of one kind are not mixed."""
+    """Answers of different origin are not mixed."""
 
-    def test_made_up_ones_are_marked(self, path: Path) -> None:
+    def test_answers_of_the_embedded_server_are_marked(self, path: Path) -> None:
         fill(path, [answer(1)], embedded=True)
         assert json.loads(path.read_bytes())["server"] == "embedded"
         fill(path, [answer(2)], embedded=True)
         assert lines(path) == [(1, "response"), (2, "response")]
 
     @pytest.mark.parametrize("embedded", [True, False])
-    def test_made_up_ones_beside_others(self, path: Path, embedded: bool) -> None:
+    def test_answers_of_the_embedded_server_beside_others(self, path: Path, embedded: bool) -> None:
         fill(path, [failure(2), answer(1)], embedded=embedded)
         before = path.read_bytes()
         with pytest.raises(ConfigurationError, match=r"embedded test server .*another output"):
@@ -142,8 +142,8 @@ class TestOrigin:
         fill(path, [answer(2)], model="b")
         assert lines(path) == [(1, "response"), (2, "response")]
 
-    def test_another_model_for_what_failed(self, path: Path) -> None:
-        """As after a name that was misspelled."""
+    def test_another_model_after_failures(self, path: Path) -> None:
+        """The first model name may have been misspelled."""
         task = Task(1, digest(INPUT[0][1]), {}, model="a")
         fill(path, [Result(task, error=WRONG)], model="a")
         fill(path, [answer(1)], model="b", retry_failed=True)
@@ -174,7 +174,7 @@ class TestTornLine:
         assert lines(path) == [(1, "response"), (2, "response"), (3, "response")]
 
     @given(kinds=st.lists(st.sampled_from([answer, failure]), max_size=5), data=st.data(), retry=st.booleans())
-    def test_wherever_it_is_torn(
+    def test_torn_at_any_byte(
         self, tmp_path_factory: pytest.TempPathFactory, kinds: list[Any], data: st.DataObject, retry: bool
     ) -> None:
         path = tmp_path_factory.mktemp("torn") / "out.jsonl"
@@ -191,7 +191,7 @@ class TestTornLine:
         assert lines(path)[: len(kept)] == kept
         assert sorted(number for number, _ in lines(path)) == [1, 2, 3, 4, 5]
 
-    def test_a_full_disk_leaves_one(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_disk_leaves_a_torn_line(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write = os.write
 
         def half(fd: int, data: bytes) -> int:
@@ -256,7 +256,7 @@ class TestForeignFile:
         with open_results(path) as output:
             assert output.check(INPUT) == 5
 
-    def test_a_line_that_was_mended(self, path: Path) -> None:
+    def test_a_line_that_was_corrected(self, path: Path) -> None:
         fill(path, [answer(1), failure(2)])
         mended = [INPUT[0], (2, b'"mended"')]
         with open_results(path) as output, pytest.raises(ConfigurationError, match="--retry-failed"):
@@ -270,7 +270,7 @@ class TestForeignFile:
         with pytest.raises(ConfigurationError, match="is no regular file"):
             open_results(path)
 
-    def test_what_cannot_be_written(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_written(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "none" / "out.jsonl"):
             with pytest.raises(ConfigurationError, match="cannot write the results: "):
                 open_results(path)
@@ -283,7 +283,7 @@ class TestLock:
         with open_results(path):
             pass
 
-    def test_is_that_of_the_new_file_too(self, path: Path) -> None:
+    def test_the_new_file_is_locked_too(self, path: Path) -> None:
         fill(path, [failure(1)])
         with open_results(path, retry_failed=True) as output:
             output.begin()
@@ -303,7 +303,7 @@ class TestLock:
         with open_results(path) as output:
             assert (output.answered, output.failed) == (1, 0)
 
-    def test_a_file_that_was_taken_away_before_it_was_locked(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_that_was_removed_before_it_was_locked(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lock = results_module._lock
 
         def late(fd: int, name: str) -> None:
@@ -315,7 +315,7 @@ class TestLock:
         fill(path, [answer(1)])
         assert lines(path) == [(1, "response")]
 
-    def test_a_system_without(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_system_without_locks(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "fcntl", None)
         with pytest.raises(ConfigurationError, match=r"no fcntl\.flock"):
             open_results(path)
@@ -327,7 +327,7 @@ class TestRetry:
         fill(path, [answer(3)])
         assert lines(path) == [(1, "response"), (2, "error"), (3, "response")]
 
-    def test_failures_go_with_it(self, path: Path) -> None:
+    def test_failures_are_removed_with_it(self, path: Path) -> None:
         fill(path, [answer(1), failure(2), answer(3), failure(4)])
         with open_results(path, retry_failed=True) as output:
             assert (output.answered, output.failed) == (2, 0)
@@ -347,7 +347,7 @@ class TestRetry:
             kept = [] if last.error else [(2, "response")]
             assert lines(path) == [*kept, (3, "response"), (4, "response")]
 
-    def test_the_file_stays_what_it_was(self, path: Path) -> None:
+    def test_the_file_keeps_its_mode_and_its_links(self, path: Path) -> None:
         fill(path, [failure(1)])
         path.chmod(0o640)
         link = path.with_name("link.jsonl")
@@ -356,7 +356,7 @@ class TestRetry:
         assert link.is_symlink()
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
         assert lines(path) == [(1, "response")]
-        assert {one.name for one in path.parent.iterdir()} == {"out.jsonl", "link.jsonl"}
+        assert {file.name for file in path.parent.iterdir()} == {"out.jsonl", "link.jsonl"}
 
     def test_nothing_failed(self, path: Path) -> None:
         fill(path, [answer(1)])
@@ -365,7 +365,7 @@ class TestRetry:
         assert path.stat().st_ino == before
 
     @pytest.mark.parametrize("step", ["fsync", "replace"])
-    def test_what_fails_in_between_leaves_the_old_file(
+    def test_an_error_while_copying_leaves_the_old_file(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         fill(path, [answer(1), failure(2)])
@@ -378,4 +378,4 @@ class TestRetry:
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             fill(path, [], retry_failed=True)
         assert path.read_bytes() == before
-        assert [one.name for one in path.parent.iterdir()] == ["out.jsonl"]
+        assert [file.name for file in path.parent.iterdir()] == ["out.jsonl"]

@@ -41,8 +41,8 @@ def event(kind: str = "response.completed", **response: Any) -> ServerEvent:
     return codec.decode(codec.encode({"type": kind, "response": {"id": "r", **response}}))
 
 
-class Desk:
-    """A sender that answers when it is told to, and some prompts at once; it does not send those in `waiting`."""
+class ManualSender:
+    """A sender that answers when the test says so, but the prompts `at_once` at once, and does not send `waiting`."""
 
     def __init__(self, *at_once: str, waiting: Collection[str] = ()) -> None:
         self.open: dict[str, ObserverBase[ServerEvent]] = {}
@@ -75,13 +75,13 @@ class Desk:
             timings.mark_sent()
 
     def refuse(self, prompt: str) -> None:
-        """Hold it back for another try."""
+        """Refuse a request, which then waits for another try."""
         if (timings := self.timings[prompt]) is not None:
             timings.mark_unsent()
 
 
-class AtOnce:
-    """A sender that answers everything at once with the same events."""
+class InstantSender:
+    """A sender that answers each request at once, with the same events."""
 
     def __init__(self, *events: ServerEvent) -> None:
         self._events = events or (event(),)
@@ -97,8 +97,8 @@ def only(sender: Any, task: Task | None = None, **more: Any) -> Result:
     return result
 
 
-class TestPace:
-    def test_draws_when_there_is_room_and_what_has_come_is_taken(self) -> None:
+class TestTasks:
+    def test_a_task_is_taken_when_there_is_room_and_the_caller_asks_for_a_result(self) -> None:
         drawn: list[int] = []
 
         def source() -> Iterator[Task]:
@@ -106,149 +106,149 @@ class TestPace:
                 drawn.append(task.line)
                 yield task
 
-        desk = Desk("2", "5")
-        run = Run(desk, concurrency=2)
+        sender = ManualSender("2", "5")
+        run = Run(sender, concurrency=2)
         results = run.results(source())
         assert drawn == []
         assert next(results).task.line == 2  # type: ignore[union-attr]
         assert drawn == [1, 2]
         assert run.in_flight == 1
-        desk.answer("1")
+        sender.answer("1")
         assert drawn == [1, 2]
         assert next(results).task.line == 1  # type: ignore[union-attr]
         assert drawn == [1, 2, 3]
-        desk.answer("3")
+        sender.answer("3")
         assert next(results).task.line == 3  # type: ignore[union-attr]
         assert drawn == [1, 2, 3, 4]
         assert next(results).task.line == 5  # type: ignore[union-attr]
         assert drawn == [1, 2, 3, 4, 5]
-        desk.answer("4")
+        sender.answer("4")
         assert [one.task.line for one in results if one] == [4]
         assert run.in_flight == 0
 
     def test_each_task_has_its_result(self) -> None:
-        results = Run(AtOnce(), concurrency=7).results(tasks(100))
+        results = Run(InstantSender(), concurrency=7).results(tasks(100))
         assert sorted(one.task.line for one in results if one) == list(range(1, 101))
 
     def test_an_endless_input(self) -> None:
         endless = (task_of(number, b'"x"', "m") for number in count(1))
-        assert len(list(islice(Run(AtOnce(), concurrency=3).results(endless), 1000))) == 1000
+        assert len(list(islice(Run(InstantSender(), concurrency=3).results(endless), 1000))) == 1000
 
     def test_no_tasks(self) -> None:
-        assert list(Run(Desk(), concurrency=3).results([])) == []
+        assert list(Run(ManualSender(), concurrency=3).results([])) == []
 
-    def test_leaving_disposes_what_is_in_flight(self) -> None:
-        desk = Desk("3")
-        results = Run(desk, concurrency=3).results(tasks(9))
+    def test_closing_the_iterator_disposes_the_tasks_in_flight(self) -> None:
+        sender = ManualSender("3")
+        results = Run(sender, concurrency=3).results(tasks(9))
         next(results)
         results.close()  # type: ignore[attr-defined]
-        assert desk.disposed == ["1", "2"]
+        assert sender.disposed == ["1", "2"]
 
-    def test_an_input_that_fails_disposes_what_is_in_flight(self) -> None:
+    def test_an_input_that_fails_disposes_the_tasks_in_flight(self) -> None:
         def source() -> Iterator[Task]:
             yield from tasks(2)
             raise OSError("the disk is gone")
 
-        desk = Desk()
+        sender = ManualSender()
         with pytest.raises(OSError, match="the disk is gone"):
-            list(Run(desk, concurrency=3).results(source()))
-        assert desk.disposed == ["1", "2"]
+            list(Run(sender, concurrency=3).results(source()))
+        assert sender.disposed == ["1", "2"]
 
 
 class TestStop:
-    def test_what_is_in_flight_goes_on(self) -> None:
-        desk = Desk("1", "3")
-        run = Run(desk, concurrency=2)
+    def test_tasks_in_flight_go_on(self) -> None:
+        sender = ManualSender("1", "3")
+        run = Run(sender, concurrency=2)
         results = run.results(tasks(9))
         assert next(results).task.line == 1  # type: ignore[union-attr]
         assert next(results).task.line == 3  # type: ignore[union-attr]
         run.stop()
         assert next(results) is None
         assert run.in_flight == 1
-        desk.answer("2")
+        sender.answer("2")
         assert [one.task.line for one in results if one] == [2]
-        assert not desk.open
+        assert not sender.open
 
-    def test_what_was_not_sent_is_taken_back(self) -> None:
-        desk = Desk("1", waiting={"3", "4"})
-        run = Run(desk, concurrency=4)
+    def test_unsent_tasks_are_disposed(self) -> None:
+        sender = ManualSender("1", waiting={"3", "4"})
+        run = Run(sender, concurrency=4)
         results = run.results(tasks(4))
         assert next(results).task.line == 1  # type: ignore[union-attr]
         run.stop()
         assert run.in_flight == 1
         assert next(results) is None
-        desk.answer("2")
+        sender.answer("2")
         assert [one and one.task.line for one in results] == [2]
-        assert desk.disposed == ["3", "4"]
+        assert sender.disposed == ["3", "4"]
 
-    def test_what_waits_for_another_try_is_taken_back(self) -> None:
-        desk = Desk("1")
-        run = Run(desk, concurrency=2)
+    def test_tasks_that_wait_for_another_try_are_disposed(self) -> None:
+        sender = ManualSender("1")
+        run = Run(sender, concurrency=2)
         results = run.results(tasks(2))
         assert next(results).task.line == 1  # type: ignore[union-attr]
         run.stop()
         assert next(results) is None
-        desk.refuse("2")
+        sender.refuse("2")
         assert list(results) == []
-        assert desk.disposed == ["2"]
+        assert sender.disposed == ["2"]
 
-    def test_results_that_have_come_already_are_not_lost(self) -> None:
-        run = Run(AtOnce(), concurrency=4)
+    def test_results_that_came_before_are_not_lost(self) -> None:
+        run = Run(InstantSender(), concurrency=4)
         results = run.results(tasks(9))
         assert next(results).task.line == 1  # type: ignore[union-attr]
         run.stop()
         assert [one and one.task.line for one in results] == [2, 3, 4, None]
 
-    def test_before_it_has_begun(self) -> None:
-        run = Run(Desk(), concurrency=4)
+    def test_before_the_start(self) -> None:
+        run = Run(ManualSender(), concurrency=4)
         run.stop()
         assert list(run.results(tasks(9))) == [None]
 
 
 class TestTimeout:
     @staticmethod
-    def first_of(desk: Desk, number: int, clock: Clock) -> Iterator[Result | None]:
-        """Return the results of so many tasks, each of which has five seconds, behind that of the first."""
-        results = Run(desk, concurrency=number, timeout=5, clock=clock).results(tasks(number))
+    def first_of(sender: ManualSender, number: int, clock: Clock) -> Iterator[Result | None]:
+        """Return the results after the first; each task has five seconds."""
+        results = Run(sender, concurrency=number, timeout=5, clock=clock).results(tasks(number))
         assert next(results).task.line == 1  # type: ignore[union-attr]
         return results
 
-    def test_waiting_takes_no_time(self, clock: Clock) -> None:
-        desk = Desk("1", waiting={"2"})
-        results = self.first_of(desk, 3, clock)
+    def test_waiting_does_not_count(self, clock: Clock) -> None:
+        sender = ManualSender("1", waiting={"2"})
+        results = self.first_of(sender, 3, clock)
         clock.now += 6
         result = next(results)
         assert result is not None
         assert result.task.line == 3
         assert isinstance(result.error, TerminalTimeoutError)
         assert (result.error.delivery, result.error.response_id) == ("unknown", None)
-        assert desk.disposed == ["3"]
-        desk.answer("2")
+        assert sender.disposed == ["3"]
+        sender.answer("2")
         assert [one and one.error for one in results] == [None]
 
     def test_another_try_has_the_whole_time(self, clock: Clock) -> None:
-        desk = Desk("1")
-        results = self.first_of(desk, 3, clock)
-        desk.refuse("2")
+        sender = ManualSender("1")
+        results = self.first_of(sender, 3, clock)
+        sender.refuse("2")
         clock.now += 6
         assert next(results).task.line == 3  # type: ignore[union-attr]
-        desk.send("2")
+        sender.send("2")
         clock.now += 4
-        desk.answer("2")
+        sender.answer("2")
         assert [one and one.error for one in results] == [None]
-        assert desk.disposed == ["3"]
+        assert sender.disposed == ["3"]
 
     def test_an_answer_in_time_counts(self, clock: Clock) -> None:
-        """Also if it is looked at only afterwards."""
-        desk = Desk("1")
-        results = self.first_of(desk, 2, clock)
-        desk.answer("2")
+        """It counts too if the caller takes it after the timeout."""
+        sender = ManualSender("1")
+        results = self.first_of(sender, 2, clock)
+        sender.answer("2")
         clock.now += 6
         assert [one and one.error for one in results] == [None]
 
 
 class TestResponses:
-    """Against a real socket."""
+    """Against the embedded server."""
 
     def test_as_it_was_received(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         response = {"id": "r", "status": "completed", "new": {"field": [1.5, None]}, "output": [{"type": "odd"}]}
@@ -257,18 +257,20 @@ class TestResponses:
         assert (result.response, result.error) == (response, None)
         assert server.requests[0]["input"] == "1"
 
-    def test_one_that_is_cut_is_a_result(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_an_incomplete_response_is_a_result(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         cut = {"id": "r", "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []}
         server.reply(Raw([{"type": "response.incomplete", "response": cut}]))
         assert only(socket).response == cut
 
-    def test_output_that_only_the_events_before_have(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_output_that_only_the_earlier_events_have(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
         item = {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "new": 1}
         done = {"type": "response.output_item.done", "output_index": 0, "item": item}
         server.reply(Raw([done, {"type": "response.completed", "response": {"id": "r", "output": []}}]))
         assert only(socket).response == {"id": "r", "output": [item]}
 
-    def test_one_that_no_class_takes_is_kept_all_the_same(
+    def test_a_response_that_fits_no_class_is_kept_all_the_same(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
         odd = {"id": "r", "created_at": "yesterday", "output": []}
@@ -281,18 +283,18 @@ class TestResponses:
         assert result.response == {"id": "r", "text": "\ud83c"}
         assert b"\\ud83c" in codec.encode(result.to_dict())
 
-    def test_what_python_cannot_read_whole(self) -> None:
+    def test_a_number_that_python_cannot_read(self) -> None:
         frame = b'{"type": "response.completed", "response": {"id": "r", "new": [%s, 1]}}' % (b"9" * 5000)
-        assert only(AtOnce(codec.decode(frame))).response == {"id": "r", "new": [None, 1]}
+        assert only(InstantSender(codec.decode(frame))).response == {"id": "r", "new": [None, 1]}
 
-    def test_events_made_by_hand(self) -> None:
+    def test_events_that_a_program_built(self) -> None:
         made = ResponseCompletedEvent(response=Response(id="r"))
-        assert only(AtOnce(made)).response == made.to_dict()["response"]
+        assert only(InstantSender(made)).response == made.to_dict()["response"]
 
     @pytest.mark.parametrize("usage", [None, {}, {"output_tokens": None}, 7])
     def test_tokens(self, usage: Any) -> None:
-        assert only(AtOnce(event(usage={"output_tokens": 3}))).output_tokens == 3
-        assert only(AtOnce(event(usage=usage))).output_tokens == 0
+        assert only(InstantSender(event(usage={"output_tokens": 3}))).output_tokens == 3
+        assert only(InstantSender(event(usage=usage))).output_tokens == 0
 
 
 class TestFailures:
@@ -338,7 +340,9 @@ class TestFailures:
         facts = result.to_dict()["error"]
         assert (facts["delivery"], facts["response_id"]) == ("started", server.exchanges[0].response_id)
 
-    def test_an_end_that_is_no_response(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_a_terminal_event_without_a_readable_response(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
         server.reply(Raw([{"type": "response.completed", "response": 7}]))
         result = only(socket)
         assert isinstance(result.error, UnreadableResponseError)
@@ -352,9 +356,9 @@ class TestFailures:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be kept from a thread here")
 def test_a_signal_that_interrupts_no_wait_is_noticed() -> None:
-    """Such is one that comes just before the wait; here another thread takes it, which looks the same."""
-    desk = Desk()
-    run = Run(desk, concurrency=1)
+    """Such a signal comes just before the wait.  Here another thread gets it, with the same effect."""
+    sender = ManualSender()
+    run = Run(sender, concurrency=1)
     given_up: list[str] = []
 
     def send() -> None:

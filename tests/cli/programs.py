@@ -1,8 +1,7 @@
-"""The command line as a program of its own, and standard outputs that are no plain file."""
+"""The command line as a program of its own."""
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -66,26 +65,8 @@ class Program:
 Start = Callable[..., Program]
 
 
-class Terminal(io.StringIO):
-    """A standard output that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Unwritable(io.StringIO):
-    """A standard output on which each write fails."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._error = OSError(number, os.strerror(number))
-
-    def write(self, text: str, /) -> int:
-        raise self._error
-
-
 def usage_error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """Run the command line on arguments that it refuses; return what it says."""
+    """Run the command line with wrong arguments; return standard error."""
     with pytest.raises(SystemExit) as end:
         main(args)
     assert end.value.code == 2

@@ -29,7 +29,7 @@ class TestText:
         (request,) = server.requests
         assert (request["input"], request["model"]) == ("Say hello", "gpt-5.2")
 
-    def test_text_that_ends_its_line_gets_no_second_end(self, ask: Ask, server: ResponsesServer) -> None:
+    def test_text_that_ends_with_a_line_break_gets_no_second(self, ask: Ask, server: ResponsesServer) -> None:
         server.reply("one\ntwo\n")
         assert ask() == (0, "one\ntwo\n", "")
 
@@ -46,12 +46,12 @@ class TestText:
         gate.open()
         assert program.end() == (0, "lo\n", "")
 
-    def test_refusal_is_told(self, ask: Ask, server: ResponsesServer) -> None:
+    def test_a_refusal_is_noted(self, ask: Ask, server: ResponsesServer) -> None:
         server.reply(Refusal("I will not."))
         assert ask() == (0, "", "refused: I will not.\n")
 
     @pytest.mark.parametrize("kind", ["response.incomplete", "response.completed"])
-    def test_incomplete_is_told(self, ask: Ask, server: ResponsesServer, kind: str) -> None:
+    def test_an_incomplete_response_is_noted(self, ask: Ask, server: ResponsesServer, kind: str) -> None:
         cut = {**RESPONSE, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
         delta = {"type": "response.output_text.delta", "delta": "Hel"}
         server.reply(Raw([{"type": "response.created", "response": RESPONSE}, delta, {"type": kind, "response": cut}]))
@@ -71,7 +71,7 @@ class TestEvents:
         assert out.splitlines()[-1].split(maxsplit=3)[1:] == ["default", "error", "server_error: Sorry."]
         assert "Sorry." in err
 
-    def test_an_end_that_is_no_response(self, ask: Ask, server: ResponsesServer) -> None:
+    def test_a_terminal_event_without_a_readable_response(self, ask: Ask, server: ResponsesServer) -> None:
         server.reply(Raw([{"type": "response.completed", "response": 7}]))
         code, out, err = ask("--events")
         assert (code, err) == (0, "")
@@ -94,7 +94,7 @@ class TestJson:
         server.reply(Raw(frames))
         assert ask("--json") == (0, frames[0] + "\n" + frames[1].replace("\n", " ") + "\n", "")
 
-    def test_is_utf_8_whatever_the_terminal_is(self, start: Start, server: ResponsesServer) -> None:
+    def test_is_utf_8_with_any_encoding_of_standard_output(self, start: Start, server: ResponsesServer) -> None:
         server.reply("café ☕")
         program = start("ask", "--json", "--url", server.url, "Say hello", PYTHONIOENCODING="ascii")
         code, out, err = program.end()
@@ -126,13 +126,13 @@ class TestFailures:
         assert "before the terminal event" in err
         assert "Traceback" not in err
 
-    def test_nobody_listens(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_no_server(self, capsys: pytest.CaptureFixture[str]) -> None:
         with ResponsesServer() as server:
             url = server.url
         assert main(["ask", "--url", url, "Say hello"]) == 1
         assert capsys.readouterr().err.startswith("rxresponses: cannot connect to ws://127.0.0.1:")
 
-    def test_an_unreadable_end(self, ask: Ask, server: ResponsesServer) -> None:
+    def test_an_unreadable_terminal_event(self, ask: Ask, server: ResponsesServer) -> None:
         server.reply(Raw([{"type": "response.completed", "response": 7}]))
         code, _, err = ask()
         assert code == 1
@@ -172,7 +172,7 @@ class TestInterrupt:
         assert (code, err) == (130, "")
 
     def test_interrupt_of_the_embedded_server(self, start: Start) -> None:
-        program = start("ask", " ".join(["word"] * 10_000))  # minutes at the pace of the demonstration
+        program = start("ask", " ".join(["word"] * 10_000))  # minutes at the speed of the embedded server
         program.read_until(b"This")
         program.signal(signal.SIGINT)
         code, _, err = program.end()
@@ -194,12 +194,12 @@ class TestPrompt:
         assert ask(prompt="-")[0] == 0
         assert server.requests[0]["input"] == "Say\nhello\n"
 
-    def test_bytes_that_are_no_text(self, start: Start, server: ResponsesServer) -> None:
+    def test_bytes_that_are_not_utf_8(self, start: Start, server: ResponsesServer) -> None:
         program = start("ask", "--url", server.url, "-", PYTHONIOENCODING="utf-8")
         assert program.end(b"caf\xe9")[0] == 0
         assert server.requests[0]["input"] == "caf\ufffd"
 
-    def test_an_argument_that_is_no_text(self, ask: Ask, server: ResponsesServer) -> None:
+    def test_an_argument_that_is_not_utf_8(self, ask: Ask, server: ResponsesServer) -> None:
         assert ask(prompt="caf\udce9 \U0001f389")[0] == 0
         assert server.requests[0]["input"] == "caf\ufffd \U0001f389"
 
@@ -212,7 +212,7 @@ class TestEmbeddedServer:
         assert err.startswith("OPENAI_API_KEY is not set: the embedded test server (http://127.0.0.1:")
         assert err.count("\n") == 1
 
-    def test_stays_away_when_there_is_a_url(
+    def test_does_not_start_when_there_is_a_url(
         self, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -265,7 +265,7 @@ class TestWrongUsage:
 
 
 class TestValues:
-    """The pipeline's values, in the thread of the caller."""
+    """The values of a pipeline, in the thread of the caller."""
 
     def test_values_then_the_error(self) -> None:
         boom = RuntimeError("boom")

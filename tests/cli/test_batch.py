@@ -16,10 +16,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses import (
-    Backoff,
-    ClientState,
-)
+from rxresponses import Backoff, ClientState
 from rxresponses.batch import batch as batches
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.results import Results
@@ -32,7 +29,7 @@ from .programs import PATIENCE, Start, usage_error
 
 
 class Batch:
-    """Run `rxresponses batch` in this process, on files of one folder."""
+    """Run `rxresponses batch` in this process, with its files in one folder."""
 
     def __init__(self, folder: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         self.requests = folder / "in.jsonl"
@@ -44,7 +41,7 @@ class Batch:
         self.requests.write_text("".join(json.dumps(request) + "\n" for request in requests))
 
     def __call__(self, *more: str) -> tuple[int, str]:
-        """Return the exit code, and what standard error says."""
+        """Return the exit code and standard error."""
         code = main([*self.arguments, *more])
         out, err = self._capsys.readouterr()
         assert out == ""
@@ -52,7 +49,7 @@ class Batch:
 
     @property
     def lines(self) -> dict[int, dict[str, Any]]:
-        """The results by line; each line has one at the most."""
+        """The results by line number; no line has two."""
         lines = [json.loads(line) for line in self.results.read_text().splitlines()]
         assert len({line["line"] for line in lines}) == len(lines)
         return {line["line"]: line for line in lines}
@@ -73,7 +70,7 @@ def batch(tmp_path: Path, server: ResponsesServer, capsys: pytest.CaptureFixture
 
 
 class TestRun:
-    def test_all_shapes(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_each_form_of_a_line(self, batch: Batch, server: ResponsesServer) -> None:
         envelope = {
             "custom_id": "a",
             "method": "POST",
@@ -91,11 +88,11 @@ class TestRun:
             "three": "n",
         }
 
-    def test_no_more_than_so_many_at_once(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_concurrency_is_a_limit(self, batch: Batch, server: ResponsesServer) -> None:
         running: list[int] = []
 
         def reply(request: Request) -> str:
-            running.append(sum(one.outcome is None for one in server.exchanges))
+            running.append(sum(exchange.outcome is None for exchange in server.exchanges))
             return "Hello"
 
         server.reply(*[reply] * 40)
@@ -109,11 +106,13 @@ class TestRun:
         assert (code, err) == (0, f"0 of 0 answered, 0 failed: {batch.results}\n")
         assert server.accepted == 0
 
-    def test_a_server_without_lanes_gets_a_connection_a_request(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_a_server_without_lanes_gets_a_connection_for_each_request(
+        self, batch: Batch, server: ResponsesServer
+    ) -> None:
         gate = server.gate()
 
         def reply(request: Request) -> list[Hold]:
-            if sum(one.outcome is None for one in server.exchanges) == 20:
+            if sum(exchange.outcome is None for exchange in server.exchanges) == 20:
                 gate.open()
             return [Hold(gate)]
 
@@ -129,7 +128,7 @@ class TestRun:
             assert batch()[0] == 1
             assert set(batch.lines) == {4}
 
-    def test_the_embedded_server_stands_in(self, batch: Batch) -> None:
+    def test_the_embedded_server_answers_without_a_key(self, batch: Batch) -> None:
         batch.ask("Hi")
         del batch.arguments[-2:]
         code, err = batch()
@@ -137,7 +136,9 @@ class TestRun:
         assert err.startswith("OPENAI_API_KEY is not set: the embedded test server (http://127.0.0.1:")
         assert batch.answers == {1: "Hi"}
 
-    def test_and_its_answers_are_not_taken_for_those_of_a_model(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_answers_of_the_embedded_server_are_not_mixed_with_others(
+        self, batch: Batch, server: ResponsesServer
+    ) -> None:
         batch.ask("one", "two")
         url = batch.arguments[-2:]
         del batch.arguments[-2:]
@@ -157,7 +158,7 @@ class TestRun:
         assert code == 2
         assert "set OPENAI_API_KEY" in err
 
-    def test_another_model_does_not_go_on_with_the_output(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_answers_of_two_models_are_not_mixed(self, batch: Batch, server: ResponsesServer) -> None:
         batch.ask("one", {"model": "n", "input": "two"})
         assert batch("--model", "a")[0] == 0
         assert [line.get("model") for _, line in sorted(batch.lines.items())] == ["a", None]
@@ -216,7 +217,7 @@ class TestResuming:
         assert batch.results.read_bytes() == before
         assert len(server.requests) == 1
 
-    def test_two_at_once(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
+    def test_two_runs_at_once(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
         gate = server.gate()
         server.reply([Hold(gate)])
         batch.ask("one")
@@ -257,12 +258,12 @@ class TestResuming:
         assert err.endswith(f"{count} of {count} answered, 0 failed: {batch.results}\n")
         assert done == sorted(done)
         assert batch.answers == {number: f"question {number}" for number in range(1, count + 1)}
-        # What was in flight when it was killed was asked again, and no more than that.
+        # Only requests that were in flight at a kill were sent again.
         assert count <= begun <= count + 3 * 64
 
 
 class TestFailures:
-    def test_are_recorded_and_the_rest_goes_on(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_are_results_and_the_run_goes_on(self, batch: Batch, server: ResponsesServer) -> None:
         server.on("lost", [Close(1006, after=2)])
         batch.ask("one", {"input": 7}, {"custom_id": "a", "body": {"input": "lost"}})
         with batch.requests.open("a") as file:
@@ -290,7 +291,7 @@ class TestFailures:
         assert batch.results.read_bytes() == before
         assert len(server.requests) == 1
 
-    def test_unless_that_is_wanted(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_are_repeated_with_retry_failed(self, batch: Batch, server: ResponsesServer) -> None:
         server.reply(Failure("context_length_exceeded", after=0))
         batch.ask("one", "two", "three")
         assert batch("--concurrency", "1")[0] == 1
@@ -301,7 +302,7 @@ class TestFailures:
         assert batch("--retry-failed") == (code, err)
         assert len(server.requests) == 4
 
-    def test_a_line_that_was_mended(self, batch: Batch) -> None:
+    def test_a_failed_line_that_was_corrected(self, batch: Batch) -> None:
         batch.ask("one", {"input": 7})
         assert batch()[0] == 1
         batch.ask("one", {"input": "seven"})
@@ -311,7 +312,7 @@ class TestFailures:
         assert batch("--retry-failed")[0] == 0
         assert batch.answers == {1: "one", 2: "seven"}
 
-    def test_what_was_refused_for_now_is_sent_again(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_a_request_refused_for_now_is_sent_again(self, batch: Batch, server: ResponsesServer) -> None:
         server.reply(Failure("rate_limit_exceeded", after=0, headers={"retry-after": "0"}))
         batch.ask("one")
         assert batch()[0] == 0
@@ -323,7 +324,9 @@ class TestFailures:
         assert batch("--timeout", "0.2")[0] == 1
         assert batch.lines[1]["error"]["type"] == "TerminalTimeoutError"
 
-    def test_a_pause_is_no_part_of_that(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_a_pause_at_a_rate_limit_does_not_count_as_time_of_the_answer(
+        self, batch: Batch, server: ResponsesServer
+    ) -> None:
         server.reply("Hello", Failure("rate_limit_exceeded", after=0, headers={"retry-after": "2.5"}))
         batch.ask(*map(str, range(9)))
         assert batch("--timeout", "2", "--concurrency", "3")[0] == 0
@@ -342,7 +345,7 @@ class TestFailures:
 
 
 class TestFailuresOfAllLines:
-    """What every line would meet stops the run, and is no result of a line."""
+    """An error that every line would meet stops the run, and is no result of a line."""
 
     def test_a_wrong_key(self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
@@ -365,7 +368,9 @@ class TestFailuresOfAllLines:
         ],
         ids=["no credit", "a rate limit that lasts too long"],
     )
-    def test_what_no_line_gets_past(self, batch: Batch, server: ResponsesServer, refusal: Failure, told: str) -> None:
+    def test_a_refusal_that_every_line_would_meet(
+        self, batch: Batch, server: ResponsesServer, refusal: Failure, told: str
+    ) -> None:
         server.reply(*["Hello"] * 10, *[refusal] * 50)
         batch.ask(*map(str, range(50)))
         code, err = batch("--concurrency", "4")
@@ -384,7 +389,7 @@ class TestOutage:
     def begin_at_the_third(
         server: ResponsesServer, times: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Let the third request be lost, and no connection be made after that."""
+        """Lose the third request, and refuse each connection after that."""
 
         def lose(request: Request) -> Close:
             server.fault(Fault(RefuseUpgrade(503, headers=headers or {}), times=times))
@@ -393,7 +398,7 @@ class TestOutage:
         server.on("^3$", lambda request: [lose(request)])
 
     def test_is_waited_for(self, batch: Batch, server: ResponsesServer) -> None:
-        """Longer than a client tries by itself; what was not sent is no failure."""
+        """The wait is longer than one client tries; an unsent line does not fail."""
         self.begin_at_the_third(server, times=7)
         batch.ask(*map(str, range(1, 10)))
         code, err = batch("--concurrency", "1")
@@ -403,7 +408,7 @@ class TestOutage:
         assert f"8 of 9 answered, 1 failed: {batch.results}\n" in err
         assert [upgrade.status for upgrade in server.upgrades] == [101, *[503] * 7, 101]
 
-    def test_stops_the_run_when_it_lasts(
+    def test_stops_the_run_when_it_lasts_too_long(
         self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(batches, "OUTAGE", 0.0)
@@ -419,7 +424,7 @@ class TestOutage:
         batch()
         assert set(batch.answers) == {1, 2, 4, 5, 6, 7, 8, 9}
 
-    def test_stops_the_run_when_the_server_says_that_it_lasts(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_stops_the_run_when_the_server_asks_for_a_long_wait(self, batch: Batch, server: ResponsesServer) -> None:
         self.begin_at_the_third(server, headers={"retry-after": "3600"})
         batch.ask(*map(str, range(1, 10)))
         code, err = batch("--concurrency", "1")
@@ -436,7 +441,7 @@ class TestOutage:
         assert len(server.upgrades) == 2
 
     def test_interrupted(self, batch: Batch, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was not sent is not waited for."""
+        """The run does not wait for unsent lines."""
         monkeypatch.setattr(batches, "BACKOFF", Backoff(initial=PATIENCE, jitter=0.0, max_delay=PATIENCE))
 
         def interrupt(self: Progress, state: ClientState) -> None:
@@ -454,7 +459,7 @@ class TestOutage:
 
 
 class TestInterrupt:
-    def test_what_is_in_flight_is_waited_for(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
+    def test_the_requests_in_flight_are_waited_for(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
         gate = server.gate()
         server.reply("Hello", *[[Hold(gate)]] * 9)
         batch.ask(*map(str, range(5)))
@@ -470,7 +475,7 @@ class TestInterrupt:
         assert batch()[0] == 0
         assert len(server.requests) == 5
 
-    def test_the_second_one_breaks_off(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
+    def test_the_second_interrupt_gives_them_up(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
         server.reply("Hello", *[[Hold(server.gate())]] * 2)
         batch.ask(*map(str, range(5)))
         program = start(*batch.arguments, "--concurrency", "2")
@@ -484,12 +489,12 @@ class TestInterrupt:
         assert batch()[0] == 0
         assert len(batch.answers) == 5
 
-    def test_is_as_before_afterwards(self, batch: Batch) -> None:
+    def test_the_handler_is_restored(self, batch: Batch) -> None:
         batch.ask("one")
         batch()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def test_ignored_is_ignored(self, batch: Batch, server: ResponsesServer) -> None:
+    def test_an_ignored_signal_stays_ignored(self, batch: Batch, server: ResponsesServer) -> None:
         seen: list[object] = []
 
         def reply(request: Request) -> str:
@@ -505,7 +510,7 @@ class TestInterrupt:
             signal.signal(signal.SIGINT, before)
         assert seen == [signal.SIG_IGN]
 
-    def test_another_thread_has_none(self, batch: Batch) -> None:
+    def test_another_thread_sets_no_handler(self, batch: Batch) -> None:
         batch.ask("one")
         codes: list[int] = []
         thread = threading.Thread(target=lambda: codes.append(batch()[0]))
@@ -544,7 +549,7 @@ class TestWrongUsage:
         assert (code, err) == (2, "rxresponses: the output is the input: give another file for the results\n")
         assert batch.requests.read_bytes() == before
 
-    def test_a_url_that_is_none(self, batch: Batch) -> None:
+    def test_an_invalid_url(self, batch: Batch) -> None:
         batch.ask({"input": 7})
         batch()
         before = batch.results.read_bytes()

@@ -13,9 +13,10 @@ import pytest
 from rxresponses.cli.main import main
 from rxresponses.testing import Hold, ResponsesServer, Text
 from tests.support.paths import ROOT
+from tests.support.streams import Unwritable
 
 from .conftest import Ask
-from .programs import PATIENCE, Start, Unwritable, usage_error
+from .programs import PATIENCE, Start, usage_error
 
 
 class TestEnds:
@@ -29,7 +30,7 @@ class TestEnds:
         monkeypatch.setattr(sys, "stdout", Unwritable(errno.EPIPE))
         assert ask() == (0, "", "")
 
-    def test_closed_from_the_start(self, server: ResponsesServer) -> None:
+    def test_standard_streams_closed_from_the_start(self, server: ResponsesServer) -> None:
         command = f'exec "{sys.executable}" -m rxresponses ask --url {server.url}'
         program = subprocess.run(f"{command} Hi >&-", shell=True, stderr=subprocess.PIPE, timeout=PATIENCE)
         assert (program.returncode, program.stderr) == (0, b"")
@@ -37,7 +38,7 @@ class TestEnds:
         assert program.returncode == 2
         assert b"the prompt is empty" in program.stderr
 
-    def test_a_pipe_that_closes_in_mid_answer(self, start: Start, server: ResponsesServer) -> None:
+    def test_a_pipe_that_closes_during_the_answer(self, start: Start, server: ResponsesServer) -> None:
         gate = server.gate()
         server.reply([Text(deltas=["word "] * 1000), Hold(gate, after=5)])
         program = start("ask", "--events", "--url", server.url, "Say hello")

@@ -10,9 +10,10 @@ import pytest
 from rxresponses import ResponseTextDeltaEvent
 from rxresponses.cli.screen import Screen
 from rxresponses.testing import Failure, Raw, ResponsesServer, Text
+from tests.support.streams import Terminal
 
 from .conftest import Ask
-from .programs import Start, Terminal
+from .programs import Start
 
 RESPONSE = {"id": "resp_1", "output": []}
 
@@ -38,7 +39,7 @@ class TestText:
 
 
 class TestEvents:
-    def test_a_line_an_event(self, ask: Ask, server: ResponsesServer) -> None:
+    def test_a_line_for_each_event(self, ask: Ask, server: ResponsesServer) -> None:
         server.reply(Text(deltas=["Hello\n", "world"]))
         code, out, err = ask("--events")
         assert (code, err) == (0, "")
@@ -57,10 +58,10 @@ class TestEvents:
             "response.output_item.done",
             "response.completed",
         ]
-        gists = [gist for _, _, gist in cells]
-        assert gists[2] == "message"
-        assert gists[4:6] == [r'"Hello\n"', '"world"']
-        assert re.fullmatch(r"\d+ tokens in, 2 out", gists[-1])
+        summaries = [summary for _, _, summary in cells]
+        assert summaries[2] == "message"
+        assert summaries[4:6] == [r'"Hello\n"', '"world"']
+        assert re.fullmatch(r"\d+ tokens in, 2 out", summaries[-1])
         offsets = [float(offset) for offset, _, _ in cells]
         assert offsets == sorted(offsets)
 

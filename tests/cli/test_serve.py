@@ -23,7 +23,7 @@ RESPONSE = {"id": "resp_1", "output": []}
 
 
 class TestServe:
-    """In this process: whoever waits for Ctrl-C is the client."""
+    """In this process: the client runs in place of the wait for Ctrl-C."""
 
     @staticmethod
     def serve(
@@ -43,7 +43,7 @@ class TestServe:
         self.serve(monkeypatch, capsys, lambda url: answers.append(answer(url)))
         assert answers == ["This is the embedded test server, not a model. You asked: Hi"]
 
-    def test_replays_again_and_again(
+    def test_replays_in_rotation(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
         transcript = tmp_path / "two.jsonl"
