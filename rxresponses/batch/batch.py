@@ -57,7 +57,7 @@ class Batch:
     def _new_client(self) -> ResponsesClient:
         # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
         pool = PoolOptions(max_connections=self._concurrency, max_queued=self._concurrency, backoff=BACKOFF)
-        options = ConnectionOptions(close_timeout=0.5)  # seconds; after Ctrl-C nobody wants to wait for the server
+        options = ConnectionOptions(close_timeout=0.5)  # seconds; a slow server must not delay the end after Ctrl-C
         return ResponsesClient(self._url, options=options, pool=pool)
 
     def run(self, progress: Progress) -> None:

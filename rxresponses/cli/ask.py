@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from .screen import Screen
 
     screen = Screen()
-    options = ConnectionOptions(close_timeout=0.5)  # seconds; after Ctrl-C nobody wants to wait for the server
+    options = ConnectionOptions(close_timeout=0.5)  # seconds; a slow server must not delay the end after Ctrl-C
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
         events = socket.send_request(ResponseCreate(model=args.model, input=args.prompt))
         if args.timeout is not None:
