@@ -1,4 +1,4 @@
-"""A client for one session, without a socket: frames in, events out, and a clock that only the test moves."""
+"""A client of one session without sockets: a test sends frames, takes events, and sets the time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,34 @@ from rxresponses.testing.history import IdGenerator, StoredResponses
 from rxresponses.testing.journal import Journal
 from rxresponses.testing.model import ScriptedModel
 from rxresponses.testing.plan import FaultPlan
-from rxresponses.testing.replies import Close, Stall
+from rxresponses.testing.replies import Close, Part, Stall
+from rxresponses.testing.request import Request
 from rxresponses.testing.session import Limits, Session
 
 Event = dict[str, Any]
 
+OPENING = ["created", "in_progress"]
+MESSAGE = ["output_item.added", "content_part.added", "output_text.delta", "output_text.done"]
+MESSAGE += ["content_part.done", "output_item.done"]
+"""The types of the events of a message with one delta."""
+
+TOOLS = [
+    {"type": "web_search"},
+    {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+    {"type": "function", "name": "g"},
+]
+
 
 class Peer:
+    """A session with a scripted model, and its client.
+
+    Args:
+        model: the model, by default a new one.
+        storage: the stored responses of the server.
+        faults: the faults of the server.
+        limits: the fields of `Limits`.
+    """
+
     def __init__(
         self,
         model: ScriptedModel | None = None,
@@ -41,6 +62,11 @@ class Peer:
             journal=self.journal,
             plan=FaultPlan(faults),
         )
+
+    @property
+    def outcomes(self) -> list[str | None]:
+        """The outcomes of the requests so far."""
+        return [exchange.outcome for exchange in self.journal.exchanges]
 
     def send(self, frame: str | bytes) -> None:
         self.session.receive(frame, self.now)
@@ -94,3 +120,20 @@ def text_of(events: list[Event]) -> str:
 def response_id(events: list[Event]) -> str:
     """Return the id of the response that was created first among `events`."""
     return str(next(event["response"]["id"] for event in events if event["type"] == "response.created"))
+
+
+def answer(*parts: Part, **body: Any) -> list[Event]:
+    """Return the events of a response with these parts."""
+    peer = Peer()
+    peer.model.reply(parts)
+    return peer.ask(**body)
+
+
+def conversation(request: Request) -> str:
+    """Reply with the conversation."""
+    return request.conversation
+
+
+def user(text: str) -> dict[str, Any]:
+    """Return a user message."""
+    return {"type": "message", "role": "user", "content": text}

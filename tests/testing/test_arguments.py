@@ -1,4 +1,4 @@
-"""Wrong arguments of replies and faults are told at once."""
+"""Wrong arguments of replies and faults are refused at once."""
 
 from __future__ import annotations
 
@@ -90,6 +90,14 @@ def test_an_argument_of_a_wrong_type(kind: Any, arguments: dict[str, Any], messa
         *((kind, {"after": -1}, "after must be a number of events from 0, not -1") for kind in (Hold, Close)),
         (Delay, {"seconds": 1, "after": -1}, "Delay: after"),
         *((DelayUpgrade, {"seconds": seconds}, "from 0") for seconds in (-1, -0.5, math.nan)),
+        *((Delay, {"seconds": seconds}, "seconds must be") for seconds in (-1.0, math.inf, math.nan)),
+        *(
+            (RefuseUpgrade, {"status": status}, f"status must be from 200 to 599, not {status}")
+            for status in (101, 199, 600)
+        ),
+        (ReorderLanes, {"order": "oldest"}, "order must be"),
+        (Inject, {"frame": "\ud83c"}, "surrogates"),
+        (Raw, {"frames": ["\ud83c"]}, "surrogates"),
         *((Close, {"code": code}, f"code {code}") for code in (0, 999, 1004, 1005, 1015, 2999, 5000)),
         (Close, {"code": 1000, "reason": "é" * 62}, "at most 123 bytes"),
         (Close, {"code": 1000, "reason": "\ud83c"}, "surrogates"),
@@ -100,7 +108,7 @@ def test_an_argument_with_a_wrong_value(kind: Any, arguments: dict[str, Any], me
         kind(**arguments)
 
 
-def test_what_is_right_is_taken_as_it_is() -> None:
+def test_right_arguments_are_kept_as_they_are() -> None:
     gate = Gate()
     assert Hold(gate).gate is gate
     assert Delay(1).seconds == 1
@@ -118,6 +126,6 @@ def test_what_is_right_is_taken_as_it_is() -> None:
 def test_every_reply_and_fault_is_checked() -> None:
     not_replies = {"Exchange", "Received", "Recording", "Request", "Upgrade"}
     found = {name: getattr(testing, name) for name in dir(testing) if name[0].isupper()}
-    data = {name for name, one in found.items() if dataclasses.is_dataclass(one) and dataclasses.fields(one)}
+    data = {name for name, kind in found.items() if dataclasses.is_dataclass(kind) and dataclasses.fields(kind)}
     checked = {name for name in data if issubclass(found[name], CheckedArguments)}
     assert data - checked == not_replies

@@ -149,7 +149,7 @@ async def test_the_end_of_the_context_aborts_a_connection_that_reads_nothing() -
     async with ResponsesServer(faults=[Fault(Stall(pongs=False), times=1)]) as server:
         connection, other = await open_connection(server), await open_connection(server)
         await send(connection)
-        await server.until(lambda: any(one.events == 2 for one in server.exchanges))
+        await server.until(lambda: any(exchange.events == 2 for exchange in server.exchanges))
     await asyncio.gather(connection.wait_closed(), other.wait_closed())
     assert (connection.close_code, other.close_code) == (1006, 1001)  # a closing handshake would last a second
 
@@ -193,9 +193,9 @@ async def test_a_fault_closes_the_connection_at_the_second_request(code: int) ->
         async with open_connection(server) as connection:
             await ask(connection)
         exchanges = server.exchanges
-        assert [one.outcome for one in exchanges] == ["completed", "lost", "completed"]
-        assert [one.events for one in exchanges][1] == 3
-        assert [one.connection for one in exchanges] == [1, 1, 2]
+        assert [exchange.outcome for exchange in exchanges] == ["completed", "lost", "completed"]
+        assert [exchange.events for exchange in exchanges][1] == 3
+        assert [exchange.connection for exchange in exchanges] == [1, 1, 2]
         assert exchanges[1].faults == (Close(code, after=3),)
 
 
@@ -203,8 +203,10 @@ async def test_a_fault_closes_the_connection_at_the_second_request(code: int) ->
 async def test_a_request_is_lost_when_its_client_leaves() -> None:
     async with ResponsesServer(faults=[Fault(Stall(after=3))]) as server:
         async with open_connection(server) as connection:
-            waiting = asyncio.create_task(server.until(lambda: [one.events for one in server.exchanges] == [3]))
+            waiting = asyncio.create_task(
+                server.until(lambda: [exchange.events for exchange in server.exchanges] == [3])
+            )
             await send(connection)
-            await waiting  # it is told of the stall itself
+            await waiting  # the stall itself wakes it
             assert server.exchanges[0].outcome is None
         await server.until(lambda: server.exchanges[0].outcome == "lost")

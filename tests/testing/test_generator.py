@@ -1,4 +1,4 @@
-"""What the events of a response look like, and what can happen to it on the way."""
+"""The events of a response."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ from typing import Any
 
 import pytest
 
-from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold, Part, Raw, Reasoning, Refusal, Text
+from rxresponses.testing.replies import FunctionCall, Reasoning, Refusal, Text
 
-from .peer import Event, Peer, text_of, types
-
-OPENING = ["created", "in_progress"]
-MESSAGE = ["output_item.added", "content_part.added", "output_text.delta", "output_text.done"]
-MESSAGE += ["content_part.done", "output_item.done"]
-
-
-def answer(*parts: Part, **body: Any) -> list[Event]:
-    peer = Peer()
-    peer.model.reply(parts)
-    return peer.ask(**body)
+from .peer import Event, answer, text_of, types
 
 
 def only(events: list[Event], kind: str) -> Event:
@@ -57,7 +47,7 @@ def test_a_text() -> None:
     assert changed == {"status", "output", "usage", "completed_at", "service_tier"}
 
 
-def test_ids_look_like_those_of_the_service() -> None:
+def test_ids_have_the_prefixes_of_the_service() -> None:
     events = answer(Reasoning("hm"), Text("a"), FunctionCall("f"))
     reasoning, message, call = events[-1]["response"]["output"]
 
@@ -85,7 +75,7 @@ def test_a_reasoning_summary() -> None:
     ]
     assert [event["summary_index"] for event in events if event["type"].endswith("summary_part.done")] == [0, 1]
     done = next(event for event in events if event["type"] == "response.output_item.done")
-    assert [one["text"] for one in done["item"]["summary"]] == ["one two", "three"]
+    assert [part["text"] for part in done["item"]["summary"]] == ["one two", "three"]
     assert "encrypted_content" not in done["item"]
     usage = events[-1]["response"]["usage"]
     assert usage["output_tokens"] == 4
@@ -93,7 +83,7 @@ def test_a_reasoning_summary() -> None:
     assert only(events, "output_text.delta")["output_index"] == 1
 
 
-def test_encrypted_reasoning_is_included_when_asked_for() -> None:
+def test_encrypted_reasoning_is_included_on_request() -> None:
     events = answer(Reasoning("hm"), include=["reasoning.encrypted_content"])
 
     assert events[-1]["response"]["output"][0]["encrypted_content"]
@@ -122,7 +112,7 @@ def test_a_refusal() -> None:
     assert "logprobs" not in only(events, "refusal.done")
 
 
-def test_the_response_repeats_its_request() -> None:
+def test_a_response_repeats_its_request() -> None:
     body = {
         "model": "gpt-9",
         "instructions": "Be brief.",
@@ -175,95 +165,3 @@ def test_max_output_tokens_between_and_inside_items() -> None:
     assert between["incomplete_details"] == {"reason": "max_output_tokens"}
     call = answer(*parts, max_output_tokens=4)[-1]["response"]["output"][1]
     assert (call["status"], call["arguments"]) == ("incomplete", '{"')
-
-
-# Interventions
-
-
-def test_a_failure_on_the_way() -> None:
-    failure = Failure("rate_limit_exceeded", "slow down", after=5, headers={"retry-after": "1"})
-    events = answer(Text(deltas=["a", "b"]), failure)
-
-    assert types(events) == [*OPENING, *MESSAGE[:3], "error", "failed"]
-    assert events[5] == {
-        "type": "error",
-        "status": 429,
-        "sequence_number": 5,
-        "error": {
-            "type": "rate_limit_error",
-            "code": "rate_limit_exceeded",
-            "message": "slow down",
-            "param": None,
-            "headers": {"retry-after": "1"},
-        },
-    }
-    response = events[6]["response"]
-    assert response["status"] == "failed"
-    assert response["error"] == {"code": "rate_limit_exceeded", "message": "slow down"}
-    assert response["usage"] is None
-    assert response["id"] == events[0]["response"]["id"]
-
-
-def test_a_failure_before_the_response_is_a_refusal() -> None:
-    (error,) = answer(Failure("context_length_exceeded", "too long", after=0, param="input"), stream_id="a")
-
-    assert error["stream_id"] == "a"
-    assert "sequence_number" not in error
-    assert (error["status"], error["error"]["param"]) == (400, "input")
-
-
-def test_a_failure_behind_the_end_takes_the_place_of_the_end() -> None:
-    assert types(answer(Text(deltas=["a"]), Failure(after=99))) == [*OPENING, *MESSAGE, "error", "failed"]
-    peer = Peer()
-    peer.model.reply([Raw([{"type": "response.created"}]), Failure(after=99)])
-    assert types(peer.ask()) == ["created", "error", "failed"]
-
-
-@pytest.mark.parametrize(("after", "sent"), [(0, 0), (3, 3), (9, 9), (10, 10), (99, 10)])
-def test_closing_after_some_events(after: int, sent: int) -> None:
-    peer = Peer()
-    peer.model.reply([Text(deltas=["a", "b"]), Close(1011, "oops", after=after)])
-    peer.create()
-    assert len(peer.drain()) == sent
-    assert peer.closed == Close(1011, "oops", after=after)
-
-
-def test_closing_ends_all_lanes() -> None:
-    peer = Peer()
-    peer.model.reply([Text("a"), Close(after=3)])
-    peer.create(stream_id="a")
-    peer.create(stream_id="b")
-
-    assert [event["stream_id"] for event in peer.drain()] == ["a", "b"] * 3
-    assert peer.closed is not None
-
-
-def test_holding_lets_other_lanes_pass() -> None:
-    peer = Peer()
-    first, second = Gate(), Gate()
-    peer.model.reply([Text(deltas=["a"]), Hold(second, after=99), Hold(first, after=1)])
-    peer.create(stream_id="a")
-    assert types(peer.drain()) == ["created"]
-    assert peer.session.due(peer.now) is None
-
-    assert types(peer.ask(stream_id="b"))[-1] == "completed"
-    first.open()
-    assert peer.session.due(peer.now) == 0
-    assert types(peer.drain()) == ["in_progress", *MESSAGE, "completed"]
-    peer.create(stream_id="a")
-    assert peer.drain() == []
-    second.open()
-    assert types(peer.drain())[0] == "created"
-
-
-def test_raw_frames_are_the_whole_answer_or_a_part_of_it() -> None:
-    peer = Peer()
-    peer.model.reply(Raw(["broken {", b"\x00", {"type": "response.new"}]))
-    peer.create(stream_id="a")
-    frames = [frame for _ in range(3) for frame in peer.session.step(0.0)]
-    assert frames == ["broken {", b"\x00", '{"type":"response.new"}']
-
-    events = answer(Text(deltas=["a"]), Raw([{"type": "response.new"}]), Text(deltas=["b"]), stream_id="a")
-    assert types(events) == [*OPENING, *MESSAGE, "new", *MESSAGE, "completed"]
-    assert [event for event in events if "stream_id" not in event] == [{"type": "response.new"}]
-    assert len(events[-1]["response"]["output"]) == 2

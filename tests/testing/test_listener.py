@@ -58,7 +58,7 @@ async def test_a_fault_refuses_an_upgrade() -> None:
             await ask(connection)
 
         assert server.accepted == 1
-        assert [(one.connection, one.status) for one in server.upgrades] == [(1, 429), (2, 101)]
+        assert [(upgrade.connection, upgrade.status) for upgrade in server.upgrades] == [(1, 429), (2, 101)]
         assert server.exchanges[0].connection == server.journal[0].connection == 2
 
 

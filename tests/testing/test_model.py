@@ -11,9 +11,7 @@ from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
 
-
-def user(text: str) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": text}
+from .peer import TOOLS, user
 
 
 def request(text: str = "hi", /, **body: Any) -> Request:
@@ -48,7 +46,7 @@ def test_parts_are_sorted_into_outputs_and_interventions() -> None:
 
 
 @pytest.mark.parametrize("reply", [None, 5, b"bytes", ["text", 5], {"type": "message"}])
-def test_what_is_no_reply_is_refused_at_once(reply: Any) -> None:
+def test_something_that_is_not_a_reply_is_refused_at_once(reply: Any) -> None:
     model = ScriptedModel()
 
     with pytest.raises(TypeError, match=re.escape(repr(reply))):
@@ -58,7 +56,7 @@ def test_what_is_no_reply_is_refused_at_once(reply: Any) -> None:
     assert model.resolve(request()) == ResolvedReply(default_reply(request()))
 
 
-def test_a_recording_is_the_whole_of_an_answer() -> None:
+def test_a_recording_is_a_whole_answer() -> None:
     (recording,) = Recording.load([{"type": "response.created"}])
 
     mixtures: list[Reply] = [[recording, recording], [recording, "text"], [Text("text"), recording]]
@@ -67,7 +65,7 @@ def test_a_recording_is_the_whole_of_an_answer() -> None:
             ScriptedModel().reply(parts)
 
 
-def test_mistakes_in_rules_are_told() -> None:
+def test_errors_in_rules_are_raised() -> None:
     model = ScriptedModel()
     with pytest.raises(re.error):
         model.on("(", "text")
@@ -76,37 +74,14 @@ def test_mistakes_in_rules_are_told() -> None:
         model.resolve(request())
 
 
-def test_texts_are_cut_or_given_in_pieces() -> None:
-    assert Text("Hello, world").deltas == ("Hello", ",", " world")
-    assert Text(deltas=["\ud83c", "\udf89"]) == Text("ignored", ["\ud83c", "\udf89"])
-    assert Text(deltas=["a", "b"]).text == "ab"
-    assert Text().deltas == ()
+def test_raw_frames_are_an_output() -> None:
+    model = ScriptedModel()
+    model.reply(Raw(["x"]))
+
+    assert model.resolve(request()) == ResolvedReply((Raw(["x"]),))
 
 
-@pytest.mark.parametrize(
-    ("failure", "status", "error_type"),
-    [
-        (Failure(), 500, "server_error"),
-        (Failure("rate_limit_exceeded"), 429, "rate_limit_error"),
-        (Failure("insufficient_quota"), 429, "insufficient_quota"),
-        (Failure("context_length_exceeded"), 400, "invalid_request_error"),
-        (Failure(None, status=418), 418, "server_error"),
-        (Failure("x", status=400, type="own"), 400, "own"),
-    ],
-)
-def test_failures_know_status_and_type(failure: Failure, status: int, error_type: str) -> None:
-    assert (failure.http_status, failure.error_type) == (status, error_type)
-
-
-def test_a_gate_opens_once_and_tells() -> None:
-    told = []
-    gate = Gate(lambda: told.append(1))
-    assert not gate.is_open
-    gate.open()
-    gate.open()
-    assert gate.is_open
-    assert told == [1, 1]
-    Gate().open()
+# The default reply
 
 
 def text_of(reply: tuple[Any, ...]) -> str:
@@ -114,14 +89,14 @@ def text_of(reply: tuple[Any, ...]) -> str:
     return reply[-1].text
 
 
-def test_the_default_says_what_it_is_and_what_was_asked() -> None:
+def test_the_default_reply_names_the_server_and_repeats_the_question() -> None:
     assert text_of(default_reply(request("Why?"))) == ("This is the embedded test server, not a model. You asked: Why?")
     assert "nothing" in text_of(default_reply(Request(body={}, input=[])))
     output = {"type": "function_call_output", "call_id": "c", "output": "21 °C"}
     assert "returned: 21 °C" in text_of(default_reply(Request(body={}, input=[output])))
 
 
-def test_the_default_obeys_the_format() -> None:
+def test_the_default_reply_has_the_requested_format() -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     structured = request(text={"format": {"type": "json_schema", "name": "n", "schema": schema}})
 
@@ -130,19 +105,12 @@ def test_the_default_obeys_the_format() -> None:
     assert "You asked" in text_of(default_reply(request(text={"verbosity": "low"})))
 
 
-def test_the_default_gives_a_summary_when_asked() -> None:
+def test_the_default_reply_has_a_reasoning_summary_on_request() -> None:
     reasoning, text = default_reply(request(reasoning={"summary": "auto"}))
 
     assert isinstance(reasoning, Reasoning)
     assert isinstance(text, Text)
     assert len(default_reply(request(reasoning={"effort": "low"}))) == 1
-
-
-TOOLS = [
-    {"type": "web_search"},
-    {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}},
-    {"type": "function", "name": "g"},
-]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +121,7 @@ TOOLS = [
         ({"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]}, "g", {}),
     ],
 )
-def test_the_default_calls_the_function_that_is_demanded(choice: Any, name: str, arguments: Any) -> None:
+def test_the_default_reply_calls_the_forced_function(choice: Any, name: str, arguments: Any) -> None:
     assert default_reply(request(tools=TOOLS, tool_choice=choice)) == (FunctionCall(name, arguments),)
 
 
@@ -168,36 +136,5 @@ def test_the_default_calls_the_function_that_is_demanded(choice: Any, name: str,
         {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]},
     ],
 )
-def test_the_default_calls_nothing_else(choice: Any) -> None:
+def test_the_default_reply_calls_no_other_function(choice: Any) -> None:
     assert isinstance(default_reply(request(tools=TOOLS, tool_choice=choice))[0], Text)
-
-
-def test_a_request_shows_the_conversation() -> None:
-    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
-    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
-    view = Request(
-        body={"stream_id": "main", "tools": TOOLS},
-        history=[user("first"), {"type": "message", "role": "assistant", "content": "answer"}, call],
-        input=[output],
-        connection=3,
-    )
-
-    assert view.stream_id == "main"
-    assert view.text == "first"
-    assert view.conversation == "user: first\nassistant: answer"
-    assert view.function_outputs == {"c": "x"}
-    assert list(view.tools) == ["f", "g"]
-    assert view.text_format == {"type": "text"}
-    assert request().stream_id is None
-
-
-def test_raw_text_can_be_sent() -> None:
-    with pytest.raises(UnicodeEncodeError):
-        Raw(["\ud83c"])
-
-
-def test_raw_frames_are_an_output() -> None:
-    model = ScriptedModel()
-    model.reply(Raw(["x"]))
-
-    assert model.resolve(request()) == ResolvedReply((Raw(["x"]),))

@@ -329,8 +329,10 @@ async def test_exchanges_confirm_what_a_client_saw_under_many_faults() -> None:
 
         exchanges = server.exchanges
         assert len(exchanges) == len(server.requests) == 50
-        assert [one.number for one in exchanges] == list(range(51, 101))
-        assert [one.events for one in exchanges] == seen[50:]
-        lost = [Close(1006, after=0) in one.faults or Close(1006, after=4) in one.faults for one in exchanges]
-        assert [one.outcome == "lost" for one in exchanges] == lost
+        assert [exchange.number for exchange in exchanges] == list(range(51, 101))
+        assert [exchange.events for exchange in exchanges] == seen[50:]
+        lost = [
+            Close(1006, after=0) in exchange.faults or Close(1006, after=4) in exchange.faults for exchange in exchanges
+        ]
+        assert [exchange.outcome == "lost" for exchange in exchanges] == lost
         assert 0 < sum(lost) < 25

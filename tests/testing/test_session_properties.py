@@ -1,4 +1,4 @@
-"""Whatever is asked in whatever order, each lane gets its answers whole, in order, and within the limits."""
+"""Random requests and faults: each lane gets complete answers in order, and the exchanges confirm them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rxresponses.testing.faults import DropStreamIds, Fault, IgnoreSteer, Refuse
 from rxresponses.testing.replies import Close, Delay, Expire, Failure, FunctionCall, Hold, Inject, Part, Stall, Text
 
 from .peer import Event, Peer
+from .sockets import TERMINAL
 
-TERMINAL = {"response.completed", "response.failed", "response.incomplete"}
 LANES = ["", "a", "b", "c"]
 
 actions = st.lists(
@@ -36,7 +36,7 @@ def test_each_lane_is_answered_in_order(actions: list[tuple[str, str]], replies:
     running: dict[str, str] = {}
     numbers: dict[str, int] = {}
 
-    def look(events: list[Event]) -> None:
+    def check(events: list[Event]) -> None:
         for event in events:
             lane = event.get("stream_id", "")
             kind = event["type"].removeprefix("response.")
@@ -45,7 +45,7 @@ def test_each_lane_is_answered_in_order(actions: list[tuple[str, str]], replies:
                 running[lane] = event["response"]["id"]
                 numbers[lane] = 0
                 assert len(running) <= active
-                if event["response"]["previous_response_id"] is None:  # the others succeed steered ones
+                if event["response"]["previous_response_id"] is None:  # not the successor of a steered response
                     answered[lane].append(event["response"]["metadata"]["n"])
             if "sequence_number" in event and not kind.startswith("steer"):
                 assert event["sequence_number"] == numbers[lane]
@@ -68,8 +68,8 @@ def test_each_lane_is_answered_in_order(actions: list[tuple[str, str]], replies:
             peer.steer(running.get(argument, "resp_nobody"))
         else:
             for _ in range(int(argument)):
-                look(peer.step())
-    look(peer.drain())
+                check(peer.step())
+    check(peer.drain())
 
     assert running == {}
     assert answered == asked
@@ -91,7 +91,9 @@ plans = st.lists(st.builds(Fault, whats, probability=st.sampled_from([0.1, 0.5, 
 
 
 @given(plan=plans, lanes=st.lists(st.sampled_from(LANES), max_size=12), steps=st.integers(0, 12))
-def test_whatever_goes_wrong_the_exchanges_tell_it(plan: list[Fault], lanes: list[str], steps: int) -> None:
+def test_exchanges_confirm_what_the_client_received_under_random_faults(
+    plan: list[Fault], lanes: list[str], steps: int
+) -> None:
     peer = Peer(faults=plan)
     received: list[Event] = []
     for lane in lanes:
@@ -105,19 +107,25 @@ def test_whatever_goes_wrong_the_exchanges_tell_it(plan: list[Fault], lanes: lis
     assert peer.step() == []
 
     exchanges = peer.journal.exchanges
-    assert [one.number for one in exchanges] == list(range(1, len(lanes) + 1))
+    assert [exchange.number for exchange in exchanges] == list(range(1, len(lanes) + 1))
     events = [event for event in received if event["type"] != "injected"]
     expired = sum((event.get("error") or {}).get("code") == "websocket_connection_limit_reached" for event in events)
-    never_run = sum(one.outcome == "refused" and one.started is None for one in exchanges)
-    assert sum(one.events for one in exchanges) == len(events) - expired - never_run
+    never_run = sum(exchange.outcome == "refused" and exchange.started is None for exchange in exchanges)
+    assert sum(exchange.events for exchange in exchanges) == len(events) - expired - never_run
     created = [event["response"]["id"] for event in events if event["type"] == "response.created"]
-    assert len(created) == len(set(created)) == sum(one.events > 0 and one.outcome != "refused" for one in exchanges)
+    assert (
+        len(created)
+        == len(set(created))
+        == sum(exchange.events > 0 and exchange.outcome != "refused" for exchange in exchanges)
+    )
     for outcome in ("completed", "incomplete"):
         ended = [event["response"]["id"] for event in events if event["type"] == f"response.{outcome}"]
-        assert sorted(ended) == sorted(str(one.response_id) for one in exchanges if one.outcome == outcome)
+        assert sorted(ended) == sorted(
+            str(exchange.response_id) for exchange in exchanges if exchange.outcome == outcome
+        )
     errors = sum(event["type"] == "error" for event in events) - expired
-    assert errors == sum(one.outcome in ("failed", "refused") for one in exchanges)
-    held = any(isinstance(fault, Hold) for one in exchanges for fault in one.faults)
-    assert all(one.outcome is not None for one in exchanges) or held or silent
+    assert errors == sum(exchange.outcome in ("failed", "refused") for exchange in exchanges)
+    held = any(isinstance(fault, Hold) for exchange in exchanges for fault in exchange.faults)
+    assert all(exchange.outcome is not None for exchange in exchanges) or held or silent
     peer.session.end()
-    assert all(one.outcome is not None for one in peer.journal.exchanges)
+    assert all(exchange.outcome is not None for exchange in peer.journal.exchanges)

@@ -9,7 +9,7 @@ import pytest
 from rxresponses.testing.replies import Failure, FunctionCall, Gate, Hold, Part, Reasoning, Text
 from rxresponses.testing.request import Request
 
-from .peer import Event, Peer, response_id, text_of, types
+from .peer import Event, Peer, conversation, response_id, text_of, types
 
 
 def held(*parts: Part, after: int = 5, **body: Any) -> tuple[Peer, Gate, str]:
@@ -22,10 +22,6 @@ def held(*parts: Part, after: int = 5, **body: Any) -> tuple[Peer, Gate, str]:
     return peer, gate, response_id(events)
 
 
-def conversation(request: Request) -> str:
-    return request.conversation
-
-
 def failed(events: list[Event]) -> tuple[str, dict[str, Any]]:
     (event,) = events
     assert event["type"] == "response.steer.failed"
@@ -33,7 +29,7 @@ def failed(events: list[Event]) -> tuple[str, dict[str, Any]]:
     return event["error"]["code"], event["steer"]
 
 
-def test_the_response_ends_and_a_successor_goes_on() -> None:
+def test_a_steered_response_ends_and_has_a_successor() -> None:
     peer, gate, target = held(Text(deltas=["a", "b"]), Text("never"), stream_id="main", temperature=0.5)
     peer.create(stream_id="main", metadata={"n": "queued"})
     peer.model.reply(conversation)
@@ -62,10 +58,13 @@ def test_the_response_ends_and_a_successor_goes_on() -> None:
     assert len(ended["output"]) == 1
     assert (successor["previous_response_id"], successor["temperature"]) == (target, 0.5)
     assert text_of(events).startswith("user: hi\nassistant: a\nuser: first\nuser: second")
-    assert [one["response"]["metadata"] for one in events if one["type"] == "response.created"] == [{}, {"n": "queued"}]
+    assert [event["response"]["metadata"] for event in events if event["type"] == "response.created"] == [
+        {},
+        {"n": "queued"},
+    ]
 
 
-def test_a_response_may_complete_all_the_same() -> None:
+def test_a_steered_response_may_still_complete() -> None:
     peer, gate, target = held(Text(deltas=["a"]), after=8)
     peer.steer(target)
     gate.open()
@@ -73,7 +72,7 @@ def test_a_response_may_complete_all_the_same() -> None:
     assert types(peer.drain())[:3] == ["steer.accepted", "completed", "created"]
 
 
-def test_reasoning_is_finished_first() -> None:
+def test_a_steered_response_finishes_its_reasoning() -> None:
     peer, gate, target = held(Reasoning("a b c"), Text("never"))
     peer.steer(target)
     gate.open()
@@ -84,7 +83,10 @@ def test_reasoning_is_finished_first() -> None:
     assert [item["type"] for item in ended["output"]] == ["reasoning"]
 
 
-def test_with_calls_outstanding_the_input_waits_for_their_outputs() -> None:
+# Pending input
+
+
+def test_the_input_is_pending_until_function_calls_are_answered() -> None:
     peer, gate, target = held(FunctionCall("f", call_id="c"), Text("after"), stream_id="main")
     peer.steer(target, "steered")
     gate.open()
@@ -109,7 +111,7 @@ def test_with_calls_outstanding_the_input_waits_for_their_outputs() -> None:
     assert "steered" not in text_of(again)
 
 
-def test_pending_input_comes_back_when_its_parent_is_evicted() -> None:
+def test_pending_input_is_returned_when_its_target_is_evicted() -> None:
     peer, gate, target = held(FunctionCall("f", call_id="c"), store=False)
     peer.steer(target, "steered")
     gate.open()
@@ -120,7 +122,7 @@ def test_pending_input_comes_back_when_its_parent_is_evicted() -> None:
     assert failed([returned]) == ("successor_creation_failed", {**submission, "input": "steered"})
 
 
-def test_pending_input_stays_while_its_parent_is_stored() -> None:
+def test_pending_input_is_kept_while_its_target_is_stored() -> None:
     peer, gate, target = held(FunctionCall("f", call_id="c"))
     peer.steer(target, "steered")
     gate.open()
@@ -132,7 +134,27 @@ def test_pending_input_stays_while_its_parent_is_stored() -> None:
     assert text_of(peer.ask(previous_response_id=target, input=[output])).endswith("user: steered")
 
 
-def test_input_comes_back_when_the_response_fails() -> None:
+def test_pending_input_is_kept_when_its_target_is_no_longer_stored() -> None:
+    peer = Peer(remember=1)
+    peer.model.reply([FunctionCall("f", call_id="c"), Text("then")])
+    peer.create(stream_id="a")
+    created: list[Event] = []
+    while not any(event["type"] == "response.output_item.done" for event in created):
+        created += peer.step()
+    peer.steer(response_id(created))
+    pending = peer.drain()
+    assert types(pending)[-1] == "steer.pending"
+    peer.ask(stream_id="b")
+
+    output = {"type": "function_call_output", "call_id": "c", "output": "1"}
+    answer = peer.ask(stream_id="a", previous_response_id=response_id(created), input=[output])
+    assert types(answer)[-1] == "completed"
+
+
+# Input without a successor
+
+
+def test_input_is_returned_when_the_target_fails() -> None:
     peer, gate, target = held(Text("a b c"), Failure(after=7))
     peer.steer(target, "steered")
     (accepted,) = peer.drain()
@@ -144,7 +166,7 @@ def test_input_comes_back_when_the_response_fails() -> None:
     assert types(peer.ask())[0] == "created"
 
 
-def test_input_comes_back_when_there_can_be_no_successor() -> None:
+def test_input_is_returned_when_the_successor_cannot_start() -> None:
     peer, gate, target = held(Text("a b c"))
 
     def broken(request: Request) -> str:
@@ -158,19 +180,19 @@ def test_input_comes_back_when_there_can_be_no_successor() -> None:
     assert failed(peer.drain()[-1:]) == ("successor_creation_failed", {**accepted["steer"], "input": "steered"})
 
 
-def test_input_comes_back_when_the_successor_is_refused() -> None:
-    """It is the steer that fails: on a lane of several requests, an `error` would not say whose it is."""
+def test_input_is_returned_when_the_successor_is_refused() -> None:
+    """The steer fails and no `error` is sent, because an `error` on a lane does not name the steer that it is for."""
     peer, gate, target = held(Text("a b c"), stream_id="main")
     peer.model.on("steered", Failure("rate_limit_exceeded", "not now", after=0))
     peer.steer(target, "steered")
     peer.steer(target, "again steered")
-    one, two = peer.drain()
+    accepted, other_accepted = peer.drain()
     gate.open()
     events = peer.drain()[-2:]
 
     assert [failed([event]) for event in events] == [
-        ("successor_creation_failed", {**one["steer"], "input": "steered"}),
-        ("successor_creation_failed", {**two["steer"], "input": "again steered"}),
+        ("successor_creation_failed", {**accepted["steer"], "input": "steered"}),
+        ("successor_creation_failed", {**other_accepted["steer"], "input": "again steered"}),
     ]
     assert [(event["error"]["message"], event["stream_id"]) for event in events] == [("not now", "main")] * 2
     assert [event["sequence_number"] for event in events] == [0, 1]
@@ -186,14 +208,17 @@ def test_a_successor_that_fails_once_it_was_created_is_a_response() -> None:
     assert types(peer.drain())[-5:] == ["created", "in_progress", "output_item.added", "error", "failed"]
 
 
-def test_an_unknown_target() -> None:
+# Refused steers
+
+
+def test_an_unknown_target_is_refused() -> None:
     peer = Peer()
     peer.steer("resp_nobody", "x")
 
     assert failed(peer.drain()) == ("response_not_found", {"previous_response_id": "resp_nobody", "input": "x"})
 
 
-def test_a_target_that_has_ended() -> None:
+def test_a_target_that_has_ended_is_refused() -> None:
     peer = Peer()
     done = peer.ask(stream_id="a")
     peer.model.reply(Failure())
@@ -211,7 +236,7 @@ def test_a_target_that_has_ended() -> None:
         assert event.get("stream_id") == events[0].get("stream_id")
 
 
-def test_a_target_whose_end_was_just_sent() -> None:
+def test_a_target_whose_terminal_event_was_just_sent_is_refused() -> None:
     peer = Peer()
     peer.create()
     events = peer.step()
@@ -225,7 +250,7 @@ def test_a_target_whose_end_was_just_sent() -> None:
 @pytest.mark.parametrize(
     "body", [{"conversation": "conv_1"}, {"context_management": [{"type": "compaction", "compact_threshold": 9}]}]
 )
-def test_some_responses_cannot_be_steered(body: dict[str, Any]) -> None:
+def test_responses_with_a_conversation_or_compaction_cannot_be_steered(body: dict[str, Any]) -> None:
     peer, _, target = held(Text("a b c"), **body)
     peer.steer(target)
 

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from rxresponses.testing.replies import Failure, Gate, Text
+
+
+def test_a_text_is_cut_into_deltas_or_given_as_deltas() -> None:
+    assert Text("Hello, world").deltas == ("Hello", ",", " world")
+    assert Text(deltas=["\ud83c", "\udf89"]) == Text("ignored", ["\ud83c", "\udf89"])
+    assert Text(deltas=["a", "b"]).text == "ab"
+    assert Text().deltas == ()
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "error_type"),
+    [
+        (Failure(), 500, "server_error"),
+        (Failure("rate_limit_exceeded"), 429, "rate_limit_error"),
+        (Failure("insufficient_quota"), 429, "insufficient_quota"),
+        (Failure("context_length_exceeded"), 400, "invalid_request_error"),
+        (Failure(None, status=418), 418, "server_error"),
+        (Failure("x", status=400, type="own"), 400, "own"),
+    ],
+)
+def test_a_failure_has_a_status_and_a_type(failure: Failure, status: int, error_type: str) -> None:
+    assert (failure.http_status, failure.error_type) == (status, error_type)
+
+
+def test_a_gate_stays_open_and_calls_back() -> None:
+    calls = []
+    gate = Gate(lambda: calls.append(1))
+    assert not gate.is_open
+    gate.open()
+    gate.open()
+    assert gate.is_open
+    assert calls == [1, 1]
+    Gate().open()
