@@ -1,4 +1,4 @@
-"""A check of the arguments of replies and faults: a wrong one raises where a test writes it, not on the server."""
+"""Checks of the arguments of replies and faults: a wrong argument raises in the test, not later on the server."""
 
 from __future__ import annotations
 

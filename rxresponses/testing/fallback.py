@@ -1,4 +1,4 @@
-"""The embedded server as a fallback, for programs that shall run where no API key is known."""
+"""The embedded server as a fallback, for programs that run with and without an API key."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ def new_response(body: JSON, response_id: str, created_at: int) -> JSON:
 class EventGenerator:
     """Makes the events of one response, each only when it is needed.
 
-    If `steered` is set, the response ends early: at the next place where the service would end it.
+    When `steered` is set, the response ends before its next output or its next delta of a message.  Reasoning
+    and the arguments of a call are finished first.  If the response has a call, a steer does not end it early.
 
     Args:
         response: the response object, as `new_response` returns it.  It is changed as the response proceeds.
@@ -95,14 +96,14 @@ class EventGenerator:
 
     def events(self, outputs: Sequence[Output]) -> Iterator[Event | Frame]:
         """Yield the events for `outputs`, without `sequence_number` and `stream_id`, which the session adds."""
-        yield self._lifecycle("created")
-        yield self._lifecycle("in_progress")
+        yield self._response_event("created")
+        yield self._response_event("in_progress")
         for output in outputs:
             self._check_early_end()
             if self._early_end:
                 break
             yield from self._events_of(output)
-        yield self._end()
+        yield self._terminal_event()
 
     def failure(self, failure: Failure, *, created: bool) -> Iterator[JSON]:
         """Yield the `error` event, and `response.failed` if the client knows the response already (`created`)."""
@@ -117,7 +118,7 @@ class EventGenerator:
         yield {"type": "error", "status": failure.http_status, "error": error}
         if created:
             self.response |= {"status": "failed", "error": {"code": failure.code, "message": failure.message}}
-            yield self._lifecycle("failed")
+            yield self._response_event("failed")
 
     def _events_of(self, output: Output) -> Iterator[Event | Frame]:
         if isinstance(output, Text):
@@ -139,7 +140,7 @@ class EventGenerator:
         if part_type == "output_text":
             part |= {"annotations": [], "logprobs": []}
             extra = {"logprobs": []}
-        yield self._item("added", item)
+        yield self._item_event("added", item)
         position = {"item_id": item["id"], "output_index": len(self._output), "content_index": 0}
         yield {"type": "response.content_part.added", **position, "part": part}
         text = ""
@@ -149,14 +150,14 @@ class EventGenerator:
         part = {**part, field: text}
         yield {"type": f"response.{part_type}.done", **position, field: text, **extra}
         yield {"type": "response.content_part.done", **position, "part": part}
-        yield self._item("done", {**item, "status": self._item_status(), "content": [part]})
+        yield self._item_event("done", {**item, "status": self._item_status(), "content": [part]})
 
     def _reasoning(self, output: Reasoning) -> Iterator[JSON]:
         texts = [output.summary] if isinstance(output.summary, str) else output.summary
         item: JSON = {"id": self._ids.new("rs"), "type": "reasoning", "summary": []}
         if self._encrypted:
             item["encrypted_content"] = self._ids.new("enc")
-        yield self._item("added", item)
+        yield self._item_event("added", item)
         summary = []
         before = self._output_tokens
         for index, text in enumerate(texts):
@@ -174,22 +175,23 @@ class EventGenerator:
             if self._early_end:
                 break
         self._reasoning_tokens += self._output_tokens - before
-        yield self._item("done", {**item, "summary": summary})
+        yield self._item_event("done", {**item, "summary": summary})
 
     def _function_call(self, output: FunctionCall) -> Iterator[JSON]:
         arguments = output.arguments if isinstance(output.arguments, str) else encode(dict(output.arguments))
         item: JSON = {"id": self._ids.new("fc"), "type": "function_call", "status": "in_progress", "arguments": ""}
         item |= {"call_id": output.call_id or self._ids.new("call"), "name": output.name}
-        yield self._item("added", item)
+        yield self._item_event("added", item)
         position = {"item_id": item["id"], "output_index": len(self._output)}
         sent = ""
         for delta in self._deltas(pieces(arguments), interruptible=False):
             sent += delta
             yield {"type": "response.function_call_arguments.delta", **position, "delta": delta}
         yield {"type": "response.function_call_arguments.done", **position, "name": output.name, "arguments": sent}
-        yield self._item("done", {**item, "status": self._item_status(), "arguments": sent})
+        yield self._item_event("done", {**item, "status": self._item_status(), "arguments": sent})
 
-    def _item(self, phase: str, item: JSON) -> JSON:
+    def _item_event(self, phase: str, item: JSON) -> JSON:
+        """Return the event that an item was `added` or is `done`."""
         event = {"type": f"response.output_item.{phase}", "output_index": len(self._output), "item": item}
         if phase == "done":
             self._output.append(item)
@@ -208,21 +210,22 @@ class EventGenerator:
             yield delta
 
     def _check_early_end(self, *, interruptible: bool = True) -> None:
+        """Set the reason why the response ends here, if there is a reason.  If not `interruptible`, ignore steers."""
         called = any(item["type"] in CALL_OUTPUTS for item in self._output)
         if self.steered and interruptible and not called:  # after a call the next input must be its output
             self._early_end = "steered"
         elif self._output_tokens == self.response["max_output_tokens"]:
             self._early_end = "max_output_tokens"
 
-    def _end(self) -> JSON:
+    def _terminal_event(self) -> JSON:
         self.response |= {"usage": self._usage(), "service_tier": "default"}
         if self._early_end:
             self.response |= {"status": "incomplete", "incomplete_details": {"reason": self._early_end}}
-            return self._lifecycle("incomplete")
+            return self._response_event("incomplete")
         self.response |= {"status": "completed", "completed_at": int(self._clock())}
-        return self._lifecycle("completed")
+        return self._response_event("completed")
 
-    def _lifecycle(self, phase: str) -> JSON:
+    def _response_event(self, phase: str) -> JSON:
         self.response["output"] = list(self._output)
         return {"type": f"response.{phase}", "response": dict(self.response)}
 

@@ -86,15 +86,15 @@ def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
 
 def required_input(call: JSON) -> JSON:
     """Return the output item for `call` without its output, which the client fills in."""
-    stub: JSON = {"type": CALL_OUTPUTS[call["type"]]}
+    output: JSON = {"type": CALL_OUTPUTS[call["type"]]}
     if call["type"] == "mcp_approval_request":
-        return {**stub, "approval_request_id": call.get("id")}
-    stub["call_id"] = call.get("call_id")
+        return {**output, "approval_request_id": call.get("id")}
+    output["call_id"] = call.get("call_id")
     if call["type"] == "function_call":
-        stub["name"] = call.get("name")
+        output["name"] = call.get("name")
     if call["type"] == "tool_search_call":
-        stub["execution"] = "client"
-    return stub
+        output["execution"] = "client"
+    return output
 
 
 def _call_id(item: JSON) -> str:

@@ -51,7 +51,7 @@ class Listener:
 
     Args:
         host: the address to listen on.
-        port: the port to listen on, 0 for a free one.
+        port: the port to listen on, 0 for any free port.
         api_key: the bearer token that clients must send, `None` to accept every client.
         max_size: the size of the largest message that is accepted, in bytes.
         journal: records the upgrades and the frames.

@@ -1,4 +1,4 @@
-"""What one connection has to send next."""
+"""The frames that a connection has to send next."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from .jsontext import JSON, encode
 from .replies import Close, Stall
 
 ToSend = str | bytes | Close | Stall
-"""A text frame, a binary frame, or what to do with the connection."""
+"""A text frame (`str`), a binary frame (`bytes`), or the intervention that closes or stalls the connection."""
 
 
 class Outbox:
-    """Collects what a connection has to send next, until the connection is halted."""
+    """Collects the frames that a connection has to send next, until the connection is halted."""
 
     def __init__(self) -> None:
         self.contents: list[ToSend] = []
@@ -23,7 +23,7 @@ class Outbox:
             self.contents.append(encode(event if lane is None else {**event, "stream_id": lane}))
 
     def send_frame(self, frame: str | bytes) -> None:
-        """Send a frame as it is."""
+        """Send a frame as it is.  The caller checks whether the connection is halted."""
         self.contents.append(frame)
 
     def halt(self, last: Close | Stall) -> None:

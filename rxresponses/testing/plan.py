@@ -64,7 +64,7 @@ class FaultPlan:
         """
         for fault in faults:
             if not isinstance(fault, Fault):
-                raise TypeError(f"Not a Fault: {fault!r}; write Fault(...) around what shall happen")
+                raise TypeError(f"Not a Fault: {fault!r}; pass an object such as Fault(Close(1006))")
         with self._lock:
             for fault in faults:
                 self._added += 1

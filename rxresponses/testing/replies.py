@@ -68,12 +68,12 @@ class Reasoning(CheckedArguments):
 
 @dataclass(frozen=True)
 class FunctionCall(CheckedArguments):
-    """A function call item.
+    """A function call.
 
     Args:
         name: the name of the function.
         arguments: the arguments.  A string is sent as it is, whether or not it is valid JSON.
-        call_id: the id that the client repeats in its output item; by default the server makes one.
+        call_id: the id of the call, which the client repeats in the output; by default the server makes an id.
     """
 
     name: str
@@ -104,9 +104,9 @@ class Raw(CheckedArguments):
 class Failure(CheckedArguments):
     """Fail the response: an `error` event, and `response.failed` if the response was created before.
 
-    With `after=0` the server refuses the request, and there is no response.  If the refused response is the
-    successor of a steered one, the client receives its input back in `response.steer.failed` instead.  If
-    the response has fewer than `after` events, the failure replaces its terminal event.
+    With `after=0` the server refuses the request, and there is no response.  A successor of a steered response
+    cannot be refused so: the client receives the input back in `response.steer.failed` instead.  If the response
+    has fewer than `after` events, the failure replaces its terminal event.
 
     Args:
         code: the code of the error.
@@ -165,7 +165,7 @@ class Close(CheckedArguments):
 
 
 class Gate:
-    """A condition that responses with a `Hold` wait for.  `ResponsesServer.gate` makes one.
+    """A condition that responses with a `Hold` wait for, made by `ResponsesServer.gate`.
 
     A gate is closed at first.  Once it is open, it stays open.  Its methods may be used from any thread.
     """

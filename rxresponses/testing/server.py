@@ -31,7 +31,7 @@ class ResponsesServer:
 
     Args:
         host: the address to listen on.
-        port: the port to listen on, 0 for a free one.
+        port: the port to listen on, 0 for any free port.
         api_key: the bearer token that clients must send; `None` accepts every client.
         event_interval: seconds between two events of a response, so that a person sees the text stream.
             Replays have their recorded timing instead.
@@ -104,8 +104,9 @@ class ResponsesServer:
     def on(self, match: Match, reply: Reply) -> None:
         """Answer each request that matches with `reply`.
 
-        Replies queued by `reply` or `replay` come first.  If several rules match, the one that was given
-        first applies.  If none does, the server makes up an answer that names it and repeats the question.
+        Replies queued by `reply` or `replay` come first.  If several rules match, the first of
+        them applies.  If no rule matches, the server makes up an answer, which says that no model answers and
+        repeats the question.
 
         Args:
             match: a regular expression, which is searched in the text of the latest user message (`""`

@@ -31,7 +31,7 @@ def body(**fields: Any) -> dict[str, Any]:
         {"text": {"verbosity": "low"}},
     ],
 )
-def test_good_requests_pass(fields: dict[str, Any]) -> None:
+def test_valid_requests_pass(fields: dict[str, Any]) -> None:
     check_create(body(**fields))
 
 
@@ -86,7 +86,9 @@ def test_good_requests_pass(fields: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_bad_requests_name_the_field(fields: dict[str, Any], code: str | None, param: str | None) -> None:
+def test_an_invalid_request_is_refused_with_the_field(
+    fields: dict[str, Any], code: str | None, param: str | None
+) -> None:
     with pytest.raises(RequestError) as caught:
         check_create(body(**fields))
 
@@ -102,7 +104,7 @@ def test_bad_requests_name_the_field(fields: dict[str, Any], code: str | None, p
     ("value", "said"),
     [(None, "null"), (True, "a boolean"), (1, "an integer"), (1.5, "a number"), ("x", "a string"), ([], "an array")],
 )
-def test_messages_are_objects(value: object, said: str) -> None:
+def test_a_message_must_be_an_object(value: object, said: str) -> None:
     with pytest.raises(RequestError, match=f"but got {said} instead"):
         check_type(value)
 
@@ -132,7 +134,7 @@ def steer(input: object, **extra: Any) -> dict[str, Any]:
     return {"type": "response.steer", "previous_response_id": "resp_1", "input": input, **extra}
 
 
-def test_steering_takes_user_messages() -> None:
+def test_steering_accepts_user_messages() -> None:
     check_steer_input(steer("stop"))
     check_steer_input(steer([{"role": "user", "content": "stop"}]))
 
@@ -149,7 +151,7 @@ def test_steering_takes_user_messages() -> None:
         (steer(["x"]), "input[0]"),
     ],
 )
-def test_steering_takes_nothing_else(message: dict[str, Any], param: str) -> None:
+def test_steering_accepts_nothing_else(message: dict[str, Any], param: str) -> None:
     with pytest.raises(RequestError) as caught:
         check_steer_input(message)
     assert caught.value.param == param

@@ -17,12 +17,12 @@ def error_of(refusal: RefuseUpgrade) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses?model=gpt-4o&x=1"])
 @pytest.mark.parametrize("authorization", [None, "Bearer anything", "Basic x"])
-def test_without_a_key_everyone_is_welcome(path: str, authorization: str | None) -> None:
+def test_without_a_key_every_client_is_accepted(path: str, authorization: str | None) -> None:
     assert check_upgrade(path, authorization, None) is None
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/responses/", "/v1/realtime", "/responses"])
-def test_other_paths_are_not_found(path: str) -> None:
+def test_an_upgrade_on_another_path_is_refused(path: str) -> None:
     refusal = check_upgrade(path, "Bearer secret", "secret")
 
     assert refusal is not None
@@ -31,7 +31,7 @@ def test_other_paths_are_not_found(path: str) -> None:
 
 
 @pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret", "Bearer  secret "])
-def test_the_right_key(authorization: str) -> None:
+def test_the_right_key_is_accepted(authorization: str) -> None:
     assert check_upgrade("/v1/responses", authorization, "secret") is None
 
 
@@ -46,7 +46,7 @@ def test_the_right_key(authorization: str) -> None:
         ("Bearer wrong", "invalid_api_key"),
     ],
 )
-def test_a_wrong_key(authorization: str | None, code: str | None) -> None:
+def test_a_wrong_key_is_refused(authorization: str | None, code: str | None) -> None:
     refusal = check_upgrade("/v1/responses", authorization, "secret")
 
     assert refusal is not None

@@ -24,7 +24,7 @@ def test_pieces_join_to_the_text(text: str) -> None:
     assert "".join(pieces(text)) == text
 
 
-def test_pieces_are_about_words() -> None:
+def test_pieces_are_words_and_punctuation() -> None:
     assert pieces("Hello, big  world!\n") == ["Hello", ",", " big", "  world", "!", "\n"]
     assert count_tokens("Hello, world") == 3
 
@@ -64,7 +64,7 @@ def call(kind: str = "function_call", **fields: Any) -> dict[str, Any]:
     return {"type": kind, "id": "fc_1", "call_id": "call_1", "name": "f", **fields}
 
 
-def test_calls_wait_for_their_outputs() -> None:
+def test_a_call_is_unanswered_until_its_output() -> None:
     second = call(call_id="call_2")
     output = {"type": "function_call_output", "call_id": "call_1", "output": ""}
 
@@ -74,14 +74,14 @@ def test_calls_wait_for_their_outputs() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(CALL_OUTPUTS))
-def test_each_call_is_answered_by_its_filled_stub(kind: str) -> None:
+def test_required_input_answers_its_call(kind: str) -> None:
     stub = required_input(call(kind))
 
     assert unanswered_calls([call(kind), stub]) == []
     assert unanswered_calls([call(kind)]) == [call(kind)]
 
 
-def test_stubs_hold_what_identifies_the_call() -> None:
+def test_required_input_identifies_its_call() -> None:
     assert required_input(call()) == {"type": "function_call_output", "call_id": "call_1", "name": "f"}
     assert required_input(call("custom_tool_call")) == {"type": "custom_tool_call_output", "call_id": "call_1"}
     assert required_input(call("mcp_approval_request")) == {

@@ -8,7 +8,7 @@ import pytest
 from rxresponses.testing.journal import Journal, Received
 
 
-def test_entries_are_a_snapshot() -> None:
+def test_the_list_of_frames_is_a_copy() -> None:
     journal = Journal()
     before = journal.frames
     journal.add_frame(Received(1, '{"a": 1}'))
@@ -18,7 +18,7 @@ def test_entries_are_a_snapshot() -> None:
     assert Received(1, "broken {").message is None
 
 
-def test_waiting_ends_with_the_condition() -> None:
+def test_waiting_ends_when_the_condition_holds() -> None:
     journal = Journal()
     journal.wait_until(lambda: True, timeout=0)
     looked = threading.Event()
@@ -39,7 +39,7 @@ def test_waiting_ends_with_the_condition() -> None:
     assert len(journal.frames) == 2
 
 
-def test_waiting_ends_with_the_time() -> None:
+def test_waiting_ends_with_the_timeout() -> None:
     journal = Journal()
 
     with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
@@ -59,4 +59,4 @@ def test_waiting_on_a_loop(timeout: float | None) -> None:
         await waiting
 
     asyncio.run(main())
-    journal.notify()  # nobody is left to be told on a closed loop
+    journal.notify()  # `until` has removed its watcher, which would fail on the closed loop

@@ -36,11 +36,11 @@ from rxresponses.testing.schema import example
         ({"properties": {"city": {"type": "string"}}}, {"city": "city"}),
     ],
 )
-def test_values(schema: dict[str, Any], value: object) -> None:
+def test_example_values(schema: dict[str, Any], value: object) -> None:
     assert example(schema, name="name") == value
 
 
-def test_objects_nest_and_refer() -> None:
+def test_nested_objects_and_references() -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -56,7 +56,7 @@ def test_objects_nest_and_refer() -> None:
     assert example(schema) == {"address": {"street": "street"}, "odd": 1}
 
 
-def test_all_of_is_taken_together() -> None:
+def test_all_of_is_merged() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "integer"}},
@@ -70,7 +70,7 @@ def test_all_of_is_taken_together() -> None:
     assert example(schema) == {"a": 1, "b": True, "c": None, "d": 4}
 
 
-def test_recursion_comes_to_an_end() -> None:
+def test_a_recursive_schema_has_a_finite_value() -> None:
     tree = {
         "type": "object",
         "properties": {
@@ -106,7 +106,7 @@ def test_optional_recursion_is_left_out() -> None:
     assert 1 < depth < 6
 
 
-def test_an_alternative_that_never_ends_is_passed_over() -> None:
+def test_an_endless_alternative_is_skipped() -> None:
     endless = {"type": "object", "properties": {"more": {"$ref": "#/$defs/endless"}}, "required": ["more"]}
     schema = {"anyOf": [{"$ref": "#/$defs/endless"}, {"const": "end"}], "$defs": {"endless": endless}}
 
@@ -155,5 +155,5 @@ def test_numbers_lie_between_their_bounds(low: int, width: int, low_open: bool, 
         ({"type": "integer"}, 1),
     ],
 )
-def test_numbers(schema: dict[str, Any], value: float) -> None:
+def test_example_numbers(schema: dict[str, Any], value: float) -> None:
     assert example(schema) == value

@@ -28,7 +28,9 @@ replies = st.lists(st.sampled_from([Text("a b"), FunctionCall("f"), Failure()]),
 
 
 @given(actions=actions, replies=replies, active=st.integers(1, 3))
-def test_each_lane_is_answered_in_order(actions: list[tuple[str, str]], replies: list[Part], active: int) -> None:
+def test_requests_of_a_lane_are_answered_in_order(
+    actions: list[tuple[str, str]], replies: list[Part], active: int
+) -> None:
     peer = Peer(active=active)
     peer.model.reply(*replies)
     asked: dict[str, list[str]] = defaultdict(list)

@@ -25,7 +25,7 @@ def test_a_file_is_read_line_by_line(tmp_path: Path) -> None:
     assert Recording.load(str(path)) == [recording]
 
 
-def test_several_responses_are_cut_apart() -> None:
+def test_several_responses_are_split() -> None:
     cut_off = [json.loads(CREATED), json.loads(DELTA)]
 
     first, second = Recording.load([CREATED, COMPLETED, *cut_off])
@@ -49,7 +49,7 @@ def test_a_recorded_lane_is_replaced() -> None:
     assert json.loads(frame.on_lane(None)) == {"type": "response.created"}
 
 
-def test_lines_may_carry_times() -> None:
+def test_lines_with_times() -> None:
     timed: list[str | dict[str, Any]] = [
         f'{{"offset": 10, "event": {CREATED}}}',
         {"offset": 12.5, "event": json.loads(DELTA)},
@@ -77,7 +77,7 @@ def test_lines_may_carry_times() -> None:
         ('{"offset": 1, "event": "x"}', "line 2: not an event with a type"),
     ],
 )
-def test_what_is_no_event_is_named(line: str, reason: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_an_event_is_named(line: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.jsonl"
     path.write_text(f"{CREATED}\n{line}\n")
 
@@ -96,12 +96,12 @@ def test_an_empty_transcript_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("speed", [0, -1.0])
-def test_speed_is_positive(speed: float) -> None:
+def test_a_speed_that_is_not_positive_is_an_error(speed: float) -> None:
     with pytest.raises(ValueError, match="speed must be positive or None"):
         Recording.load([CREATED], speed=speed)
 
 
-def test_exact_frames_take_no_lane() -> None:
+def test_exact_frames_get_no_lane() -> None:
     assert Frame.exactly({"type": "x"}).on_lane("a") == '{"type":"x"}'
     assert Frame.exactly("broken {").on_lane("a") == "broken {"
     assert Frame.exactly("null").event == {}
