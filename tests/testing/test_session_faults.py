@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses.testing.faults import DropStreamIds, Fault, IgnoreSteer, RefuseConcurrent, ReorderLanes
@@ -302,7 +302,6 @@ def test_newest_order_finishes_the_newest_response_first() -> None:
     assert lanes == sorted(lanes, reverse=True)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_random_order_keeps_the_order_on_each_lane(seed: int) -> None:
     received = on_three_lanes("random", seed)
