@@ -131,7 +131,7 @@ class TestEchoesStreamId:
         assert protocol.next_to_send() is None
         protocol.dispose(lost)
         assert protocol.lanes.changed
-        assert protocol.next_to_send() is b  # an untagged answer to `default` could be the one to `lost`
+        assert protocol.next_to_send() is b  # without `stream_id`, an answer to `default` could be for `lost`
         assert protocol.next_to_send() is None
         assert protocol.receive(created("r", "b")) is b
         assert protocol.next_to_send() is default

@@ -1,19 +1,13 @@
-"""The protocol against model servers: any interleaving of requests, events, disposals and losses.
+"""The protocol against a model of a server: any order of requests, events, disposals, timeouts and losses.
 
-The server here is a few lines that know which request each event belongs to.  Whatever order the
-moves come in, an event goes to its request or to nobody, never to another one and never after that
-request's terminal event; and when all is over, nothing is left in the tables.
-
-Servers know steering, ignore it in silence, or answer it with an `error`.  Some begin the response to
-a steer long after the client has gone on without it, or never; these tell what a response continues,
-or do so only where nobody could take it for something else.
+The model knows which request each event belongs to.  In any order, an event goes to its request or to no request,
+never to another request, and never to a request after its terminal event.  At the end no lane is taken, and no table
+has an entry left.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
 import hypothesis.strategies as st
@@ -26,6 +20,9 @@ from rxresponses.protocol.request import ENDED, QUEUED, SENT, STARTED, ProtocolR
 from rxresponses.wire.events.base import event_from
 from tests.effort import examples
 
+from .driver import assert_nothing_open
+from .model_server import ModelServer, ServerResponse, ServerSteer
+
 MOVES = ["go on", "go on", "complete", "complete", "fail", "error", "error, then failed"]
 LANES: list[str | None] = [None, "a", "b", "c", "d"]
 MAX_ACTIVE = 3
@@ -33,169 +30,48 @@ KINDS = ["lanes", "one at a time"]
 STEERING = ["known", "known", "known", "silent", "errors"]
 
 
-@dataclass
-class Answer:
-    """A response at the server: whose it is, and what it has said."""
-
-    exchange: ProtocolRequest
-    response_id: str
-    lane: str | None
-    continues: str | None = None
-    created: bool = False
-    sent: list[str] = field(default_factory=list)
-    steers: list[Submission] = field(default_factory=list)  # accepted for it
-    shared: list[ProtocolSteer] = field(default_factory=list)  # whose it is besides
-
-    @property
-    def both(self) -> list[ProtocolRequest]:
-        """All whose it is."""
-        return [self.exchange, *self.shared]
-
-
-@dataclass
-class Submission:
-    """A steer at the server."""
-
-    steer: ProtocolSteer
-    identity: dict[str, str]
-    told: bool = False  # that it was accepted
-
-
-class ModelServer:
-    """What a server of each kind may say next."""
-
-    def __init__(self, kind: str, steering: str, tells: bool) -> None:
-        self.kind = kind
-        self.steering = steering
-        self.tells = tells  # what a response continues
-        self.echoes = kind == "lanes"
-        self.queues: dict[str | None, deque[Answer]] = {}
-        self.strays: list[Answer] = []  # ended by `error`, whose `response.failed` is still to come
-        self.mute: list[Answer] = []  # those of them that say nothing else, since another response has begun
-        self.withheld: list[Answer] = []  # to steers: they begin late
-        self.never: list[Answer] = []  # or not at all
-        self.unread: deque[ProtocolSteer] = deque()
-        self.owed: deque[tuple[str | None, Submission, str]] = deque()  # what becomes of a submission, by lane
-        self.ended: list[str] = []
-        self._count = 0
-
-    def _queue(self, lane: str | None) -> deque[Answer]:
-        # A server without lanes has one queue for all.
-        return self.queues.setdefault(lane if self.echoes else None, deque())
-
-    def _next_id(self, kind: str) -> str:
-        self._count += 1
-        return f"{kind}_{self._count}"
-
-    def behind(self, answer: Answer) -> bool:
-        """Whether more waits behind a response that runs."""
-        return len(self._queue(answer.lane)) > 1
-
-    def take(self, exchange: ProtocolRequest) -> None:
-        continues = json.loads(exchange.frame).get("previous_response_id")
-        answer = Answer(exchange, self._next_id("resp"), exchange.stream_id, continues)
-        self._queue(exchange.stream_id).append(answer)
-        for one in self.withheld:  # nothing would tell the two apart: it takes the input of the steer with it
-            if one.continues == continues and (one.lane == answer.lane or not self.echoes):
-                self.never.append(one)
-        self.withheld = [one for one in self.withheld if one not in self.never]
-
-    def running(self) -> list[Answer]:
-        return [queue[0] for queue in self.queues.values() if queue]
-
-    def may_speak(self) -> list[Answer]:
-        """The responses whose lane waits for no word about a steer."""
-        waiting = {lane for lane, *_ in self.owed}
-        return [one for one in self.running() if not waiting or (self.echoes and one.lane not in waiting)]
-
-    def say(self, answer: Answer, kind: str, **fields: Any) -> dict[str, Any]:
-        answer.sent.append(kind)
-        if kind == "response.created":
-            self.mute += [one for one in self.strays if one.lane == answer.lane or not self.echoes]
-        if "response" in fields and self.tells:
-            fields["response"]["previous_response_id"] = answer.continues
-        return self.tag(answer.lane, {"type": kind, **fields})
-
-    def tag(self, lane: str | None, data: dict[str, Any]) -> dict[str, Any]:
-        return {**data, "stream_id": lane} if self.echoes and lane is not None else data
-
-    def end(self, answer: Answer, *, failed: bool, pending: bool = False, withhold: bool = False) -> None:
-        """Go on after a terminal event: with the successor, or with the words about its steers."""
-        queue = self._queue(answer.lane)
-        assert queue.popleft() is answer
-        self.ended.append(answer.response_id)
-        if not answer.steers:
-            return
-        if failed or pending:
-            self.owed.extend((answer.lane, one, "failed" if failed else "pending") for one in answer.steers)
-            return
-        first, *others = (one.steer for one in answer.steers)
-        successor = Answer(first, self._next_id("resp"), answer.lane, answer.response_id, shared=others)
-        if withhold:
-            self.withheld.append(successor)
-        else:
-            self.prepend(successor)
-
-    def prepend(self, successor: Answer) -> None:
-        """Let a response run before what waits on its lane."""
-        self._queue(successor.lane).appendleft(successor)
-
-    def may_begin(self, successor: Answer) -> bool:
-        """Whether a response that was withheld may begin now."""
-        queue = self._queue(successor.lane)
-        if queue and queue[0].created:
-            return False
-        others = any(self.queues.values()) or self.unread or self.owed or len(self.withheld) + len(self.never) > 1
-        return self.tells or not others
-
-    def read_steer(self) -> tuple[Answer | None, Submission]:
-        """Read one steer, and accept it if its target runs."""
-        steer = self.unread.popleft()
-        target = next((one for one in self.running() if one.created and one.response_id == steer.target_id), None)
-        submission = Submission(steer, {"previous_response_id": steer.target_id})
-        if target is not None and self.steering == "known":
-            submission.identity["id"] = self._next_id("steer")
-            target.steers.append(submission)
-        return target, submission
-
-
 class ProtocolMachine(RuleBasedStateMachine):
-    """Drive protocol and model server together."""
+    """Drive the protocol and the model of the server together."""
 
     @initialize(
-        kind=st.sampled_from(KINDS), steering=st.sampled_from(STEERING), told=st.booleans(), tells=st.booleans()
+        kind=st.sampled_from(KINDS),
+        steering=st.sampled_from(STEERING),
+        kind_known=st.booleans(),
+        tells_parent=st.booleans(),
     )
-    def start(self, kind: str, steering: str, told: bool, tells: bool) -> None:
-        self.server = ModelServer(kind, steering, tells)
-        self.protocol = Protocol(max_active=MAX_ACTIVE, echoes_stream_id=self.server.echoes if told else None)
+    def start(self, kind: str, steering: str, kind_known: bool, tells_parent: bool) -> None:
+        self.server = ModelServer(kind, steering, tells_parent)
+        self.protocol = Protocol(max_active=MAX_ACTIVE, echoes_stream_id=self.server.echoes if kind_known else None)
         self.requests: list[ProtocolRequest] = []
         self.ended: set[ProtocolRequest] = set()
 
     # The client.
 
-    # Several moves in one rule, and chances: hypothesis leaves out some of the rules in each run, and draws
-    # the others alike, so that what takes a row of them would hardly ever happen.
+    # Some rules make several moves, with weighted chances.  Hypothesis leaves out some rules in each run and draws the
+    # others alike, so a state that takes a long row of single moves would hardly ever be reached.
 
     @rule(lane=st.sampled_from(LANES), pick=st.integers(0, 20), at_once=st.booleans())
     def submit(self, lane: str | None, pick: int, at_once: bool) -> None:
-        """Submit a request; some continue a response, also one that was steered."""
+        """Submit a request; some requests continue a response, which may have been steered."""
         chain = {"previous_response_id": self.server.ended[-1 - pick]} if pick < len(self.server.ended) else {}
-        exchange = ProtocolRequest(json.dumps(chain).encode(), lane)
-        self.protocol.submit(exchange)
-        self.requests.append(exchange)
+        request = ProtocolRequest(json.dumps(chain).encode(), lane)
+        self.protocol.submit(request)
+        self.requests.append(request)
         if at_once:
             self.write()
 
     @rule(data=st.data(), at_once=st.booleans(), tell=st.sampled_from([None, True, True, False]))
     def steer(self, data: st.DataObject, at_once: bool, tell: bool | None) -> None:
-        """ProtocolSteer a response, mostly one that runs; `tell`: the server reads it at once."""
+        """Steer a response, mostly one that runs; unless `tell` is `None`, the server reads the steer at once."""
         if at_once and not self.server.running():
             self.submit(data.draw(st.sampled_from(LANES)), 20, True)
-        unborn = [one for one in self.server.may_speak() if not one.created]
-        if at_once and unborn:
-            self.speak(unborn[0], "go on", False)
-        known = [one.response_id for one in self.server.running() if one.created] * 3 + self.server.ended[-3:]
-        steer = ProtocolSteer(b"{}", data.draw(st.sampled_from([*known, "resp_nobody"])))
+        not_created = [response for response in self.server.may_speak() if not response.created]
+        if at_once and not_created:
+            self.speak(not_created[0], "go on", False)
+        known = [
+            response.response_id for response in self.server.running() if response.created
+        ] * 3 + self.server.ended[-3:]
+        steer = ProtocolSteer(b"{}", data.draw(st.sampled_from([*known, "resp_unknown"])))
         self.protocol.submit(steer)
         self.requests.append(steer)
         if at_once:
@@ -205,29 +81,30 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule()
     def write(self) -> None:
-        while (exchange := self.protocol.next_to_send()) is not None:
-            assert not exchange.cancelled
-            if isinstance(exchange, ProtocolSteer):
-                self.server.unread.append(exchange)
+        while (request := self.protocol.next_to_send()) is not None:
+            assert not request.cancelled
+            if isinstance(request, ProtocolSteer):
+                self.server.unread.append(request)
                 continue
-            at_server = [one for queue in self.server.queues.values() for one in queue]
-            assert not [one for one in at_server if one.lane == exchange.stream_id], "one request in flight a lane"
-            assert exchange.stream_id not in {lane for lane, *_ in self.server.owed}, "a lane that is held"
-            for one in (*self.server.withheld, *self.server.never):
-                assert one.lane != exchange.stream_id or all(map(_is_silent, one.both)), "a lane that is held"
+            lane = request.stream_id
+            at_server = [response for queue in self.server.queues.values() for response in queue]
+            assert not [response for response in at_server if response.lane == lane], "one request in flight a lane"
+            assert lane not in {lane for lane, *_ in self.server.outcomes}, "a reserved lane"
+            for successor in (*self.server.withheld, *self.server.dropped):
+                assert successor.lane != lane or all(map(_is_abandoned, successor.owners)), "a reserved lane"
             assert len(self.server.running()) < MAX_ACTIVE
-            self.server.take(exchange)
+            self.server.take(request)
             if self.protocol.lanes.echoes_stream_id is False:
                 assert not at_server
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data())
     def dispose(self, data: st.DataObject) -> None:
-        exchange = data.draw(st.sampled_from(self.requests))
-        was = exchange.state
-        assert not self.protocol.dispose(exchange)
+        request = data.draw(st.sampled_from(self.requests))
+        was = request.state
+        assert not self.protocol.dispose(request)
         if was is QUEUED:
-            assert exchange.state is ENDED
+            assert request.state is ENDED
 
     @precondition(lambda self: self.timed_steers())
     @rule(data=st.data(), count=st.integers(1, 3))
@@ -241,39 +118,40 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.write()
 
     def timed_steers(self) -> list[ProtocolSteer]:
-        """Those that a clock may end: without an answer, or with a response that does not begin."""
-        begun = self.protocol.start_steer_timeouts(1.0)
-        assert all(one.successor_due and one.since == 1.0 for one in begun)
-        overdue = {id(one) for answer in (*self.server.withheld, *self.server.never) for one in answer.both}
-        due = [
-            one
-            for one in self.protocol.open_requests()
-            if isinstance(one, ProtocolSteer) and one.successor_due and id(one) in overdue
-        ]
+        """The steers that a timeout may end: without an answer, or with a successor that has not begun."""
+        timed = self.protocol.start_steer_timeouts(1.0)
+        assert all(steer.successor_due and steer.since == 1.0 for steer in timed)
+        successors = (*self.server.withheld, *self.server.dropped)
+        overdue = {id(steer) for successor in successors for steer in successor.owners}
+        due = [steer for steer in self.open_steers() if steer.successor_due and id(steer) in overdue]
         return [*self.unanswered_steers(), *due]
 
+    def open_steers(self) -> list[ProtocolSteer]:
+        return [request for request in self.protocol.open_requests() if isinstance(request, ProtocolSteer)]
+
     def unanswered_steers(self) -> list[ProtocolSteer]:
-        """Those whose clock runs; of the accepted ones a server tells in time, if it does not show it."""
-        owed = {id(one.steer) for _, one, _ in self.server.owed}
-        owed |= {id(one) for answer in self.server.running() for one in answer.both}
-        steers = (one for one in self.protocol.open_requests() if isinstance(one, ProtocolSteer) and one.state is SENT)
-        return [one for one in steers if id(one) not in owed]
+        """The steers without an answer, except those whose answer, or whose successor, the server sends in time."""
+        in_time = {id(server_steer.steer) for _, server_steer, _ in self.server.outcomes}
+        in_time |= {id(request) for response in self.server.running() for request in response.owners}
+        return [steer for steer in self.open_steers() if steer.state is SENT and id(steer) not in in_time]
 
     @rule(really=st.sampled_from([False] * 9 + [True]))
     def lose(self, really: bool) -> None:
         if not really:
             return
-        open_requests = {one for one in self.requests if one.state is not ENDED and not _is_silent(one)}
+        open_requests = {
+            request for request in self.requests if request.state is not ENDED and not _is_abandoned(request)
+        }
         lost = self.protocol.lost()
         assert set(lost) == open_requests
         assert len(lost) == len(open_requests)
-        taken = [one.exchange for queue in self.server.queues.values() for one in queue]
-        for exchange in lost:
-            served = any(exchange is one for one in taken)
-            assert isinstance(exchange, ProtocolSteer) or (exchange.delivery == "not_sent") == (not served)
-            assert (exchange.delivery == "not_sent") == (exchange.state is QUEUED)
+        at_server = [response.request for queue in self.server.queues.values() for response in queue]
+        for request in lost:
+            served = any(request is other for other in at_server)
+            assert isinstance(request, ProtocolSteer) or (request.delivery == "not_sent") == (not served)
+            assert (request.delivery == "not_sent") == (request.state is QUEUED)
         echoes = self.protocol.lanes.echoes_stream_id
-        self.start(self.server.kind, self.server.steering, False, self.server.tells)
+        self.start(self.server.kind, self.server.steering, False, self.server.tells_parent)
         self.protocol.lanes.echoes_stream_id = echoes
 
     # The server.
@@ -284,158 +162,162 @@ class ProtocolMachine(RuleBasedStateMachine):
         flags = data.draw(st.booleans()), data.draw(st.booleans())
         self.speak(data.draw(st.sampled_from(self.server.may_speak())), move, *flags)
 
-    def speak(self, answer: Answer, move: str, flag: bool, withhold: bool = False) -> None:
+    def speak(self, response: ServerResponse, move: str, flag: bool, withhold: bool = False) -> None:
         server = self.server
-        response: dict[str, Any] = {"id": answer.response_id}
-        if not answer.created:
-            # Refused before it began; if it answers steers, this would be taken for that of what waits behind it.
-            if move.startswith("error") and not (isinstance(answer.exchange, ProtocolSteer) and server.behind(answer)):
-                self.deliver(answer, server.say(answer, "error", code="invalid", message="no"), terminal=True)
-                server.end(answer, failed=True)
+        payload: dict[str, Any] = {"id": response.response_id}
+        if not response.created:
+            # Refused before it began.  Not so for a successor with a response behind it: the client would take the
+            # `error` for the refusal of that response.
+            if move.startswith("error") and not (
+                isinstance(response.request, ProtocolSteer) and server.has_next(response)
+            ):
+                self.deliver(response, server.say(response, "error", code="invalid", message="no"), terminal=True)
+                server.end(response, failed=True)
                 return
-            answer.created = True
-            self.deliver(answer, server.say(answer, "response.created", response=response))
+            response.created = True
+            self.deliver(response, server.say(response, "response.created", response=payload))
         elif move == "go on":
-            if len(answer.sent) == 1:
-                self.deliver(answer, server.say(answer, "response.in_progress", response=response))
+            if len(response.sent) == 1:
+                self.deliver(response, server.say(response, "response.in_progress", response=payload))
             else:
-                self.deliver(answer, server.say(answer, "response.output_text.delta", delta="x"))
+                self.deliver(response, server.say(response, "response.output_text.delta", delta="x"))
         elif move == "complete":
-            # The reason shows that one was accepted, and which one, if it was not given up beside another.
-            untold = len(answer.steers) == 1 and not answer.steers[0].told
-            if untold and _is_silent(answer.steers[0].steer):
-                untold = all(one.target_id != answer.response_id for one in server.unread)
+            # The reason "steered" tells the client that the server has accepted a steer, if it was not told before.
+            # It does not tell which steer, unless there is only one that is not abandoned.
+            untold = len(response.steers) == 1 and not response.steers[0].told
+            if untold and _is_abandoned(response.steers[0].steer):
+                untold = all(steer.target_id != response.response_id for steer in server.unread)
             if not untold:
-                self.tell_all(answer)
-            if answer.steers and (flag or untold):
-                response["incomplete_details"] = {"reason": "steered"}
-                frame = server.say(answer, "response.incomplete", response=response)
+                self.tell_all(response)
+            if response.steers and (flag or untold):
+                payload["incomplete_details"] = {"reason": "steered"}
+                frame = server.say(response, "response.incomplete", response=payload)
             else:
-                frame = server.say(answer, "response.completed", response=response)
-            self.deliver(answer, frame, terminal=True)
-            # A server that runs one at a time goes on at once, as far as a client knows that does not know its
-            # kind, or has sent more.
+                frame = server.say(response, "response.completed", response=payload)
+            self.deliver(response, frame, terminal=True)
+            # Without lanes a successor comes at once, if the client does not know the kind of the server yet, or has
+            # sent more than one request.
             withhold = withhold and (
-                server.echoes or (self.protocol.lanes.echoes_stream_id is False and not server.behind(answer))
+                server.echoes or (self.protocol.lanes.echoes_stream_id is False and not server.has_next(response))
             )
-            server.end(answer, failed=False, pending=not flag and not untold, withhold=withhold)
+            server.end(response, failed=False, pending=not flag and not untold, withhold=withhold)
         else:
-            self.tell_all(answer)
+            self.tell_all(response)
             if move.startswith("error"):
-                frame = server.say(answer, "error", code="server_error", message="sorry")
+                frame = server.say(response, "error", code="server_error", message="sorry")
             else:
-                frame = server.say(answer, "response.failed", response=response)
-            self.deliver(answer, frame, terminal=True)
-            server.end(answer, failed=True)
+                frame = server.say(response, "response.failed", response=payload)
+            self.deliver(response, frame, terminal=True)
+            server.end(response, failed=True)
             if move == "error, then failed":
-                server.strays.append(answer)
+                server.late_failures.append(response)
 
-    @precondition(lambda self: self.server.strays)
+    @precondition(lambda self: self.server.late_failures)
     @rule(data=st.data(), kind=st.sampled_from(["response.output_text.delta", "response.failed"]))
     def late_event(self, data: st.DataObject, kind: str) -> None:
-        answer = data.draw(st.sampled_from(self.server.strays))
-        successors = [one for one in self.server.running() if one.lane == answer.lane or not self.server.echoes]
+        response = data.draw(st.sampled_from(self.server.late_failures))
+        others = [running for running in self.server.running() if self.server.same_lane(running, response)]
         if kind == "response.failed":
-            self.server.strays.remove(answer)
-            frame = self.server.say(answer, kind, response={"id": answer.response_id})
-        elif answer in self.server.mute or any(one.created for one in successors):
+            self.server.late_failures.remove(response)
+            frame = self.server.say(response, kind, response={"id": response.response_id})
+        elif response in self.server.silent or any(other.created for other in others):
             return  # no server mixes the text of two responses on one lane
         else:
-            frame = self.server.say(answer, kind, delta="late")
+            frame = self.server.say(response, kind, delta="late")
         assert self.protocol.receive(event_from(frame)) is None
 
     @precondition(lambda self: self.server.steering == "known" and self.server.may_speak())
     @rule(data=st.data(), tell=st.booleans(), again=st.booleans())
     def server_withholds(self, data: st.DataObject, tell: bool, again: bool) -> None:
-        """Let a steered response end, and the client wait in vain for what follows, and go on without it."""
-        answer = data.draw(st.sampled_from(self.server.may_speak()))
-        if not answer.created:
-            self.speak(answer, "go on", False)
-        steer = ProtocolSteer(b"{}", answer.response_id)
+        """Let a steered response end without its successor, and the client abandon the steer and go on."""
+        response = data.draw(st.sampled_from(self.server.may_speak()))
+        if not response.created:
+            self.speak(response, "go on", False)
+        steer = ProtocolSteer(b"{}", response.response_id)
         self.protocol.submit(steer)
         self.requests.append(steer)
         self.write()
         while self.server.unread:
             self.server_reads_a_steer(tell)
-        self.speak(answer, "complete", True, True)
-        for one in self.timed_steers():
-            if one.successor_due:
-                self.protocol.abandon(one)
+        self.speak(response, "complete", True, True)
+        for timed in self.timed_steers():
+            if timed.successor_due:
+                self.protocol.abandon(timed)
         if again:
-            self.submit(answer.lane, data.draw(st.integers(0, 20)), True)
+            self.submit(response.lane, data.draw(st.integers(0, 20)), True)
 
     @precondition(lambda self: any(map(self.server.may_begin, self.server.withheld)))
     @rule(data=st.data(), ever=st.sampled_from([True, True, True, False]))
     def server_begins_late(self, data: st.DataObject, ever: bool) -> None:
-        successors = [one for one in self.server.withheld if self.server.may_begin(one)]
+        successors = [response for response in self.server.withheld if self.server.may_begin(response)]
         self.begin(data.draw(st.sampled_from(successors)), ever)
 
-    def begin(self, answer: Answer, ever: bool) -> None:
-        """Let a response begin that was withheld, before what waits on its lane; or never begin."""
-        self.server.withheld.remove(answer)
+    def begin(self, response: ServerResponse, ever: bool) -> None:
+        """Let a successor that was withheld begin, before the responses that wait on its lane; or never begin."""
+        self.server.withheld.remove(response)
         if ever:
-            self.server.prepend(answer)
-            self.speak(answer, "go on", False)
+            self.server.prepend(response)
+            self.speak(response, "go on", False)
         else:
-            self.server.never.append(answer)
+            self.server.dropped.append(response)
 
     @precondition(lambda self: self.server.unread)
     @rule(tell=st.booleans())
     def server_reads_a_steer(self, tell: bool) -> None:
         server = self.server
-        target, submission = server.read_steer()
+        target, server_steer = server.read_steer()
         lane = target.lane if target is not None else None
         if server.steering == "errors":
             message = "unknown message type 'response.steer'"
             frame = server.tag(lane, {"type": "error", "error": {"message": message}})
-            self.answer_steer(submission, frame, ended=True)
+            self.answer_steer(server_steer, frame, ended=True)
         elif server.steering == "known" and target is None:
-            identity = {**submission.identity, "input": "x"}
-            self.answer_steer(submission, {"type": "response.steer.failed", "steer": identity}, ended=True)
+            ids = {**server_steer.ids, "input": "x"}
+            self.answer_steer(server_steer, {"type": "response.steer.failed", "steer": ids}, ended=True)
         elif target is not None and tell:
             self.tell_all(target)
 
-    @precondition(lambda self: any(not one.told for answer in self.server.running() for one in answer.steers))
+    @precondition(lambda self: any(not steer.told for response in self.server.running() for steer in response.steers))
     @rule()
     def server_tells_that_it_accepted(self) -> None:
-        for answer in self.server.running():
-            self.tell_all(answer)
+        for response in self.server.running():
+            self.tell_all(response)
 
-    def tell_all(self, target: Answer) -> None:
-        for submission in target.steers:
-            if not submission.told:
-                submission.told = True
-                frame = self.server.tag(target.lane, {"type": "response.steer.accepted", "steer": submission.identity})
-                self.answer_steer(submission, frame)
+    def tell_all(self, target: ServerResponse) -> None:
+        for server_steer in target.steers:
+            if not server_steer.told:
+                server_steer.told = True
+                frame = self.server.tag(target.lane, {"type": "response.steer.accepted", "steer": server_steer.ids})
+                self.answer_steer(server_steer, frame)
 
-    @precondition(lambda self: self.server.owed)
+    @precondition(lambda self: self.server.outcomes)
     @rule()
     def server_settles_a_steer(self) -> None:
-        lane, submission, kind = self.server.owed.popleft()
-        frame = self.server.tag(lane, {"type": f"response.steer.{kind}", "steer": submission.identity})
-        self.answer_steer(submission, frame, ended=True)
+        lane, server_steer, kind = self.server.outcomes.popleft()
+        frame = self.server.tag(lane, {"type": f"response.steer.{kind}", "steer": server_steer.ids})
+        self.answer_steer(server_steer, frame, ended=True)
 
     # What must hold.
 
-    def answer_steer(self, submission: Submission, frame: dict[str, Any], *, ended: bool = False) -> None:
+    def answer_steer(self, server_steer: ServerSteer, frame: dict[str, Any], *, ended: bool = False) -> None:
         got = self.protocol.receive(event_from(frame))
-        steer = submission.steer
+        steer = server_steer.steer
         assert got is steer, f"{frame} went to {got}"
         assert steer not in self.ended
         assert steer.state is (ENDED if ended else STARTED)
         if ended:
             self.ended.add(steer)
 
-    def deliver(self, answer: Answer, frame: dict[str, Any], *, terminal: bool = False) -> None:
+    def deliver(self, response: ServerResponse, frame: dict[str, Any], *, terminal: bool = False) -> None:
         got = self.protocol.receive(event_from(frame))
-        owners = {*answer.both}
-        assert got is not None, f"{frame} went to nobody"
+        owners = {*response.owners}
+        assert got is not None, f"{frame} went to no request"
         told = {got, *got.shared_with}
         assert told <= owners, f"{frame} went to {told}"
-        assert all(one in told or one.cancelled for one in owners), f"{frame} went not to all of {owners}"
+        assert all(owner in told or owner.cancelled for owner in owners), f"{frame} went not to all of {owners}"
         assert not told & self.ended, "an event after the terminal one"
-        for one in told:
-            assert one.state is (ENDED if terminal else STARTED)
+        for owner in told:
+            assert owner.state is (ENDED if terminal else STARTED)
         if terminal:
             self.ended |= told
 
@@ -443,29 +325,28 @@ class ProtocolMachine(RuleBasedStateMachine):
     def tables_agree(self) -> None:
         if not hasattr(self, "protocol"):
             return
-        protocol = self.protocol
-        waiting = [one for queue in protocol.lanes._queues.values() for one in queue]
-        assert all(one.state is QUEUED and not one.cancelled for one in waiting)
-        taken = protocol.lanes.in_flight.keys() | protocol.lanes.late_successors.keys()
-        assert not protocol.lanes.reserved.keys() & taken
-        assert set(protocol.lanes._ready) == set(protocol.lanes._queues) - protocol.lanes.reserved.keys() - taken
-        in_flight = {*protocol.lanes.in_flight.values(), *protocol.lanes.late_successors.values()}
-        assert all(
-            one.stream_id == lane
-            for lane, one in [*protocol.lanes.in_flight.items(), *protocol.lanes.late_successors.items()]
-        )
-        assert set(protocol._responses.by_stream_id.values()) <= in_flight
-        assert set(protocol._responses.by_id.values()) <= in_flight
-        assert set(protocol.lanes.unanswered) <= in_flight
-        assert not any(one.state is ENDED for one in in_flight)
+        protocol, lanes, responses = self.protocol, self.protocol.lanes, self.protocol._responses
+        queued = list(lanes.queued_requests())
+        assert all(request.state is QUEUED and not request.cancelled for request in queued)
+        taken = lanes.in_flight.keys() | lanes.late_successors.keys()
+        assert not lanes.reserved.keys() & taken
+        assert set(lanes._ready) == set(lanes._queues) - lanes.reserved.keys() - taken
+        occupants = [*lanes.in_flight.items(), *lanes.late_successors.items()]
+        assert all(request.stream_id == lane for lane, request in occupants)
+        in_flight = {request for _, request in occupants}
+        assert set(responses.by_stream_id.values()) <= in_flight
+        assert set(responses.by_id.values()) <= in_flight
+        assert set(lanes.unanswered) <= in_flight
+        assert not any(request.state is ENDED for request in in_flight)
         steers = protocol._steers._open
-        assert all(one.state in (SENT, STARTED) and not one.owns_successor for one in steers)
+        assert all(steer.state in (SENT, STARTED) and not steer.owns_successor for steer in steers)
         assert len(set(protocol.open_requests())) == len(protocol.open_requests())
-        assert all(protocol._steers.successor_may_begin(lane) for lane in protocol.lanes.reserved)
-        for one in steers:
-            # None waits for a lane that has gone on, and no clock counts while something runs there.
-            assert not one.lane_known or one.stream_id in protocol.lanes.reserved.keys() | taken or _is_silent(one)
-            assert not one.successor_due or one.stream_id in protocol.lanes.reserved or _is_silent(one)
+        assert all(protocol._steers.successor_may_begin(lane) for lane in lanes.reserved)
+        for steer in steers:
+            # No steer waits for a lane that has gone on, and no successor is due while a response runs on its lane.
+            if not _is_abandoned(steer):
+                assert not steer.lane_known or steer.stream_id in lanes.reserved.keys() | taken
+                assert not steer.successor_due or steer.stream_id in lanes.reserved
 
     def teardown(self) -> None:
         """Let the server finish everything: no lane may stay taken."""
@@ -473,10 +354,10 @@ class ProtocolMachine(RuleBasedStateMachine):
             return
         server = self.server
         self.write()
-        while server.running() or server.unread or server.owed or server.withheld or self.timed_steers():
+        while server.running() or server.unread or server.outcomes or server.withheld or self.timed_steers():
             if server.unread:
                 self.server_reads_a_steer(True)
-            elif server.owed:
+            elif server.outcomes:
                 self.server_settles_a_steer()
             elif server.running():
                 self.speak(server.running()[0], "complete", True)
@@ -485,17 +366,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             else:
                 self.protocol.abandon(self.timed_steers()[0])
             self.write()
-        assert self.protocol.lanes.active == self.protocol.lanes.queued == 0
-        assert not self.protocol.open_requests()
-        assert not self.protocol._responses.by_stream_id
-        assert not self.protocol._responses.by_id
-        assert not self.protocol.lanes.reserved
-        assert not self.protocol.lanes.late_successors
-        assert all(one.state is ENDED or _is_silent(one) for one in self.requests)
+        assert_nothing_open(self.protocol)
+        assert all(request.state is ENDED or _is_abandoned(request) for request in self.requests)
 
 
-def _is_silent(exchange: ProtocolRequest) -> bool:
-    return isinstance(exchange, ProtocolSteer) and exchange.abandoned
+def _is_abandoned(request: ProtocolRequest) -> bool:
+    return isinstance(request, ProtocolSteer) and request.abandoned
 
 
 TestProtocolMachine = ProtocolMachine.TestCase
@@ -503,7 +379,7 @@ TestProtocolMachine.settings = settings(max_examples=examples(400), stateful_ste
 
 
 class LaneNameMachine(RuleBasedStateMachine):
-    """However names come and go, no 33rd is ever sent and no known one is refused."""
+    """In any order of requests, no 33rd lane name is sent, and no name that was sent before is refused."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -514,36 +390,36 @@ class LaneNameMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 45))
     def submit(self, number: int) -> None:
         name = f"lane-{number}"
-        exchange = ProtocolRequest(b"{}", name)
+        request = ProtocolRequest(b"{}", name)
         try:
-            self.protocol.submit(exchange)
+            self.protocol.submit(request)
         except LaneLimitError:
-            waiting = {one.stream_id for one in self.open if one.state is QUEUED}
+            waiting = {request.stream_id for request in self.open if request.state is QUEUED}
             assert name not in self.sent | waiting
             assert len(self.sent | waiting) == 32
         else:
-            self.open.append(exchange)
+            self.open.append(request)
 
     @rule()
     def write(self) -> None:
-        while (exchange := self.protocol.next_to_send()) is not None:
-            assert exchange.stream_id is not None
-            self.sent.add(exchange.stream_id)
+        while (request := self.protocol.next_to_send()) is not None:
+            assert request.stream_id is not None
+            self.sent.add(request.stream_id)
         assert len(self.sent) <= 32
         assert self.protocol.lanes.names_used == len(self.sent)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def end_or_dispose(self, data: st.DataObject) -> None:
-        exchange = data.draw(st.sampled_from(self.open))
-        if exchange.state is QUEUED:
-            self.protocol.dispose(exchange)
+        request = data.draw(st.sampled_from(self.open))
+        if request.state is QUEUED:
+            self.protocol.dispose(request)
         else:
             self.protocol.receive(
-                event_from({"type": "response.completed", "response": {"id": "r"}, "stream_id": exchange.stream_id})
+                event_from({"type": "response.completed", "response": {"id": "r"}, "stream_id": request.stream_id})
             )
-        assert exchange.state is ENDED
-        self.open.remove(exchange)
+        assert request.state is ENDED
+        self.open.remove(request)
 
 
 TestLaneNameMachine = LaneNameMachine.TestCase
