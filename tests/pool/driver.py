@@ -8,7 +8,7 @@ from rxresponses.backoff import Backoff
 from rxresponses.errors import ConnectFailedError, ConnectionLostError
 from rxresponses.options import PoolOptions
 from rxresponses.pool.actions import Action, CloseConnection, FailRequest, OpenConnection, SendRequest
-from rxresponses.pool.lanes import PoolConnection, PoolConnectionState, PoolRequest, PoolRequestState
+from rxresponses.pool.lanes import PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
 from rxresponses.pool.pool import Pool
 
 E = TypeVar("E", bound=Exception)
@@ -156,6 +156,12 @@ class Driver:
         """Report a rate limit that came while so many requests ran."""
         rate_limit = self.pool.rate_limit
         rate_limit.limited(self.now, active, requested_wait, hits_when_sent=rate_limit.hits)
+
+    def steer(self, request: PoolRequest) -> PoolLane:
+        """Have a steer sent for the response to a request; return the lane."""
+        assert request.lane is not None
+        self.pool.steered(request.lane)
+        return request.lane
 
     def done(self, stream_id: str | None = None, **fields: Any) -> str:
         """Submit a request, and complete its response; return the id of the response."""

@@ -1,3 +1,5 @@
+"""The records of lanes and connections: which lane is free, and what is lost with it."""
+
 from __future__ import annotations
 
 import pytest
@@ -16,7 +18,7 @@ def connection() -> PoolConnection:
 
 
 def use(connection: PoolConnection, held: HeldResponse | None = None, *, has_lanes: bool | None = True) -> PoolLane:
-    """Let a conversation run on the connection, and leave something behind."""
+    """Use a lane for a conversation, and have it hold a response."""
     lane = connection.free_lane(has_lanes=has_lanes)
     assert lane is not None
     connection.mark_used(lane)
@@ -24,20 +26,21 @@ def use(connection: PoolConnection, held: HeldResponse | None = None, *, has_lan
     return lane
 
 
-def run(lane: PoolLane, request: PoolRequest | None = None) -> PoolRequest:
-    lane.running = request or PoolRequest()
+def run(lane: PoolLane) -> PoolRequest:
+    """Have a request run on a lane."""
+    lane.running = PoolRequest()
     lane.connection.active += 1
     return lane.running
 
 
-class TestPlace:
-    def test_nothing_runs(self, connection: PoolConnection) -> None:
+class TestLane:
+    def test_an_unused_lane_is_free(self, connection: PoolConnection) -> None:
         lane = PoolLane(connection, "lane-1")
         assert not lane.is_taken
         assert lane.is_idle
         assert lane.is_free
 
-    def test_taken_while_something_runs_or_may_follow(self, connection: PoolConnection) -> None:
+    def test_taken_while_a_request_runs_or_a_successor_may_follow(self, connection: PoolConnection) -> None:
         lane = PoolLane(connection, "lane-1")
         run(lane)
         assert lane.is_taken
@@ -46,28 +49,26 @@ class TestPlace:
         assert lane.is_taken
         assert not lane.is_free
 
-    def test_forks_need_what_it_holds(self, connection: PoolConnection) -> None:
+    def test_not_idle_while_forks_need_the_held_response(self, connection: PoolConnection) -> None:
         lane = PoolLane(connection, "lane-1")
         lane.forks[PoolRequest()] = None
         assert not lane.is_taken
         assert not lane.is_idle
         assert not lane.is_free
 
-    def test_heirs_keep_others_away(self, connection: PoolConnection) -> None:
+    def test_not_free_while_a_continuation_waits(self, connection: PoolConnection) -> None:
         lane = PoolLane(connection, "lane-1")
         lane.continuations_of_held.add(PoolRequest(), 1)
         assert lane.is_idle
         assert not lane.is_free
 
-    @pytest.mark.parametrize(("held", "precious"), [(None, False), (STORED, False), (UNSTORED, True)])
-    def test_precious_is_what_no_storage_has(
-        self, connection: PoolConnection, held: HeldResponse | None, precious: bool
-    ) -> None:
+    @pytest.mark.parametrize(("held", "unstored"), [(None, False), (STORED, False), (UNSTORED, True)])
+    def test_holds_unstored(self, connection: PoolConnection, held: HeldResponse | None, unstored: bool) -> None:
         lane = use(connection, held)
-        assert lane.holds_unstored is precious
-        assert connection.holds_unstored is precious
+        assert lane.holds_unstored is unstored
+        assert connection.holds_unstored is unstored
 
-    def test_keeps(self, connection: PoolConnection) -> None:
+    def test_response_is_stored(self, connection: PoolConnection) -> None:
         lane = use(connection, UNSTORED)
         assert not lane.response_is_stored
         lane.held = STORED
@@ -79,8 +80,8 @@ class TestPlace:
         assert not lane.response_is_stored
 
 
-class TestSlot:
-    def test_live_until_it_goes(self) -> None:
+class TestConnection:
+    def test_live_while_it_connects_or_is_open(self) -> None:
         connection = PoolConnection(None)
         assert connection.is_live
         for state, live in [
@@ -93,20 +94,20 @@ class TestSlot:
         connection.state, connection.replacement = PoolConnectionState.OPEN, PoolConnection(None)
         assert not connection.is_live
 
-    def test_holds_until_it_expires(self) -> None:
+    def test_accepts_continuations_until_it_expires(self) -> None:
         connection = PoolConnection(None)
         assert not connection.accepts_continuations
-        for state, holds in [
+        for state, accepts in [
             (PoolConnectionState.OPEN, True),
             (PoolConnectionState.DRAINING, True),
             (PoolConnectionState.GONE, False),
         ]:
             connection.state = state
-            assert connection.accepts_continuations is holds
+            assert connection.accepts_continuations is accepts
         connection.state, connection.is_expired = PoolConnectionState.DRAINING, True
         assert not connection.accepts_continuations
 
-    def test_its_load_counts_each_lane_once(self, connection: PoolConnection) -> None:
+    def test_load_counts_each_lane_once(self, connection: PoolConnection) -> None:
         first, second, third = (use(connection, STORED) for _ in range(3))
         requests = {run(first), run(second)}
         assert connection.load == 2
@@ -114,38 +115,38 @@ class TestSlot:
         assert connection.load == 3
         assert set(connection.running()) == requests
 
-    def test_busy(self, connection: PoolConnection) -> None:
+    def test_busy_while_a_continuation_waits(self, connection: PoolConnection) -> None:
         lane = use(connection, UNSTORED)
         assert not connection.is_busy
         connection.awaited_lanes[lane] = None
-        assert not connection.is_busy  # not any more
+        assert not connection.is_busy  # a lane that had a continuation
         lane.continuations_of_held.add(PoolRequest(), 1)
         assert connection.is_busy
 
     @pytest.mark.parametrize("name", ["active", "open_steers"])
-    def test_busy_with_what_runs(self, connection: PoolConnection, name: str) -> None:
+    def test_busy_while_a_request_runs_or_a_successor_may_follow(self, connection: PoolConnection, name: str) -> None:
         setattr(connection, name, 1)
         assert connection.is_busy
 
-    def test_busy_with_forks(self, connection: PoolConnection) -> None:
+    def test_busy_while_a_fork_waits(self, connection: PoolConnection) -> None:
         connection.waiting_forks.add(PoolRequest(), 1)
         assert connection.is_busy
 
 
-class TestFreePlace:
-    def test_to_look_for_one_uses_up_no_name(self, connection: PoolConnection) -> None:
+class TestFreeLane:
+    def test_free_lane_uses_up_no_name(self, connection: PoolConnection) -> None:
         assert connection.free_lane(has_lanes=True) is not None
         assert connection.lanes == {}
 
-    def test_names_are_given_out_one_by_one(self, connection: PoolConnection) -> None:
+    def test_names_are_numbered(self, connection: PoolConnection) -> None:
         assert [run(use(connection)) and list(connection.lanes)[-1] for _ in range(3)] == ["lane-1", "lane-2", "lane-3"]
 
-    def test_one_without_a_response_comes_first(self, connection: PoolConnection) -> None:
+    def test_a_lane_without_a_response_comes_first(self, connection: PoolConnection) -> None:
         use(connection, STORED)
         empty = use(connection)
         assert connection.free_lane(has_lanes=True) is empty
 
-    def test_a_new_one_before_one_that_holds_something(self, connection: PoolConnection) -> None:
+    def test_a_new_lane_comes_before_one_with_a_response(self, connection: PoolConnection) -> None:
         use(connection, STORED)
         lane = connection.free_lane(has_lanes=True)
         assert lane is not None
@@ -154,10 +155,10 @@ class TestFreePlace:
     def test_scenario_15_never_a_33rd_name(self, connection: PoolConnection) -> None:
         for number in range(100):
             lane = use(connection, STORED)
-            assert lane.wire_name == f"lane-{number % MAX_NAMED_LANES + 1}"  # the one used longest ago
+            assert lane.wire_name == f"lane-{number % MAX_NAMED_LANES + 1}"  # the least recently used lane
         assert len(connection.lanes) == MAX_NAMED_LANES
 
-    def test_what_is_not_stored_goes_last(self, connection: PoolConnection) -> None:
+    def test_a_lane_with_an_unstored_response_comes_last(self, connection: PoolConnection) -> None:
         for _ in range(MAX_NAMED_LANES):
             use(connection, UNSTORED)
         first, second = list(connection.lanes.values())[:2]
@@ -166,7 +167,7 @@ class TestFreePlace:
         run(second)
         assert connection.free_lane(has_lanes=True) is first
 
-    def test_none_when_all_are_busy(self, connection: PoolConnection) -> None:
+    def test_none_if_all_are_taken(self, connection: PoolConnection) -> None:
         for _ in range(MAX_NAMED_LANES):
             run(use(connection))
         assert connection.free_lane(has_lanes=True) is None
@@ -178,13 +179,13 @@ class TestFreePlace:
         assert lane is not None
         assert lane.wire_name == "lane-1"
 
-    def test_without_lanes_there_is_one(self, connection: PoolConnection) -> None:
+    def test_without_lanes_there_is_one_lane(self, connection: PoolConnection) -> None:
         lane = use(connection, has_lanes=False)
         assert use(connection, has_lanes=False) is lane
         run(lane)
         assert connection.free_lane(has_lanes=False) is None
 
-    def test_without_lanes_one_that_has_a_name_stays_the_one(self, connection: PoolConnection) -> None:
+    def test_without_lanes_the_latest_lane_stays_the_only_one(self, connection: PoolConnection) -> None:
         first, second = use(connection, UNSTORED), use(connection, STORED)
         assert connection.free_lane(has_lanes=False) is second
         assert connection.loses_unstored(second, has_lanes=False)
@@ -194,8 +195,8 @@ class TestFreePlace:
         assert connection.free_lane(has_lanes=False) is None
 
 
-class TestRefuse:
-    def test_no_more_names_than_the_server_takes(self, connection: PoolConnection) -> None:
+class TestRefusedLane:
+    def test_no_more_names_are_used(self, connection: PoolConnection) -> None:
         lanes = [use(connection, STORED) for _ in range(3)]
         connection.lane_refused(lanes[-1])
         assert connection.max_named_lanes == len(connection.lanes) == 2
@@ -208,7 +209,7 @@ class TestRefuse:
         assert connection.max_named_lanes == 1
         assert use(connection) is not lane
 
-    def test_one_in_use_stays(self, connection: PoolConnection) -> None:
+    def test_a_lane_in_use_stays(self, connection: PoolConnection) -> None:
         lane = use(connection)
         run(lane)
         connection.lane_refused(lane)

@@ -1,3 +1,5 @@
+"""How many requests may run after a rate limit."""
+
 from __future__ import annotations
 
 import math
@@ -13,12 +15,12 @@ def rate_limit() -> RateLimit:
     return RateLimit(Backoff(initial=1.0, max_delay=8.0, jitter=0.0))
 
 
-def test_without_a_limit_anything_goes(rate_limit: RateLimit) -> None:
+def test_without_a_limit_any_number_may_run(rate_limit: RateLimit) -> None:
     assert rate_limit.allows(0.0, 10**6)
     assert rate_limit.remaining_pause(0.0) is None
 
 
-def test_a_refusal_pauses_everything_for_as_long_as_the_server_says(rate_limit: RateLimit) -> None:
+def test_a_refusal_pauses_all_requests_for_as_long_as_the_server_says(rate_limit: RateLimit) -> None:
     rate_limit.limited(10.0, 8, 30.0, hits_when_sent=rate_limit.hits)
     assert rate_limit.resumes_at == 40.0
     assert rate_limit.remaining_pause(15.0) == 25.0
@@ -27,7 +29,7 @@ def test_a_refusal_pauses_everything_for_as_long_as_the_server_says(rate_limit: 
     assert rate_limit.remaining_pause(40.0) is None
 
 
-def test_without_a_hint_the_pauses_grow(rate_limit: RateLimit) -> None:
+def test_without_a_requested_wait_the_pauses_grow(rate_limit: RateLimit) -> None:
     rate_limit.limited(0.0, 8, None, hits_when_sent=rate_limit.hits)
     assert rate_limit.resumes_at == 1.0
     rate_limit.limited(1.0, 8, None, hits_when_sent=rate_limit.hits)
@@ -44,7 +46,7 @@ def test_a_success_makes_the_next_pause_short_again(rate_limit: RateLimit) -> No
     assert rate_limit.resumes_at == 4.0
 
 
-def test_half_as_many_may_run_then(rate_limit: RateLimit) -> None:
+def test_half_as_many_may_run_after_a_limit(rate_limit: RateLimit) -> None:
     rate_limit.limited(0.0, 8, None, hits_when_sent=rate_limit.hits)
     assert rate_limit.allows(1.0, 3)
     assert not rate_limit.allows(1.0, 4)
@@ -53,24 +55,24 @@ def test_half_as_many_may_run_then(rate_limit: RateLimit) -> None:
 
 
 @pytest.mark.parametrize("active", [0, 1])
-def test_one_may_always_run(rate_limit: RateLimit, active: int) -> None:
+def test_one_request_may_always_run(rate_limit: RateLimit, active: int) -> None:
     rate_limit.limited(0.0, active, None, hits_when_sent=rate_limit.hits)
     assert rate_limit.max_active == 1
     assert rate_limit.allows(1.0, 0)
     assert not rate_limit.allows(1.0, 1)
 
 
-def test_those_refused_together_count_once(rate_limit: RateLimit) -> None:
+def test_requests_refused_together_count_once(rate_limit: RateLimit) -> None:
     for active in (8, 7, 6, 5):
         rate_limit.limited(0.0, active, None, hits_when_sent=rate_limit.hits)
     assert rate_limit.max_active == 4
     assert rate_limit.resumes_at == 1.0
-    rate_limit.limited(0.5, 4, 10.0, hits_when_sent=rate_limit.hits)  # but the longest wait counts
+    rate_limit.limited(0.5, 4, 10.0, hits_when_sent=rate_limit.hits)  # the longest wait counts
     assert rate_limit.resumes_at == 10.5
     assert rate_limit.max_active == 4
 
 
-def test_those_sent_before_it_count_no_more(rate_limit: RateLimit) -> None:
+def test_requests_sent_before_the_latest_limit_do_not_count(rate_limit: RateLimit) -> None:
     """Also when they are refused, or answered, only after the pause."""
     rate_limit.limited(0.0, 8, None, hits_when_sent=0)
     rate_limit.limited(2.0, 8, None, hits_when_sent=0)
@@ -84,7 +86,7 @@ def test_those_sent_before_it_count_no_more(rate_limit: RateLimit) -> None:
     assert rate_limit.resumes_at == 5.0  # there was no success in between
 
 
-def test_one_more_runs_whenever_as_many_have_succeeded(rate_limit: RateLimit) -> None:
+def test_one_more_may_run_each_time_that_as_many_have_succeeded(rate_limit: RateLimit) -> None:
     rate_limit.limited(0.0, 8, None, hits_when_sent=0)
     for _ in range(4):
         assert not rate_limit.allows(1.0, 5)
@@ -96,7 +98,7 @@ def test_one_more_runs_whenever_as_many_have_succeeded(rate_limit: RateLimit) ->
     assert not rate_limit.allows(1.0, 6)
 
 
-def test_what_is_far_from_being_reached_limits_nothing(rate_limit: RateLimit) -> None:
+def test_a_limit_far_above_the_demand_is_lifted(rate_limit: RateLimit) -> None:
     rate_limit.limited(0.0, 8, None, hits_when_sent=0)
     rate_limit.max_active = 2 * 10 + 16
     rate_limit.succeeded(11, hits_when_sent=1)

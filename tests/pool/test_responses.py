@@ -1,3 +1,5 @@
+"""Which lane has a response, and which responses are lost."""
+
 from __future__ import annotations
 
 import pytest
@@ -16,7 +18,7 @@ def lane() -> PoolLane:
     return PoolLane(PoolConnection(None), "lane-1")
 
 
-def test_a_response_that_runs_is_found(locations: ResponseLocations, lane: PoolLane) -> None:
+def test_a_running_response_is_found(locations: ResponseLocations, lane: PoolLane) -> None:
     locations.start(lane, "r", stores=False)
     assert locations.lane_of("r") is lane
     assert lane.running_response_id == "r"
@@ -24,7 +26,7 @@ def test_a_response_that_runs_is_found(locations: ResponseLocations, lane: PoolL
     assert locations.lane_of("other") is None
 
 
-def test_when_it_ends_it_is_gone_unless_it_is_held(locations: ResponseLocations, lane: PoolLane) -> None:
+def test_an_ended_response_is_lost_unless_a_lane_holds_it(locations: ResponseLocations, lane: PoolLane) -> None:
     locations.start(lane, "r", stores=False)
     locations.stop(lane)
     assert locations.lane_of("r") is None
@@ -34,33 +36,33 @@ def test_when_it_ends_it_is_gone_unless_it_is_held(locations: ResponseLocations,
     assert not locations.is_lost("r")
 
 
-def test_one_that_is_stored_is_never_lost(locations: ResponseLocations, lane: PoolLane) -> None:
+def test_a_stored_response_is_never_lost(locations: ResponseLocations, lane: PoolLane) -> None:
     locations.start(lane, "r", stores=True)
     locations.stop(lane)
     assert not locations.is_lost("r")
     assert locations.is_stored("r", guess=False)
 
 
-def test_a_lane_holds_one(locations: ResponseLocations, lane: PoolLane) -> None:
+def test_a_lane_holds_one_response(locations: ResponseLocations, lane: PoolLane) -> None:
     locations.hold(lane, HeldResponse("stored", True))
     locations.hold(lane, HeldResponse("not stored", False))
     assert locations.lane_of("stored") is None
     assert locations.is_stored("stored", guess=False)
     locations.drop(lane)
-    locations.drop(lane)  # twice does no harm
+    locations.drop(lane)  # the second call does nothing
     assert lane.held is None
     assert locations.is_lost("not stored")
     assert not locations.is_stored("not stored", guess=True)
 
 
-def test_the_next_response_of_a_lane_replaces_the_one_that_runs(locations: ResponseLocations, lane: PoolLane) -> None:
+def test_the_next_response_of_a_lane_replaces_the_running_one(locations: ResponseLocations, lane: PoolLane) -> None:
     locations.start(lane, "first", stores=False)
     locations.start(lane, "second", stores=False)
     assert locations.lane_of("first") is None
     assert locations.lane_of("second") is lane
 
 
-def test_an_id_that_came_on_another_lane_meanwhile_stays_there(locations: ResponseLocations, lane: PoolLane) -> None:
+def test_a_response_that_another_lane_holds_by_now_stays_there(locations: ResponseLocations, lane: PoolLane) -> None:
     other = PoolLane(PoolConnection(None), "lane-2")
     locations.hold(lane, HeldResponse("r", False))
     locations.hold(other, HeldResponse("r", False))
@@ -69,13 +71,13 @@ def test_an_id_that_came_on_another_lane_meanwhile_stays_there(locations: Respon
     assert not locations.is_lost("r")
 
 
-def test_of_one_never_seen_there_is_a_guess(locations: ResponseLocations) -> None:
+def test_an_unknown_response_is_guessed(locations: ResponseLocations) -> None:
     assert locations.is_stored("r", guess=True)
     assert not locations.is_stored("r", guess=False)
     assert not locations.is_lost("r")
 
 
-def test_what_nobody_knows_is_lost_though_it_was_stored(locations: ResponseLocations) -> None:
+def test_a_response_marked_as_lost_is_not_stored_any_more(locations: ResponseLocations) -> None:
     locations.mark_unheld("r", stored=True)
     locations.mark_lost("r")
     assert locations.is_lost("r")
@@ -83,17 +85,17 @@ def test_what_nobody_knows_is_lost_though_it_was_stored(locations: ResponseLocat
 
 
 @pytest.mark.parametrize("stores", [True, False])
-def test_so_many_are_remembered_and_the_oldest_forgotten(locations: ResponseLocations, stores: bool) -> None:
+def test_the_latest_responses_are_remembered(locations: ResponseLocations, stores: bool) -> None:
     locations.mark_unheld("again", stored=stores)
     for number in range(_REMEMBERED - 1):
         locations.mark_unheld(str(number), stored=stores)
     locations.mark_unheld("again", stored=stores)
     locations.mark_unheld("last", stored=stores)
-    known = [one for one in ("again", "0", "1", "last") if locations.is_stored(one, guess=not stores) is stores]
+    known = [name for name in ("again", "0", "1", "last") if locations.is_stored(name, guess=not stores) is stores]
     assert known == ["again", "1", "last"]
 
 
-def test_what_is_not_stored_is_lost_with_its_connection() -> None:
+def test_an_unstored_response_is_lost_for_other_connections() -> None:
     unstored = UnstoredResponses()
     unstored.hold("r", 1)
     assert unstored.holds("r", 1)
@@ -104,7 +106,7 @@ def test_what_is_not_stored_is_lost_with_its_connection() -> None:
     assert not unstored.is_lost("unknown", 2)
 
 
-def test_of_what_is_not_stored_the_latest_are_remembered() -> None:
+def test_the_latest_unstored_responses_are_remembered() -> None:
     unstored = UnstoredResponses()
     for number in range(_REMEMBERED_BY_SOCKET + 1):
         unstored.hold(str(number), 1)

@@ -144,7 +144,7 @@ class Sent:
 
 
 class TestEvents:
-    def test_they_are_passed_on(self) -> None:
+    def test_events_are_passed_on(self) -> None:
         sent = Driver().send().receive(CREATED, PROGRESS, COMPLETED)
         assert sent.received == [CREATED, PROGRESS, COMPLETED, "completed"]
         assert sent.is_in(PoolRequestState.ENDED)
@@ -153,12 +153,12 @@ class TestEvents:
         assert lane is not None
         assert lane.held == HeldResponse("r", stored=True)
 
-    def test_the_pool_hears_of_the_first_one(self) -> None:
+    def test_the_pool_is_told_of_the_first_event(self) -> None:
         sent = Driver().send().receive(CREATED)
         assert sent.driver.pool.lane_of("r") is sent.request.lane
         assert sent.driver.connections[0].has_worked
 
-    def test_whether_the_server_has_lanes(self) -> None:
+    def test_the_pool_is_told_whether_the_server_has_lanes(self) -> None:
         driver = Driver(has_lanes=None)
         sent = driver.send()
         driver.connection.echoes = True
@@ -167,7 +167,7 @@ class TestEvents:
         assert driver.pool.has_lanes is True
         assert driver.woken > woken
 
-    def test_a_fork_has_begun_at_its_first_sign_of_work(self) -> None:
+    def test_a_fork_needs_its_parent_until_it_is_in_progress(self) -> None:
         driver = Driver()
         driver.send(stream_id="main", stores=False).receive(CREATED, COMPLETED)
         fork = driver.send(stream_id="fork", parent_id="r", stores=False)
@@ -177,7 +177,7 @@ class TestEvents:
         fork.receive(response("in_progress", "f"))
         assert fork.request.parent_lane is None
 
-    def test_taken_back_before_it_was_sent(self) -> None:
+    def test_a_request_taken_back_before_it_was_sent_loses_nothing(self) -> None:
         driver = Driver()
         driver.send(stores=False).receive(CREATED, COMPLETED)
         sent = driver.send(parent_id="r", stores=False)
@@ -189,27 +189,27 @@ class TestEvents:
 
 
 class TestRefusals:
-    def test_one_that_passes_is_held_back(self) -> None:
+    def test_a_temporary_refusal_is_held_back(self) -> None:
         sent = Driver().send().receive(error("server_error"))
         assert sent.received == []
         assert sent.is_in(PoolRequestState.WAITING)
         assert sent.driver.pool.deadline(NOW) == NOW + 1.0
         assert (sent.request.connection_request, sent.request.delivery, sent.request.retries) == (None, "not_sent", 1)
 
-    def test_up_to_the_limit(self) -> None:
+    def test_no_retry_after_max_retries(self) -> None:
         sent = Driver().send()
         sent.request.retries = 2
         sent.receive(error("server_error"))
         assert len(sent.received) == 2
         assert sent.is_in(PoolRequestState.ENDED)
 
-    def test_not_for_one_that_was_given_up(self) -> None:
+    def test_no_retry_of_a_disposed_request(self) -> None:
         sent = Driver().send()
         detach_observer(sent.request)
         sent.receive(error("server_error"))
         assert sent.is_in(PoolRequestState.ENDED)
 
-    def test_given_up_while_it_is_held_back(self) -> None:
+    def test_no_retry_of_a_request_disposed_between_the_refusal_and_its_end(self) -> None:
         """On another thread, between the event and its end."""
         sent = Driver().send()
         sent.observer.on_next(error("server_error"))
@@ -218,7 +218,7 @@ class TestRefusals:
         assert sent.is_in(PoolRequestState.ENDED)
 
     @pytest.mark.parametrize("code", ["response_already_in_flight", "websocket_queue_full"])
-    def test_one_at_a_time_from_here_on(self, code: str) -> None:
+    def test_a_server_without_lanes_gets_one_request_at_a_time(self, code: str) -> None:
         sent = Driver().send().receive(error(code))
         assert sent.driver.pool.has_lanes is False
         assert sent.driver.act() == [sent.request]  # at once, as that was news
@@ -226,7 +226,7 @@ class TestRefusals:
         assert again.driver.act() == []  # that was none: the server is busy
         assert again.driver.pool.deadline(NOW) == NOW + 2.0
 
-    def test_a_lane_name_too_much(self) -> None:
+    def test_a_refused_lane_name(self) -> None:
         driver = Driver()
         first = driver.send().receive(CREATED)
         second = driver.send().receive(error("websocket_stream_limit_reached"))
@@ -236,26 +236,26 @@ class TestRefusals:
         assert driver.act() == [second.request]  # on another connection
         assert len(driver.connections) == 2
 
-    def test_a_rate_limit_pauses_everything(self) -> None:
+    def test_a_rate_limit_pauses_all_requests(self) -> None:
         sent = Driver().send().receive(error("rate_limit_exceeded", headers={"Retry-After": "7"}))
         assert sent.driver.pool.rate_limit.remaining_pause(NOW) == 7.0
         assert sent.driver.act() == []
 
     @pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error"])
-    def test_scenario_28_when_the_server_asks_for_too_long_nobody_waits(self, code: str) -> None:
+    def test_scenario_28_no_retry_if_the_server_asks_for_too_long_a_wait(self, code: str) -> None:
         refusal = error(code, headers={"Retry-After": "601"})
         sent = Driver().send().receive(refusal)
         assert sent.received == [refusal, "completed"]
         assert sent.driver.pool.rate_limit.remaining_pause(NOW) is None
         assert sent.driver.act() == []
 
-    def test_a_rate_limit_of_a_response_too(self) -> None:
+    def test_a_response_that_fails_at_a_rate_limit_pauses_all_requests_too(self) -> None:
         failed = response("failed", status="failed", error={"code": "rate_limit_exceeded", "message": "no"})
         sent = Driver().send().receive(CREATED, failed)
         assert sent.received[-2:] == [failed, "completed"]
         assert sent.driver.pool.rate_limit.remaining_pause(NOW) == 1.0
 
-    def test_the_parent_is_unknown(self) -> None:
+    def test_a_parent_that_the_server_does_not_know(self) -> None:
         for history, state in ((None, PoolRequestState.ENDED), ([user_message("hi")], PoolRequestState.WAITING)):
             sent = Driver().send(parent_id="p", history=history).receive(error("previous_response_not_found"))
             assert sent.driver.pool.is_lost("p")
@@ -263,13 +263,13 @@ class TestRefusals:
             sent.driver.act()
             assert sent.request.sends_history is (history is not None)
 
-    def test_without_a_parent_that_means_nothing(self) -> None:
+    def test_previous_response_not_found_without_a_parent_is_passed_on(self) -> None:
         sent = Driver().send().receive(error("previous_response_not_found"))
         assert len(sent.received) == 2
         sent = Driver().send().receive(CREATED, error("previous_response_not_found"))
         assert len(sent.received) == 3
 
-    def test_one_replay_only(self) -> None:
+    def test_the_history_is_sent_once(self) -> None:
         sent = Driver().send(parent_id="p", history=[user_message("hi")]).receive(error("previous_response_not_found"))
         assert sent.driver.act() == [sent.request]
         again = Sent(sent.driver, _with(sent.request, Received())).receive(error("previous_response_not_found"))
@@ -281,7 +281,7 @@ class TestTimings:
     """Whoever measures a request sees that it waits again."""
 
     @pytest.mark.parametrize("refused", [True, False])
-    def test_what_waits_again_is_not_sent(self, refused: bool) -> None:
+    def test_a_requeued_request_counts_as_unsent(self, refused: bool) -> None:
         sent = Driver().send()
         sent.request.timings = Timings(lambda: NOW)
         sent.request.timings.mark_sent()
@@ -295,7 +295,7 @@ class TestTimings:
 
 
 class TestErrors:
-    def test_what_was_not_sent_is_queued_again(self) -> None:
+    def test_an_unsent_request_is_requeued(self) -> None:
         sent = Driver().send()
         sent.driver.pool.connection_ended(sent.driver.connections[0], None, NOW)
         sent.observer.on_error(ConnectionLostError("gone", delivery="not_sent"))
@@ -304,7 +304,7 @@ class TestErrors:
         assert sent.request.connection_request is None
 
     @pytest.mark.parametrize("delivery", ["unknown", "started"])
-    def test_what_was_sent_is_told(self, delivery: Any) -> None:
+    def test_an_error_of_a_sent_request_is_passed_on(self, delivery: Any) -> None:
         sent = Driver().send(stream_id="mine")
         sent.driver.pool.connection_ended(sent.driver.connections[0], None, NOW)
         lost = ConnectionLostError("gone", delivery=delivery, stream_id="lane-1")
@@ -313,13 +313,13 @@ class TestErrors:
         assert lost.stream_id == "mine"
         assert sent.is_in(PoolRequestState.ENDED)
 
-    def test_closing_is_no_reason_to_try_again(self) -> None:
+    def test_a_request_is_not_requeued_when_the_client_closes(self) -> None:
         sent = Driver().send()
         sent.driver.pool.connection_ended(sent.driver.connections[0], None, NOW)
         sent.observer.on_error(SocketClosedError("closed", delivery="not_sent"))
         assert sent.is_in(PoolRequestState.ENDED)
 
-    def test_what_was_given_up_is_over(self) -> None:
+    def test_a_disposed_request_is_not_requeued(self) -> None:
         sent = Driver().send()
         sent.driver.pool.connection_ended(sent.driver.connections[0], None, NOW)
         detach_observer(sent.request)
@@ -327,7 +327,7 @@ class TestErrors:
         assert sent.is_in(PoolRequestState.ENDED)
         assert sent.received == []
 
-    def test_the_connection_does_not_take_it(self) -> None:
+    def test_a_request_that_the_connection_refuses_frees_its_lane(self) -> None:
         """It cannot happen; if it does, the lane is free and the sender told."""
         sent = Driver().send()
         sent.observer.on_error(LaneLimitError("33", delivery="not_sent"))
@@ -335,7 +335,7 @@ class TestErrors:
         assert sent.driver.pool.active == 0
 
     @pytest.mark.parametrize("failure", [IdleTimeoutError(5, delivery="started"), BufferOverflowError(5)])
-    def test_told_while_the_response_runs_on(self, failure: RequestError) -> None:
+    def test_an_error_of_the_subscriber_leaves_the_response_running(self, failure: RequestError) -> None:
         sent = Driver().send().receive(CREATED)
         sent.observer.on_error(failure)
         assert sent.received[-1] is failure
@@ -345,7 +345,7 @@ class TestErrors:
         assert sent.is_in(PoolRequestState.ENDED)
         assert sent.received[-1] is failure
 
-    def test_what_an_observer_raised_says_nothing_of_the_request(self) -> None:
+    def test_an_error_that_an_observer_raised_leaves_the_request_alone(self) -> None:
         sent = Driver().send(stream_id="mine").receive(CREATED)
         raised = ConnectionLostError("of another", delivery="not_sent", stream_id="other")
         detach_observer(sent.connection_request)
@@ -384,7 +384,7 @@ class Steered:
 
 
 class TestSteering:
-    def test_what_follows_is_what_the_lane_runs_and_then_holds(self) -> None:
+    def test_the_lane_runs_and_then_holds_the_successor(self) -> None:
         sent = Driver().send(stores=False).receive(CREATED)
         steered = Steered(sent)
         accepted = event("response.steer.accepted", steer={"previous_response_id": "r"})
@@ -405,7 +405,7 @@ class TestSteering:
         assert steered.lane.is_idle
         assert steered.received[-2:] == [end, "completed"]
 
-    def test_two_that_share_it(self) -> None:
+    def test_two_steers_with_one_successor(self) -> None:
         sent = Driver().send(stores=False).receive(CREATED)
         both = [Steered(sent), Steered(sent)]
         sent.receive(COMPLETED)
@@ -417,7 +417,7 @@ class TestSteering:
         assert not both[0].pool.is_lost("s")
         assert both[0].lane.connection.load == 0
 
-    def test_it_fails(self) -> None:
+    def test_the_successor_fails(self) -> None:
         sent = Driver().send(stores=False).receive(CREATED)
         steered = Steered(sent)
         sent.receive(COMPLETED)
@@ -427,7 +427,7 @@ class TestSteering:
         assert steered.pool.lane_of("s") is None
         assert steered.lane.is_idle
 
-    def test_refused(self) -> None:
+    def test_the_steer_is_refused(self) -> None:
         sent = Driver().send().receive(CREATED, COMPLETED)
         steered = Steered(sent)
         assert steered.observer.is_awaited
@@ -436,14 +436,14 @@ class TestSteering:
         assert steered.lane.is_idle
         assert not steered.observer.is_awaited
 
-    def test_taken_back(self) -> None:
+    def test_the_steer_is_taken_back(self) -> None:
         steered = Steered(Driver().send().receive(CREATED))
         detach_observer(steered.steer)
         assert not steered.observer.is_awaited
         steered.observer.ended(None)
         assert steered.lane.connection.load == 1  # the response itself
 
-    def test_no_answer(self) -> None:
+    def test_the_steer_gets_no_answer(self) -> None:
         sent = Driver().send().receive(CREATED, COMPLETED)
         steered = Steered(sent)
         woken = sent.driver.woken
@@ -452,7 +452,7 @@ class TestSteering:
         assert steered.steer.cancelled
         assert sent.driver.woken > woken
 
-    def test_an_error_while_it_runs_on(self) -> None:
+    def test_an_error_of_the_subscriber_leaves_the_successor_running(self) -> None:
         sent = Driver().send().receive(CREATED, COMPLETED)
         steered = Steered(sent)
         steered.follow()
@@ -463,7 +463,7 @@ class TestSteering:
         assert steered.has(latest="s", running=None)
 
     @pytest.mark.parametrize("stores", [True, False])
-    def test_lost_with_its_connection(self, stores: bool) -> None:
+    def test_the_successor_is_lost_with_its_connection(self, stores: bool) -> None:
         sent = Driver().send(stores=stores).receive(CREATED, COMPLETED)
         steered = Steered(sent)
         steered.follow()
@@ -473,7 +473,7 @@ class TestSteering:
         assert steered.pool.is_lost("s") is not stores
         steered.observer.ended(None)
 
-    def test_belated_behind_the_next_request(self) -> None:
+    def test_a_successor_after_the_next_request_has_started(self) -> None:
         """Its lane has gone on: what runs there is not disturbed."""
         sent = Driver().send(stream_id="a").receive(CREATED, COMPLETED)
         steered = Steered(sent)
@@ -486,8 +486,8 @@ class TestSteering:
         assert steered.pool.lane_of("n") is steered.lane
 
 
-class TestCalls:
-    def test_that_are_open(self) -> None:
+class TestFunctionCalls:
+    def test_open_calls(self) -> None:
         def call(call_id: str | None, **fields: Any) -> dict[str, Any]:
             return {"type": "function_call", "name": "f", "arguments": "", "call_id": call_id or "", **fields}
 
@@ -505,7 +505,7 @@ class TestCalls:
         assert open_calls(error("server_error")) == frozenset()
         assert open_calls(event("response.completed", response=5)) == frozenset()
 
-    def test_that_are_answered(self) -> None:
+    def test_answered_calls(self) -> None:
         def answers(*items: Any) -> frozenset[str] | None:
             return answered_calls(ResponseCreate(model="m", input=list(items)))
 
