@@ -1,8 +1,8 @@
 """The pool against model servers: any interleaving of requests, answers, refusals, losses and time.
 
-The server here is a few lane_order that know which responses it could go on from.  Whatever order the moves
-come in, nothing is sent that it could not know, nothing runs where it may not, everyone has its turn,
-and when all is over nobody is left waiting.
+The server is a model of a few lines that knows which responses it can continue.  In whichever order things happen,
+the pool sends no continuation that the server cannot know, runs no request where it may not run, and serves the
+requests in order; and in the end no request is left waiting.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.effort import examples
 LANES = [None, None, "a", "b"]
 NAMES = 4  # on a connection, instead of 32
 MAX_AGE = 10_000.0
-PATIENCE = 500.0  # for whoever waits: far less than the age of a connection, which must not be what ends a wait
+MAX_WAIT = 500.0  # seconds that a request waits at most: far less than `max_age`, which must not be what ends a wait
 KINDS = ["lanes", "no lanes", "refuses lanes"]
 ERRORS: list[Callable[[], Exception | None]] = [
     lambda: ConnectFailedError("no"),
@@ -54,7 +54,7 @@ class Sent:
     request: PoolRequest
     lane: PoolLane
     written: bool = False
-    response_id: str | None = None  # once it has begun
+    response_id: str | None = None  # once it has started
     parent_lane: PoolLane | None = None  # of a fork that needs its parent there
 
 
@@ -69,7 +69,7 @@ class Steered:
 
 @dataclass(eq=False)
 class Server:
-    """What one connection can go on from, by lane."""
+    """The server of a connection: what it can continue, by lane."""
 
     cached: dict[str | None, str] = field(default_factory=dict)
     names: set[str | None] = field(default_factory=set)
@@ -102,8 +102,8 @@ class PoolMachine(RuleBasedStateMachine):
         down: bool,
     ) -> None:
         self.kind = kind
-        self.eager = eager  # takes a turn after each event
-        self.down = down  # no connection can be made in the end
+        self.eager = eager  # does the actions after each event
+        self.down = down  # in the end no connection can be made
         self.has_lanes = kind == "lanes"
         self.max_active = active
         known = True if kind == "refuses lanes" else self.has_lanes if told else None
@@ -131,7 +131,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.steered: list[Steered] = []
         self.stored: set[str] = set()
         self.unstored: set[str] = set()
-        self.known: list[str] = []  # ids that a sender may continue, the latest last
+        self.known: list[str] = []  # ids of responses that a sender may continue, the latest last
         self.calls: dict[str, frozenset[str]] = {}
         self.count = 0
 
@@ -157,8 +157,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(stream_id=LANE, parent=RESPONSE)
     def go_on(self, stream_id: str | None, parent: int) -> None:
-        """Continue a conversation that is not stored: the hard case."""
-        ids = [one for one in self.known if one in self.unstored][-3:]
+        """Continue an unstored response: the hard case."""
+        ids = [response_id for response_id in self.known if response_id in self.unstored][-3:]
         if ids:
             lane = self.pool.lane_of(ids[parent % len(ids)])
             route = self.routes[0] if lane is None else lane.connection.route
@@ -175,12 +175,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.withdraw(request)
         assert request.state is PoolRequestState.ENDED
 
-    @precondition(lambda self: any(not one.written for one in self.sent.values()))
+    @precondition(lambda self: any(not sent.written for sent in self.sent.values()))
     @rule(data=st.data())
     def take_back(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from([one for one in self.sent.values() if not one.written]))
-        self.end(one)
-        self.pool.unsent(one.request, self.now)
+        sent = data.draw(st.sampled_from([sent for sent in self.sent.values() if not sent.written]))
+        self.end(sent)
+        self.pool.unsent(sent.request, self.now)
 
     @rule(count=st.integers(0, 1), route=st.integers(0, 2))
     def prewarm(self, count: int, route: int) -> None:
@@ -191,7 +191,7 @@ class PoolMachine(RuleBasedStateMachine):
         end = self.now + seconds
         while (deadline := self.pool.deadline(self.now)) is not None and deadline < end:
             self.now = deadline
-            self.take_turn()
+            self.act()
         self.now = end
 
     # Connections.
@@ -227,39 +227,39 @@ class PoolMachine(RuleBasedStateMachine):
     def lose(self, data: st.DataObject, ours: bool, silent: bool) -> None:
         connection = data.draw(st.sampled_from(self.up()))
         self.pool.connection_ended(connection, None if ours else LOST, self.now)
-        for one in [one for one in self.sent.values() if one.lane.connection is connection]:
-            self.end(one)
-            if not one.written:
-                self.pool.requeue(one.request, self.now)
+        for sent in [sent for sent in self.sent.values() if sent.lane.connection is connection]:
+            self.end(sent)
+            if not sent.written:
+                self.pool.requeue(sent.request, self.now)
             elif not silent:
-                self.pool.finished(one.request, self.now)
-        for steer in [one for one in self.steered if one.lane.connection is connection]:
+                self.pool.finished(sent.request, self.now)
+        for steer in [steer for steer in self.steered if steer.lane.connection is connection]:
             self.steered.remove(steer)
             self.pool.steer_ended(steer.lane, self.now)
 
     # Requests at the server.
 
-    def end(self, one: Sent) -> None:
-        del self.sent[one.request]
+    def end(self, sent: Sent) -> None:
+        del self.sent[sent.request]
 
     def running(self, *, began: bool) -> list[Sent]:
-        return [one for one in self.sent.values() if one.written and (one.response_id is not None) is began]
+        return [sent for sent in self.sent.values() if sent.written and (sent.response_id is not None) is began]
 
-    @precondition(lambda self: any(not one.written for one in self.sent.values()))
+    @precondition(lambda self: any(not sent.written for sent in self.sent.values()))
     @rule()
     def write(self) -> None:
-        one = next(one for one in self.sent.values() if not one.written)
-        one.written = True
-        request, lane, server = one.request, one.lane, self.servers[one.lane.connection]
-        beside = [other for other in self.running(began=True) + self.running(began=False) if other is not one]
+        sent = next(sent for sent in self.sent.values() if not sent.written)
+        sent.written = True
+        request, lane, server = sent.request, sent.lane, self.servers[sent.lane.connection]
+        beside = [other for other in self.running(began=True) + self.running(began=False) if other is not sent]
         beside = [other for other in beside if other.lane.connection is lane.connection]
         if self.kind == "refuses lanes" and beside:
-            self.refuse(one, has_lanes=False)
+            self.refuse(sent, has_lanes=False)
             return
         server.names.add(lane.wire_name)
-        if len(server.names - {None}) > NAMES - 1 and self.has_lanes:  # it takes one less than it promised
+        if len(server.names - {None}) > NAMES - 1 and self.has_lanes:  # it accepts one name less than promised
             server.names.discard(lane.wire_name)
-            self.refuse(one, full=True)
+            self.refuse(sent, full=True)
             return
         lanes = [lane.wire_name] if self.has_lanes else list(server.cached)
         parent = None if request.sends_history else request.parent_id
@@ -267,46 +267,46 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.kind == "refuses lanes", "a response is continued that the server cannot know"
             self.pool.began(request, None)
             self.pool.forget(parent or "")
-            self.end(one)
+            self.end(sent)
             self.pool.finished(request, self.now)
             return
         dropped = {server.cached.pop(lane, None) for lane in lanes}
-        forks = [other for other in self.sent.values() if other is not one and other.parent_lane is not None]
+        forks = [other for other in self.sent.values() if other is not sent and other.parent_lane is not None]
         needed = {other.request.parent_id for other in forks}
         assert self.kind == "refuses lanes" or not dropped & needed, "a fork needs it"
 
-    def refuse(self, one: Sent, *, has_lanes: bool = True, full: bool = False, delay: float = 0.0) -> None:
-        self.end(one)
-        self.pool.began(one.request, None)
+    def refuse(self, sent: Sent, *, has_lanes: bool = True, full: bool = False, delay: float = 0.0) -> None:
+        self.end(sent)
+        self.pool.began(sent.request, None)
         if not has_lanes:
             self.pool.has_lanes = False
-        self.pool.requeue(one.request, self.now, delay)
+        self.pool.requeue(sent.request, self.now, delay)
         if delay:
-            self.delayed[one.request] = self.now + delay
+            self.delayed[sent.request] = self.now + delay
         if full:
-            self.pool.lane_refused(one.lane)
+            self.pool.lane_refused(sent.lane)
 
     @precondition(lambda self: self.running(began=False))
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         self.began(data.draw(st.sampled_from(self.running(began=False))))
 
-    def began(self, one: Sent) -> None:
+    def began(self, sent: Sent) -> None:
         self.count += 1
-        one.response_id = f"resp_{self.count}"
-        self.known.append(one.response_id)
-        (self.stored if one.request.stores else self.unstored).add(one.response_id)
+        sent.response_id = f"resp_{self.count}"
+        self.known.append(sent.response_id)
+        (self.stored if sent.request.stores else self.unstored).add(sent.response_id)
         if self.pool.has_lanes is None:
             self.pool.has_lanes = self.has_lanes
-        self.pool.began(one.request, one.response_id)
-        assert self.pool.lane_of(one.response_id) is one.lane
+        self.pool.began(sent.request, sent.response_id)
+        assert self.pool.lane_of(sent.response_id) is sent.lane
 
     @precondition(lambda self: self.running(began=True))
     @rule(data=st.data())
     def progress(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from(self.running(began=True)))
-        one.parent_lane = None
-        self.pool.in_progress(one.request)
+        sent = data.draw(st.sampled_from(self.running(began=True)))
+        sent.parent_lane = None
+        self.pool.in_progress(sent.request)
 
     @precondition(lambda self: self.running(began=True))
     @rule(data=st.data(), calls=st.booleans())
@@ -319,27 +319,27 @@ class PoolMachine(RuleBasedStateMachine):
             server.cached.clear()
         server.cached[lane.wire_name] = response_id
 
-    def complete(self, one: Sent, calls: bool = False) -> None:
-        assert one.response_id is not None
-        self.end(one)
-        self.keep(one.lane, one.response_id)
+    def complete(self, sent: Sent, calls: bool = False) -> None:
+        assert sent.response_id is not None
+        self.end(sent)
+        self.keep(sent.lane, sent.response_id)
         open_calls = frozenset({"call"}) if calls else frozenset()
-        self.calls[one.response_id] = open_calls
-        self.pool.finished(one.request, self.now, response_id=one.response_id, open_calls=open_calls)
+        self.calls[sent.response_id] = open_calls
+        self.pool.finished(sent.request, self.now, response_id=sent.response_id, open_calls=open_calls)
 
-    @precondition(lambda self: any(one.written for one in self.sent.values()))
+    @precondition(lambda self: any(sent.written for sent in self.sent.values()))
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from([one for one in self.sent.values() if one.written]))
-        self.end(one)
-        self.pool.finished(one.request, self.now)
+        sent = data.draw(st.sampled_from([sent for sent in self.sent.values() if sent.written]))
+        self.end(sent)
+        self.pool.finished(sent.request, self.now)
 
     @precondition(lambda self: self.running(began=False))
     @rule(data=st.data(), how=st.sampled_from(["limit", "limit with a hint", "busy"]))
     def refuse_for_now(self, data: st.DataObject, how: str) -> None:
-        one = data.draw(st.sampled_from(self.running(began=False)))
+        sent = data.draw(st.sampled_from(self.running(began=False)))
         if how == "busy":
-            self.refuse(one, delay=3.0)
+            self.refuse(sent, delay=3.0)
         else:
             self.pool.rate_limit.limited(
                 self.now,
@@ -347,20 +347,20 @@ class PoolMachine(RuleBasedStateMachine):
                 5.0 if how == "limit with a hint" else None,
                 hits_when_sent=self.pool.rate_limit.hits,
             )
-            self.refuse(one)
+            self.refuse(sent)
 
     @rule(steps=st.integers(1, 8))
     def all_goes_well(self, steps: int) -> None:
         for _ in range(steps):
-            self.take_turn()
+            self.act()
             if not self.work():
                 return
 
     def work(self) -> bool:
-        """Do the next thing that has to be done somewhere; return whether there was one."""
+        """Let the server do its next step; return whether there was one."""
         if self.connecting():
             self.open(self.connecting()[0])
-        elif any(not one.written for one in self.sent.values()):
+        elif any(not sent.written for sent in self.sent.values()):
             self.write()
         elif self.running(began=False):
             self.began(self.running(began=False)[0])
@@ -382,9 +382,9 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.steered(lane)
 
     def may_follow(self) -> list[Steered]:
-        busy = {one.lane for one in self.sent.values()} | {one.parent_lane for one in self.sent.values()}
-        busy |= {one.lane for one in self.steered if one.response_id is not None}
-        return [one for one in self.steered if one.response_id is None and one.lane not in busy]
+        busy = {sent.lane for sent in self.sent.values()} | {sent.parent_lane for sent in self.sent.values()}
+        busy |= {steer.lane for steer in self.steered if steer.response_id is not None}
+        return [steer for steer in self.steered if steer.response_id is None and steer.lane not in busy]
 
     @precondition(lambda self: self.may_follow())
     @rule(data=st.data())
@@ -411,23 +411,23 @@ class PoolMachine(RuleBasedStateMachine):
             self.pool.hold(steer.lane, steer.response_id, stores=steer.stores)
         self.pool.steer_ended(steer.lane, self.now)
 
-    # The pool's turn: as after every event of a real client, but also after several.
+    # The actions of the pool: a real client does them after every event, this machine also after several.
 
     @rule()
-    def take_turn(self) -> None:
+    def act(self) -> None:
         for action in self.pool.next_actions(self.now):
-            self.take(action)
-        assert not self.pool.next_actions(self.now), "it was said already"
+            self.do(action)
+        assert not self.pool.next_actions(self.now), "an action was returned twice"
         deadline = self.pool.deadline(self.now)
-        assert deadline is None or deadline > self.now, "a deadline that is over before it has come"
+        assert deadline is None or deadline > self.now, "a deadline that has passed"
 
-    def take(self, action: Any) -> None:
+    def do(self, action: Any) -> None:
         if isinstance(action, FailRequest):
             self.fails(action.request, action.error)
         elif isinstance(action, CloseConnection):
             assert action.connection.state is PoolConnectionState.GONE
-            assert all(one.lane.connection is not action.connection for one in self.sent.values())
-            assert all(one.lane.connection is not action.connection for one in self.steered)
+            assert all(sent.lane.connection is not action.connection for sent in self.sent.values())
+            assert all(steer.lane.connection is not action.connection for steer in self.steered)
         elif isinstance(action, OpenConnection):
             assert action.connection in self.pool.connections
         else:
@@ -446,7 +446,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert request.parent_id not in self.stored
         elif isinstance(error, QueueFullError):
             assert len(self.requests) > 30
-            assert all(one.number < request.number for one in self.pool.waiting()), "somebody who came later may wait"
+            assert all(other.number < request.number for other in self.pool.waiting()), "a younger request may wait"
         elif isinstance(error, InvalidRequestError):
             assert self.calls[request.parent_id or ""] > (request.answered_calls or frozenset())
         else:
@@ -466,25 +466,25 @@ class PoolMachine(RuleBasedStateMachine):
         assert lane.connection in self.up()
         assert lane.connection.lanes[lane.wire_name] is lane
         assert request.route in (None, lane.connection.route)
-        assert all(lane is not one.lane for one in self.sent.values()), "two on a lane"
-        assert all(lane is not one.lane for one in self.steered), "a lane where a response may follow"
+        assert all(lane is not sent.lane for sent in self.sent.values()), "two on a lane"
+        assert all(lane is not steer.lane for steer in self.steered), "a lane where a response may follow"
         self.sent[request] = Sent(request, lane, parent_lane=request.parent_lane)
         # Requests with a name run in order, one at a time.
-        older = [one for one in self.requests if one.number < request.number]
+        older = [other for other in self.requests if other.number < request.number]
         if request.stream_id is not None:
-            assert all(one.state is PoolRequestState.ENDED for one in older if one.stream_id == request.stream_id)
-        # Those who ask for nothing special are served in the order in which they came.
+            assert all(other.state is PoolRequestState.ENDED for other in older if other.stream_id == request.stream_id)
+        # Requests without parent and name are sent in the order in which they came.
         if request.parent_id is request.stream_id is None:
-            for one in self.pool.waiting():
-                plain = one.parent_id is one.stream_id is None and one.route == request.route
-                assert not plain or one.number > request.number or self.delayed.get(one, 0.0) > self.now
+            for other in self.pool.waiting():
+                is_plain = other.parent_id is other.stream_id is None and other.route == request.route
+                assert not is_plain or other.number > request.number or self.delayed.get(other, 0.0) > self.now
 
     # What must hold.
 
     @invariant()
-    def a_turn_follows(self) -> None:
+    def actions_follow(self) -> None:
         if hasattr(self, "pool") and self.eager:
-            self.take_turn()
+            self.act()
 
     @invariant()
     def limits_hold(self) -> None:
@@ -493,18 +493,18 @@ class PoolMachine(RuleBasedStateMachine):
         pool = self.pool
         assert sum(connection.is_live for connection in pool.connections) <= pool.options.max_connections
         for connection in pool.connections:
-            running = [one for one in self.sent.values() if one.lane.connection is connection]
+            running = [sent for sent in self.sent.values() if sent.lane.connection is connection]
             assert connection.active == len(running) == len(list(connection.running()))
             assert connection.active <= (
                 self.max_active if pool.has_lanes is not False or self.kind != "no lanes" else 1
             )
             assert len(connection.lanes.keys() - {None}) <= NAMES
-            assert connection.open_steers == sum(one.lane.connection is connection for one in self.steered)
+            assert connection.open_steers == sum(steer.lane.connection is connection for steer in self.steered)
         assert pool.active == len(self.sent)
-        assert pool.queued == sum(one.state is PoolRequestState.WAITING for one in self.requests)
+        assert pool.queued == sum(request.state is PoolRequestState.WAITING for request in self.requests)
 
     @invariant()
-    def nothing_is_left_of_what_is_over(self) -> None:
+    def nothing_is_left_of_ended_requests(self) -> None:
         if not hasattr(self, "pool"):
             return
         locations, queue = self.pool._router.locations, self.pool._queue
@@ -514,17 +514,18 @@ class PoolMachine(RuleBasedStateMachine):
             assert lane.connection in self.pool.connections
         waiting = set(self.pool.waiting())
         lanes = [lane for connection in self.pool.connections for lane in connection.lanes.values()]
-        heap = [
+        heaps = [
             queue._delayed,
             *queue.by_route.values(),
             *(connection.waiting_forks for connection in self.pool.connections),
+            *(lane.continuations_of_held for lane in lanes),
+            *(lane.continuations_of_running for lane in lanes),
         ]
-        heap += [one for lane in lanes for one in (lane.continuations_of_held, lane.continuations_of_running)]
-        somewhere = [request for one in heap for request in one]
-        assert len(somewhere) == len(set(somewhere))
-        assert set(somewhere) <= waiting
-        assert all(request.heap is one for one in heap for request in one)
-        assert set(queue._deadlines) == {one for one in waiting if one.deadline is not None}
+        in_heaps = [request for heap in heaps for request in heap]
+        assert len(in_heaps) == len(set(in_heaps))
+        assert set(in_heaps) <= waiting
+        assert all(request.heap is heap for heap in heaps for request in heap)
+        assert set(queue._deadlines) == {request for request in waiting if request.deadline is not None}
         for lane in lanes:
             for fork in lane.forks:
                 assert fork.parent_lane is lane
@@ -533,11 +534,11 @@ class PoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
             return
-        patience = self.now + PATIENCE
+        latest = self.now + MAX_WAIT
         for _ in range(2000):
-            self.take_turn()
+            self.act()
             self.limits_hold()
-            self.nothing_is_left_of_what_is_over()
+            self.nothing_is_left_of_ended_requests()
             if self.down and self.connecting():
                 self.pool.connection_ended(self.connecting()[0], ConnectFailedError("down"), self.now)
                 continue
@@ -545,19 +546,19 @@ class PoolMachine(RuleBasedStateMachine):
                 continue
             if self.pool.queued:
                 deadline = self.pool.deadline(self.now)
-                assert deadline is not None, "somebody waits for nothing"
+                assert deadline is not None, "a request waits for nothing"
                 self.now = deadline
-                assert self.now < patience, "somebody waits for too long"
+                assert self.now < latest, "a request waits for too long"
             else:
                 break
         assert not self.pool.queued
         assert not self.pool._queue.by_route
         assert not self.pool._queue._lane_order._lanes
-        assert all(one.state is PoolRequestState.ENDED for one in self.requests)
+        assert all(request.state is PoolRequestState.ENDED for request in self.requests)
 
 
 class TestPoolMachine(PoolMachine.TestCase):  # type: ignore[valid-type, misc]
-    """The machine, with so few names that they run out."""
+    """The machine, with so few names for lanes that they run out."""
 
     settings = settings(max_examples=examples(200), stateful_step_count=60)
 
