@@ -1,4 +1,4 @@
-"""A sent lane by itself: what is passed on, what is held back, and what the pool is told."""
+"""The observers of a client by themselves: what they pass on, hold back, and tell the pool."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CREATED, PROGRESS, COMPLETED = response("created"), response("in_progress"), res
 
 
 class Received(ObserverBase[ServerEvent]):
-    """A subscriber that keeps what it hears."""
+    """The observer of a subscriber, which records its calls."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -72,7 +72,7 @@ class Received(ObserverBase[ServerEvent]):
 
 
 class Driver:
-    """Drives a pool whose connections do nothing."""
+    """Drives a pool whose connections do nothing, and counts how often the observers wake it."""
 
     def __init__(self, *, has_lanes: bool | None = True, **options: Any) -> None:
         backoff = Backoff(initial=1.0, jitter=0.0, max_retries=2)
@@ -91,7 +91,7 @@ class Driver:
         self.woken += 1
 
     def act(self) -> list[ClientRequest]:
-        """Take a turn, open what is to be opened, and return what is to be sent."""
+        """Do what the pool says, and return the requests to send."""
         sent = []
         while actions := self.pool.next_actions(NOW):
             for action in actions:
@@ -105,7 +105,7 @@ class Driver:
         return sent  # type: ignore[return-value]
 
     def send(self, **fields: Any) -> Sent:
-        """Submit a request, and lend it a lane."""
+        """Submit a request, which is sent at once."""
         request = ClientRequest(ResponseCreate(model="m", input="hi"), b"{}", Received(), **fields)
         self.pool.submit(request, NOW)
         assert self.act() == [request]
@@ -113,7 +113,7 @@ class Driver:
 
 
 class Sent:
-    """A request on a lane."""
+    """A request on a lane, and its observer on the connection."""
 
     def __init__(self, driver: Driver, request: ClientRequest) -> None:
         assert request.lane is not None
@@ -127,18 +127,18 @@ class Sent:
         self.observer = ClientRequestObserver(driver, request, driver.connection, self.connection_request)
 
     def is_in(self, state: PoolRequestState) -> bool:
-        """Whether this is where the request is."""
+        """Whether the request is in this state."""
         return self.request.state is state
 
     def receive(self, *events: ServerEvent) -> Sent:
-        """Do what a connection does with events."""
-        for one in events:
-            found = getattr(getattr(one, "response", None), "id", None)
+        """Do with these events what a connection does."""
+        for event in events:
+            found = getattr(getattr(event, "response", None), "id", None)
             if found is not None:
                 self.connection_request.response_ids.append(found)
-            self.observer.on_next(one)
-            if one.is_terminal:
-                self.observer.ended(one)
+            self.observer.on_next(event)
+            if event.is_terminal:
+                self.observer.ended(event)
                 self.observer.on_completed()
         return self
 
@@ -185,7 +185,7 @@ class TestEvents:
         assert sent.is_in(PoolRequestState.ENDED)
         assert driver.pool.active == 0
         assert sent.received == []
-        assert not driver.pool.is_lost("r")  # the server has seen nothing
+        assert not driver.pool.is_lost("r")  # the server has not seen the continuation
 
 
 class TestRefusals:
@@ -210,7 +210,7 @@ class TestRefusals:
         assert sent.is_in(PoolRequestState.ENDED)
 
     def test_no_retry_of_a_request_disposed_between_the_refusal_and_its_end(self) -> None:
-        """On another thread, between the event and its end."""
+        """The subscriber disposes on another thread."""
         sent = Driver().send()
         sent.observer.on_next(error("server_error"))
         detach_observer(sent.request)
@@ -221,9 +221,9 @@ class TestRefusals:
     def test_a_server_without_lanes_gets_one_request_at_a_time(self, code: str) -> None:
         sent = Driver().send().receive(error(code))
         assert sent.driver.pool.has_lanes is False
-        assert sent.driver.act() == [sent.request]  # at once, as that was news
+        assert sent.driver.act() == [sent.request]  # at once, as the pool did not know that
         again = Sent(sent.driver, _with(sent.request, Received())).receive(error(code))
-        assert again.driver.act() == []  # that was none: the server is busy
+        assert again.driver.act() == []  # after a delay, as the pool knew that
         assert again.driver.pool.deadline(NOW) == NOW + 2.0
 
     def test_a_refused_lane_name(self) -> None:
@@ -278,7 +278,7 @@ class TestRefusals:
 
 
 class TestTimings:
-    """Whoever measures a request sees that it waits again."""
+    """The timings of a request show that it waits again."""
 
     @pytest.mark.parametrize("refused", [True, False])
     def test_a_requeued_request_counts_as_unsent(self, refused: bool) -> None:
@@ -328,7 +328,7 @@ class TestErrors:
         assert sent.received == []
 
     def test_a_request_that_the_connection_refuses_frees_its_lane(self) -> None:
-        """It cannot happen; if it does, the lane is free and the sender told."""
+        """This cannot happen; if it does, the lane is free and the subscriber gets the error."""
         sent = Driver().send()
         sent.observer.on_error(LaneLimitError("33", delivery="not_sent"))
         assert sent.is_in(PoolRequestState.ENDED)
@@ -373,12 +373,12 @@ class Steered:
         self.connection_steer = self.steer.connection_steer = ConnectionSteer(b"{}", "r", self.observer)
 
     def has(self, *, latest: str | None, running: str | None) -> bool:
-        """Whether this is what the lane holds, and runs."""
+        """Whether the lane holds and runs these responses."""
         held = None if self.lane.held is None else self.lane.held.response_id
         return (held, self.lane.running_response_id) == (latest, running)
 
-    def follow(self, response_id: str = "s") -> None:
-        """Let the response that follows begin."""
+    def start_successor(self, response_id: str = "s") -> None:
+        """Have the successor start."""
         self.connection_steer.response_ids.append(response_id)
         self.observer.on_next(response("created", response_id))
 
@@ -392,7 +392,7 @@ class TestSteering:
         sent.receive(response("incomplete", incomplete_details={"reason": "steered"}))
         assert not steered.lane.is_idle
         assert steered.has(latest="r", running=None)
-        steered.follow()
+        steered.start_successor()
         assert steered.has(latest=None, running="s")
         assert steered.pool.is_lost("r")
         assert steered.pool.lane_of("s") is steered.lane
@@ -409,11 +409,11 @@ class TestSteering:
         sent = Driver().send(stores=False).receive(CREATED)
         both = [Steered(sent), Steered(sent)]
         sent.receive(COMPLETED)
-        for one in both:
-            one.follow()
-        for one in both:
-            one.observer.ended(response("completed", "s"))
-            assert one.pool.lane_of("s") is one.lane
+        for steered in both:
+            steered.start_successor()
+        for steered in both:
+            steered.observer.ended(response("completed", "s"))
+            assert steered.pool.lane_of("s") is steered.lane
         assert not both[0].pool.is_lost("s")
         assert both[0].lane.connection.load == 0
 
@@ -421,7 +421,7 @@ class TestSteering:
         sent = Driver().send(stores=False).receive(CREATED)
         steered = Steered(sent)
         sent.receive(COMPLETED)
-        steered.follow()
+        steered.start_successor()
         steered.observer.ended(error("server_error"))
         assert steered.has(latest=None, running=None)
         assert steered.pool.lane_of("s") is None
@@ -441,7 +441,7 @@ class TestSteering:
         detach_observer(steered.steer)
         assert not steered.observer.is_awaited
         steered.observer.ended(None)
-        assert steered.lane.connection.load == 1  # the response itself
+        assert steered.lane.connection.load == 1  # the steered response
 
     def test_the_steer_gets_no_answer(self) -> None:
         sent = Driver().send().receive(CREATED, COMPLETED)
@@ -455,7 +455,7 @@ class TestSteering:
     def test_an_error_of_the_subscriber_leaves_the_successor_running(self) -> None:
         sent = Driver().send().receive(CREATED, COMPLETED)
         steered = Steered(sent)
-        steered.follow()
+        steered.start_successor()
         steered.observer.on_error(IdleTimeoutError(5, delivery="started"))
         assert not steered.lane.is_idle
         steered.observer.ended(response("completed", "s"))
@@ -466,7 +466,7 @@ class TestSteering:
     def test_the_successor_is_lost_with_its_connection(self, stores: bool) -> None:
         sent = Driver().send(stores=stores).receive(CREATED, COMPLETED)
         steered = Steered(sent)
-        steered.follow()
+        steered.start_successor()
         steered.pool.connection_ended(steered.lane.connection, None, NOW)
         steered.observer.on_error(ConnectionLostError("gone", delivery="started"))
         assert steered.pool.lane_of("s") is None
@@ -474,13 +474,13 @@ class TestSteering:
         steered.observer.ended(None)
 
     def test_a_successor_after_the_next_request_has_started(self) -> None:
-        """Its lane has gone on: what runs there is not disturbed."""
+        """The lane runs the next request, which is not disturbed."""
         sent = Driver().send(stream_id="a").receive(CREATED, COMPLETED)
         steered = Steered(sent)
         steered.observer.on_error(SteerTimeoutError(5, delivery="started"))
         following = sent.driver.send(stream_id="a", parent_id="r").receive(response("created", "n"))
         assert following.request.lane is steered.lane
-        steered.follow()
+        steered.start_successor()
         steered.observer.ended(response("completed", "s"))
         assert steered.pool.lane_of("s") is None
         assert steered.pool.lane_of("n") is steered.lane
