@@ -1,3 +1,5 @@
+"""The API key: a string, or a function that is called for each connection."""
+
 from __future__ import annotations
 
 import asyncio
@@ -20,13 +22,13 @@ def get(credentials: Credentials) -> str | None:
 
 
 def frames(error: BaseException) -> str:
-    """What a report shows that has the variables of each frame of the package."""
+    """Return what an error report shows that has the variables of each frame of the package."""
     walk = traceback.walk_tb(error.__traceback__)
     return repr([frame.f_locals for frame, _ in walk if "rxresponses" in frame.f_globals["__name__"]])
 
 
 def refused(use: Callable[[], object]) -> str:
-    """Check that it is refused with the secret nowhere; return the text."""
+    """Check that a call is refused, with the secret nowhere in the error; return the text."""
     with pytest.raises(ConfigurationError) as caught:
         use()
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -37,7 +39,7 @@ def refused(use: Callable[[], object]) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_key_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -114,7 +116,7 @@ def test_the_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("key", "reason"), BAD_KEYS)
 def test_scenario_47_bad_keys_are_refused_at_once(key: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "good")  # an empty key does not fall back in silence
+    monkeypatch.setenv("OPENAI_API_KEY", "good")  # which does not replace a bad key silently
     assert reason in refused(lambda: Credentials(key))
 
 
@@ -133,7 +135,7 @@ def test_providers(provide: Callable[[object], Any]) -> None:
 @providers
 @pytest.mark.parametrize(("answer", "reason"), BAD_KEYS + NO_STRINGS)
 def test_scenario_47_bad_answers_of_a_provider(provide: Callable[[object], Any], answer: object, reason: str) -> None:
-    credentials = Credentials(provide(answer))  # not asked before there is a connection to make
+    credentials = Credentials(provide(answer))  # not called before there is a connection to make
     assert reason in refused(lambda: get(credentials))
     with pytest.raises(ConfigurationError) as caught:
         get(credentials)
@@ -142,7 +144,7 @@ def test_scenario_47_bad_answers_of_a_provider(provide: Callable[[object], Any],
 
 
 @pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
-def test_a_header_of_the_users_own_takes_the_place_of_the_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_authorization_header_replaces_the_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     for key in (None, "other", raising):
         credentials = Credentials(key, [name, "x-other"])
@@ -152,7 +154,7 @@ def test_a_header_of_the_users_own_takes_the_place_of_the_key(name: str, monkeyp
 
 
 @pytest.mark.parametrize("name", ["api-key", "Api-Key"])
-def test_with_an_api_key_header_the_one_of_the_environment_is_not_meant(
+def test_with_an_api_key_header_the_key_of_the_environment_is_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
@@ -182,7 +184,7 @@ def test_scenario_47_a_provider_that_raises(provider: Any) -> None:
     assert text == "the `api_key` function raised WrongPasswordError; no connection was tried"
 
 
-def test_a_provider_is_called_for_each_connect() -> None:
+def test_a_provider_is_called_for_each_connection() -> None:
     keys = iter(["first", "second"])
     credentials = Credentials(lambda: next(keys))
     assert [get(credentials), get(credentials)] == ["first", "second"]
@@ -219,7 +221,7 @@ def test_a_provider_cleans_up_before_the_cancellation_goes_on() -> None:
             except asyncio.CancelledError:
                 await asyncio.sleep(0)
                 steps.append("cleaned up")
-            return SECRET  # it keeps the cancellation to itself
+            return SECRET  # it swallows the cancellation
 
         task = asyncio.ensure_future(Credentials(provide).get(WAIT))
         await entered.wait()
@@ -272,7 +274,7 @@ def cancelled_at_once() -> str:
 
 
 @pytest.mark.parametrize("provider", [cancelled_elsewhere, cancelled_later, cancelled_future, cancelled_at_once])
-def test_a_cancellation_that_the_provider_met_is_its_failure(provider: Any) -> None:
+def test_a_cancellation_inside_the_provider_is_its_failure(provider: Any) -> None:
     text = refused(lambda: get(Credentials(provider)))
     assert text == "the `api_key` function raised CancelledError; no connection was tried"
 

@@ -1,3 +1,5 @@
+"""The URL to connect to, and whether a credential may be sent there."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,7 +17,7 @@ SECRET = "sk-secret"
 
 
 def refused(base: Any, model: str | None = "m") -> str:
-    """Check that every function refuses this URL in the same words; return them."""
+    """Check that every function refuses a URL with the same text; return the text."""
     texts = set()
     for use in (
         lambda: endpoint(base, model),
@@ -42,7 +44,7 @@ def refused(base: Any, model: str | None = "m") -> str:
         ("http://gateway.example.com/v1", "gpt-4o", "ws://gateway.example.com/v1/responses?model=gpt-4o"),
     ],
 )
-def test_the_table_of_the_protocol(base: str | None, model: str, url: str) -> None:
+def test_urls_by_the_rules_for_gateways(base: str | None, model: str, url: str) -> None:
     assert endpoint(base, model) == url
 
 
@@ -72,11 +74,11 @@ def test_the_table_of_the_protocol(base: str | None, model: str, url: str) -> No
 )
 def test_urls(base: str, url: str) -> None:
     assert endpoint(base, "m") == url
-    assert endpoint(endpoint(base, "m"), "other") == url  # a whole endpoint is one, and `model` is added once
+    assert endpoint(endpoint(base, "m"), "other") == url  # an endpoint stays the same, and `model` is added once
 
 
 @pytest.mark.parametrize("model", [None, ""])
-def test_without_a_model_there_is_none_in_the_url(model: str | None) -> None:
+def test_without_a_model_the_url_has_none(model: str | None) -> None:
     assert endpoint("https://h/v1", model) == "wss://h/v1/responses"
     assert endpoint("https://h/v1?a=1", model) == "wss://h/v1/responses?a=1"
 
@@ -90,7 +92,7 @@ def test_any_model_comes_back_from_the_url(model: str) -> None:
 
 def test_percent_encoding() -> None:
     assert endpoint("https://h", "a/b c&d=é#") == "wss://h/responses?model=a%2Fb%20c%26d%3D%C3%A9%23"
-    assert endpoint("https://h", "\ud83c") == "wss://h/responses?model=%3F"  # nothing better can be said in a URL
+    assert endpoint("https://h", "\ud83c") == "wss://h/responses?model=%3F"  # a lone surrogate has no encoding
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_percent_encoding() -> None:
         "https://h/\0",
     ],
 )
-def test_what_is_no_url(base: str) -> None:
+def test_other_texts_than_urls_are_refused_without_showing_them(base: str) -> None:
     assert "http(s)://host" in refused(base + f"?key={SECRET}")
     assert SECRET not in refused(base + f"?key={SECRET}")
 
@@ -162,7 +164,7 @@ INSECURE = [
     "WS://h/v1",
     "ws://api.openai.com/v1",
     "http://localhost.example.com",
-    "http://x.localhost",  # not every resolver keeps this at home
+    "http://x.localhost",  # some resolvers ask the network for this name
     "http://127.0.0.1.example.com",
     "http://128.0.0.1",
     "http://0.0.0.0",
@@ -188,7 +190,7 @@ def check(base: str | None, *, has_key: bool = False, headers: tuple[str, ...] =
 
 
 @pytest.mark.parametrize("base", INSECURE)
-def test_no_credential_goes_unencrypted_over_a_network(base: str) -> None:
+def test_a_credential_over_an_unencrypted_network_is_refused(base: str) -> None:
     with pytest.raises(ConfigurationError, match=r"unencrypted.*allow_insecure_credentials=True") as caught:
         check(base, has_key=True)
     assert caught.value.delivery == "not_sent"
@@ -199,7 +201,7 @@ def test_no_credential_goes_unencrypted_over_a_network(base: str) -> None:
 
 
 @pytest.mark.parametrize("base", SECURE)
-def test_where_credentials_may_go(base: str | None) -> None:
+def test_a_credential_may_be_encrypted_or_stay_on_this_machine(base: str | None) -> None:
     check(base, has_key=True, headers=("Authorization", "api-key"))
 
 

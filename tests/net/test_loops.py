@@ -1,3 +1,5 @@
+"""The background loop: its thread, its users, its end, and its look-up of host names."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,27 +9,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rxresponses.net import loops
-from rxresponses.net.loops import acquire_loop, release_loop, running_loop
+from rxresponses.net.loops import acquire_loop, is_ending, release_loop, running_loop
 
-WAIT = 10.0  # seconds after which a test gives up; nothing waits that long when all is well
+from ..support.recorder import WAIT
 
 
 def thread_of(thread_id: int) -> threading.Thread:
     return next(thread for thread in threading.enumerate() if thread.ident == thread_id)
 
 
-def end_of(thread: threading.Thread) -> None:
+def wait_for_end(thread: threading.Thread) -> None:
     thread.join(WAIT)
     assert not thread.is_alive()
 
 
 @pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
+def no_loop_left() -> Iterator[None]:
     yield
     assert loops._users == 0
     assert loops._loop is None
@@ -36,18 +39,18 @@ def nothing_left() -> Iterator[None]:
 # --- the background loop
 
 
-def test_no_thread_until_it_is_needed() -> None:
+def test_the_thread_starts_with_the_first_user() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "rxresponses"]
     _, thread_id = acquire_loop()
     thread = thread_of(thread_id)
     try:
         assert [one for one in threading.enumerate() if one.name == "rxresponses"] == [thread]
-        assert thread.daemon  # it never keeps a program alive
+        assert thread.daemon  # it does not keep a program alive
         assert thread.name == "rxresponses"
         assert thread is not threading.current_thread()
     finally:
         release_loop()
-    end_of(thread)
+    wait_for_end(thread)
 
 
 def test_the_loop_runs_on_its_thread() -> None:
@@ -60,11 +63,11 @@ def test_the_loop_runs_on_its_thread() -> None:
     finally:
         thread = thread_of(thread_id)
         release_loop()
-    end_of(thread)
+    wait_for_end(thread)
     assert loop.is_closed()
 
 
-def test_all_users_share_it_and_the_last_one_ends_it() -> None:
+def test_all_users_share_the_loop_and_the_last_one_ends_it() -> None:
     loop, thread_id = acquire_loop()
     thread = thread_of(thread_id)
     assert acquire_loop() == acquire_loop() == (loop, thread_id)
@@ -73,11 +76,11 @@ def test_all_users_share_it_and_the_last_one_ends_it() -> None:
     alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), loop)
     assert alive.result(WAIT) == "alive"
     release_loop()
-    end_of(thread)
+    wait_for_end(thread)
     assert loop.is_closed()
 
 
-def test_after_the_last_release_there_is_a_new_one() -> None:
+def test_after_the_last_release_there_is_a_new_loop() -> None:
     first, first_id = acquire_loop()
     first_thread = thread_of(first_id)
     release_loop()
@@ -86,19 +89,19 @@ def test_after_the_last_release_there_is_a_new_one() -> None:
     try:
         assert second is not first
         assert second_thread is not first_thread
-        end_of(first_thread)
+        wait_for_end(first_thread)
         alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), second)
         assert alive.result(WAIT) == "alive"
     finally:
         release_loop()
-    end_of(second_thread)
+    wait_for_end(second_thread)
 
 
-def test_it_may_be_released_on_its_own_thread() -> None:
+def test_the_loop_may_be_released_on_its_own_thread() -> None:
     loop, thread_id = acquire_loop()
     thread = thread_of(thread_id)
     loop.call_soon_threadsafe(release_loop)
-    end_of(thread)
+    wait_for_end(thread)
     assert loop.is_closed()
 
 
@@ -140,7 +143,7 @@ def test_tasks_that_are_left_are_cancelled() -> None:
     asyncio.run_coroutine_threadsafe(start(), loop).result(WAIT)
     assert running.wait(WAIT)
     release_loop()
-    end_of(thread)
+    wait_for_end(thread)
     assert log == ["cleaned up", "generator closed"]
     assert all(task.done() for task in tasks)
     assert loop.is_closed()
@@ -163,16 +166,16 @@ def test_a_thread_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.Mo
         with pytest.raises(RuntimeError, match="can't start"):
             acquire_loop()
     made[0].close()
-    loop, thread_id = acquire_loop()  # a loop that runs
+    loop, thread_id = acquire_loop()  # a new loop, which runs
     thread = thread_of(thread_id)
     assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), loop).result(WAIT) == "alive"
     release_loop()
-    end_of(thread)
+    wait_for_end(thread)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_gets_its_own() -> None:
+def test_a_forked_process_gets_its_own_loop() -> None:
     loop, thread_id = acquire_loop()
     thread = thread_of(thread_id)
     reader, writer = os.pipe()
@@ -189,10 +192,10 @@ def test_a_forked_process_gets_its_own() -> None:
         assert answer.read() == b"alive"
     os.waitpid(child, 0)
     release_loop()
-    end_of(thread)
+    wait_for_end(thread)
 
 
-def test_the_loop_of_this_thread() -> None:
+def test_the_running_loop_of_this_thread() -> None:
     async def inside() -> bool:
         return running_loop() is asyncio.get_running_loop()
 
@@ -201,10 +204,44 @@ def test_the_loop_of_this_thread() -> None:
     assert running_loop() is None
 
 
-# --- looking names up
+@pytest.fixture
+def loop_with_two_tasks() -> Iterator[tuple[asyncio.AbstractEventLoop, list[asyncio.Task[None]]]]:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    loop = asyncio.new_event_loop()
+    tasks = [loop.create_task(forever()) for _ in range(2)]
+    yield loop, tasks
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
 
 
-def test_a_name_is_looked_up() -> None:
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell whether it is being cancelled")
+def test_a_loop_is_ending_when_every_task_is_being_cancelled(
+    loop_with_two_tasks: tuple[asyncio.AbstractEventLoop, list[asyncio.Task[None]]],
+) -> None:
+    loop, tasks = loop_with_two_tasks
+    for task in tasks:
+        assert not is_ending(loop)
+        task.cancel()
+    assert is_ending(loop)
+
+
+def test_before_python_3_11_every_loop_with_a_cancelled_task_counts_as_ending(
+    loop_with_two_tasks: tuple[asyncio.AbstractEventLoop, list[asyncio.Task[None]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, tasks = loop_with_two_tasks
+    monkeypatch.setattr(loops, "sys", SimpleNamespace(version_info=(3, 10)))
+    tasks[0].cancel()
+    assert is_ending(loop)
+
+
+# --- looking up host names
+
+
+def test_a_host_name_is_looked_up() -> None:
     loop, _ = acquire_loop()
     try:
         found = asyncio.run_coroutine_threadsafe(loop.getaddrinfo("localhost", 80), loop).result(WAIT)
@@ -215,7 +252,7 @@ def test_a_name_is_looked_up() -> None:
     assert any(address[4][:2] in (("127.0.0.1", 80), ("::1", 80)) for address in found)
 
 
-def test_an_answer_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_after_the_task_was_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answer, looked_up = threading.Event(), threading.Event(), threading.Event()
 
     def getaddrinfo(host: str, *args: object, **options: object) -> list[object]:
@@ -233,7 +270,7 @@ def test_an_answer_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> Non
     answer.set()
     assert looked_up.wait(WAIT)
     release_loop()
-    end_of(thread)
+    wait_for_end(thread)
 
 
 BLOCKED = """

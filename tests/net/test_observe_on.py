@@ -1,11 +1,10 @@
-"""Delivery on the loop of the subscriber, within a bound."""
+"""Delivery on the subscriber's loop: in order, and with a bounded buffer."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from rxresponses.net.backpressure import ReadPause, set_current_read_pause
 from rxresponses.net.observe_on import ObserveOnLoop
 from rxresponses.wire.codec import decode
 
+from ..support.another_thread import on_another_thread
 from ..support.recorder import WAIT
 
 LARGE = 10**9
@@ -31,7 +31,7 @@ SIZE = len(delta(1).raw or b"")
 
 
 class Log(ObserverBase[Any]):
-    """Keep notifications, deltas as numbers, with the thread they came on."""
+    """Keeps notifications, deltas as numbers, and the threads that they came on."""
 
     def __init__(self) -> None:
         self.heard: list[object] = []
@@ -51,21 +51,15 @@ class Log(ObserverBase[Any]):
         self.ended.set()
 
 
-def in_a_thread(act: Callable[[], None]) -> None:
-    thread = threading.Thread(target=act)
-    thread.start()
-    thread.join()
-
-
-def test_notifications_come_home_in_order() -> None:
+def test_notifications_come_on_the_loop_in_order() -> None:
     async def scenario() -> Log:
         log = Log()
-        home = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=LARGE)
+        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=LARGE)
 
         def act() -> None:
             for number in range(1000):
-                home.on_next(delta(number))
-            home.on_completed()
+                on_loop.on_next(delta(number))
+            on_loop.on_completed()
 
         thread = threading.Thread(target=act)
         thread.start()
@@ -78,17 +72,17 @@ def test_notifications_come_home_in_order() -> None:
     assert log.threads == {threading.get_ident()}
 
 
-def test_errors_come_home_behind_the_values() -> None:
+def test_an_error_comes_after_the_values() -> None:
     async def scenario() -> Log:
         log = Log()
-        home = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=LARGE)
+        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=LARGE)
 
         def act() -> None:
-            home.on_next(delta(1))
-            home.on_error(error)
+            on_loop.on_next(delta(1))
+            on_loop.on_error(error)
 
-        in_a_thread(act)
-        assert log.heard == []  # not on that thread, and not before this one is free
+        on_another_thread(act)
+        assert log.heard == []  # not on that thread, and not before the loop turns
         await asyncio.wait_for(log.ended.wait(), WAIT)
         return log
 
@@ -98,85 +92,111 @@ def test_errors_come_home_behind_the_values() -> None:
     assert log.threads == {threading.get_ident()}
 
 
-def test_a_closed_loop_hears_nothing_and_raises_nothing() -> None:
+def test_a_closed_loop_drops_notifications_and_raises_nothing() -> None:
     loop = asyncio.new_event_loop()
     log = Log()
-    home = ObserveOnLoop(log, loop, max_bytes=LARGE)
+    on_loop = ObserveOnLoop(log, loop, max_bytes=LARGE)
     loop.close()
-    home.on_next(delta(1))
-    home.on_error(ValueError())
-    home.on_completed()
+    on_loop.on_next(delta(1))
+    on_loop.on_error(ValueError())
+    on_loop.on_completed()
     assert log.heard == []
 
 
-def test_what_is_over_the_bound_is_refused_and_room_comes_back() -> None:
+def test_a_loop_that_is_closed_meanwhile_drops_notifications_and_ends_the_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, connections_loop = asyncio.new_event_loop(), asyncio.new_event_loop()
+    call_soon_threadsafe = loop.call_soon_threadsafe
+
+    def close_and_call(callback: Callable[[], object]) -> asyncio.Handle:
+        loop.close()  # as another thread does, between two steps of the thread that delivers
+        return call_soon_threadsafe(callback)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", close_and_call)
+    log = Log()
+    read_pause = ReadPause(connections_loop, lambda: None, lambda: None)
+    set_current_read_pause(read_pause)
+    try:
+        on_loop = ObserveOnLoop(log, loop, max_bytes=SIZE)
+        on_loop.on_next(delta(1))
+        assert loop.is_closed()
+        assert not read_pause.active
+        assert read_pause.count == 1  # the value filled the buffer until it was dropped
+        on_loop.on_next(delta(2))
+    finally:
+        set_current_read_pause(None)
+        connections_loop.close()
+    assert log.heard == []
+
+
+def test_a_full_buffer_refuses_a_value_until_there_is_room() -> None:
     async def scenario() -> None:
         log = Log()
-        home = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=3 * SIZE)
+        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=3 * SIZE)
 
         def fill() -> None:
             for number in range(3):
-                home.on_next(delta(number))
+                on_loop.on_next(delta(number))
             with pytest.raises(BufferOverflowError, match="bytes") as raised:
-                home.on_next(delta(3))
+                on_loop.on_next(delta(3))
             assert raised.value.max_buffered == 3 * SIZE
 
-        in_a_thread(fill)
+        on_another_thread(fill)
         await asyncio.sleep(0)
         assert log.heard == [0, 1, 2]
-        home.on_next(delta(4))
-        home.on_completed()
+        on_loop.on_next(delta(4))
+        on_loop.on_completed()
         await asyncio.wait_for(log.ended.wait(), WAIT)
         assert log.heard == [0, 1, 2, 4, "|"]
 
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("how", ["error", "completion", "given up"])
-def test_once_it_has_ended_it_pauses_nobody(how: str) -> None:
-    """What waits is all there is, and its loop may be blocked for long."""
+@pytest.mark.parametrize("how", ["error", "completion", "disposal"])
+def test_after_the_end_of_the_stream_it_pauses_no_connection(how: str) -> None:
+    """No more events are to come, and the subscriber's loop may be blocked for long."""
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         log = Log()
-        home = ObserveOnLoop(log, loop, max_bytes=4 * SIZE)
+        on_loop = ObserveOnLoop(log, loop, max_bytes=4 * SIZE)
 
         def act() -> None:
             read_pause = ReadPause(loop, lambda: None, lambda: None)
             set_current_read_pause(read_pause)
             for number in range(4):
-                home.on_next(delta(number))
+                on_loop.on_next(delta(number))
             assert read_pause.active
             if how == "error":
-                home.on_error(ValueError())
+                on_loop.on_error(ValueError())
             elif how == "completion":
-                home.on_completed()
+                on_loop.on_completed()
             else:
-                home.stop_pausing()
+                on_loop.stop_pausing()
             assert not read_pause.active
 
-        with ThreadPoolExecutor() as threads:
-            threads.submit(act).result()
+        on_another_thread(act)
         await asyncio.sleep(0)
         assert log.heard[:4] == [0, 1, 2, 3]
 
     asyncio.run(scenario())
 
 
-def test_events_made_by_hand_weigh_nothing() -> None:
+def test_events_without_a_frame_count_no_bytes() -> None:
     async def scenario() -> None:
         log = Log()
-        home = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=1)
+        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=1)
         for number in range(3):
-            home.on_next(ResponseTextDeltaEvent(delta=str(number)))
+            on_loop.on_next(ResponseTextDeltaEvent(delta=str(number)))
         await asyncio.sleep(0)
         assert log.heard == [0, 1, 2]
 
     asyncio.run(scenario())
 
 
-def at_home(source: Subject[ServerEvent]) -> Observable[ServerEvent]:
-    """What a socket on another loop looks like from here."""
+def observed_on_this_loop(source: Subject[ServerEvent]) -> Observable[ServerEvent]:
+    """Return what a socket on another loop gives a subscriber on this loop."""
     loop = asyncio.get_running_loop()
 
     def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
@@ -207,13 +227,13 @@ def test_scenario_38_an_observer_that_raises_ends_its_subscription_and_is_report
     async def scenario() -> None:
         asyncio.get_running_loop().set_exception_handler(report)
         source: Subject[ServerEvent] = Subject()
-        at_home(source).subscribe(raising, errors.append if listens_for_errors else None)
+        observed_on_this_loop(source).subscribe(raising, errors.append if listens_for_errors else None)
         other = Log()
-        at_home(source).subscribe(other)
-        in_a_thread(lambda: emit(source, 1, 2))
+        observed_on_this_loop(source).subscribe(other)
+        on_another_thread(lambda: emit(source, 1, 2))
         await asyncio.wait_for(other.ended.wait(), WAIT)
         assert other.heard == [1, 2, "|"]
-        in_a_thread(lambda: emit(source, 3))
+        on_another_thread(lambda: emit(source, 3))
 
     asyncio.run(scenario())
     assert len(heard) == 1
@@ -222,7 +242,7 @@ def test_scenario_38_an_observer_that_raises_ends_its_subscription_and_is_report
 
 
 @pytest.mark.parametrize("listens_for_errors", [True, False])
-def test_scenario_38_what_is_meant_for_the_program_goes_on_out_of_the_loop(listens_for_errors: bool) -> None:
+def test_scenario_38_system_exit_goes_on_out_of_the_loop(listens_for_errors: bool) -> None:
     errors: list[Exception] = []
 
     def leave(value: ServerEvent) -> None:
@@ -230,8 +250,8 @@ def test_scenario_38_what_is_meant_for_the_program_goes_on_out_of_the_loop(liste
 
     async def scenario() -> None:
         source: Subject[ServerEvent] = Subject()
-        at_home(source).subscribe(leave, errors.append if listens_for_errors else None)
-        in_a_thread(lambda: source.on_next(delta(1)))
+        observed_on_this_loop(source).subscribe(leave, errors.append if listens_for_errors else None)
+        on_another_thread(lambda: source.on_next(delta(1)))
         await asyncio.Event().wait()
 
     with pytest.raises(SystemExit) as end:
@@ -242,7 +262,7 @@ def test_scenario_38_what_is_meant_for_the_program_goes_on_out_of_the_loop(liste
     )
 
 
-def test_what_comes_after_the_observer_raised_is_not_kept() -> None:
+def test_values_after_the_observer_raised_are_dropped() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda loop, context: None)
@@ -255,15 +275,15 @@ def test_what_comes_after_the_observer_raised_is_not_kept() -> None:
                     raise ValueError
 
         raising = Raising()
-        home = ObserveOnLoop(raising, loop, max_bytes=2 * SIZE)
-        in_a_thread(lambda: home.on_next(delta(1)))
+        on_loop = ObserveOnLoop(raising, loop, max_bytes=2 * SIZE)
+        on_another_thread(lambda: on_loop.on_next(delta(1)))
         await asyncio.wait_for(raising.ended.wait(), WAIT)
 
-        def go_on() -> None:
+        def emit_more() -> None:
             for number in range(10):
-                home.on_next(delta(number))
+                on_loop.on_next(delta(number))
 
-        in_a_thread(go_on)
+        on_another_thread(emit_more)
         await asyncio.sleep(0)
         assert raising.heard[0] == 1
         assert len(raising.heard) == 2
@@ -272,12 +292,12 @@ def test_what_comes_after_the_observer_raised_is_not_kept() -> None:
     asyncio.run(scenario())
 
 
-def test_awaiting_what_another_thread_has() -> None:
+def test_awaiting_a_source_of_another_thread() -> None:
     async def scenario() -> int:
         source: Subject[ServerEvent] = Subject()
-        result = asyncio.ensure_future(counted(at_home(source)))
+        result = asyncio.ensure_future(counted(observed_on_this_loop(source)))
         await asyncio.sleep(0)  # it subscribes
-        in_a_thread(lambda: emit(source, 1, 2))
+        on_another_thread(lambda: emit(source, 1, 2))
         return await asyncio.wait_for(result, WAIT)
 
     async def counted(source: Observable[ServerEvent]) -> int:
@@ -286,18 +306,18 @@ def test_awaiting_what_another_thread_has() -> None:
     assert asyncio.run(scenario()) == 2
 
 
-def test_what_happens_on_its_own_loop_is_told_at_once() -> None:
+def test_on_the_loop_itself_notifications_are_delivered_at_once() -> None:
     async def scenario() -> None:
         log = Log()
-        home = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=LARGE)
-        home.on_next(delta(1))
+        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=LARGE)
+        on_loop.on_next(delta(1))
         assert log.heard == [1]
-        in_a_thread(lambda: home.on_next(delta(2)))
-        home.on_next(delta(3))  # not before the one that is under way
+        on_another_thread(lambda: on_loop.on_next(delta(2)))
+        on_loop.on_next(delta(3))  # not before the value that waits
         assert log.heard == [1]
         await asyncio.sleep(0)
         assert log.heard == [1, 2, 3]
-        home.on_completed()
+        on_loop.on_completed()
         assert log.heard == [1, 2, 3, "|"]
         other = Log()
         ObserveOnLoop(other, asyncio.get_running_loop(), max_bytes=LARGE).on_error(error := ValueError())

@@ -1,3 +1,5 @@
+"""A subject whose observers do not disturb each other."""
+
 from __future__ import annotations
 
 import threading
@@ -10,13 +12,15 @@ from reactivex import operators as ops
 from rxresponses import ObserverExitError
 from rxresponses.net.subject import IsolatedSubject
 
+from ..support.another_thread import on_another_thread
 
-def now(act: Callable[..., None], *args: Any) -> None:
+
+def at_once(act: Callable[..., None], *args: Any) -> None:
     act(*args)
 
 
 class Later:
-    """Run when told to, as a loop of another thread does."""
+    """Runs what it is given when the test says so, as the loop of another thread does later."""
 
     def __init__(self) -> None:
         self.pending: list[Callable[[], None]] = []
@@ -31,78 +35,78 @@ class Later:
 
 
 class Case:
-    """A source with what it reports, and what its observers heard."""
+    """A subject with a log of what its observers got, and of the errors it reported."""
 
-    def __init__(self, run: Callable[..., None] = now, *, replay: bool = False) -> None:
+    def __init__(self, run: Callable[..., None] = at_once, *, replay: bool = False) -> None:
         self.reported: list[BaseException] = []
-        self.heard: list[object] = []
-        self.hot: IsolatedSubject[Any] = IsolatedSubject(run, self.reported.append, replay=replay)
-        self.emit = self.hot.on_next
+        self.log: list[object] = []
+        self.subject: IsolatedSubject[Any] = IsolatedSubject(run, self.reported.append, replay=replay)
+        self.on_next = self.subject.on_next
 
-    def listen(self, name: str = "", on_next: Callable[[Any], Any] = lambda value: None) -> Any:
-        def heard(value: object) -> None:
-            self.heard.append(f"{name}{value}")
+    def subscribe(self, name: str = "", on_next: Callable[[Any], Any] = lambda value: None) -> Any:
+        def log(value: object) -> None:
+            self.log.append(f"{name}{value}")
             on_next(value)
 
-        return self.hot.observable.subscribe(heard, None, lambda: self.heard.append(f"{name}|"))
+        return self.subject.observable.subscribe(log, None, lambda: self.log.append(f"{name}|"))
 
 
-def test_each_observer_hears_each_value_in_order() -> None:
+def test_each_observer_gets_each_value_in_order() -> None:
     case = Case()
-    case.emit(0)  # nobody is there
-    case.listen("a")
-    case.emit(1)
-    case.listen("b")
-    case.emit(2)
-    case.hot.on_completed()
-    assert case.heard == ["a1", "a2", "b2", "a|", "b|"]
-    assert case.hot.observers == ()
+    case.on_next(0)  # without an observer
+    case.subscribe("a")
+    case.on_next(1)
+    case.subscribe("b")
+    case.on_next(2)
+    case.subject.on_completed()
+    assert case.log == ["a1", "a2", "b2", "a|", "b|"]
+    assert case.subject.observers == ()
 
 
-def test_after_the_end_there_is_nothing_but_the_end() -> None:
+def test_after_the_completion_there_is_only_the_completion() -> None:
     case = Case()
-    case.listen("a")
-    case.hot.on_completed()
-    case.hot.on_completed()
-    case.emit(1)
-    case.listen("b")
-    assert case.heard == ["a|", "b|"]
-    assert case.hot.observers == ()
+    case.subscribe("a")
+    case.subject.on_completed()
+    case.subject.on_completed()
+    case.on_next(1)
+    case.subscribe("b")
+    assert case.log == ["a|", "b|"]
+    assert case.subject.observers == ()
 
 
-def test_replay_starts_with_the_latest() -> None:
+def test_replay_begins_with_the_latest_value() -> None:
     case = Case(replay=True)
-    case.listen("a")
-    case.emit(1)
-    case.emit(2)
-    case.listen("b")
-    case.emit(3)
-    case.hot.on_completed()
-    case.listen("c")
-    assert case.heard == ["a1", "a2", "b2", "a3", "b3", "a|", "b|", "c3", "c|"]
+    case.subscribe("a")
+    case.on_next(1)
+    case.on_next(2)
+    case.subscribe("b")
+    case.on_next(3)
+    case.subject.on_completed()
+    case.subscribe("c")
+    assert case.log == ["a1", "a2", "b2", "a3", "b3", "a|", "b|", "c3", "c|"]
 
 
-def test_one_observer_twice_is_two_observers() -> None:
+def test_two_subscriptions_are_two_observers() -> None:
     case = Case()
-    first, second = case.listen(), case.listen()
-    case.emit(1)
+    first, second = case.subscribe(), case.subscribe()
+    case.on_next(1)
     first.dispose()
-    case.emit(2)
+    case.on_next(2)
     second.dispose()
-    case.emit(3)
-    assert case.heard == ["1", "1", "2"]
-    assert case.hot.observers == ()
+    case.on_next(3)
+    assert case.log == ["1", "1", "2"]
+    assert case.subject.observers == ()
 
 
-def test_disposing_is_final_and_may_be_done_twice() -> None:
+def test_disposing_twice() -> None:
     case = Case(replay=True)
-    subscription = case.listen()
-    case.listen("b")
+    subscription = case.subscribe()
+    case.subscribe("b")
     subscription.dispose()
     subscription.dispose()
-    case.emit(1)
-    case.hot.on_completed()
-    assert case.heard == ["b1", "b|"]
+    case.on_next(1)
+    case.subject.on_completed()
+    assert case.log == ["b1", "b|"]
 
 
 # --- inside on_next
@@ -111,148 +115,148 @@ def test_disposing_is_final_and_may_be_done_twice() -> None:
 def test_disposing_inside_on_next() -> None:
     case = Case()
     subscriptions: list[Any] = []
-    subscriptions.append(case.listen("a", lambda value: subscriptions[0].dispose()))
-    case.listen("b")
-    case.emit(1)
-    case.emit(2)
-    assert case.heard == ["a1", "b1", "b2"]
+    subscriptions.append(case.subscribe("a", lambda value: subscriptions[0].dispose()))
+    case.subscribe("b")
+    case.on_next(1)
+    case.on_next(2)
+    assert case.log == ["a1", "b1", "b2"]
 
 
 def test_disposing_the_next_observer_inside_on_next() -> None:
     case = Case()
     subscriptions: list[Any] = []
-    case.listen("a", lambda value: subscriptions[0].dispose())
-    subscriptions.append(case.listen("b"))
-    case.emit(1)
-    assert case.heard == ["a1"]
-    assert len(case.hot.observers) == 1
+    case.subscribe("a", lambda value: subscriptions[0].dispose())
+    subscriptions.append(case.subscribe("b"))
+    case.on_next(1)
+    assert case.log == ["a1"]
+    assert len(case.subject.observers) == 1
 
 
 @pytest.mark.parametrize("replay", [False, True])
 def test_take_leaves_no_observer_behind(replay: bool) -> None:
     case = Case(replay=replay)
-    case.emit(0)
+    case.on_next(0)
     values: list[int] = []
-    case.hot.observable.pipe(ops.take(1)).subscribe(values.append)
-    case.emit(1)
-    case.emit(2)
+    case.subject.observable.pipe(ops.take(1)).subscribe(values.append)
+    case.on_next(1)
+    case.on_next(2)
     assert values == [0 if replay else 1]
-    assert case.hot.observers == ()
+    assert case.subject.observers == ()
 
 
 def test_subscribing_inside_on_next_begins_with_the_next_value() -> None:
     case = Case()
-    case.listen("a", lambda value: case.listen("b") if value == 1 else None)
-    case.emit(1)
-    case.emit(2)
-    assert case.heard == ["a1", "a2", "b2"]
+    case.subscribe("a", lambda value: case.subscribe("b") if value == 1 else None)
+    case.on_next(1)
+    case.on_next(2)
+    assert case.log == ["a1", "a2", "b2"]
 
 
 def test_subscribing_inside_on_next_replays_the_value_once() -> None:
     case = Case(replay=True)
-    case.listen("a", lambda value: case.listen("b") if value == 1 else None)
-    case.emit(1)
-    case.emit(2)
-    assert case.heard == ["a1", "b1", "a2", "b2"]
+    case.subscribe("a", lambda value: case.subscribe("b") if value == 1 else None)
+    case.on_next(1)
+    case.on_next(2)
+    assert case.log == ["a1", "b1", "a2", "b2"]
 
 
 def test_emitting_inside_the_replay_loses_nothing() -> None:
     case = Case(replay=True)
-    case.emit(1)
-    case.listen("a", lambda value: case.emit(2) if value == 1 else None)
-    assert case.heard == ["a1", "a2"]
+    case.on_next(1)
+    case.subscribe("a", lambda value: case.on_next(2) if value == 1 else None)
+    assert case.log == ["a1", "a2"]
 
 
 def test_completing_inside_the_replay_completes_once() -> None:
     case = Case(replay=True)
-    case.emit(1)
-    case.listen("a", lambda value: case.hot.on_completed())
-    assert case.heard == ["a1", "a|"]
-    assert case.hot.observers == ()
+    case.on_next(1)
+    case.subscribe("a", lambda value: case.subject.on_completed())
+    assert case.log == ["a1", "a|"]
+    assert case.subject.observers == ()
 
 
 def test_completing_inside_on_next() -> None:
     case = Case()
-    case.listen("a", lambda value: case.hot.on_completed())
-    case.listen("b")
-    case.emit(1)
-    assert case.heard == ["a1", "b1", "a|", "b|"]  # the others hear the value before the end
+    case.subscribe("a", lambda value: case.subject.on_completed())
+    case.subscribe("b")
+    case.on_next(1)
+    assert case.log == ["a1", "b1", "a|", "b|"]  # the others get the value before the completion
 
 
 # --- observers that raise
 
 
 def fail(value: object) -> None:
-    raise ValueError(f"cannot bear {value}")
+    raise ValueError(f"cannot take {value}")
 
 
-def test_a_raising_observer_is_reported_and_disturbs_nobody() -> None:
+def test_an_observer_that_raises_is_reported_and_disturbs_no_other() -> None:
     case = Case()
-    case.listen("a")
-    case.listen("b", fail)
-    case.listen("c")
-    case.emit(1)
-    case.emit(2)
-    case.hot.on_completed()
-    assert case.heard == ["a1", "b1", "c1", "a2", "c2", "a|", "c|"]
+    case.subscribe("a")
+    case.subscribe("b", fail)
+    case.subscribe("c")
+    case.on_next(1)
+    case.on_next(2)
+    case.subject.on_completed()
+    assert case.log == ["a1", "b1", "c1", "a2", "c2", "a|", "c|"]
     (error,) = case.reported
-    assert str(error) == "cannot bear 1"
+    assert str(error) == "cannot take 1"
     assert error.__traceback__ is not None
 
 
 @pytest.mark.parametrize("replay", [False, True])
-def test_scenario_38_whoever_waits_below_a_raising_observer_hears_of_it(replay: bool) -> None:
+def test_scenario_38_the_stream_of_an_observer_that_raises_ends_with_the_error(replay: bool) -> None:
     case = Case(replay=replay)
     if replay:
-        case.emit(1)
+        case.on_next(1)
     errors: list[Exception] = []
-    case.hot.observable.subscribe(fail, errors.append)
+    case.subject.observable.subscribe(fail, errors.append)
     if not replay:
-        case.emit(1)
-    case.emit(2)
-    assert [str(error) for error in errors] == ["cannot bear 1"]
+        case.on_next(1)
+    case.on_next(2)
+    assert [str(error) for error in errors] == ["cannot take 1"]
     assert case.reported == errors
 
 
-def test_what_an_observer_raises_when_it_is_told_of_that_is_reported_too() -> None:
+def test_an_error_raised_in_on_error_is_reported_too() -> None:
     case = Case()
-    case.hot.observable.subscribe(fail, lambda error: fail("that"))
-    case.emit(1)
-    assert [str(error) for error in case.reported] == ["cannot bear 1", "cannot bear that"]
+    case.subject.observable.subscribe(fail, lambda error: fail("that"))
+    case.on_next(1)
+    assert [str(error) for error in case.reported] == ["cannot take 1", "cannot take that"]
 
 
-def test_an_observer_that_raises_on_the_replayed_value_is_gone_too() -> None:
+def test_an_observer_that_raises_on_the_replayed_value_is_removed() -> None:
     case = Case(replay=True)
-    case.emit(1)
-    case.listen("a", fail)
-    case.emit(2)
-    assert case.heard == ["a1"]
-    assert [str(error) for error in case.reported] == ["cannot bear 1"]
-    assert case.hot.observers == ()
+    case.on_next(1)
+    case.subscribe("a", fail)
+    case.on_next(2)
+    assert case.log == ["a1"]
+    assert [str(error) for error in case.reported] == ["cannot take 1"]
+    assert case.subject.observers == ()
 
 
-def test_an_observer_that_raises_at_the_end_keeps_nobody_from_it() -> None:
+def test_an_observer_that_raises_on_the_completion_disturbs_no_other() -> None:
     case = Case()
-    case.hot.observable.subscribe(on_completed=lambda: fail("the end"))
-    case.listen("b")
-    case.hot.on_completed()
-    case.hot.observable.subscribe(on_completed=lambda: fail("another end"))
-    assert case.heard == ["b|"]
-    assert [str(error) for error in case.reported] == ["cannot bear the end", "cannot bear another end"]
+    case.subject.observable.subscribe(on_completed=lambda: fail("the end"))
+    case.subscribe("b")
+    case.subject.on_completed()
+    case.subject.observable.subscribe(on_completed=lambda: fail("another end"))
+    assert case.log == ["b|"]
+    assert [str(error) for error in case.reported] == ["cannot take the end", "cannot take another end"]
 
 
-def test_an_interruption_is_reported_and_keeps_the_value_from_nobody() -> None:
+def test_an_interruption_is_reported_and_disturbs_no_other() -> None:
     case = Case()
 
     def interrupt(value: object) -> None:
         raise KeyboardInterrupt
 
     errors: list[Exception] = []
-    case.hot.observable.subscribe(interrupt, errors.append)
-    case.hot.observable.subscribe(interrupt)  # nobody takes its error
-    case.listen("b")
-    case.emit(1)
-    assert case.heard == ["b1"]
+    case.subject.observable.subscribe(interrupt, errors.append)
+    case.subject.observable.subscribe(interrupt)  # without `on_error`
+    case.subscribe("b")
+    case.on_next(1)
+    assert case.log == ["b1"]
     assert [type(error) for error in case.reported] == [KeyboardInterrupt] * 2
     (error,) = errors
     assert isinstance(error, ObserverExitError)
@@ -262,62 +266,60 @@ def test_an_interruption_is_reported_and_keeps_the_value_from_nobody() -> None:
 # --- other threads
 
 
-def test_subscribing_and_disposing_happen_where_run_says() -> None:
+def test_subscribing_and_disposing_happen_where_run_runs_them() -> None:
     later = Later()
     case = Case(later, replay=True)
-    case.emit(1)
-    subscription = case.listen("a")
-    assert case.heard == []
-    assert case.hot.observers == ()
+    case.on_next(1)
+    subscription = case.subscribe("a")
+    assert case.log == []
+    assert case.subject.observers == ()
     later.run()
-    assert case.heard == ["a1"]
+    assert case.log == ["a1"]
     subscription.dispose()
-    assert len(case.hot.observers) == 1  # the loop has not come to it
-    case.emit(2)
-    assert case.heard == ["a1"]  # and yet nothing more is heard
+    assert len(case.subject.observers) == 1  # the loop has yet to remove it
+    case.on_next(2)
+    assert case.log == ["a1"]  # yet it gets nothing more
     later.run()
-    assert case.hot.observers == ()
+    assert case.subject.observers == ()
 
 
-def test_disposing_before_the_loop_came_to_it() -> None:
+def test_disposing_before_the_loop_has_subscribed() -> None:
     later = Later()
     case = Case(later, replay=True)
-    case.emit(1)
-    case.listen("a").dispose()
+    case.on_next(1)
+    case.subscribe("a").dispose()
     later.run()
-    case.emit(2)
-    assert case.heard == []
-    assert case.hot.observers == ()
+    case.on_next(2)
+    assert case.log == []
+    assert case.subject.observers == ()
 
 
-def test_disposing_on_the_loop_before_it_came_to_the_subscription() -> None:
+def test_disposing_on_the_loop_before_it_has_subscribed() -> None:
     later = Later()
     run: list[Callable[..., None]] = [later]
     case = Case(lambda act, *args: run[0](act, *args))
-    subscription = case.listen("a")  # from a foreign thread: soon
-    run[0] = now
-    subscription.dispose()  # from the loop's own: at once
+    subscription = case.subscribe("a")  # as from another thread: later
+    run[0] = at_once
+    subscription.dispose()  # as on the loop's thread: at once
     later.run()
-    assert case.hot.observers == ()
+    assert case.subject.observers == ()
 
 
 def test_a_subscription_from_another_thread() -> None:
     later = Later()
     case = Case(later, replay=True)
-    case.emit(1)
+    case.on_next(1)
     threads: set[int] = set()
-    thread = threading.Thread(target=lambda: case.listen("a", lambda value: threads.add(threading.get_ident())))
-    thread.start()
-    thread.join()
+    on_another_thread(case.subscribe, "a", lambda value: threads.add(threading.get_ident()))
     later.run()
-    case.emit(2)
-    assert case.heard == ["a1", "a2"]
+    case.on_next(2)
+    assert case.log == ["a1", "a2"]
     assert threads == {threading.get_ident()}
 
 
 def test_emitting_inside_on_next_keeps_the_order_for_all() -> None:
     case = Case()
-    case.listen("a", lambda value: case.emit(2) if value == 1 else None)
-    case.listen("b")
-    case.emit(1)
-    assert case.heard == ["a1", "b1", "a2", "b2"]
+    case.subscribe("a", lambda value: case.on_next(2) if value == 1 else None)
+    case.subscribe("b")
+    case.on_next(1)
+    assert case.log == ["a1", "b1", "a2", "b2"]

@@ -1,4 +1,4 @@
-"""When a request was written, from the connection to who asks."""
+"""When a request was written, from the connection to the code that measures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextvars import copy_context
 from rxresponses.net.timing import Timings, current_timings, recording
 
 
-def test_nobody_asks_by_default() -> None:
+def test_by_default_there_are_no_timings() -> None:
     assert current_timings() is None
 
 
-def test_a_request_subscribed_inside_finds_who_asks() -> None:
+def test_a_request_that_is_subscribed_inside_marks_its_time() -> None:
     timings = Timings(lambda: 7.0)
     with recording(timings):
         found = current_timings()
@@ -23,7 +23,7 @@ def test_a_request_subscribed_inside_finds_who_asks() -> None:
     assert timings.sent == 7.0
 
 
-def test_each_who_asks_is_told_on_its_own_clock() -> None:
+def test_nested_timings_are_all_marked_each_on_its_own_clock() -> None:
     outer = Timings(lambda: 1.0)
     with recording(outer):
         inner = Timings(lambda: 2.0)
@@ -36,7 +36,7 @@ def test_each_who_asks_is_told_on_its_own_clock() -> None:
     assert (outer.sent, inner.sent) == (1.0, 2.0)
 
 
-def test_another_try_marks_it_again() -> None:
+def test_a_further_try_marks_the_time_again() -> None:
     times = iter([1.0, 5.0])
     timings = Timings(lambda: next(times))
     timings.mark_sent()
@@ -45,7 +45,7 @@ def test_another_try_marks_it_again() -> None:
     assert timings.sent == 5.0
 
 
-def test_one_that_waits_to_be_sent_again_is_not_sent() -> None:
+def test_a_request_that_waits_to_be_sent_again_is_not_sent() -> None:
     outer = Timings(lambda: 1.0)
     with recording(outer):
         inner = Timings(lambda: 2.0)
@@ -55,10 +55,10 @@ def test_one_that_waits_to_be_sent_again_is_not_sent() -> None:
     assert (outer.sent, inner.sent) == (None, None)
 
 
-def test_what_a_subscription_leaves_behind_marks_nothing() -> None:
+def test_a_context_that_outlives_the_subscription_has_no_timings() -> None:
     timings = Timings(lambda: 1.0)
     with recording(timings):
-        left = copy_context()  # as a task or a callback takes one along
+        left = copy_context()  # as a task or a callback copies it
         assert left.run(current_timings) is timings
 
     assert left.run(current_timings) is None
@@ -68,6 +68,6 @@ def test_what_a_subscription_leaves_behind_marks_nothing() -> None:
         assert current_timings() is timings
 
 
-def test_where_nobody_asks_there_is_nothing_to_record() -> None:
+def test_recording_none_does_nothing() -> None:
     with recording(None):
         assert current_timings() is None
