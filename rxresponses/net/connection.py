@@ -129,7 +129,7 @@ class Connection:
         was_ended = request.state is ENDED  # by the event that is being delivered now, which ends it in any case
         if self._protocol.dispose(request):
             self.end(closed_by_disposal_error)
-        elif self._protocol.lanes.changed:
+        else:
             self.unblock()
         if request.state is ENDED and not was_ended:
             notify_end(request, None)

@@ -1,0 +1,141 @@
+"""The life of one connection, as its listener and the observers of its requests see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observer
+from websockets.utils import accept_key
+
+from rxresponses import ConnectionOptions, ServerEvent
+from rxresponses.net.connection import Connection, ConnectionListener
+from rxresponses.net.credentials import Credentials
+from rxresponses.net.request import ConnectionRequest
+from rxresponses.net.subject import IsolatedSubject
+from rxresponses.net.timing import Timings
+
+from ..support.clients import run
+from ..support.websocket_server import COMPLETED, complete, websocket_server
+
+
+class Watched:
+    """A connection on the running loop, with a log of what its listener and its observers got."""
+
+    def __init__(self, url: str, options: ConnectionOptions | None = None) -> None:
+        def log(name: str) -> Callable[..., None]:
+            return lambda *args: self.note(name)
+
+        def call(act: Callable[..., None], *args: Any) -> None:
+            act(*args)
+
+        self.log: list[str] = []
+        self.events: IsolatedSubject[ServerEvent] = IsolatedSubject(call, log("event raised"))
+        self._changed = asyncio.Event()
+        unrouted: IsolatedSubject[ServerEvent] = IsolatedSubject(call, log("unrouted raised"))
+        self.connection = Connection(
+            asyncio.get_running_loop(),
+            ConnectionListener(
+                self.events, unrouted, log("opened"), log("closing"), log("closed"), log("observer raised")
+            ),
+            url,
+            Credentials(None),
+            options or ConnectionOptions(),
+            echoes=None,
+        )
+
+    def note(self, name: str) -> None:
+        self.log.append(name)
+        self._changed.set()
+
+    def request(self) -> ConnectionRequest:
+        observer: Observer[ServerEvent] = Observer(
+            lambda event: self.note(event.type),
+            lambda error: self.note(type(error).__name__),
+            lambda: self.note("completed"),
+        )
+        return ConnectionRequest(b'{"type": "response.create"}', None, None, observer)
+
+    async def until(self, name: str) -> None:
+        """Wait until the log ends with this entry."""
+        while self.log[-1:] != [name]:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def test_the_listener_is_told_of_each_step() -> None:
+    async def main() -> None:
+        async with websocket_server(complete) as url:
+            watched = Watched(url)
+            watched.connection.submit(watched.request())
+            await watched.until("completed")
+            assert watched.log == ["opened", "response.completed", "completed"]
+            watched.log.clear()
+            watched.connection.submit(watched.request())
+            await watched.connection.close()
+            await watched.until("closed")
+            assert watched.log == ["closing", "SocketClosedError", "closed"]
+
+    run(main())
+
+
+def test_a_connection_that_was_never_opened_can_be_closed() -> None:
+    async def main() -> None:
+        watched = Watched("http://127.0.0.1:1/v1")
+        await watched.connection.close()
+        assert watched.log == ["closing"]
+
+    run(main())
+
+
+def test_writing_a_request_marks_the_time() -> None:
+    async def main() -> None:
+        async with websocket_server(complete) as url:
+            watched = Watched(url)
+            request = watched.request()
+            timings = request.timings = Timings(lambda: 7.0)
+            watched.connection.submit(request)
+            assert timings.sent is None
+            await watched.until("completed")
+            assert timings.sent == 7.0
+            await watched.connection.close()
+
+    run(main())
+
+
+def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
+    """Events may come in one segment with the answer to the handshake, before the connection has its WebSocket."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (key,) = (line.split()[1] for line in head.decode().split("\r\n") if line.startswith("Sec-WebSocket-Key"))
+        answer = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+        )
+        frame = b"\x81%c%s" % (len(COMPLETED), COMPLETED.encode())
+        writer.write(answer.encode() + frame * 2)
+        await reader.read()  # until the client has closed the connection
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            watched = Watched(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+            read_pause = watched.connection.read_pause
+
+            def lag(event: ServerEvent) -> None:
+                watched.note(f"{event.type}, opened: {'opened' in watched.log}")
+                read_pause.consumer_lags("a")
+
+            watched.events.observable.subscribe(lag)
+            watched.connection.open()
+            await watched.until("opened")
+            assert watched.log == [*["response.completed, opened: False"] * 2, "opened"]
+            assert read_pause.active
+            read_pause.consumer_caught_up("a")
+            assert not read_pause.active
+            await watched.connection.close(abrupt=True)
+            await watched.until("closed")
+
+    run(main())
