@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from rxresponses import ObserverExitError
+from rxresponses import BufferOverflowError, ObserverExitError
 from rxresponses.net.subject import IsolatedSubject
 
 from ..support.another_thread import on_another_thread
@@ -261,6 +261,21 @@ def test_an_interruption_is_reported_and_disturbs_no_other() -> None:
     (error,) = errors
     assert isinstance(error, ObserverExitError)
     assert error.__cause__ is case.reported[0]
+
+
+def test_a_full_buffer_of_an_observer_is_not_reported() -> None:
+    case = Case()
+    errors: list[Exception] = []
+
+    def overflow(value: object) -> None:
+        raise BufferOverflowError(5)
+
+    case.subject.observable.subscribe(overflow, errors.append)
+    case.subscribe("b")
+    case.on_next(1)
+    assert case.log == ["b1"]
+    assert [type(error) for error in errors] == [BufferOverflowError]
+    assert case.reported == []
 
 
 # --- other threads
