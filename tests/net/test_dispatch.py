@@ -37,7 +37,7 @@ class Case:
         self.reported: list[BaseException] = []
         self.errors: list[Exception] = []
         self.unrouted: list[ServerEvent] = []
-        self.protocol = Protocol(echoes=True)
+        self.protocol = Protocol(echoes_stream_id=True)
         read_pause = ReadPause(self.loop, lambda: None, lambda: None)
         self.dispatcher = EventDispatcher(
             self.protocol,
@@ -99,7 +99,7 @@ class Case:
 
     def unblock(self) -> None:
         self.unblocks += 1
-        self.protocol.unblocked = False
+        self.protocol.lanes.changed = False
 
     def end(self, error_for: Callable[[RequestSubscription], Exception]) -> None:
         self.log.append("end")
