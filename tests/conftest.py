@@ -10,14 +10,14 @@ import pytest
 from rxresponses import ResponsesClient, ResponsesWebSocket
 from rxresponses.testing import ResponsesServer
 
-from .support.clients import LANES, no_thread_left, quickly
+from .support.clients import WITH_LANES, fast_retries, no_thread_left
 
 pytest_plugins = ["tests.effort", "tests.processes", "tests.scenarios"]
 
 
 @pytest.fixture(autouse=True)
 def _no_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may find a real key or address in the environment."""
+    """Take keys and addresses of real services out of the environment."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -31,20 +31,20 @@ def server() -> Iterator[ResponsesServer]:
 
 @pytest.fixture
 def socket(server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
-    """A socket to the embedded server, on the background thread, which must end with it."""
+    """A socket to the embedded server on the background thread, which must end with the socket."""
     with no_thread_left(), ResponsesWebSocket(server.url) as socket:
         yield socket
 
 
 @pytest.fixture
 def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client that tries again at once."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
+    """A client of the embedded server that tries again after milliseconds."""
+    with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES, pool=fast_retries()) as client:
         yield client
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> None:
-    """Where the tests run in the background, Ctrl-C is ignored, and would be by each program that they start."""
+    """Handle Ctrl-C even if the tests run in the background, where the programs that they start would ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,8 +1,7 @@
-"""The client against the embedded server: connections on demand, lanes, the queue, and what `state` shows."""
+"""The client against the embedded server: connections on demand, lanes, routes, servers without lanes, and `state`."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,16 +12,12 @@ import reactivex as rx
 from reactivex import operators as ops
 
 from rxresponses import (
-    Backoff,
     ClientState,
     ConfigurationError,
-    ConnectFailedError,
     ConnectionOptions,
     InvalidRequestError,
     PoolOptions,
     PreviousResponseLostError,
-    QueueFullError,
-    QueueTimeoutError,
     ResponseCompletedEvent,
     ResponseCreate,
     ResponsesClient,
@@ -31,27 +26,23 @@ from rxresponses import operators as rops
 from rxresponses.testing import DropStreamIds, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
 
 from ..support.clients import (
-    LANES,
+    WITH_LANES,
     ask,
-    ask_for_ever,
+    fast_retries,
     inputs,
+    late_retries,
     no_thread_left,
-    quickly,
     response_id,
-    run,
-    slowly,
     states_of,
-    until,
+    until_state,
 )
 from ..support.recorder import Recorder
-from .test_socket_clocks import MovedLoop, Watch, quiet
-from .test_socket_clocks import run as run_moved
 
 
 @pytest.fixture
 def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
     """A client of a server that is known to have lanes."""
-    with no_thread_left(), ResponsesClient(server.url, options=LANES) as client:
+    with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
         yield client
 
 
@@ -102,10 +93,10 @@ class TestOnDemand:
         gate = server.gate()
         server.on("", ["text", Hold(gate)])
         options = PoolOptions(max_connections=2)
-        with ResponsesClient(server.url, options=LANES, pool=options) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=options) as client:
             states = states_of(client)
             got = [Recorder(client.send_request(ask(str(number)))) for number in range(50)]
-            until(states, lambda state: (state.open, state.active, state.queued) == (2, 32, 18))
+            until_state(states, lambda state: (state.open, state.active, state.queued) == (2, 32, 18))
             server.wait_until(lambda: len(server.requests) == 32)
             gate.open()
             assert all(one.wait().completions == 1 for one in got)
@@ -118,7 +109,7 @@ class TestOnDemand:
         options = ConnectionOptions(lanes=True, max_active=3)
         with ResponsesClient(server.url, options=options, pool=PoolOptions(max_connections=1)) as client:
             got = [Recorder(client.send_request(ask(str(number)))) for number in range(7)]
-            until(states_of(client), lambda state: (state.active, state.queued) == (3, 4))
+            until_state(states_of(client), lambda state: (state.active, state.queued) == (3, 4))
             gate.open()
             assert all(one.wait().completions == 1 for one in got)
 
@@ -169,7 +160,7 @@ class TestLanes:
         assert inputs(server) == ["hold", "z"]
 
     def test_scenario_15_client_33_named_conversations_in_a_row(self, server: ResponsesServer) -> None:
-        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=1)) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=1)) as client:
             for number in range(40):
                 lane = client.lane(f"conversation-{number}")
                 parent = response_id(Recorder(lane.send_request(ask())).wait())
@@ -180,7 +171,7 @@ class TestLanes:
 
     def test_scenario_15_client_hundred_at_once_with_few_connections(self, server: ResponsesServer) -> None:
         server.on("", "text")
-        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=2)) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=2)) as client:
             for _ in range(3):
                 got = [Recorder(client.send_request(ask(), stream_id=f"name-{number}")) for number in range(100)]
                 assert [one.wait().text for one in got] == ["text"] * 100
@@ -193,7 +184,7 @@ class TestLanes:
         with ResponsesServer(max_lanes=3) as server:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
-            with ResponsesClient(server.url, options=LANES, pool=quickly()) as client:
+            with ResponsesClient(server.url, options=WITH_LANES, pool=fast_retries()) as client:
                 got = [Recorder(client.send_request(ask("hold"))) for _ in range(8)]
                 server.wait_until(lambda: sum(one.started is not None for one in server.exchanges) == 8)
                 gate.open()
@@ -204,7 +195,7 @@ class TestLanes:
             assert server.accepted == 3
 
     def test_the_33rd_that_is_not_stored_takes_the_lane_of_the_oldest(self, server: ResponsesServer) -> None:
-        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=1)) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=1)) as client:
             ids = [response_id(Recorder(client.send_request(ask(store=False))).wait()) for _ in range(33)]
             lost = Recorder(client.send_request(ask(store=False, previous_response_id=ids[0]))).wait()
             assert isinstance(lost.error, PreviousResponseLostError)
@@ -212,239 +203,6 @@ class TestLanes:
             assert Recorder(client.send_request(ask(store=False, previous_response_id=ids[1]))).wait().completions == 1
         assert server.accepted == 1
         assert len(server.requests) == 34
-
-
-class TestQueue:
-    def test_as_many_wait_as_may(self, server: ResponsesServer) -> None:
-        gate = server.gate()
-        server.on("", ["text", Hold(gate)])
-        options = PoolOptions(max_connections=1, max_queued=2)
-        with ResponsesClient(server.url, options=ConnectionOptions(lanes=True, max_active=1), pool=options) as client:
-            running = Recorder(client.send_request(ask())).wait_for(1)
-            waiting = [Recorder(client.send_request(ask(), stream_id=name)) for name in ("a", None)]
-            full = Recorder(client.send_request(ask(), stream_id="b")).wait()
-            assert isinstance(full.error, QueueFullError)
-            assert (full.error.delivery, full.error.stream_id) == ("not_sent", "b")
-            assert "max_queued" in str(full.error)
-            waiting[0].subscription.dispose()
-            waiting[0] = Recorder(client.send_request(ask()))
-            gate.open()
-            assert all(one.wait().completions == 1 for one in (running, *waiting))
-        assert len(server.requests) == 3
-
-    def test_one_that_asks_for_ever_does_not_stop_the_loop(self, server: ResponsesServer) -> None:
-        async def main() -> None:
-            gate = server.gate()
-            server.on("", ["text", Hold(gate)])
-            options = PoolOptions(max_connections=1, max_queued=1)
-            one = ConnectionOptions(lanes=True, max_active=1)
-            async with ResponsesClient(server.url, options=one, pool=options) as client:
-                running = Watch(client.send_request(ask()))
-                await running.count(1)
-                waiting = Watch(client.send_request(ask()))
-                await ask_for_ever(client.send_request(ask()))
-                gate.open()
-                for got in (running, waiting):
-                    await got.end()
-                    assert got.completions == 1
-
-        run(main())
-
-    def test_no_longer_than_it_may(self, server: ResponsesServer) -> None:
-        async def main(loop: MovedLoop) -> None:
-            gate = server.gate()
-            server.on("", ["text", Hold(gate)])
-            options = ConnectionOptions(lanes=True, max_active=1, queue_timeout=5.0, ping_interval=None)
-            async with ResponsesClient(server.url, options=options, pool=PoolOptions(max_connections=1)) as client:
-                running = Watch(client.send_request(ask()))
-                await running.count(1)
-                first = Watch(client.send_request(ask(), stream_id="a"))
-                behind = Watch(client.send_request(ask(), stream_id="a"))
-                await loop.move(3.0)
-                later = Watch(client.send_request(ask()))
-                await loop.move(1.9)
-                assert not first.ended
-                await loop.move(0.1)
-                for got in (first, behind):
-                    assert isinstance(got.error, QueueTimeoutError)
-                    assert (got.error.seconds, got.error.delivery, got.error.stream_id) == (5.0, "not_sent", "a")
-                assert not running.ended
-                assert not later.ended
-                gate.open()
-                assert (await running.end()).completions == 1
-                assert (await later.end()).completions == 1
-            assert len(server.requests) == 2
-
-        run_moved(main)
-
-    def test_the_clock_runs_while_it_connects(self, server: ResponsesServer) -> None:
-        async def main(loop: MovedLoop) -> None:
-            go = asyncio.Event()
-
-            async def key() -> str:
-                await go.wait()
-                return "k"
-
-            options = ConnectionOptions(queue_timeout=5.0, ping_interval=None)
-            async with ResponsesClient(server.url, api_key=key, options=options) as client:
-                got = Watch(client.send_request(ask()))
-                await loop.move(5.0)
-                assert isinstance(got.error, QueueTimeoutError)
-                go.set()
-                assert (await Watch(client.send_request(ask("second"))).end()).completions == 1
-            assert inputs(server) == ["second"]
-
-        run_moved(main)
-
-
-class TestPrewarm:
-    def test_connections_before_there_is_work(self, server: ResponsesServer) -> None:
-        with ResponsesClient(server.url, pool=quickly()) as client:
-            states = states_of(client)
-            client.prewarm(3, model="m")
-            until(states, lambda state: state.open == 3)
-            server.wait_until(lambda: server.connections == 3)
-            assert server.requests == []
-            server.drop()
-            server.wait_until(lambda: server.accepted == 6)
-            until(states, lambda state: state.open == 3)
-            client.prewarm(0, model="m")
-            assert Recorder(client.send_request(ask())).wait().completions == 1
-        assert server.accepted == 6
-
-    def test_min_idle_holds_from_the_first_request_on(self, server: ResponsesServer) -> None:
-        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(min_idle=2)) as client:
-            states = states_of(client)
-            assert server.upgrades == []
-            Recorder(client.send_request(ask())).wait()
-            until(states, lambda state: state.open == 2)
-        assert server.accepted == 2
-
-    def test_as_many_as_min_idle_unless_given(self, server: ResponsesServer) -> None:
-        for least, count in ((0, 1), (2, 2)):
-            with ResponsesClient(server.url, pool=PoolOptions(min_idle=least)) as client:
-                states = states_of(client)
-                client.prewarm(model="m")
-                until(states, lambda state: state.open == count)  # noqa: B023
-                assert states.values[-1].connecting == 0
-
-    def test_an_outage_is_waited_out(self, server: ResponsesServer) -> None:
-        server.fault(Fault(RefuseUpgrade(503), times=20))
-
-        async def main(loop: MovedLoop) -> None:
-            pool = PoolOptions(min_idle=1, backoff=Backoff(initial=1.0, max_delay=8.0, jitter=0.0, max_retries=2))
-            async with ResponsesClient(server.url, options=quiet(), pool=pool) as client:
-                states = Watch(client.state)
-                client.prewarm(model="m")
-                for delay in [1.0, 2.0, 4.0] + [8.0] * 17:
-                    await states.until(lambda: states.values[-1].reconnect_in is not None)
-                    last = states.values[-1]
-                    assert last.reconnect_in == pytest.approx(delay)
-                    assert isinstance(last.connect_error, ConnectFailedError)
-                    assert last.connect_error.status == 503
-                    await loop.move(delay)
-                await states.until(lambda: states.values[-1] == ClientState(open=1))
-            assert len(server.upgrades) == 21
-
-        run_moved(main)
-
-    def test_a_refusal_for_good_ends_it_until_somebody_asks(self, server: ResponsesServer) -> None:
-        server.fault(Fault(RefuseUpgrade(401), times=3))
-
-        async def main(loop: MovedLoop) -> None:
-            options = ConnectionOptions(ping_interval=None)
-            async with ResponsesClient(server.url, options=options, pool=PoolOptions(min_idle=1)) as client:
-                for number in (1, 2):
-                    client.prewarm(model="m")
-                    await server.until(lambda: len(server.upgrades) == number)  # noqa: B023
-                    states = Watch(client.state)
-                    await states.until(lambda: not states.values[-1].connecting)  # noqa: B023
-                    error = states.values[-1].connect_error
-                    assert isinstance(error, ConnectFailedError)
-                    assert error.status == 401
-                    await loop.move(3600)
-                    assert len(server.upgrades) == number
-                failed = await Watch(client.send_request(ask())).end()
-                assert isinstance(failed.error, ConnectFailedError)
-                assert (await Watch(client.send_request(ask())).end()).completions == 1
-                assert len(server.upgrades) == 4
-
-        run_moved(main)
-
-    @pytest.mark.parametrize("count", [-1, 9, True, 1.5, "2"])
-    def test_wrong_numbers(self, client: ResponsesClient, count: Any) -> None:
-        with pytest.raises(ConfigurationError, match="max_connections"):
-            client.prewarm(count, model="m")
-
-    def test_a_gateway_needs_the_model(self, client: ResponsesClient) -> None:
-        with pytest.raises(ConfigurationError, match="model"):
-            client.prewarm(1)
-
-    def test_after_close_nothing_is_opened(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        client.close()
-        client.prewarm(2, model="m")
-        assert Recorder(client.state).wait().values[-1].closed
-        assert server.upgrades == []
-
-
-class TestIdle:
-    OPTIONS = ConnectionOptions(lanes=True, ping_interval=None)
-
-    def test_what_idles_is_closed(self, server: ResponsesServer) -> None:
-        async def main(loop: MovedLoop) -> None:
-            pool = PoolOptions(close_idle_after=60.0)
-            async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
-                states = Watch(client.state)
-                for one in [Watch(client.send_request(ask())) for _ in range(17)]:
-                    await one.end()
-                await states.until(lambda: states.values[-1] == ClientState(open=2))
-                await loop.move(59.0)
-                assert server.connections == 2
-                await Watch(client.send_request(ask())).end()
-                await loop.move(1.0)
-                await server.until(lambda: server.connections == 1)
-                await loop.move(59.0)
-                await server.until(lambda: server.connections == 0)
-                assert (await Watch(client.send_request(ask())).end()).completions == 1
-            assert server.accepted == 3
-
-        run_moved(main)
-
-    def test_not_while_it_works_or_holds_what_is_not_stored(self, server: ResponsesServer) -> None:
-        async def main(loop: MovedLoop) -> None:
-            gate = server.gate()
-            server.on("hold", ["text", Hold(gate)])
-            pool = PoolOptions(close_idle_after=60.0, max_age=3600.0, age_jitter=0.0)
-            async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
-                running = Watch(client.send_request(ask("hold", store=False)))
-                await running.count(2)
-                await loop.move(600.0)
-                gate.open()
-                await running.end()
-                await loop.move(600.0)
-                assert server.connections == 1
-                parent = response_id(running)
-                await Watch(client.send_request(ask(store=False, previous_response_id=parent))).end()
-                assert server.connections == 1
-                await loop.move(3600.0)
-                await server.until(lambda: server.connections == 0)
-
-        run_moved(main)
-
-    def test_min_idle_stays(self, server: ResponsesServer) -> None:
-        async def main(loop: MovedLoop) -> None:
-            pool = PoolOptions(close_idle_after=60.0, min_idle=1)
-            async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
-                states = Watch(client.state)
-                for one in [Watch(client.send_request(ask())) for _ in range(17)]:
-                    await one.end()
-                await states.until(lambda: states.values[-1] == ClientState(open=2))
-                await loop.move(60.0)
-                await server.until(lambda: server.connections == 1)
-                await loop.move(600.0)
-                assert server.connections == 1
-
-        run_moved(main)
 
 
 class TestServersWithoutLanes:
@@ -464,7 +222,7 @@ class TestServersWithoutLanes:
         server.on("hold", ["held", Hold(gate)])
         server.on("", lambda request: request.text)
         server.fault(Fault(RefuseConcurrent()))
-        with ResponsesClient(server.url, pool=quickly(max_connections=3)) as client:
+        with ResponsesClient(server.url, pool=fast_retries(max_connections=3)) as client:
             Recorder(client.send_request(ask("first"))).wait()
             holding = [Recorder(client.send_request(ask("hold"))) for _ in range(3)]
             server.wait_until(lambda: sum(one.started is not None for one in server.exchanges) == 4)
@@ -509,7 +267,7 @@ class TestServersWithoutLanes:
 
 class TestRouting:
     def test_a_connection_serves_one_model(self, echoing: ResponsesServer) -> None:
-        with ResponsesClient(echoing.url, options=LANES) as client:
+        with ResponsesClient(echoing.url, options=WITH_LANES) as client:
             for _ in range(2):
                 got = [
                     Recorder(client.send_request(ResponseCreate(model=model, input=model)))
@@ -526,14 +284,14 @@ class TestRouting:
             assert paths[exchange.connection].endswith(exchange.message["model"].replace("/", "%2F"))
 
     def test_a_model_in_the_url_serves_all(self, echoing: ResponsesServer) -> None:
-        with ResponsesClient(f"{echoing.url}/responses?model=fixed", options=LANES) as client:
+        with ResponsesClient(f"{echoing.url}/responses?model=fixed", options=WITH_LANES) as client:
             client.prewarm(1)
             for model in ("small", "large"):
                 Recorder(client.send_request(ResponseCreate(model=model, input="hi"))).wait()
         assert [upgrade.path for upgrade in echoing.upgrades] == ["/v1/responses?model=fixed"]
 
     def test_another_model_takes_the_place_of_one_that_idles(self, server: ResponsesServer) -> None:
-        with ResponsesClient(server.url, options=LANES, pool=PoolOptions(max_connections=1)) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=1)) as client:
             for model in ("small", "large", "small"):
                 got = Recorder(client.send_request(ResponseCreate(model=model, input="hi"))).wait()
                 assert got.completions == 1
@@ -562,10 +320,10 @@ class TestRouting:
     def test_trouble_with_one_model_is_no_trouble_for_another(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503), connection=1))
         server.fault(Fault(RefuseUpgrade(404), connection=3))
-        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
             states = states_of(client)
             down = Recorder(client.send_request(ResponseCreate(model="down", input="hi")))
-            until(states, lambda state: state.reconnect_in is not None)
+            until_state(states, lambda state: state.reconnect_in is not None)
             assert Recorder(client.send_request(ask())).wait().completions == 1
             unknown = Recorder(client.send_request(ResponseCreate(model="unknown", input="hi"))).wait()
             assert unknown.error.status == 404
@@ -581,12 +339,12 @@ class TestState:
         gate = server.gate()
         server.on("", ["text", Hold(gate)])
         got = Recorder(client.send_request(ask())).wait_for(2)
-        until(states, lambda state: state == ClientState(open=1, active=1))
+        until_state(states, lambda state: state == ClientState(open=1, active=1))
         assert states.values[1] == ClientState(connecting=1, queued=1)
         assert states_of(client).wait_for(1).values == [ClientState(open=1, active=1)]
         gate.open()
         got.wait()
-        until(states, lambda state: state == ClientState(open=1))
+        until_state(states, lambda state: state == ClientState(open=1))
         client.close()
         assert states.wait().values[-1] == ClientState(closed=True)
         assert states_of(client).wait().values == [ClientState(closed=True)]
@@ -610,7 +368,7 @@ class TestState:
         client.state.subscribe(fail)
         states = states_of(client)
         assert Recorder(client.send_request(ask())).wait().completions == 1
-        until(states, lambda state: state == ClientState(open=1))
+        until_state(states, lambda state: state == ClientState(open=1))
         assert [record.exc_info is not None for record in caplog.records] == [True]
 
 

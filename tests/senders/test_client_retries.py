@@ -8,7 +8,6 @@ import pytest
 from reactivex import operators as ops
 
 from rxresponses import (
-    Backoff,
     ConnectFailedError,
     InvalidRequestError,
     PoolOptions,
@@ -18,12 +17,19 @@ from rxresponses import (
 )
 from rxresponses.testing import Close, Expire, Failure, Fault, Hold, Raw, RefuseUpgrade, ResponsesServer
 
-from ..support.clients import LANES, arrivals, ask, slowly, states_of, until
-from ..support.recorder import Recorder
-from .test_socket_clocks import MovedLoop, Watch, quiet
-from .test_socket_clocks import run as run_moved
-
-STEADY = Backoff(initial=1.0, jitter=0.0, max_retries=3)
+from ..support.clients import (
+    STEADY_BACKOFF,
+    WITH_LANES,
+    ask,
+    input_counts,
+    inputs,
+    late_retries,
+    states_of,
+    until_state,
+    without_pings,
+)
+from ..support.recorder import AsyncRecorder, Recorder
+from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 def refusal(code: str | None, **facts: Any) -> Failure:
@@ -54,7 +60,7 @@ class TestRefusedForNow:
         assert got.text == "answer"
         assert got.types[0] == "response.created"
         assert got.completions == 1
-        assert arrivals(server) == {"again": 3}
+        assert input_counts(server) == {"again": 3}
         assert watcher.types.count("error") == 2
         assert [exchange.outcome for exchange in server.exchanges] == ["refused", "refused", "completed"]
 
@@ -62,7 +68,7 @@ class TestRefusedForNow:
         server.fault(Fault(refusal("server_error"), match="broken"))
         got = Recorder(client.send_request(ask("broken"))).wait()
         assert (got.types, got.completions) == (["error"], 1)
-        assert arrivals(server) == {"broken": 4}
+        assert input_counts(server) == {"broken": 4}
         assert Recorder(client.send_request(ask("fine"))).wait().types[-1] == "response.completed"
 
     def test_the_lane_waits_for_it(self, server: ResponsesServer, client: ResponsesClient) -> None:
@@ -70,7 +76,7 @@ class TestRefusedForNow:
         lane = client.lane("a")
         got = [Recorder(lane.send_request(ask(text))) for text in ("first", "second")]
         assert all(one.wait().types[-1] == "response.completed" for one in got)
-        assert [request["input"] for request in server.requests] == ["first", "first", "first", "second"]
+        assert inputs(server) == ["first", "first", "first", "second"]
 
     @pytest.mark.parametrize(
         "failure",
@@ -90,7 +96,7 @@ class TestRefusedForNow:
         got = Recorder(client.send_request(ask("once"))).wait()
         assert (got.types, got.completions) == (["error"], 1)
         assert isinstance(got.values[0], ResponseErrorEvent)
-        assert arrivals(server) == {"once": 1}
+        assert input_counts(server) == {"once": 1}
         assert Recorder(client.state).wait_for(1).values[0].paused_for is None
 
     @pytest.mark.parametrize("after", [1, 2, 6])
@@ -99,57 +105,61 @@ class TestRefusedForNow:
         got = Recorder(client.send_request(ask("once"))).wait()
         assert got.types[-1] == "error"
         assert len(got.types) == after + 1
-        assert arrivals(server) == {"once": 1}
+        assert input_counts(server) == {"once": 1}
 
     def test_later_each_time(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("server_error"), match="broken"))
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=PoolOptions(backoff=STEADY)) as client:
-                events = Watch(client.events)
-                got = Watch(client.send_request(ask("broken")))
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(
+                server.url, options=without_pings(), pool=PoolOptions(backoff=STEADY_BACKOFF)
+            ) as client:
+                events = AsyncRecorder(client.events)
+                got = AsyncRecorder(client.send_request(ask("broken")))
                 for number, delay in enumerate([1.0, 2.0, 4.0], 1):
                     await events.until(lambda: events.types.count("error") == number)  # noqa: B023
-                    await Watch(client.send_request(ask("fine"))).end()  # nobody else has to wait
-                    await loop.move(delay - 0.001)
-                    assert arrivals(server)["broken"] == number
-                    await loop.move(0.001)
-                    await server.until(lambda: arrivals(server)["broken"] == number + 1)  # noqa: B023
-                assert (await got.end()).types == ["error"]
+                    await AsyncRecorder(client.send_request(ask("fine"))).until_end()  # nobody else has to wait
+                    await loop.advance(delay - 0.001)
+                    assert input_counts(server)["broken"] == number
+                    await loop.advance(0.001)
+                    await server.until(lambda: input_counts(server)["broken"] == number + 1)  # noqa: B023
+                assert (await got.until_end()).types == ["error"]
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_as_late_as_the_server_asks(self, server: ResponsesServer) -> None:
         server.reply(refusal("server_error", headers={"Retry-After": "20"}), "answer")
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=PoolOptions(backoff=STEADY)) as client:
-                events = Watch(client.events)
-                got = Watch(client.send_request(ask()))
-                await events.count(1)
-                states = Watch(client.state)
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(
+                server.url, options=without_pings(), pool=PoolOptions(backoff=STEADY_BACKOFF)
+            ) as client:
+                events = AsyncRecorder(client.events)
+                got = AsyncRecorder(client.send_request(ask()))
+                await events.until_count(1)
+                states = AsyncRecorder(client.state)
                 await states.until(lambda: states.values[-1].queued == 1)
                 assert states.values[-1].paused_for is None
-                await loop.move(19.9)
+                await loop.advance(19.9)
                 assert len(server.requests) == 1
-                await loop.move(0.1)
-                assert (await got.end()).text == "answer"
+                await loop.advance(0.1)
+                assert (await got.until_end()).text == "answer"
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_disposed_while_it_is_held_back(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("server_error"), match="broken"))
-        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
             states = states_of(client)
             got = Recorder(client.send_request(ask("broken"), stream_id="a"))
             behind = Recorder(client.send_request(ask("behind"), stream_id="a"))
             server.wait_until(lambda: len(server.requests) == 1)
-            until(states, lambda state: (state.active, state.queued) == (0, 2))
+            until_state(states, lambda state: (state.active, state.queued) == (0, 2))
             got.subscription.dispose()
             assert behind.wait().completions == 1
-            until(states, lambda state: state.queued == 0)
+            until_state(states, lambda state: state.queued == 0)
             assert got.values == []
-        assert arrivals(server) == {"broken": 1, "behind": 1}
+        assert input_counts(server) == {"broken": 1, "behind": 1}
 
     def test_disposed_before_it_was_refused(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
@@ -161,13 +171,13 @@ class TestRefusedForNow:
         gate.open()
         events.wait_for(1)
         assert Recorder(client.send_request(ask())).wait().completions == 1
-        assert arrivals(server)["broken"] == 1
+        assert input_counts(server)["broken"] == 1
 
     def test_closed_while_it_is_held_back(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("server_error")))
-        with ResponsesClient(server.url, options=LANES, pool=slowly()) as client:
+        with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
             got = Recorder(client.send_request(ask()))
-            until(states_of(client), lambda state: (state.open, state.queued, state.active) == (1, 1, 0))
+            until_state(states_of(client), lambda state: (state.open, state.queued, state.active) == (1, 1, 0))
             client.close()
             assert got.wait().error.delivery == "not_sent"
         assert len(server.requests) == 1
@@ -176,18 +186,18 @@ class TestRefusedForNow:
         """It had its turn in time: the server is to blame for the rest, and `max_retries` bounds it."""
         server.reply(refusal("server_error", headers={"Retry-After": "100"}), "answer")
 
-        async def main(loop: MovedLoop) -> None:
-            options = quiet(queue_timeout=10.0)
-            async with ResponsesClient(server.url, options=options, pool=PoolOptions(backoff=STEADY)) as client:
-                events = Watch(client.events)
-                got = Watch(client.send_request(ask()))
-                await events.count(1)
-                await loop.move(99.0)
+        async def main(loop: VirtualTimeLoop) -> None:
+            options = without_pings(queue_timeout=10.0)
+            async with ResponsesClient(server.url, options=options, pool=PoolOptions(backoff=STEADY_BACKOFF)) as client:
+                events = AsyncRecorder(client.events)
+                got = AsyncRecorder(client.send_request(ask()))
+                await events.until_count(1)
+                await loop.advance(99.0)
                 assert not got.ended
-                await loop.move(1.0)
-                assert (await got.end()).text == "answer"
+                await loop.advance(1.0)
+                assert (await got.until_end()).text == "answer"
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_an_error_of_this_package_that_an_observer_raises_is_no_refusal(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
@@ -206,10 +216,10 @@ class TestRefusedForNow:
             assert len(got.values) == 1
         assert getattr(raised[0], "stream_id", None) is None
         behind = Recorder(client.send_request(ask("behind"), stream_id="a"))
-        until(states_of(client), lambda state: (state.active, state.queued) == (2, 1))
+        until_state(states_of(client), lambda state: (state.active, state.queued) == (2, 1))
         gate.open()
         assert behind.wait().completions == 1
-        assert arrivals(server) == {"hold": 2, "behind": 1}
+        assert input_counts(server) == {"hold": 2, "behind": 1}
         assert len(caplog.records) == 2
 
     def test_unknown_and_started_are_never_sent_again(self, server: ResponsesServer, client: ResponsesClient) -> None:
@@ -218,7 +228,7 @@ class TestRefusedForNow:
             server.on(f"^{number}$", ["text", kind])
             got = Recorder(client.send_request(ask(str(number)))).wait()
             assert got.error.delivery == ("started" if kind.after else "unknown")
-        assert arrivals(server) == {str(number): 1 for number in range(len(kinds))}
+        assert input_counts(server) == {str(number): 1 for number in range(len(kinds))}
 
     def test_by_an_operator_too(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """`retry` counts what the client could not help."""
@@ -231,48 +241,50 @@ class TestRefusedForNow:
 class TestRateLimits:
     """At one, everything waits, for as long as the server says."""
 
-    POOL = PoolOptions(backoff=STEADY)
+    POOL = PoolOptions(backoff=STEADY_BACKOFF)
 
-    async def pauses(self, server: ResponsesServer, client: ResponsesClient, loop: MovedLoop, seconds: float) -> None:
+    async def pauses(
+        self, server: ResponsesServer, client: ResponsesClient, loop: VirtualTimeLoop, seconds: float
+    ) -> None:
         """See that the client is paused for so long, for everyone, and goes on then."""
-        states = Watch(client.state)
+        states = AsyncRecorder(client.state)
         await states.until(lambda: states.values[-1].paused_for is not None)
         assert states.values[-1].paused_for == pytest.approx(seconds)
         before = len(server.requests)
-        waiting = [Watch(client.send_request(ask(f"while paused {number}"))) for number in range(3)]
-        await loop.move(seconds - 0.1)
+        waiting = [AsyncRecorder(client.send_request(ask(f"while paused {number}"))) for number in range(3)]
+        await loop.advance(seconds - 0.1)
         assert len(server.requests) == before
         assert not any(one.ended for one in waiting)
-        await loop.move(0.1)
+        await loop.advance(0.1)
         for one in waiting:
-            assert (await one.end()).types[-1] == "response.completed"
+            assert (await one.until_end()).types[-1] == "response.completed"
         await states.until(lambda: states.values[-1].paused_for is None)
 
     def test_as_an_error(self, server: ResponsesServer) -> None:
         server.reply(refusal("rate_limit_exceeded", headers={"Retry-After": "7"}), "answer")
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                events = Watch(client.events)
-                got = Watch(client.send_request(ask()))
-                await events.count(1)
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                events = AsyncRecorder(client.events)
+                got = AsyncRecorder(client.send_request(ask()))
+                await events.until_count(1)
                 assert events.types == ["error"]
                 await self.pauses(server, client, loop, 7.0)
-                assert (await got.end()).text == "answer"
+                assert (await got.until_end()).text == "answer"
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_as_an_error_in_mid_stream(self, server: ResponsesServer) -> None:
         server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"retry-after-ms": "2500"})])
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                got = await Watch(client.send_request(ask("once"))).end()
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                got = await AsyncRecorder(client.send_request(ask("once"))).until_end()
                 assert got.types[-1] == "error"
                 await self.pauses(server, client, loop, 2.5)
-                assert arrivals(server)["once"] == 1
+                assert input_counts(server)["once"] == 1
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_as_a_failed_response(self, server: ResponsesServer) -> None:
         created = {"type": "response.created", "response": {"id": "r"}}
@@ -285,84 +297,84 @@ class TestRateLimits:
             lambda request: Raw([{**event, "stream_id": request.stream_id} for event in (created, failed)]),
         )
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                got = await Watch(client.send_request(ask("once"))).end()
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                got = await AsyncRecorder(client.send_request(ask("once"))).until_end()
                 assert got.types == ["response.created", "response.failed"]
                 await self.pauses(server, client, loop, 1.0)
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_at_the_upgrade(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(429, headers={"Retry-After": "9"}), connection=2))
 
-        async def main(loop: MovedLoop) -> None:
+        async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
-            async with ResponsesClient(server.url, options=quiet(max_active=2), pool=self.POOL) as client:
-                states = Watch(client.state)
-                held = [Watch(client.send_request(ask("hold"))) for _ in range(2)]
+            async with ResponsesClient(server.url, options=without_pings(max_active=2), pool=self.POOL) as client:
+                states = AsyncRecorder(client.state)
+                held = [AsyncRecorder(client.send_request(ask("hold"))) for _ in range(2)]
                 for one in held:
-                    await one.count(2)  # so that the second connection is the one which "other" needs
-                other = Watch(client.send_request(ask("other")))
+                    await one.until_count(2)  # so that the second connection is the one which "other" needs
+                other = AsyncRecorder(client.send_request(ask("other")))
                 await states.until(lambda: states.values[-1].paused_for is not None)
                 gate.open()
                 for one in held:
-                    assert (await one.end()).completions == 1
+                    assert (await one.until_end()).completions == 1
                 await self.pauses(server, client, loop, 9.0)
-                assert (await other.end()).completions == 1
+                assert (await other.until_end()).completions == 1
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_longer_each_time_without_a_hint(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("rate_limit_exceeded"), match="first", times=2))
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                states = Watch(client.state)
-                got = Watch(client.send_request(ask("first")))
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                states = AsyncRecorder(client.state)
+                got = AsyncRecorder(client.send_request(ask("first")))
                 for delay in (1.0, 2.0):
                     await states.until(lambda: states.values[-1].paused_for == pytest.approx(delay))  # noqa: B023
-                    await loop.move(delay)
-                assert (await got.end()).types[-1] == "response.completed"
+                    await loop.advance(delay)
+                assert (await got.until_end()).types[-1] == "response.completed"
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_a_burst_that_is_refused_is_one_refusal(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("rate_limit_exceeded"), times=10))
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                events = Watch(client.events)
-                got = [Watch(client.send_request(ask(str(number)))) for number in range(10)]
-                await events.count(10)
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                events = AsyncRecorder(client.events)
+                got = [AsyncRecorder(client.send_request(ask(str(number)))) for number in range(10)]
+                await events.until_count(10)
                 assert events.types == ["error"] * 10
                 await self.pauses(server, client, loop, 1.0)
                 for one in got:
-                    assert (await one.end()).types[-1] == "response.completed"
-                assert {arrivals(server)[str(number)] for number in range(10)} == {2}
+                    assert (await one.until_end()).types[-1] == "response.completed"
+                assert {input_counts(server)[str(number)] for number in range(10)} == {2}
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_fewer_at_once_after_it(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("rate_limit_exceeded"), times=8))
 
-        async def main(loop: MovedLoop) -> None:
+        async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("", ["text", Hold(gate)])
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                events, states = Watch(client.events), Watch(client.state)
-                got = [Watch(client.send_request(ask())) for _ in range(8)]
-                await events.count(8)
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                events, states = AsyncRecorder(client.events), AsyncRecorder(client.state)
+                got = [AsyncRecorder(client.send_request(ask())) for _ in range(8)]
+                await events.until_count(8)
                 await states.until(lambda: states.values[-1].paused_for is not None and not states.values[-1].active)
-                await loop.move(1.0)
+                await loop.advance(1.0)
                 await states.until(lambda: states.values[-1].active > 0)
                 assert (states.values[-1].active, states.values[-1].queued) == (4, 4)
                 gate.open()
                 for one in got:
-                    assert (await one.end()).completions == 1
+                    assert (await one.until_end()).completions == 1
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_no_quota_is_no_rate_limit(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.reply(refusal("insufficient_quota", headers={"Retry-After": "100"}), "answer")
@@ -372,24 +384,24 @@ class TestRateLimits:
     def test_the_end_of_the_pause_shows_though_nobody_waits(self, server: ResponsesServer) -> None:
         server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "5"})])
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(), pool=self.POOL) as client:
-                states = Watch(client.state)
-                await Watch(client.send_request(ask())).end()
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                states = AsyncRecorder(client.state)
+                await AsyncRecorder(client.send_request(ask())).until_end()
                 await states.until(lambda: states.values[-1].paused_for is not None)
-                await loop.move(5.0)
+                await loop.advance(5.0)
                 assert states.values[-1].paused_for is None
 
-        run_moved(main)
+        run_in_virtual_time(main)
 
     def test_the_queue_clock_runs_on(self, server: ResponsesServer) -> None:
         server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "60"})])
 
-        async def main(loop: MovedLoop) -> None:
-            async with ResponsesClient(server.url, options=quiet(queue_timeout=10.0), pool=self.POOL) as client:
-                await Watch(client.send_request(ask())).end()
-                waiting = Watch(client.send_request(ask()))
-                await loop.move(10.0)
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(queue_timeout=10.0), pool=self.POOL) as client:
+                await AsyncRecorder(client.send_request(ask())).until_end()
+                waiting = AsyncRecorder(client.send_request(ask()))
+                await loop.advance(10.0)
                 assert isinstance(waiting.error, QueueTimeoutError)
 
-        run_moved(main)
+        run_in_virtual_time(main)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -34,72 +33,46 @@ from rxresponses.testing import (
 )
 
 from ..support.clients import (
-    CLOSE,
+    CLOSE_ON_DISPOSE,
     ask,
-    ask_for_ever,
+    fast_retries,
     inputs,
     no_thread_left,
-    quickly,
     response_id,
+    resubscribe_on_every_error,
     run,
     states_of,
-    until,
+    until_state,
+    without_pings,
 )
-from ..support.recorder import WAIT, Recorder
-from .test_socket_clocks import MovedLoop, Watch, quiet
-from .test_socket_clocks import run as run_moved
-
-
-class Target:
-    """A response that is held after its first words, and answers to what it is steered to."""
-
-    def __init__(self, server: ResponsesServer, client: ResponsesClient, text: str = "target", **fields: Any) -> None:
-        self.gate = server.gate()
-        server.on(f"^{text}$", [Text(deltas=["a ", "b "]), Hold(self.gate, after=5)])
-        self.events = Recorder(client.send_request(ask(text, **fields))).wait_for(5)
-        self.id = response_id(self.events)
-
-
-def steers(server: ResponsesServer) -> list[tuple[int, Any]]:
-    """Return the steers that arrived, with their connections."""
-    return [
-        (received.connection, received.message["input"])
-        for received in server.journal
-        if received.message["type"] == "response.steer"
-    ]
-
-
-def follower(got: Recorder[ServerEvent]) -> str:
-    """Return the id of the response that follows."""
-    got.wait(lambda: "response.created" in got.types)
-    found = got.values[got.types.index("response.created")].response.id  # type: ignore[attr-defined]
-    assert isinstance(found, str)
-    return found
+from ..support.recorder import WAIT, AsyncRecorder, Recorder
+from ..support.steering import HeldResponse, steers_received, successor_id
+from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 def test_scenario_37_client_to_the_connection_that_runs_it(server: ResponsesServer, client: ResponsesClient) -> None:
     server.on("hold", ["text", Hold()])
     for _ in range(16):
         Recorder(client.send_request(ask("hold"))).wait_for(1)
-    target = Target(server, client)
+    target = HeldResponse(server, client)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
     assert steer.types == ["response.steer.accepted"]
     target.gate.open()
     assert target.events.wait().types[-1] == "response.incomplete"
     assert steer.wait().types[:3] == ["response.steer.accepted", "response.created", "response.in_progress"]
     assert (steer.types[-1], steer.completions) == ("response.completed", 1)
-    assert steers(server) == [(2, "shorter")]
-    assert inputs(server) == ["hold"] * 16 + ["target"]
+    assert [(one.connection, one.message["input"]) for one in steers_received(server)] == [(2, "shorter")]
+    assert inputs(server) == ["hold"] * 16 + ["hi"]
 
 
 def test_scenario_37_client_several_at_once(server: ResponsesServer, client: ResponsesClient) -> None:
-    target = Target(server, client, store=False)
+    target = HeldResponse(server, client, store=False)
     both = [Recorder(client.steer(target.id, text)).wait_for(1) for text in ("first", "second")]
     target.gate.open()
-    ids = {follower(one.wait()) for one in both}
+    ids = {successor_id(one.wait()) for one in both}
     assert len(ids) == 1
     (parent,) = ids
-    until(states_of(client), lambda state: state.active == 0)
+    until_state(states_of(client), lambda state: state.active == 0)
     after = Recorder(client.send_request(ask("after", store=False, previous_response_id=parent))).wait()
     assert after.types[-1] == "response.completed"
 
@@ -115,8 +88,8 @@ def test_scenario_37_client_nobody_runs_it(server: ResponsesServer, client: Resp
 def test_one_that_steers_for_ever_does_not_stop_the_loop(server: ResponsesServer) -> None:
     async def main() -> None:
         async with ResponsesClient(server.url) as client:
-            await ask_for_ever(client.steer("resp_unknown", "shorter"))
-            assert (await Watch(client.send_request(ask())).end()).completions == 1
+            await resubscribe_on_every_error(client.steer("resp_unknown", "shorter"))
+            assert (await AsyncRecorder(client.send_request(ask())).until_end()).completions == 1
 
     run(main())
 
@@ -139,10 +112,10 @@ def test_wrong_input_at_once(server: ResponsesServer, client: ResponsesClient) -
 @pytest.mark.parametrize("store", [True, False])
 def test_what_follows_can_be_continued(server: ResponsesServer, client: ResponsesClient, store: bool) -> None:
     server.on("story", lambda request: f"after {len(request.history)} items")
-    target = Target(server, client, store=store)
+    target = HeldResponse(server, client, store=store)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
     target.gate.open()
-    parent = follower(steer.wait())
+    parent = successor_id(steer.wait())
     after = Recorder(client.send_request(ask("story", store=store, previous_response_id=parent))).wait()
     assert after.text == "after 4 items"
     lanes = {request["stream_id"] for request in server.requests}
@@ -157,10 +130,10 @@ def test_what_follows_can_be_continued_and_steered_while_it_runs(
 ) -> None:
     gate = server.gate()
     server.on("first", [Text(deltas=["x ", "y "]), Hold(gate, after=5)])
-    target = Target(server, client, store=False)
+    target = HeldResponse(server, client, store=False)
     first = Recorder(client.steer(target.id, "first")).wait_for(1)
     target.gate.open()
-    running = follower(first)
+    running = successor_id(first)
     first.wait(lambda: first.text == "x ")
     after = Recorder(client.send_request(ask("after", store=False, previous_response_id=running)))
     second = Recorder(client.steer(running, "second")).wait_for(1)
@@ -170,7 +143,7 @@ def test_what_follows_can_be_continued_and_steered_while_it_runs(
     assert second.wait().types[-1] == "response.completed"
     # It was to continue what was steered, and the lane has gone on from there.
     assert isinstance(after.wait().error, PreviousResponseLostError)
-    last = Recorder(client.send_request(ask("last", store=False, previous_response_id=follower(second)))).wait()
+    last = Recorder(client.send_request(ask("last", store=False, previous_response_id=successor_id(second)))).wait()
     assert last.types[-1] == "response.completed"
 
 
@@ -178,10 +151,10 @@ def test_what_follows_is_waited_for(server: ResponsesServer, client: ResponsesCl
     """A continuation of a running response is sent when that has ended, whoever began it."""
     gate = server.gate()
     server.on("first", [Text(deltas=["x ", "y "]), Hold(gate, after=5)])
-    target = Target(server, client)
+    target = HeldResponse(server, client)
     first = Recorder(client.steer(target.id, "first")).wait_for(1)
     target.gate.open()
-    after = Recorder(client.send_request(ask("after", previous_response_id=follower(first))))
+    after = Recorder(client.send_request(ask("after", previous_response_id=successor_id(first))))
     assert Recorder(client.send_request(ask("other"))).wait().completions == 1
     assert "after" not in inputs(server)
     gate.open()
@@ -191,7 +164,7 @@ def test_what_follows_is_waited_for(server: ResponsesServer, client: ResponsesCl
 @pytest.mark.parametrize("store", [True, False])
 def test_what_follows_is_lost(server: ResponsesServer, client: ResponsesClient, store: bool) -> None:
     server.on("shorter", ["text", Close(1011, after=4)])
-    target = Target(server, client, store=store)
+    target = HeldResponse(server, client, store=store)
     after: list[Recorder[ServerEvent]] = []
 
     def go_on(event: ServerEvent) -> None:
@@ -202,7 +175,7 @@ def test_what_follows_is_lost(server: ResponsesServer, client: ResponsesClient, 
     steer = Recorder(client.steer(target.id, "shorter"), go_on).wait_for(1)
     target.gate.open()
     assert isinstance(steer.wait().error, ConnectionLostError)
-    assert (steer.error.delivery, steer.error.response_id) == ("started", follower(steer))
+    assert (steer.error.delivery, steer.error.response_id) == ("started", successor_id(steer))
     after[0].wait()
     if store:  # the server may have it: it says that it has not
         assert after[0].types == ["error"]
@@ -232,53 +205,53 @@ def test_outputs_that_it_waits_for(server: ResponsesServer, client: ResponsesCli
 def test_silence(server: ResponsesServer) -> None:
     server.fault(Fault(IgnoreSteer()))
 
-    async def main(loop: MovedLoop) -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
         gate = server.gate()
         server.on("target", ["text", Hold(gate)])
-        async with ResponsesClient(server.url, options=quiet(steer_timeout=10.0)) as client:
-            target = Watch(client.send_request(ask("target", store=False)))
-            parent = response_id(await target.count(2))
-            after = Watch(client.send_request(ask("after", store=False, previous_response_id=parent)))
-            steer = Watch(client.steer(parent, "shorter"))
-            await server.until(lambda: len(steers(server)) == 1)
-            await loop.move(10.0)
+        async with ResponsesClient(server.url, options=without_pings(steer_timeout=10.0)) as client:
+            target = AsyncRecorder(client.send_request(ask("target", store=False)))
+            parent = response_id(await target.until_count(2))
+            after = AsyncRecorder(client.send_request(ask("after", store=False, previous_response_id=parent)))
+            steer = AsyncRecorder(client.steer(parent, "shorter"))
+            await server.until(lambda: len(steers_received(server)) == 1)
+            await loop.advance(10.0)
             assert isinstance(steer.error, SteerTimeoutError)
             assert steer.error.delivery == "unknown"
             gate.open()
-            assert (await target.end()).types[-1] == "response.completed"
-            assert (await after.end()).types[-1] == "response.completed"
+            assert (await target.until_end()).types[-1] == "response.completed"
+            assert (await after.until_end()).types[-1] == "response.completed"
 
-    run_moved(main)
+    run_in_virtual_time(main)
 
 
 def test_a_connection_stays_for_what_follows(server: ResponsesServer) -> None:
     """It seems idle: the request has ended, and the response that follows is nobody's request."""
 
-    async def main(loop: MovedLoop) -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
         gates = [server.gate(), server.gate()]
         server.on("target", ["some words", Hold(gates[0], after=4)])
         server.on("shorter", ["text", Hold(gates[1], after=4)])
         pool = PoolOptions(close_idle_after=60.0, max_age=1000.0, age_jitter=0.0)
-        async with ResponsesClient(server.url, options=quiet(), pool=pool) as client:
-            target = await Watch(client.send_request(ask("target"))).count(4)
-            steer = await Watch(client.steer(response_id(target), "shorter")).count(1)
+        async with ResponsesClient(server.url, options=without_pings(), pool=pool) as client:
+            target = await AsyncRecorder(client.send_request(ask("target"))).until_count(4)
+            steer = await AsyncRecorder(client.steer(response_id(target), "shorter")).until_count(1)
             gates[0].open()
-            await target.end()
-            await steer.count(5)
-            await loop.move(600.0)
+            await target.until_end()
+            await steer.until_count(5)
+            await loop.advance(600.0)
             assert server.connections == 1
-            await loop.move(350.0)
+            await loop.advance(350.0)
             await server.until(lambda: server.connections == 2)  # the next one is there, and the old one at work
             gates[1].open()
-            assert (await steer.end()).types[-1] == "response.completed"
+            assert (await steer.until_end()).types[-1] == "response.completed"
             await server.until(lambda: server.connections == 1)
 
-    run_moved(main)
+    run_in_virtual_time(main)
 
 
 class TestGivenUp:
     def test_before_it_was_sent(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        target = Target(server, client)
+        target = HeldResponse(server, client)
 
         async def main() -> None:
             """The client's own loop is elsewhere, so this comes between subscription and dispatch."""
@@ -287,10 +260,10 @@ class TestGivenUp:
         asyncio.run(asyncio.wait_for(main(), WAIT))
         target.gate.open()
         assert target.events.wait().completions == 1
-        assert len(steers(server)) <= 1
+        assert len(steers_received(server)) <= 1
 
     def test_what_follows_is_swallowed(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        target = Target(server, client, store=False)
+        target = HeldResponse(server, client, store=False)
         watcher = Recorder(client.events)
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
         steer.subscription.dispose()
@@ -306,11 +279,11 @@ class TestGivenUp:
         gate = server.gate()
         server.on("shorter", ["text", Hold()])
         server.on("other", ["text", Hold(gate)])
-        with no_thread_left(), ResponsesClient(server.url, options=CLOSE, pool=quickly()) as client:
-            target = Target(server, client)
+        with no_thread_left(), ResponsesClient(server.url, options=CLOSE_ON_DISPOSE, pool=fast_retries()) as client:
+            target = HeldResponse(server, client)
             steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
             target.gate.open()
-            follower(steer)
+            successor_id(steer)
             others = [Recorder(client.send_request(ask("other"))).wait_for(2) for _ in range(2)]
             steer.subscription.dispose()
             server.wait_until(lambda: server.connections == 2)
@@ -321,7 +294,7 @@ class TestGivenUp:
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         for at in ("response.steer.accepted", "response.created"):
-            target = Target(server, client, f"target of {at}", store=False)
+            target = HeldResponse(server, client, text=f"target of {at}", store=False)
 
             def fail(event: ServerEvent, at: str = at) -> None:
                 if event.type == at:
@@ -333,14 +306,14 @@ class TestGivenUp:
             assert isinstance(steer.wait().error, LookupError)
             assert steer.types[-1] == at
             watcher.wait(lambda: "response.completed" in watcher.types)  # noqa: B023
-            until(states_of(client), lambda state: state.active == 0)
+            until_state(states_of(client), lambda state: state.active == 0)
             parent = next(event for event in watcher.values if event.type == "response.created")
             request = ask(store=False, previous_response_id=parent.response.id)  # type: ignore[attr-defined]
             assert Recorder(client.send_request(request)).wait().types[-1] == "response.completed"
         assert len(caplog.records) == 2
 
     def test_the_client_is_closed(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        target = Target(server, client)
+        target = HeldResponse(server, client)
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
         client.close()
         for got in (target.events, steer):
@@ -352,13 +325,13 @@ class TestDrain:
     def test_what_follows_is_waited_for(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("shorter", ["text", Hold(gate)])
-        target = Target(server, client)
+        target = HeldResponse(server, client)
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
         drained = Recorder(client.drain())
         late = Recorder(client.steer(target.id, "no longer")).wait()
         assert isinstance(late.error, SocketClosedError)
         target.gate.open()
-        follower(steer)
+        successor_id(steer)
         assert not drained.ended
         gate.open()
         assert steer.wait().types[-1] == "response.completed"
@@ -366,11 +339,11 @@ class TestDrain:
 
     def test_not_when_it_was_given_up(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.on("shorter", ["text", Hold()])
-        target = Target(server, client)
+        target = HeldResponse(server, client)
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
         drained = Recorder(client.drain())
         target.gate.open()
-        follower(steer)
+        successor_id(steer)
         steer.subscription.dispose()
         assert drained.wait().values == [True]
 
@@ -378,7 +351,7 @@ class TestDrain:
 @pytest.mark.parametrize(("after", "told"), [(0, "response.steer.failed"), (3, "error")])
 def test_what_follows_fails(server: ResponsesServer, client: ResponsesClient, after: int, told: str) -> None:
     server.on("shorter", ["text", Failure("server_error", after=after)])
-    target = Target(server, client, store=False)
+    target = HeldResponse(server, client, store=False)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
     target.gate.open()
     assert steer.wait().types[-1] == told
@@ -389,7 +362,7 @@ def test_what_follows_fails(server: ResponsesServer, client: ResponsesClient, af
 def test_a_server_without_lanes(server: ResponsesServer) -> None:
     server.fault(Fault(DropStreamIds()))
     with ResponsesClient(server.url, options=ConnectionOptions(), pool=PoolOptions(max_connections=1)) as client:
-        target = Target(server, client, store=False)
+        target = HeldResponse(server, client, store=False)
         waiting = Recorder(client.send_request(ask("waiting"), stream_id="b"))
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
         target.gate.open()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -17,7 +16,6 @@ from rxresponses import (
     ConnectionLostError,
     ConnectionOptions,
     ResponseCompletedEvent,
-    ResponseCreate,
     ResponsesWebSocket,
     ServerEvent,
     SocketClosedError,
@@ -25,22 +23,9 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Close, Hold, ResponsesServer
 
+from ..support.clients import ask, inputs, run
+from ..support.internals import websocket_of
 from ..support.recorder import WAIT, Recorder
-
-
-def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
-    return ResponseCreate(model="m", input=text, **fields)
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end within the bound, and see that no task is left behind."""
-
-    async def bounded() -> None:
-        await asyncio.wait_for(main, WAIT)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
-
-    asyncio.run(bounded())
 
 
 def test_await_gives_the_last_value(server: ResponsesServer) -> None:
@@ -170,7 +155,7 @@ def test_scenario_12_cancelling_an_await_gives_the_request_up(
                 await server.until(lambda: server.connections == 0)
             gate.open()
             assert await socket.send_request(ask("next")).pipe(rops.collect_text()) == "next"
-        assert [request["input"] for request in server.requests] == ["sent", "next"]
+        assert inputs(server) == ["sent", "next"]
 
     run(main())
 
@@ -328,8 +313,7 @@ def test_a_loop_that_ends_while_the_socket_closes_leaves_nothing_open(server: Re
     async def main() -> Any:
         socket = ResponsesWebSocket(server.url)
         await socket.send_request(ask())
-        assert socket._connection is not None
-        websocket = socket._connection._websocket
+        websocket = websocket_of(socket)
         socket.close()
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from reactivex import Observable, Subject, merge, throw
@@ -17,47 +15,25 @@ from rxresponses import (
     ConnectionLostError,
     ConnectionOptions,
     PoolOptions,
-    ResponseCreate,
     ResponsesClient,
     ResponsesWebSocket,
     ServerEvent,
 )
 from rxresponses import operators as rops
-from rxresponses.net.connection import Connection
 from rxresponses.testing import Close, DropStreamIds, Fault, Hold, Raw, ResponsesServer, Text
 
+from ..support.clients import CLOSE_ON_DISPOSE, WITH_LANES, ask, run
+from ..support.frames import Frame, response
+from ..support.internals import connections_of, read_pause_of, spin_until
 from ..support.recorder import WAIT, Recorder
 
 COUNT = 5_000
 
 
-def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
-    return ResponseCreate(model="m", input=text, **fields)
-
-
-def burst(stream_id: str | None = None, size: int = 1) -> list[dict[str, Any]]:
+def burst(stream_id: str | None = None, size: int = 1) -> list[Frame]:
     """A response of many deltas, each with its number."""
     lane = {} if stream_id is None else {"stream_id": stream_id}
-    return [
-        {"type": "response.created", "response": {"id": f"r-{stream_id}"}, **lane},
-        *({"type": "response.output_text.delta", "delta": f"{n} " * size, **lane} for n in range(COUNT)),
-        {"type": "response.completed", "response": {"id": f"r-{stream_id}"}, **lane},
-    ]
-
-
-def connection_of(socket: ResponsesWebSocket) -> Connection:
-    assert socket._connection is not None
-    return socket._connection
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Turn the loop until a condition holds; the server runs on a thread of its own."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event to set
-        await asyncio.sleep(0)
-
-
-def run(main: Any) -> None:
-    asyncio.run(asyncio.wait_for(main, WAIT))
+    return response(f"r-{stream_id}", *(f"{n} " * size for n in range(COUNT)), **lane)
 
 
 def texts(events: list[ServerEvent]) -> list[str]:
@@ -76,8 +52,8 @@ def test_a_lone_consumer_that_lags_pauses_the_socket_and_loses_nothing(server: R
             async with socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)) as events:
                 iterator = events.__aiter__()
                 got.append(await iterator.__anext__())
-                read_pause = connection_of(socket).read_pause
-                await until(lambda: read_pause.active)
+                read_pause = read_pause_of(socket)
+                await spin_until(lambda: read_pause.active)
                 async for event in iterator:
                     got.append(event)
             assert texts(got) == EXPECTED
@@ -123,7 +99,7 @@ def test_leaving_a_paused_stream_lets_the_socket_go_on(server: ResponsesServer) 
         async with ResponsesWebSocket(server.url) as socket:
             async with socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=20)) as events:
                 async for _ in events:
-                    await until(lambda: connection_of(socket).read_pause.active)
+                    await spin_until(lambda: read_pause_of(socket).active)
                     break
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
         assert server.accepted == 1
@@ -138,7 +114,7 @@ def test_closing_a_paused_socket_is_prompt(server: ResponsesServer) -> None:
         socket = ResponsesWebSocket(server.url)
         events = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=20))
         async for _ in events:
-            await until(lambda: connection_of(socket).read_pause.active)
+            await spin_until(lambda: read_pause_of(socket).active)
             break
         socket.close()
         await socket.wait_closed()
@@ -156,7 +132,7 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
     server.on("other", ["the other", Hold(others)])
 
     async def main() -> None:
-        async with ResponsesWebSocket(server.url, options=ConnectionOptions(lanes=True)) as socket:
+        async with ResponsesWebSocket(server.url, options=WITH_LANES) as socket:
             other = Recorder(socket.send_request(ask("other"), stream_id="other").pipe(rops.collect_text()))
             await server.until(lambda: len(server.requests) == 1)
             lazy_events = socket.send_request(ask("lazy"), stream_id="lazy")
@@ -165,9 +141,9 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
             assert first.type == "response.created"
             busy = await socket.send_request(ask("busy"), stream_id="busy").pipe(ops.count())
             assert busy == COUNT + 2
-            read_pause = connection_of(socket).read_pause
+            read_pause = read_pause_of(socket)
             others.open()
-            await until(lambda: other.ended)
+            await spin_until(lambda: other.ended)
             assert other.values == ["the other"]
             # The overflown response is alone now, and goes on: nobody waits for what its consumer has not taken.
             assert not read_pause.active
@@ -194,7 +170,7 @@ def test_scenario_39_one_that_waits_for_its_lane_is_not_held_up(server: Response
             lazy = socket.send_request(ask()).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await lazy.__anext__()
             if first == "after":
-                await until(lambda: connection_of(socket).read_pause.active)
+                await spin_until(lambda: read_pause_of(socket).active)
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
             with pytest.raises(BufferOverflowError):  # noqa: PT012
                 while True:
@@ -209,7 +185,7 @@ def test_scenario_39_one_that_waits_for_a_server_without_lanes_is_not_held_up() 
             lazy = socket.send_request(ask("lazy"), stream_id="lazy")
             stream = lazy.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await stream.__anext__()
-            await until(lambda: connection_of(socket).read_pause.active)
+            await spin_until(lambda: read_pause_of(socket).active)
             other = socket.send_request(ask("other"), stream_id="other").pipe(rops.collect_text())
             assert await other == "the other"
 
@@ -230,7 +206,7 @@ def test_when_the_one_that_waited_is_gone_the_socket_pauses_again(server: Respon
             waiting = socket.send_request(ask()).subscribe()
             waiting.dispose()
             gate.open()
-            await until(lambda: connection_of(socket).read_pause.active)
+            await spin_until(lambda: read_pause_of(socket).active)
             got += [event async for event in lazy]
             assert texts(got) == EXPECTED
 
@@ -249,8 +225,8 @@ def test_scenario_39_one_that_waits_in_a_client_is_not_held_up(server: Responses
             request = client.send_request(ask("lazy"), stream_id=stream_id)
             lazy = request.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await lazy.__anext__()
-            (connection,) = client._connections
-            await until(lambda: connection.read_pause.active)
+            read_pause = read_pause_of(client)
+            await spin_until(lambda: read_pause.active)
             following = client.send_request(ask("next"), stream_id=stream_id).pipe(rops.collect_text())
             assert await following == "the next"
             with pytest.raises(BufferOverflowError):  # noqa: PT012
@@ -276,14 +252,14 @@ def test_one_that_waits_for_a_connection_of_its_own_overflows_nobody(server: Res
         async with ResponsesClient(server.url, api_key=key, options=ConnectionOptions(lanes=False)) as client:
             lazy = client.send_request(ask("lazy")).pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             got = [await lazy.__anext__()]
-            (connection,) = client._connections
-            await until(lambda: connection.read_pause.active)
+            read_pause = read_pause_of(client)
+            await spin_until(lambda: read_pause.active)
             other = Recorder(client.send_request(ask("other")).pipe(rops.collect_text()))
-            await until(lambda: len(client._connections) == 2)
-            assert connection.read_pause.active
+            await spin_until(lambda: len(connections_of(client)) == 2)
+            assert read_pause.active
             gate.set()
-            await until(lambda: other.ended)
-            assert connection.read_pause.active
+            await spin_until(lambda: other.ended)
+            assert read_pause.active
             got += [event async for event in lazy]
             assert texts(got) == EXPECTED
 
@@ -296,14 +272,14 @@ def test_an_overflow_closes_the_connection_when_what_is_given_up_is_to(server: R
     server.on("hold", ["held", Hold()])
 
     async def main() -> None:
-        options = ConnectionOptions(lanes=True, on_dispose="close")
+        options = CLOSE_ON_DISPOSE
         async with ResponsesWebSocket(server.url, options=options) as socket:
             held = Recorder(socket.send_request(ask("hold"), stream_id="held"))
-            await until(lambda: bool(held.values))
+            await spin_until(lambda: bool(held.values))
             lazy = socket.send_request(ask("lazy"), stream_id="lazy")
             stream = lazy.pipe(rops.to_async_iterable(max_buffered=50)).__aiter__()
             await stream.__anext__()
-            await until(lambda: held.ended)
+            await spin_until(lambda: held.ended)
             assert isinstance(held.error, ConnectionLostError)
             assert "its consumer lagged" in str(held.error)
             with pytest.raises(BufferOverflowError):  # noqa: PT012
@@ -324,8 +300,8 @@ def test_a_stream_that_was_given_up_pauses_nobody(server: ResponsesServer) -> No
             ends = merge(socket.send_request(ask()), stop.pipe(ops.flat_map(lambda _: timed_out)))
             lazy = ends.pipe(rops.to_async_iterable(max_buffered=20)).__aiter__()
             await lazy.__anext__()
-            read_pause = connection_of(socket).read_pause
-            await until(lambda: read_pause.active)
+            read_pause = read_pause_of(socket)
+            await spin_until(lambda: read_pause.active)
             stop.on_next(None)
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next"
             got = []
@@ -346,7 +322,7 @@ class TestAnotherLoop:
         paused = threading.Event()
 
         async def main() -> None:
-            read_pause = connection_of(socket).read_pause
+            read_pause = read_pause_of(socket)
             got: list[ServerEvent] = []
 
             def on_next(event: ServerEvent) -> None:
@@ -369,7 +345,7 @@ class TestAnotherLoop:
 
             async def main() -> None:
                 socket.send_request(ask()).subscribe(abandoned.append)
-                read_pause = connection_of(socket).read_pause
+                read_pause = read_pause_of(socket)
                 while not read_pause.active:
                     threading.Event().wait(0.001)
 
@@ -388,7 +364,7 @@ class TestAnotherLoop:
         server.reply(Raw(burst()), "the next")
 
         async def main() -> None:
-            read_pause = connection_of(socket).read_pause
+            read_pause = read_pause_of(socket)
             source = socket.send_request(ask()) if what == "send_request" else socket.events
             subscription = source.subscribe()
             others: list[Recorder[ServerEvent]] = []

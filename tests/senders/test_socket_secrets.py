@@ -17,21 +17,17 @@ from rxresponses import (
     ConnectionLostError,
     ConnectionOptions,
     PongTimeoutError,
-    ResponseCreate,
     ResponsesError,
     ResponsesWebSocket,
 )
 from rxresponses.testing import Close, Fault, Hold, RefuseUpgrade, ResponsesServer, Stall
 
+from ..support.clients import ask
 from ..support.recorder import WAIT, Recorder
 
 KEY = "sk-very-secret"
 HEADERS = {"api-key": f"{KEY}-2", "X-Auth-Token": f"{KEY}-3", "Cookie": f"session={KEY}-4", "X-Pass": f"{KEY}-5"}
 QUERY = f"?subscription={KEY}-6"
-
-
-def ask(text: str = "hi") -> ResponseCreate:
-    return ResponseCreate(model="m", input=text)
 
 
 def open_socket(server: ResponsesServer, **options: Any) -> ResponsesWebSocket:

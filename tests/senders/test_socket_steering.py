@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,7 +35,6 @@ from rxresponses.testing import (
     Failure,
     Fault,
     FunctionCall,
-    Gate,
     Hold,
     IgnoreSteer,
     Raw,
@@ -45,14 +44,12 @@ from rxresponses.testing import (
     Text,
 )
 
-from ..support.recorder import WAIT, Recorder
+from ..support.clients import ask, inputs, run
+from ..support.recorder import Recorder
+from ..support.steering import HeldResponse, steers_received
 
 LANES = pytest.mark.parametrize("lane", [None, "a"])
 Events = Recorder[ServerEvent]
-
-
-def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
-    return ResponseCreate(model="m", input=text, **fields)
 
 
 def conversation(request: Request) -> str:
@@ -65,11 +62,6 @@ def types(events: Events) -> list[str]:
     return [one for number, one in enumerate(short) if one != "output_text.delta" or short[number - 1] != one]
 
 
-def steers(server: ResponsesServer) -> list[Any]:
-    messages = [received.message for received in server.journal]
-    return [one for one in messages if isinstance(one, dict) and one.get("type") == "response.steer"]
-
-
 @contextmanager
 def deaf(**options: Any) -> Iterator[tuple[ResponsesServer, ResponsesWebSocket]]:
     """A server that ignores steers, and a socket to it."""
@@ -78,26 +70,6 @@ def deaf(**options: Any) -> Iterator[tuple[ResponsesServer, ResponsesWebSocket]]
         ResponsesWebSocket(server.url, options=ConnectionOptions(**options)) as socket,
     ):
         yield server, socket
-
-
-class HeldResponse:
-    """A response that runs on a lane and waits in the middle of its text."""
-
-    def __init__(
-        self,
-        server: ResponsesServer,
-        socket: ResponsesWebSocket,
-        lane: str | None = None,
-        *parts: Any,
-        after: int = 5,
-        **fields: Any,
-    ) -> None:
-        self.gate: Gate = server.gate()
-        server.reply([*(parts or (Text(deltas=["a ", "b ", "c"]),)), Hold(self.gate, after)])
-        self.events: Events = Recorder(socket.send_request(ask(**fields), stream_id=lane)).wait_for(after)
-        event = self.events.values[0]
-        assert event.type == "response.created"
-        self.id: str = event.response.id  # type: ignore[attr-defined]
 
 
 class TestAccepted:
@@ -128,8 +100,10 @@ class TestAccepted:
             assert (got.completions, got.errors) == (1, [])
             assert {event.stream_id for event in got.values} == {lane}
         assert unrouted.values == []
-        assert steers(server) == [{"type": "response.steer", "previous_response_id": target.id, "input": "shorter"}]
-        assert [request["input"] for request in server.requests] == ["hi", "queued"]
+        assert [one.message for one in steers_received(server)] == [
+            {"type": "response.steer", "previous_response_id": target.id, "input": "shorter"}
+        ]
+        assert inputs(server) == ["hi", "queued"]
 
     def test_a_target_that_completes_all_the_same(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         target = HeldResponse(server, socket, None, Text(deltas=["a"]), after=8)
@@ -190,14 +164,14 @@ class TestAccepted:
     def test_each_subscription_steers_once(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         target = HeldResponse(server, socket)
         source = socket.steer(target.id, "again")
-        assert steers(server) == []
+        assert steers_received(server) == []
         both: list[Events] = [Recorder(source), Recorder(source)]
         for steer in both:
             steer.wait_for(1)
         target.gate.open()
         for steer in both:
             steer.wait()
-        assert len(steers(server)) == 2
+        assert len(steers_received(server)) == 2
 
     def test_an_observer_that_raises_disturbs_no_other(
         self, server: ResponsesServer, socket: ResponsesWebSocket
@@ -252,7 +226,7 @@ class TestPending:
     def test_nobody_takes_it_for_an_empty_answer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         target = HeldResponse(server, socket, None, FunctionCall("weather", call_id="call_7"))
         text = Recorder(socket.steer(target.id, "x").pipe(rops.collect_text()))
-        server.wait_until(lambda: len(steers(server)) == 1)
+        server.wait_until(lambda: len(steers_received(server)) == 1)
         target.gate.open()
         error = text.wait().error
         assert isinstance(error, SteerPendingError)
@@ -357,7 +331,7 @@ class TestServersThatDoNotSteer:
             )
             target: Events = Recorder(socket.send_request(ask())).wait_for(1)
             steer: Events = Recorder(socket.steer("r1", "x"))
-            server.wait_until(lambda: len(steers(server)) == 1)
+            server.wait_until(lambda: len(steers_received(server)) == 1)
             gate.open()
             assert (steer.wait().types, steer.completions) == (["error"], 1)
             assert target.wait().text == "as it was"
@@ -369,7 +343,7 @@ class TestLoss:
         with deaf() as (server, socket):
             target = HeldResponse(server, socket, "a")
             steer: Events = Recorder(socket.steer(target.id, "x"))
-            server.wait_until(lambda: len(steers(server)) == 1)
+            server.wait_until(lambda: len(steers_received(server)) == 1)
             server.drop()
             assert isinstance(steer.wait().error, ConnectionLostError)
             assert (steer.error.delivery, steer.error.close_code) == ("unknown", 1006)
@@ -424,7 +398,7 @@ class TestDispose:
         got: Events = Recorder(socket.send_request(ask()), steer_and_think_better).wait()
         assert got.types[-1] == "response.completed"
         assert Recorder(socket.send_request(ask())).wait().completions == 1
-        assert steers(server) == []
+        assert steers_received(server) == []
 
     @pytest.mark.parametrize("on_dispose", ["drain", "close"])
     def test_before_its_response_began(self, server: ResponsesServer, on_dispose: Any) -> None:
@@ -488,14 +462,6 @@ def test_input_that_cannot_be_right(
 
 
 class TestAsyncio:
-    def run(self, main: Coroutine[Any, Any, None]) -> None:
-        async def bounded() -> None:
-            await asyncio.wait_for(main, WAIT)
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            assert not left, left
-
-        asyncio.run(bounded())
-
     def test_scenario_37_on_the_running_loop(self, server: ResponsesServer) -> None:
         async def main() -> None:
             gate = server.gate()
@@ -526,7 +492,7 @@ class TestAsyncio:
                 assert threads == {threading.get_ident()}
             assert server.accepted == 1
 
-        self.run(main())
+        run(main())
 
     def test_from_another_loop(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         """The socket lives on the background thread; who steers gets the events on the own loop."""
@@ -545,7 +511,7 @@ class TestAsyncio:
             assert isinstance(last, ResponseCompletedEvent)
             assert threads == {threading.get_ident()}
 
-        self.run(main())
+        run(main())
         assert target.events.wait().types[-1] == "response.incomplete"
 
     def test_cancelling_an_await(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
@@ -557,11 +523,11 @@ class TestAsyncio:
                 return await socket.steer(target.id, "x")
 
             task = asyncio.create_task(wait())
-            await server.until(lambda: len(steers(server)) == 1)
+            await server.until(lambda: len(steers_received(server)) == 1)
             task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
             target.gate.open()
             assert await socket.send_request(ask()).pipe(rops.collect_text()) == "the next one"
 
-        self.run(main())
+        run(main())

@@ -1,7 +1,8 @@
-"""What several tests need: an observer that remembers and can be waited for."""
+"""Observers that keep what they get, and that a test can wait for: on a thread, or on an event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -10,11 +11,11 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase
 
 T = TypeVar("T")
-WAIT = 10.0  # seconds after which a test gives up; nothing waits that long when all is well
+WAIT = 10.0  # seconds after which a test fails; no condition takes that long when all is well
 
 
 class Recorder(Generic[T]):
-    """Subscribe to a source and keep its notifications; checks the Rx grammar on the way."""
+    """Subscribes to a source, keeps its notifications, and checks the Rx grammar on the way."""
 
     def __init__(self, source: Observable[T], on_next: Callable[[T], Any] | None = None) -> None:
         self.values: list[T] = []
@@ -78,3 +79,39 @@ class Recorder(Generic[T]):
     def text(self) -> str:
         """The text of all deltas received."""
         return "".join(getattr(value, "delta", "") for value in self.values)
+
+
+class AsyncRecorder(Recorder[T]):
+    """A recorder to wait for on an event loop."""
+
+    def __init__(self, source: Observable[T], on_next: Callable[[T], Any] | None = None) -> None:
+        self._heard = asyncio.Event()
+        super().__init__(source, on_next)
+
+    def _next(self, value: T) -> None:
+        super()._next(value)
+        self._heard.set()
+
+    def _error(self, error: Exception) -> None:
+        super()._error(error)
+        self._heard.set()
+
+    def _completed(self) -> None:
+        super()._completed()
+        self._heard.set()
+
+    async def until(self, condition: Callable[[], bool]) -> AsyncRecorder[T]:
+        """Wait until a condition on this recorder holds; the source must not end before."""
+        while not condition():
+            assert not self.ended, (self.values, self.errors)
+            self._heard.clear()
+            await self._heard.wait()
+        return self
+
+    async def until_count(self, count: int) -> AsyncRecorder[T]:
+        """Wait until so many values came."""
+        return await self.until(lambda: len(self.values) >= count)
+
+    async def until_end(self) -> AsyncRecorder[T]:
+        """Wait until the source has ended."""
+        return await self.until(lambda: self.ended)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from rxresponses import PreviousResponseLostError, ResponseCreate, ResponsesWebSocket
+from rxresponses import PreviousResponseLostError, ResponsesWebSocket
 from rxresponses import operators as rops
 from rxresponses.senders.socket import ConnectionState
 from rxresponses.testing import Hold, ResponsesServer, Text
 
-from ..support.clients import ask_for_ever, inputs, response_id
-from ..support.recorder import WAIT, Recorder
-from .test_socket_clocks import Watch
-
-
-def ask(text: str = "hi", **fields: Any) -> ResponseCreate:
-    return ResponseCreate(model="m", input=text, **fields)
+from ..support.clients import ask, inputs, response_id, resubscribe_on_every_error
+from ..support.recorder import WAIT, AsyncRecorder, Recorder
 
 
 def drop(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
@@ -112,10 +106,10 @@ def test_one_that_asks_for_ever_does_not_stop_the_loop(server: ResponsesServer) 
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
             response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())
-            states = Watch(socket.state)
+            states = AsyncRecorder(socket.state)
             server.drop()
             await states.until(lambda: states.values[-1] is ConnectionState.IDLE)
-            await ask_for_ever(socket.send_request(ask("second", previous_response_id=response.id)))
+            await resubscribe_on_every_error(socket.send_request(ask("second", previous_response_id=response.id)))
             assert (await socket.send_request(ask("third"))).type == "response.completed"
 
     asyncio.run(asyncio.wait_for(main(), WAIT))

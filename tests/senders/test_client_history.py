@@ -1,0 +1,249 @@
+"""The option `history`: what a client sends instead of a response that is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from rxresponses import (
+    InvalidRequestError,
+    PreviousResponseLostError,
+    ResponseCreate,
+    ResponsesClient,
+    user_message,
+)
+from rxresponses.testing import Failure, Fault, ResponsesServer
+
+from ..support.clients import (
+    WITH_LANES,
+    ask,
+    inputs,
+    run,
+)
+from ..support.conversations import HISTORY, HISTORY_AS_SENT, first_response_id, lose_connections
+from ..support.recorder import AsyncRecorder, Recorder
+
+
+class TestReplays:
+    """`history`: one replay, only where the parent is gone, and before any output."""
+
+    def test_scenario_31_client_the_server_has_forgotten(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        events = Recorder(client.events)
+        got = Recorder(client.send_request(ask("second", previous_response_id="resp_gone"), history=HISTORY)).wait()
+        assert got.types[-1] == "response.completed"
+        assert "error" not in got.types
+        assert "error" in events.types
+        one, two = server.requests
+        assert one["previous_response_id"] == "resp_gone"
+        assert "previous_response_id" not in two
+        assert two["input"] == [*HISTORY_AS_SENT, {"type": "message", "role": "user", "content": "second"}]
+        # And it is remembered: the next one does not ask again.
+        Recorder(client.send_request(ask("third", previous_response_id="resp_gone"), history=HISTORY)).wait()
+        assert len(server.requests) == 3
+        lost = Recorder(client.send_request(ask("fourth", previous_response_id="resp_gone"))).wait()
+        assert isinstance(lost.error, PreviousResponseLostError)
+        assert len(server.requests) == 3
+
+    def test_scenario_31_client_without_the_history_it_is_told(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        got = Recorder(client.send_request(ask("second", previous_response_id="resp_gone"))).wait()
+        assert got.types == ["error"]
+        assert len(server.requests) == 1
+
+    def test_scenario_31_client_only_once(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        """A server that says so whatever it is sent."""
+        server.fault(Fault(Failure("previous_response_not_found", after=0, status=400)))
+        got = Recorder(client.send_request(ask("second", previous_response_id="resp_gone"), history=HISTORY)).wait()
+        assert got.types == ["error"]
+        assert len(server.requests) == 2
+
+    def test_scenario_31_client_not_after_output(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        parent = first_response_id(client)
+        server.reply(["text", Failure("previous_response_not_found", after=4, status=400)])
+        got = Recorder(client.send_request(ask("second", previous_response_id=parent), history=HISTORY)).wait()
+        assert (got.types[0], got.types[-1]) == ("response.created", "error")
+        assert len(server.requests) == 2
+        # What it said counts all the same.
+        lost = Recorder(client.send_request(ask("third", previous_response_id=parent))).wait()
+        assert isinstance(lost.error, PreviousResponseLostError)
+
+    def test_scenario_31_client_after_a_reconnect_without_asking(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        parent = first_response_id(client, store=False)
+        lose_connections(server, client)
+        request = ask("second", store=False, previous_response_id=parent, instructions="be brief")
+        assert Recorder(client.send_request(request, history=HISTORY)).wait().types[-1] == "response.completed"
+        second = server.requests[1]
+        assert (second["store"], second["instructions"]) == (False, "be brief")
+        assert "previous_response_id" not in second
+        assert len(second["input"]) == 3
+
+    def test_scenario_33_client_refused_for_now_with_the_history_at_hand(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        """The refusal has cost it its parent, so the next try needs none."""
+        parent = first_response_id(client, store=False)
+        server.fault(Fault(Failure("server_error", after=0), request=2))
+        request = ask("second", store=False, previous_response_id=parent)
+        got = Recorder(client.send_request(request, history=HISTORY)).wait()
+        assert got.types[-1] == "response.completed"
+        assert "previous_response_id" not in server.requests[2]
+        assert server.requests[2]["input"] == [
+            *HISTORY_AS_SENT,
+            {"type": "message", "role": "user", "content": "second"},
+        ]
+
+    def test_the_parent_is_there_so_the_history_is_not_needed(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
+        parent = first_response_id(client, store=False)
+
+        def history() -> Sequence[Any]:
+            raise AssertionError
+
+        request = ask("second", store=False, previous_response_id=parent)
+        assert Recorder(client.send_request(request, history=history)).wait().types[-1] == "response.completed"
+        assert server.requests[1]["previous_response_id"] == parent
+
+    @pytest.mark.parametrize(
+        ("own", "sent"),
+        [(None, []), ("text", ["text"]), ([user_message("item")], ["item"])],
+        ids=["none", "text", "items"],
+    )
+    def test_a_function_is_asked_for_it(
+        self, server: ResponsesServer, client: ResponsesClient, own: Any, sent: list[str]
+    ) -> None:
+        calls = []
+
+        def history() -> Sequence[Any]:
+            calls.append(1)
+            return HISTORY
+
+        request = ResponseCreate(model="m", input=own, previous_response_id="resp_gone", store=False)
+        source = client.send_request(request, history=history)
+        assert calls == []
+        for number in (1, 2):
+            assert Recorder(source).wait().types[-1] == "response.completed"
+            assert len(calls) == number
+        items = server.requests[0]["input"]
+        assert items[:2] == HISTORY_AS_SENT
+        assert [item["content"] for item in items[2:]] == sent
+
+    @pytest.mark.parametrize("history", [HISTORY, lambda: HISTORY], ids=["list", "function"])
+    def test_at_once_where_nothing_is_continued(
+        self, server: ResponsesServer, client: ResponsesClient, history: Any
+    ) -> None:
+        got = Recorder(client.send_request(ask("second", store=False), history=history)).wait()
+        assert got.completions == 1
+        assert server.requests[0]["input"] == [
+            *HISTORY_AS_SENT,
+            {"type": "message", "role": "user", "content": "second"},
+        ]
+
+    @pytest.mark.parametrize("history", [[], ()])
+    def test_nothing_so_far(self, server: ResponsesServer, client: ResponsesClient, history: Any) -> None:
+        assert Recorder(client.send_request(ask("first"), history=history)).wait().completions == 1
+        assert inputs(server) == ["first"]
+
+    def test_on_a_lane(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        request = ask("second", previous_response_id="resp_gone", store=False)
+        got = Recorder(client.lane("a").send_request(request, history=HISTORY)).wait()
+        assert got.completions == 1
+        assert server.requests[0]["input"][:2] == HISTORY_AS_SENT
+
+    def test_a_coroutine_function_is_refused(self, client: ResponsesClient) -> None:
+        async def history() -> Sequence[Any]:
+            return HISTORY
+
+        with pytest.raises(InvalidRequestError, match="a coroutine function") as caught:
+            client.send_request(ask("second"), history=history)  # type: ignore[arg-type]
+        assert caught.value.field == "history"
+
+    def test_a_function_that_raises(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        error = RuntimeError("no history today")
+
+        def history() -> Sequence[Any]:
+            raise error
+
+        request = ask("second", previous_response_id="resp_gone", store=False)
+        got = Recorder(client.send_request(request, history=history, stream_id="a")).wait()
+        assert got.error is error
+        assert Recorder(client.send_request(ask("next"), stream_id="a")).wait().completions == 1
+        assert inputs(server) == ["next"]
+
+    @pytest.mark.parametrize("answer", [None, "text", 5, iter(HISTORY)])
+    def test_a_function_that_returns_no_list(
+        self, server: ResponsesServer, client: ResponsesClient, answer: Any
+    ) -> None:
+        request = ask("second", previous_response_id="resp_gone", store=False)
+        got = Recorder(client.send_request(request, history=lambda: answer)).wait()
+        assert isinstance(got.error, InvalidRequestError)
+        assert got.error.field == "history"
+
+    @pytest.mark.parametrize("items", [["text"], [{"content": float("nan")}]])
+    def test_items_that_are_none(self, server: ResponsesServer, client: ResponsesClient, items: Any) -> None:
+        request = ask("second", previous_response_id="resp_gone", store=False)
+        got = Recorder(client.send_request(request, history=items)).wait()
+        assert isinstance(got.error, InvalidRequestError)
+        assert server.requests == []
+
+    def test_what_becomes_of_the_list_later_is_not_sent(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        items: list[Any] = list(HISTORY)
+        source = client.send_request(ask("second", previous_response_id="resp_gone", store=False), history=items)
+        items.append(user_message("of a later turn"))
+        assert Recorder(source).wait().completions == 1
+        assert len(server.requests[0]["input"]) == 3
+
+    def test_one_that_is_disposed_asks_for_no_history(self, server: ResponsesServer, client: ResponsesClient) -> None:
+        async def main() -> None:
+            def history() -> Sequence[Any]:
+                raise AssertionError
+
+            async with ResponsesClient(server.url, options=WITH_LANES) as client:
+                await client.send_request(ask("first"))
+                disposing = client.send_request(ask("gone", previous_response_id="x", store=False))
+                request = ask("second", previous_response_id="y", store=False)
+                disposing.subscribe(on_error=lambda error: later.subscription.dispose())
+                later = Recorder(client.send_request(request, history=history))
+                assert (await AsyncRecorder(client.send_request(ask("last"))).until_end()).completions == 1
+                assert not later.ended
+
+        run(main())
+
+    def test_a_function_that_closes_the_client(self, server: ResponsesServer) -> None:
+        async def main() -> None:
+            client = ResponsesClient(server.url, options=WITH_LANES)
+            await client.send_request(ask("first"))
+
+            def history() -> Sequence[Any]:
+                client.close()
+                return HISTORY
+
+            got = AsyncRecorder(
+                client.send_request(ask("second", previous_response_id="x", store=False), history=history)
+            )
+            assert type((await got.until_end()).error).__name__ == "SocketClosedError"
+            await client.wait_closed()
+
+        run(main())
+        assert inputs(server) == ["first"]
+
+    def test_a_function_that_ends_the_program(
+        self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """On the background thread that is a report; nobody else has to pay for it."""
+
+        def history() -> Sequence[Any]:
+            raise SystemExit(3)
+
+        request = ask("second", previous_response_id="resp_gone", store=False)
+        got = Recorder(client.send_request(request, history=history)).wait()
+        assert got.error.delivery == "not_sent"
+        assert Recorder(client.send_request(ask("next"))).wait().completions == 1
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [SystemExit]

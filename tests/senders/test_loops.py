@@ -1,0 +1,283 @@
+"""Sockets and clients in asyncio programs that run one loop after the other, or several at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from reactivex import operators as ops
+
+from rxresponses import (
+    PoolOptions,
+    ResponseCompletedEvent,
+    ResponsesClient,
+    ResponsesWebSocket,
+    ServerEvent,
+    SocketClosedError,
+)
+from rxresponses import operators as rops
+from rxresponses.testing import Hold, ResponsesServer
+
+from ..support.clients import ONE_AT_A_TIME, WITH_LANES, ask, inputs, no_thread_left, response_id, run, states_of
+from ..support.internals import POOL_TIMER
+from ..support.recorder import WAIT, AsyncRecorder, Recorder
+from ..support.virtual_time import VirtualTimeLoop
+
+KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+
+
+@KINDS
+def test_scenario_42_run_after_run(server: ResponsesServer, kind: type) -> None:
+    options: dict[str, Any] = {"pool": PoolOptions(min_idle=1)} if kind is ResponsesClient else {}
+    sender = kind(server.url, **options)
+
+    async def main() -> None:
+        assert isinstance(await sender.send_request(ask()), ResponseCompletedEvent)
+        assert isinstance(await sender.send_request(ask()), ResponseCompletedEvent)
+
+    for number in range(1, 4):
+        asyncio.run(asyncio.wait_for(main(), WAIT))
+        assert server.accepted == number
+    with no_thread_left():
+        assert isinstance(sender.send_request(ask()).run(), ResponseCompletedEvent)  # and without a loop
+        assert server.accepted == 4
+        sender.close()
+        asyncio.run(asyncio.wait_for(sender.wait_closed(), WAIT))
+
+
+@KINDS
+def test_scenario_42_requests_that_the_first_run_left_get_an_error(server: ResponsesServer, kind: type) -> None:
+    """A request that runs, one that waits for its lane, and at a client one that waits for a connection."""
+    server.on("hold", ["text", Hold()])
+    is_client = kind is ResponsesClient
+    pool: dict[str, Any] = {"pool": PoolOptions(max_connections=1)} if is_client else {}
+    sender = kind(server.url, options=ONE_AT_A_TIME if is_client else None, **pool)
+    left = []
+
+    async def first() -> None:
+        left.append(Recorder(sender.send_request(ask("hold"), stream_id="a")))
+        left.append(Recorder(sender.send_request(ask("behind"), stream_id="a")))
+        if is_client:
+            left.append(Recorder(sender.send_request(ask("waiting"))))
+        await server.until(lambda: len(server.requests) == 1)
+
+    async def second() -> None:
+        for got in left:
+            got.subscription.dispose()
+        await sender.send_request(ask("fresh"))
+        sender.close()
+        await sender.wait_closed()
+
+    asyncio.run(asyncio.wait_for(first(), WAIT))
+    assert left[0].error.delivery in ("started", "unknown")
+    assert [got.error.delivery for got in left[1:]] == ["not_sent"] * (len(left) - 1)
+    run(second())
+    assert inputs(server) == ["hold", "fresh"]
+
+
+@KINDS
+def test_scenario_42_a_closed_sender_stays_closed_in_the_second_run(server: ResponsesServer, kind: type) -> None:
+    sender = kind(server.url)
+
+    async def first() -> None:
+        async with sender:
+            await sender.send_request(ask())
+
+    async def second() -> None:
+        with pytest.raises(SocketClosedError):
+            await sender.send_request(ask())
+        await sender.wait_closed()
+        if isinstance(sender, ResponsesClient):
+            assert await sender.drain() is True
+
+    run(first())
+    run(second())
+
+
+class TestClientOnOtherLoops:
+    def test_delivered_where_it_was_subscribed(self, server: ResponsesServer) -> None:
+        with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
+            Recorder(client.send_request(ask())).wait()  # it lives on the background loop from here on
+
+            async def main() -> None:
+                threads = set()
+                source = client.send_request(ask()).pipe(ops.do_action(lambda _: threads.add(threading.get_ident())))
+                assert isinstance(await source, ResponseCompletedEvent)
+                states = await AsyncRecorder(client.state).until_count(1)
+                lost = AsyncRecorder(client.send_request(ask(store=False, previous_response_id="lost")))
+                assert type((await lost.until_end()).error).__name__ == "PreviousResponseLostError"
+                assert threads | states.threads == {threading.get_ident()}
+                texts = client.send_request(ask()).pipe(rops.text_deltas(), rops.to_async_iterable())
+                assert [text async for text in texts]
+
+            run(main())
+
+    def test_two_loops_at_once(self, server: ResponsesServer) -> None:
+        server.on("question", lambda request: request.text)
+        with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
+
+            def work(number: int) -> None:
+                async def main() -> None:
+                    texts = [f"question {number} {turn}" for turn in range(10)]
+                    sources = [client.send_request(ask(text)).pipe(rops.collect_text()) for text in texts]
+                    assert list(await asyncio.gather(*map(_awaited, sources))) == texts
+
+                run(main())
+
+            Recorder(client.send_request(ask())).wait()
+            with ThreadPoolExecutor(3) as threads:
+                for done in [threads.submit(work, number) for number in range(3)]:
+                    done.result(3 * WAIT)
+
+
+async def _awaited(source: Any) -> Any:
+    return await source
+
+
+class TestClientOnALoopThatEnded:
+    def test_scenario_42_client_left_with_nothing_but_a_timer(self) -> None:
+        """No task tells that the loop ends: the next use of the client does."""
+        client = ResponsesClient("http://127.0.0.1:9/v1", pool=PoolOptions())
+        left = []
+
+        async def first() -> None:
+            states = AsyncRecorder(client.state)
+            left.append(Recorder(client.send_request(ask())))
+            await states.until(lambda: states.values[-1].reconnect_in is not None)
+
+        asyncio.run(asyncio.wait_for(first(), WAIT))
+        client.close()
+        assert isinstance(left[0].wait().error, SocketClosedError)
+
+    @pytest.mark.parametrize("draining", [False, True])
+    def test_scenario_42_client_leaves_no_timer_on_the_first_loop(
+        self, server: ResponsesServer, draining: bool
+    ) -> None:
+        """It may run again, when the client lives elsewhere."""
+        server.on("hold", ["text", Hold()])
+        client = ResponsesClient(server.url, options=WITH_LANES)
+        loop = VirtualTimeLoop()
+
+        async def use() -> None:
+            await AsyncRecorder(client.send_request(ask("hold"))).until_count(2)
+            if draining:
+                client.drain(3600.0)
+            await loop.settle()
+
+        def timers() -> set[str]:
+            return {name for name in loop.timers if name in (POOL_TIMER, "Source.close")}
+
+        loop.run_until_complete(use())
+        assert len(timers()) == 1 + draining
+        with no_thread_left():
+            got = Recorder(client.send_request(ask())).wait()  # on the background loop, as that one is stopped
+            assert bool(got.errors) is draining
+            assert timers() == set()
+            client.close()
+            states_of(client).wait()
+        finish(loop)
+
+    def test_scenario_42_client_a_turn_that_never_came(self, server: ResponsesServer) -> None:
+        """The first loop is stopped in between; when it runs again, the turn is nobody's."""
+        client = ResponsesClient(server.url, options=WITH_LANES)
+        loop = VirtualTimeLoop()
+        left: list[Recorder[ServerEvent]] = []
+
+        async def use() -> None:
+            await client.send_request(ask("first"))
+            await loop.settle()
+
+        loop.run_until_complete(use())
+        loop.call_soon(lambda: left.append(Recorder(client.send_request(ask("left")))))
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        with no_thread_left():
+            assert Recorder(client.send_request(ask("second"))).wait().completions == 1
+            assert isinstance(left[0].wait().error, SocketClosedError)
+            loop.run_until_complete(loop.settle())
+            client.close()
+        finish(loop)
+        assert inputs(server) == ["first", "second"]
+
+    def test_scenario_42_client_disposed_after_the_loop(self, server: ResponsesServer) -> None:
+        server.on("hold", ["text", Hold()])
+        client = ResponsesClient(server.url, options=WITH_LANES)
+        loop = VirtualTimeLoop()
+        left: list[Any] = []
+
+        async def use() -> None:
+            left.append(await AsyncRecorder(client.send_request(ask("hold"))).until_count(2))
+            left.append(await AsyncRecorder(client.steer(response_id(left[0]), "more")).until_count(1))
+            await loop.settle()
+
+        loop.run_until_complete(use())
+        finish(loop)
+        for got in left:
+            got.subscription.dispose()
+        client.close()
+        assert Recorder(client.state).wait().values[-1].closed
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell there whether it was cancelled")
+    def test_a_task_that_the_program_cancels_is_not_the_end(self, server: ResponsesServer) -> None:
+        """Somebody cancels all tasks but its own, say, and goes on: so does the client."""
+        server.on("hold", ["text", Hold()])
+
+        async def main() -> None:
+            one = ONE_AT_A_TIME
+            async with ResponsesClient(server.url, options=one, pool=PoolOptions(max_connections=1)) as client:
+                running = await AsyncRecorder(client.send_request(ask("hold"))).until_count(2)
+                waiting = AsyncRecorder(client.send_request(ask("waiting")))
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    if task.get_name() == "rxresponses connection":
+                        task.cancel()
+                assert isinstance((await running.until_end()).error, SocketClosedError)
+                assert (await waiting.until_end()).completions == 1
+                assert not any(
+                    state.reconnect_in for state in (await AsyncRecorder(client.state).until_count(1)).values
+                )
+
+        run(main())
+        assert server.accepted == 2
+
+    def test_scenario_42_client_closing_on_a_loop_that_is_stopped(self, server: ResponsesServer) -> None:
+        """Nobody is there to close it, and yet whoever asks is told."""
+        client = ResponsesClient(server.url, options=WITH_LANES)
+        loop = VirtualTimeLoop()
+
+        async def use() -> None:
+            await client.send_request(ask())
+            client.close()
+
+        loop.run_until_complete(use())
+        with ThreadPoolExecutor(1) as threads:
+            got = threads.submit(lambda: Recorder(client.send_request(ask())).wait()).result(2 * WAIT)
+            assert isinstance(got.error, SocketClosedError)
+        loop.run_until_complete(client.wait_closed())
+        finish(loop)
+
+    def test_in_debug_mode(self, server: ResponsesServer) -> None:
+        """It complains of calls from the wrong thread."""
+        client = ResponsesClient(server.url, options=WITH_LANES)
+        server.on("hold", ["text", Hold()])
+
+        async def main() -> None:
+            AsyncRecorder(client.send_request(ask("hold")))
+            await client.send_request(ask())
+
+        for _ in range(2):
+            asyncio.run(asyncio.wait_for(main(), WAIT), debug=True)
+            assert isinstance(client.send_request(ask()).run(), ResponseCompletedEvent)
+        client.close()
+        asyncio.run(client.wait_closed(), debug=True)
+
+
+def finish(loop: VirtualTimeLoop) -> None:
+    """Do what `asyncio.run` does in the end."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(loop.settle())
+    loop.close()
