@@ -62,23 +62,23 @@ def lanes_used(server: ResponsesServer) -> dict[int, set[str | None]]:
 
 
 class TestOnDemand:
-    def test_nothing_before_the_first_subscription(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_no_connection_before_the_first_subscription(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         source = client.send_request(ask())
         assert server.upgrades == []
         got = Recorder(source).wait()
         assert isinstance(got.values[-1], ResponseCompletedEvent)
         assert (server.accepted, len(server.requests)) == (1, 1)
 
-    def test_one_after_the_other_on_one_connection(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_requests_in_a_row_use_one_connection(self, server: ResponsesServer, client: ResponsesClient) -> None:
         for _ in range(40):
             assert Recorder(client.send_request(ask())).wait().completions == 1
         assert server.accepted == 1
         # The latest response of a lane is held by the server: a lane is used again only when all are.
         assert lanes_used(server) == {1: {f"lane-{number}" for number in range(1, 33)}}
 
-    def test_sixteen_on_a_connection_and_the_next_on_another(
-        self, server: ResponsesServer, client: ResponsesClient
-    ) -> None:
+    def test_the_17th_request_opens_another_connection(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("", ["text", Hold(gate)])
         got = [Recorder(client.send_request(ask(str(number)))) for number in range(33)]
@@ -89,7 +89,7 @@ class TestOnDemand:
         gate.open()
         assert all(one.wait().completions == 1 for one in got)
 
-    def test_what_does_not_fit_waits_its_turn(self, server: ResponsesServer) -> None:
+    def test_requests_that_no_connection_can_take_wait(self, server: ResponsesServer) -> None:
         gate = server.gate()
         server.on("", ["text", Hold(gate)])
         options = PoolOptions(max_connections=2)
@@ -103,7 +103,7 @@ class TestOnDemand:
         assert server.accepted == 2
         assert sorted(map(int, inputs(server)[32:])) == list(range(32, 50))
 
-    def test_max_active_is_what_runs_at_once(self, server: ResponsesServer) -> None:
+    def test_max_active_bounds_the_requests_of_a_connection(self, server: ResponsesServer) -> None:
         gate = server.gate()
         server.on("", ["text", Hold(gate)])
         options = ConnectionOptions(lanes=True, max_active=3)
@@ -113,7 +113,7 @@ class TestOnDemand:
             gate.open()
             assert all(one.wait().completions == 1 for one in got)
 
-    def test_a_burst_at_an_unknown_server_opens_few(self, echoing: ResponsesServer) -> None:
+    def test_a_burst_at_an_unknown_server_opens_few_connections(self, echoing: ResponsesServer) -> None:
         """It may have lanes, and need one connection for all of them."""
         with ResponsesClient(echoing.url) as client:
             states = states_of(client)
@@ -122,7 +122,7 @@ class TestOnDemand:
             assert max(state.open + state.connecting for state in states.values) <= 4
         assert len(echoing.requests) == 60
 
-    def test_everyone_gets_its_own(self, echoing: ResponsesServer, client: ResponsesClient) -> None:
+    def test_each_request_gets_its_own_answer(self, echoing: ResponsesServer, client: ResponsesClient) -> None:
         texts = [f"question {number}" for number in range(200)]
         sources = [client.send_request(ask(text)).pipe(rops.collect_text()) for text in texts]
         answers = rx.merge(*sources).pipe(ops.to_list()).run()
@@ -145,9 +145,7 @@ class TestLanes:
         assert all(one.wait().completions == 1 for one in (first, second, third))
         assert inputs(server) == ["first", "other", "second", "third"]
 
-    def test_a_lane_goes_on_after_what_was_disposed_in_it(
-        self, server: ResponsesServer, client: ResponsesClient
-    ) -> None:
+    def test_a_lane_goes_on_after_disposed_requests(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         running = Recorder(client.send_request(ask("hold"), stream_id="a")).wait_for(2)
@@ -169,7 +167,7 @@ class TestLanes:
         assert {exchange.outcome for exchange in server.exchanges} == {"completed"}
         assert lanes_used(server) == {1: {f"lane-{number}" for number in range(1, 33)}}
 
-    def test_scenario_15_client_hundred_at_once_with_few_connections(self, server: ResponsesServer) -> None:
+    def test_scenario_15_client_a_hundred_lanes_at_once_with_two_connections(self, server: ResponsesServer) -> None:
         server.on("", "text")
         with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=2)) as client:
             for _ in range(3):
@@ -179,7 +177,7 @@ class TestLanes:
         assert all(len(names) <= 32 for names in lanes_used(server).values())
         assert {exchange.outcome for exchange in server.exchanges} == {"completed"}
 
-    def test_scenario_15_client_with_fewer_names_than_usual(self) -> None:
+    def test_scenario_15_client_a_server_that_allows_fewer_lanes(self) -> None:
         """Not the official number: the server's refusal tells it, and costs nobody an answer."""
         with ResponsesServer(max_lanes=3) as server:
             gate = server.gate()
@@ -194,7 +192,7 @@ class TestLanes:
                 assert all(one.types[-1] == "response.completed" for one in got)
             assert server.accepted == 3
 
-    def test_the_33rd_that_is_not_stored_takes_the_lane_of_the_oldest(self, server: ResponsesServer) -> None:
+    def test_the_33rd_unstored_response_takes_the_lane_of_the_oldest(self, server: ResponsesServer) -> None:
         with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=1)) as client:
             ids = [response_id(Recorder(client.send_request(ask(store=False))).wait()) for _ in range(33)]
             lost = Recorder(client.send_request(ask(store=False, previous_response_id=ids[0]))).wait()
@@ -206,7 +204,7 @@ class TestLanes:
 
 
 class TestServersWithoutLanes:
-    def test_found_out_and_served(self, echoing: ResponsesServer) -> None:
+    def test_a_server_that_drops_stream_ids_is_recognised(self, echoing: ResponsesServer) -> None:
         echoing.fault(Fault(DropStreamIds()))
         with ResponsesClient(echoing.url) as client:
             got = [Recorder(client.send_request(ask(str(number)))) for number in range(30)]
@@ -216,7 +214,7 @@ class TestServersWithoutLanes:
         assert echoing.accepted <= 8
         assert len(echoing.requests) == 30
 
-    def test_a_second_request_refused(self, server: ResponsesServer) -> None:
+    def test_a_server_that_refuses_a_second_request(self, server: ResponsesServer) -> None:
         """It echoes the lane, and yet takes one at a time."""
         gate = server.gate()
         server.on("hold", ["held", Hold(gate)])
@@ -235,7 +233,7 @@ class TestServersWithoutLanes:
             assert len(refused) <= 2  # once is enough for all of them
             assert server.accepted == 3
 
-    def test_told_beforehand(self, echoing: ResponsesServer) -> None:
+    def test_the_option_says_that_there_are_no_lanes(self, echoing: ResponsesServer) -> None:
         with ResponsesClient(
             echoing.url, options=ConnectionOptions(lanes=False), pool=PoolOptions(max_connections=2)
         ) as client:
@@ -283,14 +281,14 @@ class TestRouting:
         for exchange in echoing.exchanges:
             assert paths[exchange.connection].endswith(exchange.message["model"].replace("/", "%2F"))
 
-    def test_a_model_in_the_url_serves_all(self, echoing: ResponsesServer) -> None:
+    def test_a_model_in_the_url_serves_all_models(self, echoing: ResponsesServer) -> None:
         with ResponsesClient(f"{echoing.url}/responses?model=fixed", options=WITH_LANES) as client:
             client.prewarm(1)
             for model in ("small", "large"):
                 Recorder(client.send_request(ResponseCreate(model=model, input="hi"))).wait()
         assert [upgrade.path for upgrade in echoing.upgrades] == ["/v1/responses?model=fixed"]
 
-    def test_another_model_takes_the_place_of_one_that_idles(self, server: ResponsesServer) -> None:
+    def test_another_model_replaces_an_idle_connection(self, server: ResponsesServer) -> None:
         with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(max_connections=1)) as client:
             for model in ("small", "large", "small"):
                 got = Recorder(client.send_request(ResponseCreate(model=model, input="hi"))).wait()
@@ -307,7 +305,7 @@ class TestRouting:
         assert isinstance(lost.wait().error, PreviousResponseLostError)
         assert Recorder(client.send_request(ask(previous_response_id=kept))).wait().completions == 1
 
-    def test_without_a_model_a_continuation_goes_to_its_parent(
+    def test_a_continuation_without_a_model_goes_to_its_parent(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         parent = response_id(Recorder(client.send_request(ask(store=False))).wait())
@@ -317,7 +315,7 @@ class TestRouting:
         assert got.wait().completions == 1
         assert server.accepted == 1
 
-    def test_trouble_with_one_model_is_no_trouble_for_another(self, server: ResponsesServer) -> None:
+    def test_a_refused_model_does_not_delay_another_model(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503), connection=1))
         server.fault(Fault(RefuseUpgrade(404), connection=3))
         with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
@@ -333,7 +331,9 @@ class TestRouting:
 
 
 class TestState:
-    def test_the_latest_first_and_the_end(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_latest_state_first_and_the_closed_state_last(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         states = states_of(client)
         assert states.values == [ClientState()]
         gate = server.gate()
@@ -350,7 +350,7 @@ class TestState:
         assert states_of(client).wait().values == [ClientState(closed=True)]
         assert len(states.threads) <= 2  # the first one, and the loop's
 
-    def test_none_twice_in_a_row(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_no_state_twice_in_a_row(self, server: ResponsesServer, client: ResponsesClient) -> None:
         states = states_of(client)
         for _ in range(5):
             Recorder(client.send_request(ask())).wait()
@@ -358,7 +358,7 @@ class TestState:
         states.wait()
         assert all(one != other for one, other in zip(states.values, states.values[1:], strict=False))
 
-    def test_an_observer_that_raises_disturbs_nobody(
+    def test_an_observer_of_the_state_that_raises(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(state: ClientState) -> None:
@@ -373,7 +373,7 @@ class TestState:
 
 
 class TestArguments:
-    def test_a_wrong_request_at_once(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_an_invalid_request_raises_at_once(self, server: ResponsesServer, client: ResponsesClient) -> None:
         for request in ({"input": "hi"}, {"model": "m", "input": 1}, 5):
             with pytest.raises(InvalidRequestError):
                 client.send_request(request)  # type: ignore[arg-type]
@@ -386,18 +386,18 @@ class TestArguments:
         assert server.upgrades == []
 
     @pytest.mark.parametrize("history", ["text", 5, {"role": "user"}])
-    def test_a_wrong_history_at_once(self, client: ResponsesClient, history: Any) -> None:
+    def test_an_invalid_history_raises_at_once(self, client: ResponsesClient, history: Any) -> None:
         with pytest.raises(InvalidRequestError, match="history"):
             client.send_request(ask(previous_response_id="r"), history=history)
 
-    def test_a_request_that_is_too_large(self, server: ResponsesServer) -> None:
+    def test_a_request_over_max_request_size(self, server: ResponsesServer) -> None:
         with ResponsesClient(server.url, options=ConnectionOptions(max_request_size=1000)) as client:
             with pytest.raises(InvalidRequestError, match="max_request_size"):
                 client.send_request(ask("x" * 1000))
             assert server.upgrades == []
 
     @pytest.mark.parametrize("timeout", [-1, True, "5", math.nan, math.inf])
-    def test_a_wrong_timeout_at_once(self, client: ResponsesClient, timeout: Any) -> None:
+    def test_an_invalid_timeout_raises_at_once(self, client: ResponsesClient, timeout: Any) -> None:
         with pytest.raises(ConfigurationError, match="timeout"):
             client.drain(timeout)
         assert Recorder(client.send_request(ask())).wait().completions == 1

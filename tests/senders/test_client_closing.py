@@ -113,7 +113,9 @@ class TestClosing:
         asyncio.run(asyncio.wait_for(main(), WAIT))
         assert server.accepted == 1
 
-    def test_scenario_29_client_closed_by_an_observer_in_the_middle_of_a_turn(self, server: ResponsesServer) -> None:
+    def test_scenario_29_client_closed_by_an_observer_while_other_requests_are_sent(
+        self, server: ResponsesServer
+    ) -> None:
         """It hears of its own request, while those after it are about to be sent."""
 
         async def main() -> None:
@@ -132,7 +134,7 @@ class TestClosing:
         server.wait_until(lambda: server.connections == 0)
         assert inputs(server) == ["first"]
 
-    def test_scenario_29_client_closed_before_it_could_fail(self, server: ResponsesServer) -> None:
+    def test_scenario_29_client_closed_before_a_request_could_fail(self, server: ResponsesServer) -> None:
         async def main() -> None:
             client = ResponsesClient(server.url, options=WITH_LANES)
             await client.send_request(ask("first"))
@@ -144,7 +146,7 @@ class TestClosing:
 
         run(main())
 
-    def test_scenario_29_client_abandoned_without_a_word(self, server: ResponsesServer) -> None:
+    def test_scenario_29_client_the_peer_does_not_answer_the_closing_handshake(self, server: ResponsesServer) -> None:
         """The peer does not answer the closing handshake either."""
 
         async def main() -> None:
@@ -161,7 +163,7 @@ class TestClosing:
 
 
 class TestContexts:
-    def test_with(self, server: ResponsesServer) -> None:
+    def test_a_with_block_waits_for_the_end_of_its_connections(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold()])
         with no_thread_left():
             with ResponsesClient(server.url, options=WITH_LANES) as client:
@@ -172,7 +174,7 @@ class TestContexts:
                 assert isinstance(one.wait().error, SocketClosedError)
         server.wait_until(lambda: server.connections == 0)
 
-    def test_async_with_an_error_inside(self, server: ResponsesServer) -> None:
+    def test_an_error_inside_an_async_with_block(self, server: ResponsesServer) -> None:
         async def main() -> None:
             async with ResponsesClient(server.url, options=WITH_LANES) as client:
                 await client.send_request(ask())
@@ -182,7 +184,7 @@ class TestContexts:
             run(main())
         server.wait_until(lambda: server.connections == 0)
 
-    def test_in_a_hurry(self, server: ResponsesServer) -> None:
+    def test_an_interrupted_with_block(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold(Gate())])
         client = ResponsesClient(server.url, options=WITH_LANES)
 
@@ -228,7 +230,7 @@ class TestLeaks:
         run_in_virtual_time(main)
         server.wait_until(lambda: server.connections == 0)
 
-    def test_a_closed_client_is_forgotten(self, server: ResponsesServer) -> None:
+    def test_a_closed_client_is_garbage(self, server: ResponsesServer) -> None:
         with no_thread_left():
             client = ResponsesClient(server.url, options=WITH_LANES)
             for _ in range(3):
@@ -240,7 +242,7 @@ class TestLeaks:
         gc.collect()
         assert reference() is None
 
-    def test_requests_leave_nothing_behind(self, server: ResponsesServer) -> None:
+    def test_requests_leave_no_observer_behind(self, server: ResponsesServer) -> None:
         """Neither those that end, nor those that are given up in the queue."""
 
         async def main() -> None:

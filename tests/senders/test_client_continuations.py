@@ -70,7 +70,9 @@ class TestAffinity:
             assert one.values[-1].output_text == f"8 {number}.4"
         assert set(input_counts(server).values()) == {1}
 
-    def test_sent_before_its_parent_has_ended(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_continuation_waits_for_the_end_of_its_parent(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         running = Recorder(client.send_request(ask("hold", store=False)))
@@ -83,7 +85,9 @@ class TestAffinity:
         assert after.wait().types[-1] == "response.completed"
         assert running.completions == 1
 
-    def test_its_parent_fails_first(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_parent_fails_while_its_continuation_waits(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate), Failure("invalid_prompt", after=2)])
         parent = response_id(Recorder(client.send_request(ask("hold", store=False))))
@@ -92,7 +96,9 @@ class TestAffinity:
         assert isinstance(after.wait().error, PreviousResponseLostError)
         assert inputs(server) == ["hold"]
 
-    def test_its_parent_is_lost_in_mid_response(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_parent_is_lost_while_its_continuations_wait(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         server.on("hold", ["text", Hold()])
         parent = response_id(Recorder(client.send_request(ask("hold", store=False))))
         after = [
@@ -105,7 +111,9 @@ class TestAffinity:
         assert after[1].wait().types[-1] == "response.completed"
         assert len(server.requests) == 2
 
-    def test_a_stored_one_goes_on_anywhere(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_stored_parent_is_continued_on_any_connection(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         parent = first_response_id(client)
         lose_connections(server, client)
         got = Recorder(client.send_request(ask("second", previous_response_id=parent))).wait()
@@ -113,7 +121,7 @@ class TestAffinity:
         assert server.requests[1]["previous_response_id"] == parent
         assert server.accepted == 2
 
-    def test_a_stored_one_does_not_wait_for_a_full_connection(
+    def test_a_stored_parent_does_not_bind_to_a_full_connection(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         parent = first_response_id(client)
@@ -128,7 +136,9 @@ class TestAffinity:
         for one in busy:
             one.wait()
 
-    def test_one_that_is_not_stored_does(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_an_unstored_parent_binds_to_a_full_connection(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         parent = first_response_id(client, store=False)
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
@@ -142,7 +152,7 @@ class TestAffinity:
         for one in busy:
             one.wait()
 
-    def test_it_waits_no_longer_than_it_may(self, server: ResponsesServer) -> None:
+    def test_queue_timeout_bounds_the_wait_for_a_parent(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
@@ -157,7 +167,7 @@ class TestAffinity:
 
         run_in_virtual_time(main)
 
-    def test_an_id_from_elsewhere(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_an_id_that_the_client_has_never_seen(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """Stored by somebody else: the server knows it, or not, and says so."""
         with ResponsesClient(server.url) as other:
             stored = first_response_id(other)
@@ -166,7 +176,7 @@ class TestAffinity:
         assert unknown.types == ["error"]
         assert unknown.values[0].code == "previous_response_not_found"  # type: ignore[attr-defined]
 
-    def test_an_old_connection_keeps_its_conversation_while_it_can(self, server: ResponsesServer) -> None:
+    def test_an_old_connection_keeps_its_conversation_until_max_age(self, server: ResponsesServer) -> None:
         """It takes no new ones, but what it holds goes on there, until its time is over."""
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -229,7 +239,9 @@ class TestLostParents:
         run(go_on())
         assert len(server.requests) == 2
 
-    def test_scenario_32_client_continued_already(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_scenario_32_client_the_parent_was_continued_before(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         """The lane has moved on: the server keeps the latest response of each only."""
         parent = first_response_id(client, store=False)
         request = client.send_request(ask("second", store=False, previous_response_id=parent))
@@ -238,7 +250,7 @@ class TestLostParents:
         assert len(server.requests) == 2
 
     @pytest.mark.parametrize("code", ["invalid_prompt", "server_error"])
-    def test_scenario_33_client_a_failed_continuation_costs_the_parent(
+    def test_scenario_33_client_a_failed_continuation_evicts_its_parent(
         self, server: ResponsesServer, client: ResponsesClient, code: str
     ) -> None:
         parent = first_response_id(client, store=False)
@@ -249,7 +261,9 @@ class TestLostParents:
         assert isinstance(lost.error, PreviousResponseLostError)
         assert inputs(server) == ["first", "fail"]
 
-    def test_scenario_33_client_a_failed_fork_keeps_it(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_scenario_33_client_a_failed_fork_does_not_evict_its_parent(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         parent = response_id(Recorder(client.send_request(ask("first", store=False), stream_id="main")).wait())
         server.fault(Fault(Failure("invalid_prompt", after=0), match="fork"))
         fork = Recorder(
@@ -273,7 +287,7 @@ class TestLostParents:
         assert got.types[-1] == "response.completed"
         assert input_counts(server) == {"first": 1, "second": 3}
 
-    def test_scenario_34_client_the_source_waits_for_its_fork(
+    def test_scenario_34_client_the_lane_of_the_parent_waits_for_the_fork(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         parent = response_id(Recorder(client.send_request(ask("first", store=False), stream_id="main")).wait())
@@ -294,7 +308,7 @@ class TestLostParents:
         main, forked = (server.requests[number]["stream_id"] for number in (0, 1))
         assert seen.index(("response.in_progress", forked)) < seen.index(("response.created", main))
 
-    def test_scenario_34_client_a_fork_that_is_disposed_lets_the_source_go(
+    def test_scenario_34_client_a_disposed_fork_releases_the_lane_of_the_parent(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         parent = response_id(Recorder(client.send_request(ask("hold", store=False), stream_id="main")).wait())
@@ -341,7 +355,7 @@ class TestServersThatDiffer:
         Recorder(client.send_request(ask("second", store=False, previous_response_id="r3"))).wait()
         assert server.requests[1]["stream_id"] == server.requests[0]["stream_id"]
 
-    def test_no_ids_at_all(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_responses_without_ids(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.on(
             "first",
             lambda request: Raw(
@@ -354,7 +368,7 @@ class TestServersThatDiffer:
         assert Recorder(client.send_request(ask("first", store=False))).wait().completions == 1
         assert Recorder(client.send_request(ask("other", store=False))).wait().completions == 1
 
-    def test_a_stray_event_belongs_to_nobody(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_an_event_of_an_unknown_lane_is_unrouted(self, server: ResponsesServer, client: ResponsesClient) -> None:
         unrouted = Recorder(client.unrouted)
         server.reply(["text", Inject({"type": "response.output_text.delta", "delta": "x", "stream_id": "nobody"})])
         assert Recorder(client.send_request(ask())).wait().text == "text"
@@ -365,7 +379,9 @@ class TestServersThatDiffer:
         got = Recorder(client.send_request(ask("second", store=False, previous_response_id=parent))).wait()
         assert got.types[-1] == "response.completed"
 
-    def test_a_lost_one_in_the_middle_of_others(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_continuation_that_is_lost_loses_its_parent_too(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         server.on("cut", ["text", Close(1011, after=4)])
         parent = first_response_id(client, store=False)
         cut = Recorder(client.send_request(ask("cut", store=False, previous_response_id=parent))).wait()

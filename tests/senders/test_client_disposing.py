@@ -70,7 +70,7 @@ class TestDisposing:
         assert (server.accepted, server.requests) == (1, [])
 
     @BOTH
-    def test_in_the_queue(self, server: ResponsesServer, options: ConnectionOptions) -> None:
+    def test_while_requests_are_queued(self, server: ResponsesServer, options: ConnectionOptions) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         one = ConnectionOptions(lanes=True, max_active=1, on_dispose=options.on_dispose)
@@ -97,7 +97,7 @@ class TestDisposing:
         assert inputs(server) == ["hold", "last"]
 
     @BOTH
-    def test_while_the_next_connection_is_waited_for(self, server: ResponsesServer, options: ConnectionOptions) -> None:
+    def test_while_the_client_waits_to_reconnect(self, server: ResponsesServer, options: ConnectionOptions) -> None:
         server.fault(Fault(RefuseUpgrade(503), times=1))
         with no_thread_left(), ResponsesClient(server.url, options=options, pool=late_retries()) as client:
             states = states_of(client)
@@ -111,7 +111,7 @@ class TestDisposing:
             assert not got.ended
         assert inputs(server) == ["next"]
 
-    def test_after_it_was_sent_it_is_swallowed(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_events_of_a_sent_request_are_swallowed(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("silent", Hold(gate, after=0))
         server.on("begun", ["text", Hold(gate)])
@@ -129,7 +129,7 @@ class TestDisposing:
         assert (len(silent.values), len(begun.values)) == (0, 2)
         assert server.accepted == 1
 
-    def test_its_response_can_be_continued_all_the_same(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_swallowed_response_can_be_continued(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("begun", ["text", Hold(gate)])
         begun = Recorder(client.send_request(ask("begun", store=False))).wait_for(2)
@@ -138,7 +138,7 @@ class TestDisposing:
         gate.open()
         assert after.wait().types[-1] == "response.completed"
 
-    def test_with_close_it_is_stopped_and_nobody_else(self, server: ResponsesServer) -> None:
+    def test_close_on_dispose_stops_no_other_request(self, server: ResponsesServer) -> None:
         gate = server.gate()
         server.on("silent", Hold(after=0))
         server.on("begun", ["text", Hold()])
@@ -163,7 +163,7 @@ class TestDisposing:
         outcomes = {one.message["input"]: one.outcome for one in server.exchanges}
         assert (outcomes["silent"], outcomes["begun"]) == ("lost", "lost")
 
-    def test_with_close_its_response_is_lost(self, server: ResponsesServer) -> None:
+    def test_close_on_dispose_loses_the_response(self, server: ResponsesServer) -> None:
         server.on("begun", ["text", Hold()])
         with ResponsesClient(server.url, options=CLOSE_ON_DISPOSE) as client:
             begun = Recorder(client.send_request(ask("begun", store=False))).wait_for(2)
@@ -205,7 +205,7 @@ class TestDisposing:
 
         run(main())
 
-    def test_switching_to_the_latest(self, server: ResponsesServer) -> None:
+    def test_switch_latest_disposes_the_request_before(self, server: ResponsesServer) -> None:
         """Each prompt replaces the one before it, and with "close" stops its spending."""
         server.on("draft", ["text", Hold()])
         with no_thread_left(), ResponsesClient(server.url, options=CLOSE_ON_DISPOSE, pool=late_retries()) as client:
@@ -222,7 +222,7 @@ class TestObservers:
         raise RuntimeError("observer failed")
 
     @BOTH
-    def test_one_that_raises_ends_alone(
+    def test_an_observer_that_raises_ends_its_own_stream_only(
         self, server: ResponsesServer, options: ConnectionOptions, caplog: pytest.LogCaptureFixture
     ) -> None:
         gate = server.gate()
@@ -239,7 +239,7 @@ class TestObservers:
         assert len([record for record in caplog.records if record.exc_info]) == 2
         assert set(input_counts(server).values()) <= {1, 2}
 
-    def test_one_that_raises_at_the_end(
+    def test_an_observer_that_raises_at_the_end(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(*_: Any) -> None:
@@ -272,7 +272,7 @@ class TestObservers:
         assert Recorder(client.send_request(ask())).wait().completions == 1
         assert len([record for record in caplog.records if record.exc_info]) == 3
 
-    def test_sending_again_from_the_end(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_continuation_sent_from_on_completed(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """The lane is free by then, and so is the response to be continued."""
         lane = client.lane("a")
         second: list[Recorder[ServerEvent]] = []
@@ -315,7 +315,9 @@ LEAVES = pytest.mark.parametrize(
 
 
 @LEAVES
-def test_the_lane_holds_the_response(server: ResponsesServer, client: ResponsesClient, operator: Operator) -> None:
+def test_a_lane_holds_the_response_after_operators_that_dispose(
+    server: ResponsesServer, client: ResponsesClient, operator: Operator
+) -> None:
     parent: str | None = None
     for turn in range(3):
         events = Recorder(client.events)
@@ -326,7 +328,9 @@ def test_the_lane_holds_the_response(server: ResponsesServer, client: ResponsesC
 
 
 @LEAVES
-def test_what_it_held_before_is_gone(server: ResponsesServer, client: ResponsesClient, operator: Operator) -> None:
+def test_the_response_that_the_lane_held_before_is_lost(
+    server: ResponsesServer, client: ResponsesClient, operator: Operator
+) -> None:
     parent = response_id(Recorder(client.send_request(ask("first", store=False))).wait())
     request = client.send_request(ask("second", store=False, previous_response_id=parent)).pipe(operator)
     assert Recorder(request).wait().errors == []
@@ -336,7 +340,7 @@ def test_what_it_held_before_is_gone(server: ResponsesServer, client: ResponsesC
 
 @LEAVES
 @pytest.mark.parametrize("after", [0, 3])
-def test_scenario_33_client_behind_operators_too(
+def test_scenario_33_client_a_failure_behind_operators_evicts_the_parent(
     server: ResponsesServer, client: ResponsesClient, operator: Operator, after: int
 ) -> None:
     parent = response_id(Recorder(client.send_request(ask("first", store=False))).wait())
@@ -348,7 +352,7 @@ def test_scenario_33_client_behind_operators_too(
 
 
 @LEAVES
-def test_a_rate_limit_in_mid_stream_is_one(server: ResponsesServer, operator: Operator) -> None:
+def test_a_rate_limit_behind_operators_pauses_the_client(server: ResponsesServer, operator: Operator) -> None:
     server.fault(Fault(Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "7"}), match="limited"))
 
     async def main(loop: VirtualTimeLoop) -> None:

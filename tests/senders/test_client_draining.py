@@ -34,20 +34,20 @@ from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 class TestDraining:
-    def test_unused(self, server: ResponsesServer) -> None:
+    def test_an_unused_client(self, server: ResponsesServer) -> None:
         client = ResponsesClient(server.url)
         got = Recorder(client.drain())
         assert (got.values, got.completions) == ([True], 1)
         assert isinstance(Recorder(client.send_request(ask())).wait().error, SocketClosedError)
         assert server.upgrades == []
 
-    def test_idle(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_an_idle_client(self, server: ResponsesServer, client: ResponsesClient) -> None:
         Recorder(client.send_request(ask())).wait()
         assert client.drain().run() is True
         assert states_of(client).wait().values == [ClientState(closed=True)]
         server.wait_until(lambda: server.connections == 0)
 
-    def test_with_work_that_runs_and_waits(self, server: ResponsesServer) -> None:
+    def test_requests_that_run_and_wait(self, server: ResponsesServer) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         one = ONE_AT_A_TIME
@@ -66,7 +66,7 @@ class TestDraining:
             assert (drained.wait().values, drained.completions) == ([True], 1)
         assert inputs(server) == ["hold", "one", "two"]
 
-    def test_with_work_that_is_sent_again(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_requests_that_are_sent_again(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """What was taken is taken: refusals and lost connections do not change that."""
         server.fault(Fault(Failure("server_error", after=0), match="again", times=2))
         server.fault(Fault(RefuseUpgrade(503), times=2))
@@ -76,7 +76,7 @@ class TestDraining:
         assert drained.wait().values == [True]
         assert input_counts(server) == {"again": 3}
 
-    def test_with_work_that_fails(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_request_that_fails(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """It has come to its end, such as it is: nothing was cut short by closing."""
         server.on("cut", ["text", Hold()])
         got = Recorder(client.send_request(ask("cut"))).wait_for(2)
@@ -86,7 +86,7 @@ class TestDraining:
         assert drained.wait().values == [True]
 
     @pytest.mark.parametrize("how", ["dispose", "raise"])
-    def test_what_was_given_up_is_not_waited_for(
+    def test_disposed_requests_are_not_waited_for(
         self, server: ResponsesServer, client: ResponsesClient, how: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         server.on("hold", ["text", Hold()])
@@ -104,7 +104,7 @@ class TestDraining:
         waiting.wait()
         assert drained.wait().values == [True]
 
-    def test_after_its_time_it_is_cut_short(self, server: ResponsesServer) -> None:
+    def test_the_timeout_closes_the_client(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("hold", ["text", Hold()])
             client = ResponsesClient(server.url, options=without_pings(), pool=PoolOptions(max_connections=1))
@@ -124,13 +124,13 @@ class TestDraining:
 
         run_in_virtual_time(main)
 
-    def test_at_once(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_timeout_of_zero(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.on("hold", ["text", Hold()])
         got = Recorder(client.send_request(ask("hold"))).wait_for(2)
         assert client.drain(0).run() is False
         assert isinstance(got.wait().error, SocketClosedError)
 
-    def test_twice(self, server: ResponsesServer) -> None:
+    def test_the_earliest_timeout_counts(self, server: ResponsesServer) -> None:
         """The earliest time counts, and everyone hears of the end."""
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -149,7 +149,7 @@ class TestDraining:
 
         run_in_virtual_time(main)
 
-    def test_closed_meanwhile(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_closed_while_it_drains(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.on("hold", ["text", Hold()])
         got = Recorder(client.send_request(ask("hold"))).wait_for(2)
         drained = Recorder(client.drain(3600))
@@ -157,12 +157,12 @@ class TestDraining:
         assert isinstance(got.wait().error, SocketClosedError)
         assert drained.wait().values == [False]
 
-    def test_after_close(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_draining_a_closed_client(self, server: ResponsesServer, client: ResponsesClient) -> None:
         Recorder(client.send_request(ask())).wait()
         client.close()
         assert Recorder(client.drain()).wait().values == [True]
 
-    def test_while_closing(self, server: ResponsesServer) -> None:
+    def test_draining_a_client_that_closes(self, server: ResponsesServer) -> None:
         async def main() -> None:
             async with raw_server() as peer:
                 client = ResponsesClient(peer.url, options=without_pings(close_timeout=0.1))
@@ -175,12 +175,12 @@ class TestDraining:
 
         run(main())
 
-    def test_without_subscribing_to_the_result(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_draining_without_a_subscription(self, server: ResponsesServer, client: ResponsesClient) -> None:
         Recorder(client.send_request(ask())).wait()
         client.drain()
         states_of(client).wait()
 
-    def test_awaited(self, server: ResponsesServer) -> None:
+    def test_an_awaited_drain(self, server: ResponsesServer) -> None:
         async def main() -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
@@ -194,7 +194,7 @@ class TestDraining:
 
         run(main())
 
-    def test_on_another_loop_than_its_own(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_drained_from_another_loop(self, server: ResponsesServer, client: ResponsesClient) -> None:
         Recorder(client.send_request(ask())).wait()
 
         async def main() -> None:
@@ -202,13 +202,13 @@ class TestDraining:
 
         run(main())
 
-    def test_while_it_connects(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_drained_while_it_connects(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.fault(Fault(DelayUpgrade(0.05)))
         got = Recorder(client.send_request(ask()))
         assert client.drain().run() is True
         assert got.completions == 1
 
-    def test_from_an_observer(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_drained_by_an_observer(self, server: ResponsesServer, client: ResponsesClient) -> None:
         results: list[Recorder[bool]] = []
 
         def drain(event: ServerEvent) -> None:
@@ -219,7 +219,7 @@ class TestDraining:
         assert got.types[-1] == "response.completed"
         assert results[0].wait().values == [True]
 
-    def test_its_loop_has_ended(self, server: ResponsesServer) -> None:
+    def test_drained_after_its_loop_has_ended(self, server: ResponsesServer) -> None:
         client = ResponsesClient(server.url, options=WITH_LANES)
         server.on("hold", ["text", Hold()])
 

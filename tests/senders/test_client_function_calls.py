@@ -30,7 +30,7 @@ class TestOpenCalls:
         return first_response_id(client, **fields)
 
     @pytest.mark.parametrize("store", [True, False])
-    def test_scenario_35_client_left_unanswered(
+    def test_scenario_35_client_a_continuation_without_all_outputs_is_refused(
         self, server: ResponsesServer, client: ResponsesClient, store: bool
     ) -> None:
         parent = self.call(client, server, store=store)
@@ -56,7 +56,7 @@ class TestOpenCalls:
         got = Recorder(client.send_request(ResponseCreate(model="m", input=calls, previous_response_id=parent))).wait()
         assert isinstance(got.error, InvalidRequestError)
 
-    def test_scenario_35_client_where_its_connection_is_full(
+    def test_scenario_35_client_refused_while_its_connection_is_full(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         parent = self.call(client, server)
@@ -75,7 +75,7 @@ class TestOpenCalls:
         got = Recorder(client.send_request(ask("fork", store=False, previous_response_id=parent), stream_id="x")).wait()
         assert isinstance(got.error, InvalidRequestError)
 
-    def test_scenario_35_client_what_cannot_be_seen_is_for_the_server(
+    def test_scenario_35_client_a_reference_may_be_an_output(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         """The reference may be to an output."""
@@ -85,7 +85,7 @@ class TestOpenCalls:
         assert len(server.requests) == 2
         assert got.completions == 1
 
-    def test_scenario_35_client_of_a_lost_connection_the_server_judges(
+    def test_scenario_35_client_after_a_lost_connection_the_server_decides(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         """The client knows the open calls of what it holds, not of what was stored once."""
@@ -119,7 +119,7 @@ class TestOpenCalls:
         Recorder(client.send_request(ask("second", previous_response_id=parent))).wait()
         assert len(server.requests) == 2
 
-    def test_calls_that_are_answered_do_not_come_back(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_answered_calls_need_no_second_answer(self, server: ResponsesServer, client: ResponsesClient) -> None:
         parent = self.call(client, server, store=False)
         both = [function_result("call_a", "1"), function_result("call_b", "2")]
         request = ResponseCreate(model="m", input=both, previous_response_id=parent, store=False)

@@ -301,7 +301,7 @@ def _quiet() -> Iterator[None]:
     pool=pools,
     end=st.sampled_from(["wait", "drain", "close"]),
 )
-def test_whatever_happens(
+def test_any_faults_requests_and_losses(
     plan: list[Fault], script: list[Step], options: ConnectionOptions, pool: PoolOptions, end: str
 ) -> None:
     if any(isinstance(fault.what, DropStreamIds) for fault in plan):

@@ -29,7 +29,7 @@ from ..support.recorder import AsyncRecorder, Recorder
 class TestReplays:
     """`history`: one replay, only where the parent is gone, and before any output."""
 
-    def test_scenario_31_client_the_server_has_forgotten(
+    def test_scenario_31_client_the_server_does_not_know_the_parent(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         events = Recorder(client.events)
@@ -48,21 +48,23 @@ class TestReplays:
         assert isinstance(lost.error, PreviousResponseLostError)
         assert len(server.requests) == 3
 
-    def test_scenario_31_client_without_the_history_it_is_told(
+    def test_scenario_31_client_without_history_the_error_is_delivered(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         got = Recorder(client.send_request(ask("second", previous_response_id="resp_gone"))).wait()
         assert got.types == ["error"]
         assert len(server.requests) == 1
 
-    def test_scenario_31_client_only_once(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_scenario_31_client_the_history_is_sent_once(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         """A server that says so whatever it is sent."""
         server.fault(Fault(Failure("previous_response_not_found", after=0, status=400)))
         got = Recorder(client.send_request(ask("second", previous_response_id="resp_gone"), history=HISTORY)).wait()
         assert got.types == ["error"]
         assert len(server.requests) == 2
 
-    def test_scenario_31_client_not_after_output(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_scenario_31_client_no_history_after_output(self, server: ResponsesServer, client: ResponsesClient) -> None:
         parent = first_response_id(client)
         server.reply(["text", Failure("previous_response_not_found", after=4, status=400)])
         got = Recorder(client.send_request(ask("second", previous_response_id=parent), history=HISTORY)).wait()
@@ -72,7 +74,7 @@ class TestReplays:
         lost = Recorder(client.send_request(ask("third", previous_response_id=parent))).wait()
         assert isinstance(lost.error, PreviousResponseLostError)
 
-    def test_scenario_31_client_after_a_reconnect_without_asking(
+    def test_scenario_31_client_after_a_reconnect_the_old_id_is_not_tried(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         parent = first_response_id(client, store=False)
@@ -84,7 +86,7 @@ class TestReplays:
         assert "previous_response_id" not in second
         assert len(second["input"]) == 3
 
-    def test_scenario_33_client_refused_for_now_with_the_history_at_hand(
+    def test_scenario_33_client_a_refused_continuation_is_sent_again_with_its_history(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         """The refusal has cost it its parent, so the next try needs none."""
@@ -99,9 +101,7 @@ class TestReplays:
             {"type": "message", "role": "user", "content": "second"},
         ]
 
-    def test_the_parent_is_there_so_the_history_is_not_needed(
-        self, server: ResponsesServer, client: ResponsesClient
-    ) -> None:
+    def test_a_parent_that_is_held_needs_no_history(self, server: ResponsesServer, client: ResponsesClient) -> None:
         parent = first_response_id(client, store=False)
 
         def history() -> Sequence[Any]:
@@ -116,7 +116,7 @@ class TestReplays:
         [(None, []), ("text", ["text"]), ([user_message("item")], ["item"])],
         ids=["none", "text", "items"],
     )
-    def test_a_function_is_asked_for_it(
+    def test_a_function_returns_the_history(
         self, server: ResponsesServer, client: ResponsesClient, own: Any, sent: list[str]
     ) -> None:
         calls = []
@@ -136,7 +136,7 @@ class TestReplays:
         assert [item["content"] for item in items[2:]] == sent
 
     @pytest.mark.parametrize("history", [HISTORY, lambda: HISTORY], ids=["list", "function"])
-    def test_at_once_where_nothing_is_continued(
+    def test_a_request_without_a_parent_sends_its_history_at_once(
         self, server: ResponsesServer, client: ResponsesClient, history: Any
     ) -> None:
         got = Recorder(client.send_request(ask("second", store=False), history=history)).wait()
@@ -147,17 +147,17 @@ class TestReplays:
         ]
 
     @pytest.mark.parametrize("history", [[], ()])
-    def test_nothing_so_far(self, server: ResponsesServer, client: ResponsesClient, history: Any) -> None:
+    def test_an_empty_history(self, server: ResponsesServer, client: ResponsesClient, history: Any) -> None:
         assert Recorder(client.send_request(ask("first"), history=history)).wait().completions == 1
         assert inputs(server) == ["first"]
 
-    def test_on_a_lane(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_request_of_a_named_lane(self, server: ResponsesServer, client: ResponsesClient) -> None:
         request = ask("second", previous_response_id="resp_gone", store=False)
         got = Recorder(client.lane("a").send_request(request, history=HISTORY)).wait()
         assert got.completions == 1
         assert server.requests[0]["input"][:2] == HISTORY_AS_SENT
 
-    def test_a_coroutine_function_is_refused(self, client: ResponsesClient) -> None:
+    def test_a_coroutine_function_raises_at_once(self, client: ResponsesClient) -> None:
         async def history() -> Sequence[Any]:
             return HISTORY
 
@@ -187,20 +187,22 @@ class TestReplays:
         assert got.error.field == "history"
 
     @pytest.mark.parametrize("items", [["text"], [{"content": float("nan")}]])
-    def test_items_that_are_none(self, server: ResponsesServer, client: ResponsesClient, items: Any) -> None:
+    def test_items_that_are_no_input_items(self, server: ResponsesServer, client: ResponsesClient, items: Any) -> None:
         request = ask("second", previous_response_id="resp_gone", store=False)
         got = Recorder(client.send_request(request, history=items)).wait()
         assert isinstance(got.error, InvalidRequestError)
         assert server.requests == []
 
-    def test_what_becomes_of_the_list_later_is_not_sent(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_later_changes_of_the_list_are_not_sent(self, server: ResponsesServer, client: ResponsesClient) -> None:
         items: list[Any] = list(HISTORY)
         source = client.send_request(ask("second", previous_response_id="resp_gone", store=False), history=items)
         items.append(user_message("of a later turn"))
         assert Recorder(source).wait().completions == 1
         assert len(server.requests[0]["input"]) == 3
 
-    def test_one_that_is_disposed_asks_for_no_history(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_disposed_request_does_not_call_the_function(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         async def main() -> None:
             def history() -> Sequence[Any]:
                 raise AssertionError
@@ -234,7 +236,7 @@ class TestReplays:
         run(main())
         assert inputs(server) == ["first"]
 
-    def test_a_function_that_ends_the_program(
+    def test_a_function_that_raises_SystemExit(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         """On the background thread that is a report; nobody else has to pay for it."""

@@ -40,7 +40,7 @@ def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
 
 
 class TestPrewarm:
-    def test_connections_before_there_is_work(self, server: ResponsesServer) -> None:
+    def test_prewarm_opens_connections_before_the_first_request(self, server: ResponsesServer) -> None:
         with ResponsesClient(server.url, pool=fast_retries()) as client:
             states = states_of(client)
             client.prewarm(3, model="m")
@@ -54,7 +54,7 @@ class TestPrewarm:
             assert Recorder(client.send_request(ask())).wait().completions == 1
         assert server.accepted == 6
 
-    def test_min_idle_holds_from_the_first_request_on(self, server: ResponsesServer) -> None:
+    def test_min_idle_counts_from_the_first_request_on(self, server: ResponsesServer) -> None:
         with ResponsesClient(server.url, options=WITH_LANES, pool=PoolOptions(min_idle=2)) as client:
             states = states_of(client)
             assert server.upgrades == []
@@ -62,7 +62,7 @@ class TestPrewarm:
             until_state(states, lambda state: state.open == 2)
         assert server.accepted == 2
 
-    def test_as_many_as_min_idle_unless_given(self, server: ResponsesServer) -> None:
+    def test_prewarm_opens_min_idle_connections_by_default(self, server: ResponsesServer) -> None:
         for least, count in ((0, 1), (2, 2)):
             with ResponsesClient(server.url, pool=PoolOptions(min_idle=least)) as client:
                 states = states_of(client)
@@ -70,7 +70,7 @@ class TestPrewarm:
                 until_state(states, lambda state: state.open == count)  # noqa: B023
                 assert states.values[-1].connecting == 0
 
-    def test_an_outage_is_waited_out(self, server: ResponsesServer) -> None:
+    def test_prewarm_waits_for_the_end_of_an_outage(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503), times=20))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -90,7 +90,7 @@ class TestPrewarm:
 
         run_in_virtual_time(main)
 
-    def test_a_refusal_for_good_ends_it_until_somebody_asks(self, server: ResponsesServer) -> None:
+    def test_a_permanent_refusal_ends_prewarming(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(401), times=3))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -114,15 +114,15 @@ class TestPrewarm:
         run_in_virtual_time(main)
 
     @pytest.mark.parametrize("count", [-1, 9, True, 1.5, "2"])
-    def test_wrong_numbers(self, client: ResponsesClient, count: Any) -> None:
+    def test_prewarm_with_an_invalid_count(self, client: ResponsesClient, count: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_connections"):
             client.prewarm(count, model="m")
 
-    def test_a_gateway_needs_the_model(self, client: ResponsesClient) -> None:
+    def test_prewarm_at_a_gateway_needs_the_model(self, client: ResponsesClient) -> None:
         with pytest.raises(ConfigurationError, match="model"):
             client.prewarm(1)
 
-    def test_after_close_nothing_is_opened(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_prewarm_after_close_opens_nothing(self, server: ResponsesServer, client: ResponsesClient) -> None:
         client.close()
         client.prewarm(2, model="m")
         assert Recorder(client.state).wait().values[-1].closed
@@ -132,7 +132,7 @@ class TestPrewarm:
 class TestIdle:
     OPTIONS = ConnectionOptions(lanes=True, ping_interval=None)
 
-    def test_what_idles_is_closed(self, server: ResponsesServer) -> None:
+    def test_an_idle_connection_is_closed(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pool = PoolOptions(close_idle_after=60.0)
             async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:
@@ -152,7 +152,7 @@ class TestIdle:
 
         run_in_virtual_time(main)
 
-    def test_not_while_it_works_or_holds_what_is_not_stored(self, server: ResponsesServer) -> None:
+    def test_a_connection_stays_while_it_works_or_holds_an_unstored_response(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
@@ -173,7 +173,7 @@ class TestIdle:
 
         run_in_virtual_time(main)
 
-    def test_min_idle_stays(self, server: ResponsesServer) -> None:
+    def test_min_idle_connections_stay(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pool = PoolOptions(close_idle_after=60.0, min_idle=1)
             async with ResponsesClient(server.url, options=self.OPTIONS, pool=pool) as client:

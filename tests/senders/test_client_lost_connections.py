@@ -55,7 +55,7 @@ def quietly(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 class TestDelivery:
-    def test_scenario_20_client_what_was_not_written_goes_elsewhere(self) -> None:
+    def test_scenario_20_client_an_unwritten_request_goes_to_another_connection(self) -> None:
         """The connection is stuck behind a large request when it breaks."""
 
         async def main() -> None:
@@ -95,7 +95,7 @@ class TestDelivery:
                 assert isinstance(got.wait().error, ConnectFailedError)
                 assert got.error.delivery == "not_sent"
 
-    def test_scenario_21_client_what_may_have_been_done_is_told(
+    def test_scenario_21_client_a_request_that_may_have_arrived_gets_an_error(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
         server.reply(Close(1006, after=0))
@@ -106,7 +106,7 @@ class TestDelivery:
         assert input_counts(server) == {"once": 1, "next": 1}
 
     @pytest.mark.parametrize("after", [1, 2, 3, 6])
-    def test_scenario_22_client_what_had_begun_is_told(
+    def test_scenario_22_client_a_started_response_gets_an_error(
         self, server: ResponsesServer, client: ResponsesClient, after: int
     ) -> None:
         server.reply(["some text", Close(1011, "oops", after=after)])
@@ -137,9 +137,7 @@ class TestDelivery:
         assert [one.wait().completions for one in left] == [1] * 4
         assert set(input_counts(server).values()) == {1}
 
-    def test_scenario_23_client_one_connection_that_takes_all(
-        self, server: ResponsesServer, client: ResponsesClient
-    ) -> None:
+    def test_scenario_23_client_the_only_connection(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         lost = Recorder(client.send_request(ask("hold"))).wait_for(2)
@@ -155,7 +153,7 @@ class TestDelivery:
         server.drop()
         assert [one.wait().error.stream_id for one in got] == ["a", "b"]
 
-    def test_what_waits_for_a_lost_response_goes_on(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_a_request_behind_a_lost_response_is_sent(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """Requests of a lane are ordered, nothing else: the next one does not need the one before."""
         server.on("hold", ["text", Hold()])
         lost = Recorder(client.send_request(ask("hold"), stream_id="a")).wait_for(2)
@@ -165,7 +163,7 @@ class TestDelivery:
         assert waiting.wait().completions == 1
         assert input_counts(server) == {"hold": 1, "next": 1}
 
-    def test_retried_by_an_operator_as_well(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_retry_and_repeat_after_a_loss(self, server: ResponsesServer, client: ResponsesClient) -> None:
         """From `on_error`, and from `on_completed`, the next request finds the client in order."""
         server.reply([Close(1006, after=3), "text"], [Close(1001, after=0)], "done", "again", "and again")
         source = client.send_request(ask())
@@ -190,7 +188,7 @@ class TestRotation:
             until_state(states, lambda state: state == ClientState())
         assert set(input_counts(server).values()) == {5}
 
-    def test_scenario_24_client_unused_since_it_was_opened(self, server: ResponsesServer) -> None:
+    def test_scenario_24_client_at_the_limit_before_its_first_request(self, server: ResponsesServer) -> None:
         with ResponsesClient(server.url, pool=late_retries()) as client:
             states = states_of(client)
             client.prewarm(1, model="m")
@@ -200,7 +198,7 @@ class TestRotation:
             until_state(states, lambda state: state.open == 0)
             assert Recorder(client.send_request(ask())).wait().completions == 1
 
-    def test_scenario_25_client_old_while_it_works(self, server: ResponsesServer) -> None:
+    def test_scenario_25_client_a_connection_grows_old_while_it_works(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
@@ -225,7 +223,7 @@ class TestRotation:
 
         run_in_virtual_time(main)
 
-    def test_scenario_25_client_without_work_it_just_goes(self, server: ResponsesServer) -> None:
+    def test_scenario_25_client_an_old_idle_connection_closes(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pool = PoolOptions(max_age=100.0, age_jitter=0.0, close_idle_after=1000.0)
             async with ResponsesClient(server.url, options=without_pings(), pool=pool) as client:
@@ -237,7 +235,7 @@ class TestRotation:
 
         run_in_virtual_time(main)
 
-    def test_scenario_25_client_the_next_one_cannot_be_opened_yet(self, server: ResponsesServer) -> None:
+    def test_scenario_25_client_the_replacement_is_refused_at_first(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503), connection=2))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -261,7 +259,7 @@ class TestRotation:
 
         run_in_virtual_time(main)
 
-    def test_scenario_25_client_the_server_is_faster(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_scenario_25_client_the_server_closes_first(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.on("hold", ["text", Hold()])
         got = Recorder(client.send_request(ask("hold"))).wait_for(2)
         server.disturb(Expire())
@@ -294,7 +292,7 @@ class TestRotation:
         assert Recorder(client.send_request(ask())).wait().completions == 1
         assert input_counts(server) == {"hold": 3, "hi": 1}
 
-    def test_many_lives_under_load(self, server: ResponsesServer) -> None:
+    def test_many_replacements_under_load(self, server: ResponsesServer) -> None:
         """The limit is far below a second: what was sent in time ends, and nobody hangs."""
         pool = PoolOptions(max_age=0.05, age_jitter=0.5, max_connections=3, backoff=Backoff(initial=0.001))
         with ResponsesClient(server.url, options=WITH_LANES, pool=pool) as client:
@@ -306,7 +304,7 @@ class TestRotation:
 
 
 class TestLiveness:
-    def test_scenario_26_client_no_pong_is_death(self) -> None:
+    def test_scenario_26_client_no_pong_loses_the_connection(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             options = ConnectionOptions(ping_interval=20, ping_timeout=15, close_timeout=0.1, lanes=True)
             async with raw_server() as peer, ResponsesClient(peer.url, options=options, pool=fast_retries()) as client:
@@ -327,7 +325,7 @@ class TestLiveness:
 
         run_in_virtual_time(main)
 
-    def test_scenario_26_client_silence_with_pongs_is_life(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_scenario_26_client_silence_with_pongs_loses_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pongs = PongCounter(monkeypatch)
             options = ConnectionOptions(ping_interval=20, ping_timeout=15, lanes=True)
@@ -385,7 +383,7 @@ class TestLiveness:
 
 
 class TestLoopsThatEnd:
-    def test_what_waits_is_told_when_the_loop_ends(self, server: ResponsesServer) -> None:
+    def test_waiting_requests_get_an_error_when_the_loop_ends(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold()])
         one = ONE_AT_A_TIME
         client = ResponsesClient(server.url, options=one, pool=PoolOptions(max_connections=1))

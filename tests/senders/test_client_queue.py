@@ -37,7 +37,7 @@ def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
 
 
 class TestQueue:
-    def test_as_many_wait_as_may(self, server: ResponsesServer) -> None:
+    def test_max_queued_bounds_the_waiting_requests(self, server: ResponsesServer) -> None:
         gate = server.gate()
         server.on("", ["text", Hold(gate)])
         options = PoolOptions(max_connections=1, max_queued=2)
@@ -54,7 +54,7 @@ class TestQueue:
             assert all(one.wait().completions == 1 for one in (running, *waiting))
         assert len(server.requests) == 3
 
-    def test_one_that_asks_for_ever_does_not_stop_the_loop(self, server: ResponsesServer) -> None:
+    def test_resubscribing_on_every_error_does_not_block_the_loop(self, server: ResponsesServer) -> None:
         async def main() -> None:
             gate = server.gate()
             server.on("", ["text", Hold(gate)])
@@ -72,7 +72,7 @@ class TestQueue:
 
         run(main())
 
-    def test_no_longer_than_it_may(self, server: ResponsesServer) -> None:
+    def test_queue_timeout_bounds_the_wait(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("", ["text", Hold(gate)])
@@ -99,7 +99,7 @@ class TestQueue:
 
         run_in_virtual_time(main)
 
-    def test_the_clock_runs_while_it_connects(self, server: ResponsesServer) -> None:
+    def test_queue_timeout_includes_connecting(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             go = asyncio.Event()
 

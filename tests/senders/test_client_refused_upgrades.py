@@ -43,7 +43,7 @@ class SlowDriver(PoolDriver):
 
 class TestRefusals:
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 425, 426])
-    def test_scenario_28_client_what_does_not_pass_is_not_tried_again(
+    def test_scenario_28_client_a_permanent_refusal_is_not_tried_again(
         self, server: ResponsesServer, client: ResponsesClient, status: int
     ) -> None:
         message = f"because of {status}"
@@ -59,7 +59,7 @@ class TestRefusals:
         assert (len(server.requests), len(server.upgrades)) == (1, 2)
 
     @pytest.mark.parametrize("status", [429, 500, 502, 503, 529])
-    def test_scenario_28_client_what_passes_is_tried_again(
+    def test_scenario_28_client_a_temporary_refusal_is_tried_again(
         self, server: ResponsesServer, client: ResponsesClient, status: int
     ) -> None:
         server.fault(Fault(RefuseUpgrade(status), times=2))
@@ -78,7 +78,7 @@ class TestRefusals:
         assert (error.status, error.code, error.type) == (429, "insufficient_quota", "insufficient_quota")
         assert len(server.upgrades) == 1
 
-    def test_scenario_28_client_a_wait_that_ends_while_the_client_is_at_work(
+    def test_scenario_28_client_a_wait_that_ends_while_the_client_works(
         self, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("rxresponses.senders.client.PoolDriver", SlowDriver)
@@ -89,9 +89,7 @@ class TestRefusals:
         assert len(server.upgrades) == 3
 
     @pytest.mark.parametrize("status", [429, 503])
-    def test_scenario_28_client_not_when_the_server_asks_for_too_long(
-        self, server: ResponsesServer, status: int
-    ) -> None:
+    def test_scenario_28_client_a_retry_after_that_is_too_long(self, server: ResponsesServer, status: int) -> None:
         server.fault(Fault(RefuseUpgrade(status, headers={"retry-after": "99999999999"}), times=1))
         with ResponsesClient(server.url, options=WITH_LANES) as client:
             got = Recorder(client.send_request(ask())).wait()
@@ -100,7 +98,7 @@ class TestRefusals:
             assert Recorder(client.send_request(ask())).wait().completions == 1  # nobody else has to wait
 
     @pytest.mark.parametrize("status", [429, 503])
-    def test_scenario_28_client_as_late_as_the_server_asks(self, server: ResponsesServer, status: int) -> None:
+    def test_scenario_28_client_obeys_retry_after(self, server: ResponsesServer, status: int) -> None:
         server.fault(Fault(RefuseUpgrade(status, headers={"retry-after": "30"}), times=1))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -125,7 +123,7 @@ class TestRefusals:
 
         run_in_virtual_time(main)
 
-    def test_scenario_28_client_later_each_time_and_with_an_end(self, server: ResponsesServer) -> None:
+    def test_scenario_28_client_longer_delays_up_to_max_retries(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(503)))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -193,7 +191,7 @@ class TestRefusals:
             assert all(one.wait().completions == 1 for one in got)
             assert len(server.upgrades) == 2
 
-    def test_a_key_that_cannot_be_had(self, server: ResponsesServer) -> None:
+    def test_an_empty_key(self, server: ResponsesServer) -> None:
         keys = iter(["", "k"])
         with ResponsesClient(server.url, api_key=lambda: next(keys), pool=fast_retries()) as client:
             failed = [Recorder(client.send_request(ask())) for _ in range(3)]
@@ -203,7 +201,7 @@ class TestRefusals:
                 assert one.wait().completions or isinstance(one.error, ConfigurationError)
             assert Recorder(client.send_request(ask())).wait().completions == 1
 
-    def test_nobody_is_there(self) -> None:
+    def test_a_port_without_a_listener(self) -> None:
         with sockets.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         with ResponsesClient(f"http://127.0.0.1:{port}/v1", pool=fast_retries()) as client:
@@ -211,7 +209,7 @@ class TestRefusals:
             assert isinstance(got.error, ConnectFailedError)
             assert got.error.status is None
 
-    def test_it_comes_back(self) -> None:
+    def test_a_server_that_comes_back(self) -> None:
         with ResponsesServer() as server:
             port = server.port
         with ResponsesClient(

@@ -51,7 +51,7 @@ class TestRefusedForNow:
         ],
         ids=lambda failure: str(failure.code),
     )
-    def test_it_is_sent_again_and_only_the_answer_is_heard(
+    def test_a_temporary_refusal_is_sent_again_and_not_delivered(
         self, server: ResponsesServer, client: ResponsesClient, failure: Failure
     ) -> None:
         watcher = Recorder(client.events)
@@ -64,14 +64,14 @@ class TestRefusedForNow:
         assert watcher.types.count("error") == 2
         assert [exchange.outcome for exchange in server.exchanges] == ["refused", "refused", "completed"]
 
-    def test_there_is_an_end(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_max_retries_bounds_the_retries(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.fault(Fault(refusal("server_error"), match="broken"))
         got = Recorder(client.send_request(ask("broken"))).wait()
         assert (got.types, got.completions) == (["error"], 1)
         assert input_counts(server) == {"broken": 4}
         assert Recorder(client.send_request(ask("fine"))).wait().types[-1] == "response.completed"
 
-    def test_the_lane_waits_for_it(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_lane_waits_for_the_retry(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.fault(Fault(refusal("server_error"), match="first", times=2))
         lane = client.lane("a")
         got = [Recorder(lane.send_request(ask(text))) for text in ("first", "second")]
@@ -89,7 +89,7 @@ class TestRefusedForNow:
         ],
         ids=lambda failure: str(failure.code),
     )
-    def test_what_does_not_pass_is_told(
+    def test_a_permanent_refusal_is_delivered(
         self, server: ResponsesServer, client: ResponsesClient, failure: Failure
     ) -> None:
         server.fault(Fault(failure))
@@ -100,14 +100,16 @@ class TestRefusedForNow:
         assert Recorder(client.state).wait_for(1).values[0].paused_for is None
 
     @pytest.mark.parametrize("after", [1, 2, 6])
-    def test_what_had_begun_is_told(self, server: ResponsesServer, client: ResponsesClient, after: int) -> None:
+    def test_a_failure_after_output_is_delivered(
+        self, server: ResponsesServer, client: ResponsesClient, after: int
+    ) -> None:
         server.reply(["some text", Failure("server_error", after=after)])
         got = Recorder(client.send_request(ask("once"))).wait()
         assert got.types[-1] == "error"
         assert len(got.types) == after + 1
         assert input_counts(server) == {"once": 1}
 
-    def test_later_each_time(self, server: ResponsesServer) -> None:
+    def test_the_delays_grow(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("server_error"), match="broken"))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -127,7 +129,7 @@ class TestRefusedForNow:
 
         run_in_virtual_time(main)
 
-    def test_as_late_as_the_server_asks(self, server: ResponsesServer) -> None:
+    def test_retry_after_is_obeyed(self, server: ResponsesServer) -> None:
         server.reply(refusal("server_error", headers={"Retry-After": "20"}), "answer")
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -147,7 +149,7 @@ class TestRefusedForNow:
 
         run_in_virtual_time(main)
 
-    def test_disposed_while_it_is_held_back(self, server: ResponsesServer) -> None:
+    def test_disposed_while_it_waits_for_its_retry(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("server_error"), match="broken"))
         with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
             states = states_of(client)
@@ -173,7 +175,7 @@ class TestRefusedForNow:
         assert Recorder(client.send_request(ask())).wait().completions == 1
         assert input_counts(server)["broken"] == 1
 
-    def test_closed_while_it_is_held_back(self, server: ResponsesServer) -> None:
+    def test_closed_while_it_waits_for_its_retry(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("server_error")))
         with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
             got = Recorder(client.send_request(ask()))
@@ -182,7 +184,7 @@ class TestRefusedForNow:
             assert got.wait().error.delivery == "not_sent"
         assert len(server.requests) == 1
 
-    def test_it_may_be_held_back_longer_than_it_may_wait_for_its_turn(self, server: ResponsesServer) -> None:
+    def test_queue_timeout_does_not_include_the_wait_for_a_retry(self, server: ResponsesServer) -> None:
         """It had its turn in time: the server is to blame for the rest, and `max_retries` bounds it."""
         server.reply(refusal("server_error", headers={"Retry-After": "100"}), "answer")
 
@@ -199,7 +201,7 @@ class TestRefusedForNow:
 
         run_in_virtual_time(main)
 
-    def test_an_error_of_this_package_that_an_observer_raises_is_no_refusal(
+    def test_an_error_of_the_package_that_an_observer_raises(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Such as one from a request of its own: nothing is sent a second time for it."""
@@ -222,7 +224,9 @@ class TestRefusedForNow:
         assert input_counts(server) == {"hold": 2, "behind": 1}
         assert len(caplog.records) == 2
 
-    def test_unknown_and_started_are_never_sent_again(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_requests_with_delivery_unknown_or_started_are_not_sent_again(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         kinds: list[Close | Expire] = [Close(1006, after=0), Close(1001, after=1), Expire(after=0), Expire(after=3)]
         for number, kind in enumerate(kinds):
             server.on(f"^{number}$", ["text", kind])
@@ -230,7 +234,9 @@ class TestRefusedForNow:
             assert got.error.delivery == ("started" if kind.after else "unknown")
         assert input_counts(server) == {str(number): 1 for number in range(len(kinds))}
 
-    def test_by_an_operator_too(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_retry_operator_counts_only_delivered_errors(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         """`retry` counts what the client could not help."""
         server.reply([Close(1006, after=3), "text"], refusal("server_error"), "answer")
         got = Recorder(client.send_request(ask()).pipe(ops.retry(2))).wait()
@@ -260,7 +266,7 @@ class TestRateLimits:
             assert (await one.until_end()).types[-1] == "response.completed"
         await states.until(lambda: states.values[-1].paused_for is None)
 
-    def test_as_an_error(self, server: ResponsesServer) -> None:
+    def test_refused_with_an_error(self, server: ResponsesServer) -> None:
         server.reply(refusal("rate_limit_exceeded", headers={"Retry-After": "7"}), "answer")
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -274,7 +280,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_as_an_error_in_mid_stream(self, server: ResponsesServer) -> None:
+    def test_an_error_in_mid_stream(self, server: ResponsesServer) -> None:
         server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"retry-after-ms": "2500"})])
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -286,7 +292,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_as_a_failed_response(self, server: ResponsesServer) -> None:
+    def test_a_failed_response(self, server: ResponsesServer) -> None:
         created = {"type": "response.created", "response": {"id": "r"}}
         failed = {
             "type": "response.failed",
@@ -305,7 +311,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_at_the_upgrade(self, server: ResponsesServer) -> None:
+    def test_a_refused_upgrade(self, server: ResponsesServer) -> None:
         server.fault(Fault(RefuseUpgrade(429, headers={"Retry-After": "9"}), connection=2))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -326,7 +332,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_longer_each_time_without_a_hint(self, server: ResponsesServer) -> None:
+    def test_the_pauses_grow_without_retry_after(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("rate_limit_exceeded"), match="first", times=2))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -340,7 +346,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_a_burst_that_is_refused_is_one_refusal(self, server: ResponsesServer) -> None:
+    def test_a_refused_burst_is_one_refusal(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("rate_limit_exceeded"), times=10))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -356,7 +362,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_fewer_at_once_after_it(self, server: ResponsesServer) -> None:
+    def test_fewer_requests_at_once_after_a_rate_limit(self, server: ResponsesServer) -> None:
         server.fault(Fault(refusal("rate_limit_exceeded"), times=8))
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -376,12 +382,12 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_no_quota_is_no_rate_limit(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_insufficient_quota_is_no_rate_limit(self, server: ResponsesServer, client: ResponsesClient) -> None:
         server.reply(refusal("insufficient_quota", headers={"Retry-After": "100"}), "answer")
         assert Recorder(client.send_request(ask())).wait().types == ["error"]
         assert Recorder(client.send_request(ask())).wait().text == "answer"
 
-    def test_the_end_of_the_pause_shows_though_nobody_waits(self, server: ResponsesServer) -> None:
+    def test_the_state_shows_the_end_of_the_pause(self, server: ResponsesServer) -> None:
         server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "5"})])
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -394,7 +400,7 @@ class TestRateLimits:
 
         run_in_virtual_time(main)
 
-    def test_the_queue_clock_runs_on(self, server: ResponsesServer) -> None:
+    def test_queue_timeout_includes_the_pause(self, server: ResponsesServer) -> None:
         server.reply(["text", Failure("rate_limit_exceeded", after=3, headers={"Retry-After": "60"})])
 
         async def main(loop: VirtualTimeLoop) -> None:

@@ -50,7 +50,9 @@ from ..support.steering import HeldResponse, steers_received, successor_id
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
-def test_scenario_37_client_to_the_connection_that_runs_it(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_scenario_37_client_the_steer_goes_to_the_connection_of_its_target(
+    server: ResponsesServer, client: ResponsesClient
+) -> None:
     server.on("hold", ["text", Hold()])
     for _ in range(16):
         Recorder(client.send_request(ask("hold"))).wait_for(1)
@@ -65,7 +67,7 @@ def test_scenario_37_client_to_the_connection_that_runs_it(server: ResponsesServ
     assert inputs(server) == ["hold"] * 16 + ["hi"]
 
 
-def test_scenario_37_client_several_at_once(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_scenario_37_client_two_steers_share_the_successor(server: ResponsesServer, client: ResponsesClient) -> None:
     target = HeldResponse(server, client, store=False)
     both = [Recorder(client.steer(target.id, text)).wait_for(1) for text in ("first", "second")]
     target.gate.open()
@@ -77,7 +79,7 @@ def test_scenario_37_client_several_at_once(server: ResponsesServer, client: Res
     assert after.types[-1] == "response.completed"
 
 
-def test_scenario_37_client_nobody_runs_it(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_scenario_37_client_no_connection_runs_the_target(server: ResponsesServer, client: ResponsesClient) -> None:
     got = Recorder(client.steer("resp_unknown", "shorter")).wait()
     assert isinstance(got.error, PreviousResponseLostError)
     assert (got.error.previous_response_id, got.error.delivery) == ("resp_unknown", "not_sent")
@@ -85,7 +87,7 @@ def test_scenario_37_client_nobody_runs_it(server: ResponsesServer, client: Resp
     assert server.upgrades == []
 
 
-def test_one_that_steers_for_ever_does_not_stop_the_loop(server: ResponsesServer) -> None:
+def test_resubscribing_on_every_error_does_not_block_the_loop(server: ResponsesServer) -> None:
     async def main() -> None:
         async with ResponsesClient(server.url) as client:
             await resubscribe_on_every_error(client.steer("resp_unknown", "shorter"))
@@ -94,7 +96,7 @@ def test_one_that_steers_for_ever_does_not_stop_the_loop(server: ResponsesServer
     run(main())
 
 
-def test_what_has_ended_is_refused_by_the_server(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_the_server_refuses_a_steer_of_an_ended_response(server: ResponsesServer, client: ResponsesClient) -> None:
     parent = response_id(Recorder(client.send_request(ask(store=False))).wait())
     got = Recorder(client.steer(parent, "too late")).wait()
     assert got.types == ["response.steer.failed"]
@@ -103,14 +105,14 @@ def test_what_has_ended_is_refused_by_the_server(server: ResponsesServer, client
     assert after.types[-1] == "response.completed"
 
 
-def test_wrong_input_at_once(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_invalid_input_raises_at_once(server: ResponsesServer, client: ResponsesClient) -> None:
     for wrong in ("", [], [function_result("call", "1")]):
         with pytest.raises(InvalidRequestError):
             client.steer("r", wrong)
 
 
 @pytest.mark.parametrize("store", [True, False])
-def test_what_follows_can_be_continued(server: ResponsesServer, client: ResponsesClient, store: bool) -> None:
+def test_the_successor_can_be_continued(server: ResponsesServer, client: ResponsesClient, store: bool) -> None:
     server.on("story", lambda request: f"after {len(request.history)} items")
     target = HeldResponse(server, client, store=store)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
@@ -125,9 +127,7 @@ def test_what_follows_can_be_continued(server: ResponsesServer, client: Response
         assert isinstance(lost.error, PreviousResponseLostError)
 
 
-def test_what_follows_can_be_continued_and_steered_while_it_runs(
-    server: ResponsesServer, client: ResponsesClient
-) -> None:
+def test_a_running_successor_can_be_continued_and_steered(server: ResponsesServer, client: ResponsesClient) -> None:
     gate = server.gate()
     server.on("first", [Text(deltas=["x ", "y "]), Hold(gate, after=5)])
     target = HeldResponse(server, client, store=False)
@@ -147,7 +147,7 @@ def test_what_follows_can_be_continued_and_steered_while_it_runs(
     assert last.types[-1] == "response.completed"
 
 
-def test_what_follows_is_waited_for(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_the_successor_is_waited_for(server: ResponsesServer, client: ResponsesClient) -> None:
     """A continuation of a running response is sent when that has ended, whoever began it."""
     gate = server.gate()
     server.on("first", [Text(deltas=["x ", "y "]), Hold(gate, after=5)])
@@ -162,7 +162,7 @@ def test_what_follows_is_waited_for(server: ResponsesServer, client: ResponsesCl
 
 
 @pytest.mark.parametrize("store", [True, False])
-def test_what_follows_is_lost(server: ResponsesServer, client: ResponsesClient, store: bool) -> None:
+def test_the_successor_is_lost(server: ResponsesServer, client: ResponsesClient, store: bool) -> None:
     server.on("shorter", ["text", Close(1011, after=4)])
     target = HeldResponse(server, client, store=store)
     after: list[Recorder[ServerEvent]] = []
@@ -183,7 +183,7 @@ def test_what_follows_is_lost(server: ResponsesServer, client: ResponsesClient, 
         assert isinstance(after[0].error, PreviousResponseLostError)
 
 
-def test_outputs_that_it_waits_for(server: ResponsesServer, client: ResponsesClient) -> None:
+def test_the_steer_waits_for_function_outputs(server: ResponsesServer, client: ResponsesClient) -> None:
     gate = server.gate()
     server.on("target", [FunctionCall("weather", {"city": "Oslo"}, call_id="c1"), Hold(gate, after=3)])
     events = Recorder(client.send_request(ask("target", store=False), stream_id="a")).wait_for(3)
@@ -202,7 +202,7 @@ def test_outputs_that_it_waits_for(server: ResponsesServer, client: ResponsesCli
     assert Recorder(client.send_request(request)).wait().types[-1] == "response.completed"
 
 
-def test_silence(server: ResponsesServer) -> None:
+def test_a_server_that_ignores_the_steer(server: ResponsesServer) -> None:
     server.fault(Fault(IgnoreSteer()))
 
     async def main(loop: VirtualTimeLoop) -> None:
@@ -224,7 +224,7 @@ def test_silence(server: ResponsesServer) -> None:
     run_in_virtual_time(main)
 
 
-def test_a_connection_stays_for_what_follows(server: ResponsesServer) -> None:
+def test_a_connection_stays_for_the_successor(server: ResponsesServer) -> None:
     """It seems idle: the request has ended, and the response that follows is nobody's request."""
 
     async def main(loop: VirtualTimeLoop) -> None:
@@ -262,7 +262,9 @@ class TestGivenUp:
         assert target.events.wait().completions == 1
         assert len(steers_received(server)) <= 1
 
-    def test_what_follows_is_swallowed(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_successor_of_a_disposed_steer_is_swallowed(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         target = HeldResponse(server, client, store=False)
         watcher = Recorder(client.events)
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
@@ -275,7 +277,7 @@ class TestGivenUp:
         after = Recorder(client.send_request(ask(store=False, previous_response_id=parent))).wait()
         assert after.types[-1] == "response.completed"
 
-    def test_closing_stops_what_follows_and_nobody_else(self, server: ResponsesServer) -> None:
+    def test_close_on_dispose_stops_the_successor_only(self, server: ResponsesServer) -> None:
         gate = server.gate()
         server.on("shorter", ["text", Hold()])
         server.on("other", ["text", Hold(gate)])
@@ -322,7 +324,7 @@ class TestGivenUp:
 
 
 class TestDrain:
-    def test_what_follows_is_waited_for(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_successor_is_waited_for(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.on("shorter", ["text", Hold(gate)])
         target = HeldResponse(server, client)
@@ -337,7 +339,9 @@ class TestDrain:
         assert steer.wait().types[-1] == "response.completed"
         assert drained.wait().values == [True]
 
-    def test_not_when_it_was_given_up(self, server: ResponsesServer, client: ResponsesClient) -> None:
+    def test_the_successor_of_a_disposed_steer_is_not_waited_for(
+        self, server: ResponsesServer, client: ResponsesClient
+    ) -> None:
         server.on("shorter", ["text", Hold()])
         target = HeldResponse(server, client)
         steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
@@ -349,7 +353,7 @@ class TestDrain:
 
 
 @pytest.mark.parametrize(("after", "told"), [(0, "response.steer.failed"), (3, "error")])
-def test_what_follows_fails(server: ResponsesServer, client: ResponsesClient, after: int, told: str) -> None:
+def test_the_successor_fails(server: ResponsesServer, client: ResponsesClient, after: int, told: str) -> None:
     server.on("shorter", ["text", Failure("server_error", after=after)])
     target = HeldResponse(server, client, store=False)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)

@@ -99,7 +99,7 @@ def test_scenario_42_a_closed_sender_stays_closed_in_the_second_run(server: Resp
 
 
 class TestClientOnOtherLoops:
-    def test_delivered_where_it_was_subscribed(self, server: ResponsesServer) -> None:
+    def test_events_are_delivered_on_the_loop_that_subscribed(self, server: ResponsesServer) -> None:
         with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
             Recorder(client.send_request(ask())).wait()  # it lives on the background loop from here on
 
@@ -139,7 +139,7 @@ async def _awaited(source: Any) -> Any:
 
 
 class TestClientOnALoopThatEnded:
-    def test_scenario_42_client_left_with_nothing_but_a_timer(self) -> None:
+    def test_scenario_42_client_the_loop_ends_while_only_a_timer_waits(self) -> None:
         """No task tells that the loop ends: the next use of the client does."""
         client = ResponsesClient("http://127.0.0.1:9/v1", pool=PoolOptions())
         left = []
@@ -181,7 +181,7 @@ class TestClientOnALoopThatEnded:
             states_of(client).wait()
         finish(loop)
 
-    def test_scenario_42_client_a_turn_that_never_came(self, server: ResponsesServer) -> None:
+    def test_scenario_42_client_the_loop_stops_before_a_request_is_sent(self, server: ResponsesServer) -> None:
         """The first loop is stopped in between; when it runs again, the turn is nobody's."""
         client = ResponsesClient(server.url, options=WITH_LANES)
         loop = VirtualTimeLoop()
@@ -203,7 +203,7 @@ class TestClientOnALoopThatEnded:
         finish(loop)
         assert inputs(server) == ["first", "second"]
 
-    def test_scenario_42_client_disposed_after_the_loop(self, server: ResponsesServer) -> None:
+    def test_scenario_42_client_disposed_after_the_loop_was_closed(self, server: ResponsesServer) -> None:
         server.on("hold", ["text", Hold()])
         client = ResponsesClient(server.url, options=WITH_LANES)
         loop = VirtualTimeLoop()
@@ -222,7 +222,7 @@ class TestClientOnALoopThatEnded:
         assert Recorder(client.state).wait().values[-1].closed
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell there whether it was cancelled")
-    def test_a_task_that_the_program_cancels_is_not_the_end(self, server: ResponsesServer) -> None:
+    def test_the_client_goes_on_after_a_cancelled_task(self, server: ResponsesServer) -> None:
         """Somebody cancels all tasks but its own, say, and goes on: so does the client."""
         server.on("hold", ["text", Hold()])
 

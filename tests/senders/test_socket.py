@@ -109,7 +109,7 @@ class TestEndings:
             assert got.error.response_id is not None
             assert str(code) in str(got.error) or code == 1006
 
-    def test_scenario_05_not_begun_and_not_sent(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_scenario_05_sent_and_not_sent(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate, after=0)])
         sent = Recorder(socket.send_request(ask("hold")))
@@ -202,7 +202,7 @@ class TestRequests:
         assert "s3cret" not in str(error)
         assert server.accepted == 0
 
-    def test_nobody_listens(self, server: ResponsesServer) -> None:
+    def test_a_port_without_a_listener(self, server: ResponsesServer) -> None:
         url = server.url
         server.close()
         server.__exit__()
@@ -270,7 +270,9 @@ class TestState:
         for source in sources:
             assert source.wait().completions == 1
 
-    def test_a_disposed_watcher_hears_nothing(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_a_disposed_subscription_to_events_gets_nothing(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
         watcher = Recorder(socket.events)
         Recorder(socket.send_request(ask())).wait()
         count = len(watcher.values)

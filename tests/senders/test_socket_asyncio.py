@@ -49,7 +49,7 @@ def test_everything_happens_on_the_running_loop(server: ResponsesServer) -> None
     run(main())
 
 
-def test_events_do_not_come_in_the_context_of_who_connected(server: ResponsesServer) -> None:
+def test_events_do_not_have_the_context_of_the_first_subscription(server: ResponsesServer) -> None:
     name: ContextVar[str | None] = ContextVar("name", default=None)
     names: list[str | None] = []
 
@@ -113,7 +113,7 @@ def test_scenario_12_cancelling_an_await(server: ResponsesServer) -> None:
     run(main())
 
 
-def test_scenario_12_leaving_an_async_for_gives_the_request_up(server: ResponsesServer) -> None:
+def test_scenario_12_leaving_an_async_for_disposes_the_request(server: ResponsesServer) -> None:
     """With `on_dispose="close"` it shows: nothing else ends this connection."""
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_scenario_12_leaving_an_async_for_gives_the_request_up(server: Responses
 
 
 @pytest.mark.parametrize("on_dispose", ["drain", "close"])
-def test_scenario_12_cancelling_an_await_gives_the_request_up(
+def test_scenario_12_cancelling_an_await_disposes_the_request(
     server: ResponsesServer, on_dispose: Literal["drain", "close"]
 ) -> None:
     async def main() -> None:
@@ -223,7 +223,7 @@ def test_closing_from_another_thread(server: ResponsesServer) -> None:
     run(main())
 
 
-def test_a_cancelled_wait_closed_closes_all_the_same(server: ResponsesServer) -> None:
+def test_cancelling_wait_closed_does_not_stop_the_close(server: ResponsesServer) -> None:
     async def main() -> None:
         socket = ResponsesWebSocket(server.url)
         await socket.send_request(ask())
@@ -255,7 +255,7 @@ def test_scenario_40_foreign_threads_subscribe_and_dispose(server: ResponsesServ
     run(main())
 
 
-def test_scenario_40_events_come_to_another_loop_as_threads_have_to_bring_them(
+def test_scenario_40_events_reach_another_loop_in_debug_mode(
     server: ResponsesServer, socket: ResponsesWebSocket
 ) -> None:
     """A loop in debug mode lets no other thread use what would not wake it."""
@@ -322,7 +322,7 @@ def test_a_loop_that_ends_while_the_socket_closes_leaves_nothing_open(server: Re
     assert asyncio.run(main()).transport.is_closing()
 
 
-def test_a_retry_begins_nothing_on_a_loop_that_ends(server: ResponsesServer) -> None:
+def test_a_retry_sends_nothing_on_a_loop_that_ends(server: ResponsesServer) -> None:
     server.on("", ["text", Hold(server.gate())])
     socket = ResponsesWebSocket(server.url)
     pending: list[Recorder[ServerEvent]] = []

@@ -64,7 +64,7 @@ def test_a_lone_consumer_that_lags_pauses_the_socket_and_loses_nothing(server: R
 
 
 @pytest.mark.parametrize("max_buffered", [1, 2, 3, 7])
-def test_however_small_the_buffer(server: ResponsesServer, max_buffered: int) -> None:
+def test_any_size_of_the_buffer(server: ResponsesServer, max_buffered: int) -> None:
     server.reply(Raw(burst()))
 
     async def main() -> None:
@@ -77,7 +77,7 @@ def test_however_small_the_buffer(server: ResponsesServer, max_buffered: int) ->
     run(main())
 
 
-def test_what_was_held_back_comes_before_the_loss(server: ResponsesServer) -> None:
+def test_buffered_events_come_before_the_loss(server: ResponsesServer) -> None:
     server.reply([Raw(burst()[:-1]), Close(1006, after=COUNT + 1)])
 
     async def main() -> None:
@@ -92,7 +92,7 @@ def test_what_was_held_back_comes_before_the_loss(server: ResponsesServer) -> No
     run(main())
 
 
-def test_leaving_a_paused_stream_lets_the_socket_go_on(server: ResponsesServer) -> None:
+def test_disposing_a_paused_stream_resumes_the_socket(server: ResponsesServer) -> None:
     server.reply(Raw(burst()), "the next")
 
     async def main() -> None:
@@ -161,7 +161,7 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
 
 
 @pytest.mark.parametrize("first", ["before", "after"])
-def test_scenario_39_one_that_waits_for_its_lane_is_not_held_up(server: ResponsesServer, first: str) -> None:
+def test_scenario_39_a_request_that_waits_for_its_lane_is_not_delayed(server: ResponsesServer, first: str) -> None:
     """Whether the connection was paused when it came or not."""
     server.reply(Raw(burst()), "the next")
 
@@ -179,7 +179,7 @@ def test_scenario_39_one_that_waits_for_its_lane_is_not_held_up(server: Response
     run(main())
 
 
-def test_scenario_39_one_that_waits_for_a_server_without_lanes_is_not_held_up() -> None:
+def test_scenario_39_a_request_that_waits_for_a_server_without_lanes_is_not_delayed() -> None:
     async def main(server: ResponsesServer) -> None:
         async with ResponsesWebSocket(server.url) as socket:
             lazy = socket.send_request(ask("lazy"), stream_id="lazy")
@@ -195,7 +195,7 @@ def test_scenario_39_one_that_waits_for_a_server_without_lanes_is_not_held_up() 
         run(main(server))
 
 
-def test_when_the_one_that_waited_is_gone_the_socket_pauses_again(server: ResponsesServer) -> None:
+def test_the_socket_pauses_again_after_the_waiting_request_is_disposed(server: ResponsesServer) -> None:
     gate = server.gate()
     server.reply([Raw(burst()), Hold(gate, after=2)])
 
@@ -214,7 +214,9 @@ def test_when_the_one_that_waited_is_gone_the_socket_pauses_again(server: Respon
 
 
 @pytest.mark.parametrize("stream_id", [None, "conversation"])
-def test_scenario_39_one_that_waits_in_a_client_is_not_held_up(server: ResponsesServer, stream_id: str | None) -> None:
+def test_scenario_39_a_request_that_waits_in_a_client_is_not_delayed(
+    server: ResponsesServer, stream_id: str | None
+) -> None:
     """For the end of its own lane, or for that of whatever runs on the only connection there may be."""
     server.on("lazy", [Text(deltas=EXPECTED)])
     server.on("next", "the next")
@@ -236,7 +238,7 @@ def test_scenario_39_one_that_waits_in_a_client_is_not_held_up(server: Responses
     run(main())
 
 
-def test_one_that_waits_for_a_connection_of_its_own_overflows_nobody(server: ResponsesServer) -> None:
+def test_a_request_that_waits_for_another_connection_overflows_no_buffer(server: ResponsesServer) -> None:
     """The consumer that lags is paused: there is room elsewhere, only not yet."""
     server.on("lazy", Raw(burst()))
     server.on("other", "the other")
@@ -266,7 +268,7 @@ def test_one_that_waits_for_a_connection_of_its_own_overflows_nobody(server: Res
     run(main())
 
 
-def test_an_overflow_closes_the_connection_when_what_is_given_up_is_to(server: ResponsesServer) -> None:
+def test_an_overflow_closes_the_connection_with_close_on_dispose(server: ResponsesServer) -> None:
     """As everything does that ends a stream here; who shares the connection is told so."""
     server.on("lazy", Raw(burst("lazy")))
     server.on("hold", ["held", Hold()])
@@ -289,7 +291,7 @@ def test_an_overflow_closes_the_connection_when_what_is_given_up_is_to(server: R
     run(main())
 
 
-def test_a_stream_that_was_given_up_pauses_nobody(server: ResponsesServer) -> None:
+def test_a_disposed_stream_does_not_pause_the_socket(server: ResponsesServer) -> None:
     """Its consumer has not taken what came in time, and gets it yet; the rest of the response is swallowed."""
     server.reply(Raw(burst()), "the next")
 
@@ -337,7 +339,7 @@ class TestAnotherLoop:
 
         run(main())
 
-    def test_one_that_has_ended_holds_up_nobody(self, server: ResponsesServer) -> None:
+    def test_a_loop_that_has_ended_does_not_pause_the_socket(self, server: ResponsesServer) -> None:
         server.reply("first", Raw(burst()), "the next")
         with ResponsesWebSocket(server.url, options=ConnectionOptions(max_buffered_bytes=4_000)) as socket:
             Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
@@ -355,7 +357,7 @@ class TestAnotherLoop:
         assert len(abandoned) < COUNT
 
     @pytest.mark.parametrize("what", ["send_request", "events"])
-    def test_one_that_was_disposed_holds_up_nobody(
+    def test_a_disposed_subscription_does_not_pause_the_socket(
         self, server: ResponsesServer, socket: ResponsesWebSocket, what: str
     ) -> None:
         Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
@@ -385,7 +387,7 @@ class TestAnotherLoop:
         run(main())
 
     @pytest.mark.parametrize("way", ["async for", "subscribe"])
-    def test_scenario_39_who_watches_everything_hears_that_it_was_too_much(
+    def test_scenario_39_a_lagging_subscriber_of_all_events_gets_an_overflow(
         self, server: ResponsesServer, caplog: pytest.LogCaptureFixture, way: str
     ) -> None:
         server.on("burst", Raw(burst("other", size=10)))
@@ -420,7 +422,7 @@ class TestAnotherLoop:
             assert held.wait().completions == 1
         assert not caplog.records  # no observer raised
 
-    def test_one_that_shares_the_socket_overflows(self, server: ResponsesServer) -> None:
+    def test_a_lagging_request_that_shares_the_socket_overflows(self, server: ResponsesServer) -> None:
         server.on("lazy", Raw(burst("lazy", size=10)))
         gate = server.gate()
         server.on("hold", ["held", Hold(gate)])

@@ -33,7 +33,9 @@ from ..support.recorder import WAIT, Recorder
 
 
 class TestClosing:
-    def test_requests_in_flight_and_waiting_are_told(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_requests_in_flight_and_queued_get_an_error(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         running = Recorder(socket.send_request(ask("hold"))).wait_for(2)
@@ -72,7 +74,7 @@ class TestClosing:
                 assert got.error.delivery == "not_sent"
             peer.close()
 
-    def test_from_within_an_observer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_closed_by_an_observer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         got = Recorder(socket.send_request(ask()), lambda _: socket.close()).wait()
         assert len(got.values) == 1
         assert isinstance(got.error, SocketClosedError)
@@ -173,7 +175,7 @@ class TestBlockedWrites:
     """The peer reads nothing while a large request is written to it."""
 
     @pytest.mark.parametrize("how", ["close", "dispose"])
-    def test_scenario_29_it_ends_within_the_bound(self, server: ResponsesServer, how: str) -> None:
+    def test_scenario_29_closing_ends_within_close_timeout(self, server: ResponsesServer, how: str) -> None:
         async def main() -> None:
             options = ConnectionOptions(close_timeout=0.1, ping_interval=None, on_dispose="close", lanes=True)
             server.on("stall", ["text", Stall(after=1, pongs=False)])

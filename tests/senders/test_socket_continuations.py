@@ -42,7 +42,7 @@ def test_scenario_32_the_stale_id_is_never_sent(
     assert inputs(server) == ["first", "third"]
 
 
-def test_scenario_32_what_is_stored_goes_on(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_scenario_32_a_stored_parent_is_continued(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     parent = response_id(Recorder(socket.send_request(ask("first"))).wait())
     drop(server, socket)
     got = Recorder(socket.send_request(ask("second", store=False, previous_response_id=parent))).wait()
@@ -50,7 +50,9 @@ def test_scenario_32_what_is_stored_goes_on(server: ResponsesServer, socket: Res
     assert inputs(server) == ["first", "second"]
 
 
-def test_scenario_32_so_does_what_this_connection_holds(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_scenario_32_a_parent_of_this_connection_is_continued(
+    server: ResponsesServer, socket: ResponsesWebSocket
+) -> None:
     Recorder(socket.send_request(ask("lost", store=False))).wait()
     drop(server, socket)
     parent = None
@@ -61,16 +63,14 @@ def test_scenario_32_so_does_what_this_connection_holds(server: ResponsesServer,
     assert inputs(server) == ["lost", "first", "second", "third"]
 
 
-def test_scenario_32_what_was_never_seen_is_for_the_server_to_say(
-    server: ResponsesServer, socket: ResponsesWebSocket
-) -> None:
+def test_scenario_32_an_unknown_parent_is_sent(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     got = Recorder(socket.send_request(ask("second", store=False, previous_response_id="resp_unknown"))).wait()
     assert got.types == ["error"]
     assert inputs(server) == ["second"]
 
 
 @pytest.mark.parametrize("stores", [True, False])
-def test_scenario_32_the_response_to_a_steer_is_stored_if_the_steered_one_is(
+def test_scenario_32_a_successor_is_stored_if_its_target_is(
     server: ResponsesServer, socket: ResponsesWebSocket, stores: bool
 ) -> None:
     gate = server.gate()
@@ -102,7 +102,7 @@ def test_scenario_32_in_a_second_program(server: ResponsesServer) -> None:
     assert inputs(server) == ["first"]
 
 
-def test_one_that_asks_for_ever_does_not_stop_the_loop(server: ResponsesServer) -> None:
+def test_resubscribing_on_every_error_does_not_block_the_loop(server: ResponsesServer) -> None:
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
             response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())
@@ -115,7 +115,7 @@ def test_one_that_asks_for_ever_does_not_stop_the_loop(server: ResponsesServer) 
     asyncio.run(asyncio.wait_for(main(), WAIT))
 
 
-def test_one_that_is_disposed_at_once_hears_nothing(server: ResponsesServer) -> None:
+def test_a_request_disposed_at_once_gets_no_error(server: ResponsesServer) -> None:
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
             response = await socket.send_request(ask("first", store=False)).pipe(rops.final_response())

@@ -98,7 +98,7 @@ class TestStreams:
         assert again.completions == 1
         assert len(server.requests) == 2
 
-    def test_scenario_11_nothing_is_kept_of_what_is_over(
+    def test_scenario_11_an_ended_request_keeps_no_observer(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
         class Box:
@@ -130,7 +130,7 @@ def closing(server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
 
 
 class TestDrain:
-    def test_the_usage_of_what_was_given_up_is_still_reported(
+    def test_events_show_the_usage_of_a_disposed_request(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
         gate = server.gate()
@@ -147,7 +147,7 @@ class TestDrain:
         assert (len(got.values), got.ended) == (5, False)
         assert server.accepted == 1
 
-    def test_nobody_else_notices(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_other_lanes_are_not_disturbed(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         gates = [server.gate(), server.gate()]
         server.on("given up", ["text", Hold(gates[0])])
         server.on("other", ["other", Hold(gates[1])])
@@ -163,7 +163,7 @@ class TestDrain:
         assert unrouted.values == []
         assert server.accepted == 1
 
-    def test_a_loss_after_it_is_nobodys_error(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_a_later_loss_is_not_delivered(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         server.reply(["text", Hold()])
         got = Recorder(socket.send_request(ask())).wait_for(2)
         got.subscription.dispose()
@@ -174,7 +174,7 @@ class TestDrain:
 
 
 class TestCloseOnDispose:
-    def test_the_connection_goes_down_and_the_others_get_their_verdicts(
+    def test_the_other_requests_get_errors_with_their_delivery(
         self, server: ResponsesServer, closing: ResponsesWebSocket
     ) -> None:
         server.on("hold", ["text", Hold()])
@@ -200,7 +200,9 @@ class TestCloseOnDispose:
         assert [state.value for state in states.values] == ["idle", "connecting", "open"] * 2
         assert [exchange.outcome for exchange in server.exchanges] == ["lost", "lost", "lost", "completed"]
 
-    def test_an_observer_that_raises_closes_it_too(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
+    def test_an_observer_that_raises_closes_the_connection(
+        self, server: ResponsesServer, closing: ResponsesWebSocket
+    ) -> None:
         def fail(event: ServerEvent) -> None:
             raise LookupError(event.type)
 
@@ -211,7 +213,7 @@ class TestCloseOnDispose:
         assert isinstance(other.wait().error, ConnectionLostError)
         server.wait_until(lambda: server.connections == 0)
 
-    def test_a_request_that_was_not_answered_yet(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
+    def test_a_request_without_an_event_yet(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         server.on("hold", Hold(after=0))
         got = Recorder(closing.send_request(ask("hold")))
         server.wait_until(lambda: len(server.requests) == 1)
@@ -230,7 +232,7 @@ class TestCloseOnDispose:
         assert running.wait().completions == 1
         assert (server.accepted, inputs(server)) == (1, ["hold"])
 
-    def test_after_the_end_it_closes_nothing(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
+    def test_disposing_after_the_end_closes_nothing(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         got = Recorder(closing.send_request(ask())).wait()
         got.subscription.dispose()
         assert Recorder(closing.send_request(ask())).wait().completions == 1
@@ -255,7 +257,7 @@ class TestCloseOnDispose:
         assert server.accepted == 1
 
     @pytest.mark.parametrize("after", [0, 3])
-    def test_a_failure_made_an_error_closes_nothing(
+    def test_raise_on_failure_closes_nothing(
         self, server: ResponsesServer, closing: ResponsesWebSocket, after: int
     ) -> None:
         server.reply(Failure("server_error", after=after))
@@ -264,7 +266,7 @@ class TestCloseOnDispose:
         assert Recorder(closing.send_request(ask())).wait().completions == 1
         assert server.accepted == 1
 
-    def test_from_within_on_next(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
+    def test_disposed_inside_on_next(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         server.reply(["text", Hold(after=4)])
         one = Recorder(closing.send_request(ask()).pipe(ops.take(3))).wait()
         assert len(one.values) == 3
@@ -272,9 +274,7 @@ class TestCloseOnDispose:
         assert Recorder(closing.send_request(ask())).wait().completions == 1
         assert server.accepted == 2
 
-    def test_what_comes_until_it_is_down_is_on_events_only(
-        self, server: ResponsesServer, closing: ResponsesWebSocket
-    ) -> None:
+    def test_later_events_are_on_events_only(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         unrouted, events = Recorder(closing.unrouted), Recorder(closing.events)
         server.reply(["word " * 100, Hold(after=100)])
         Recorder(closing.send_request(ask()).pipe(ops.take(3))).wait()
@@ -283,7 +283,7 @@ class TestCloseOnDispose:
         assert unrouted.wait().values == []
         assert events.wait().types[:2] == ["response.created", "response.in_progress"]
 
-    def test_twice_and_of_an_older_connection(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
+    def test_disposing_twice_and_after_a_reconnect(self, server: ResponsesServer, closing: ResponsesWebSocket) -> None:
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         old = Recorder(closing.send_request(ask("hold"), stream_id="a")).wait_for(2)
@@ -298,7 +298,7 @@ class TestCloseOnDispose:
         assert new.wait().completions == 1
         assert server.accepted == 2
 
-    def test_an_observer_that_raises_stops_the_spending_too(
+    def test_an_observer_that_raises_alone_closes_the_connection(
         self, server: ResponsesServer, closing: ResponsesWebSocket, caplog: pytest.LogCaptureFixture
     ) -> None:
         server.on("hold", ["text", Hold()])

@@ -79,7 +79,7 @@ class TestDelivery:
         assert (len(got.values), got.text) == (after, "")
         assert len(server.requests) == 1
 
-    def test_all_verdicts_of_one_loss(self, server: ResponsesServer) -> None:
+    def test_each_delivery_of_one_loss(self, server: ResponsesServer) -> None:
         server.on("started", ["text", Hold()])
         server.on("sent", Hold(after=0))
         with ResponsesWebSocket(server.url, options=WITH_LANES) as socket:
@@ -115,7 +115,7 @@ class TestExpiry:
             assert not unrouted.ended
         self.quietly(caplog)
 
-    def test_scenario_24_the_same_again_and_again(
+    def test_scenario_24_at_the_age_limit_again_and_again(
         self, server: ResponsesServer, socket: ResponsesWebSocket, caplog: pytest.LogCaptureFixture
     ) -> None:
         unrouted = Recorder(socket.unrouted)
@@ -129,7 +129,7 @@ class TestExpiry:
         self.quietly(caplog)
 
     @pytest.mark.parametrize("code", [1000, 1001, 1006, 1012])
-    def test_scenario_56_other_ends_while_idle(
+    def test_scenario_56_closed_while_idle(
         self, server: ResponsesServer, socket: ResponsesWebSocket, code: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         states = Recorder(socket.state)
@@ -160,7 +160,7 @@ class TestRefusals:
         assert Recorder(socket.send_request(ask())).wait().completions == 1
         assert (len(server.requests), len(server.upgrades)) == (1, 2)
 
-    def test_scenario_28_every_request_that_waited_is_told(
+    def test_scenario_28_every_waiting_request_gets_an_error(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
         gate = threading.Event()

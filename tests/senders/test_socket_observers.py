@@ -30,7 +30,7 @@ class TestObserversThatRaise:
     def fail(self, event: ServerEvent) -> None:
         raise RuntimeError("observer failed")
 
-    def test_scenario_38_is_reported_with_its_traceback(
+    def test_scenario_38_the_error_is_reported_with_its_traceback(
         self, server: ResponsesServer, socket: ResponsesWebSocket, caplog: pytest.LogCaptureFixture
     ) -> None:
         gate = server.gate()
@@ -55,7 +55,7 @@ class TestObserversThatRaise:
                 traceback = traceback.tb_next
             assert names[-1] == "fail"
 
-    def test_scenario_38_through_the_handler_of_the_loop(self, server: ResponsesServer) -> None:
+    def test_scenario_38_the_exception_handler_of_the_loop_gets_the_error(self, server: ResponsesServer) -> None:
         async def main() -> None:
             reports: list[dict[str, Any]] = []
             asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
@@ -70,7 +70,7 @@ class TestObserversThatRaise:
 
         asyncio.run(asyncio.wait_for(main(), WAIT))
 
-    def test_scenario_38_what_is_meant_for_the_program_goes_on_out_of_its_loop(self, server: ResponsesServer) -> None:
+    def test_scenario_38_SystemExit_ends_the_loop_of_the_program(self, server: ResponsesServer) -> None:
         ended: list[Recorder[ServerEvent]] = []
 
         def leave(event: ServerEvent) -> None:
@@ -87,7 +87,7 @@ class TestObserversThatRaise:
         assert isinstance(ended[0].error, ObserverExitError)
         assert ended[0].error.__cause__ is end.value
 
-    def test_scenario_38_on_another_loop(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_scenario_38_an_observer_on_another_loop(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
 
         async def main() -> None:
@@ -102,7 +102,7 @@ class TestObserversThatRaise:
 
 
 class TestObservers:
-    def test_one_that_raises_disturbs_nobody_else(
+    def test_an_observer_that_raises_disturbs_no_other(
         self, server: ResponsesServer, socket: ResponsesWebSocket, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(event: ServerEvent) -> None:
@@ -119,7 +119,7 @@ class TestObservers:
         assert Recorder(socket.send_request(ask(), stream_id="b")).wait().completions == 1
         assert "observer failed" in caplog.text
 
-    def test_ones_that_raise_at_the_end_or_again(
+    def test_observers_that_raise_at_the_end_or_twice(
         self, server: ResponsesServer, socket: ResponsesWebSocket, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(*_: object) -> None:
@@ -140,7 +140,7 @@ class TestObservers:
         Recorder(socket.send_request(ask()).pipe(ops.retry(2))).wait()
         assert Recorder(socket.send_request(ask())).wait().completions == 1
 
-    def test_a_request_from_within_an_observer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_a_request_sent_by_an_observer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         def go_on(response: Response) -> Observable[ServerEvent]:
             return socket.send_request(ask("more", previous_response_id=response.id))
 
@@ -152,12 +152,12 @@ class TestObservers:
         )
         assert got.wait().types[-1] == "response.completed"
 
-    def test_function_calls_come_typed(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_function_calls_are_typed(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         server.reply([FunctionCall("f", {"x": 1}), Text("and text")])
         (call,) = Recorder(socket.send_request(ask()).pipe(rops.function_calls())).wait().values
         assert (call.name, json.loads(call.arguments)) == ("f", {"x": 1})
 
-    def test_a_bug_in_an_operator_ends_run(self, socket: ResponsesWebSocket) -> None:
+    def test_an_operator_that_raises_ends_run(self, socket: ResponsesWebSocket) -> None:
         def broken(source: Observable[ServerEvent]) -> Observable[ServerEvent]:
             def subscribe(observer: Any, scheduler: Any = None) -> Any:
                 def on_next(event: ServerEvent) -> None:
@@ -170,6 +170,6 @@ class TestObservers:
         with pytest.raises(KeyError, match="bug"):
             socket.send_request(ask()).pipe(broken).run()
 
-    def test_every_error_is_ours(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_every_error_is_a_ResponsesError(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         server.reply(Close(1011))
         assert isinstance(Recorder(socket.send_request(ask())).wait().error, ResponsesError)

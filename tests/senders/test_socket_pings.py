@@ -28,7 +28,7 @@ from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 class TestPings:
     OPTIONS = ConnectionOptions(ping_interval=20, ping_timeout=15, close_timeout=0.1, lanes=True)
 
-    def test_scenario_26_ten_minutes_of_silence_with_pongs_are_life(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_scenario_26_ten_minutes_of_silence_with_pongs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pongs = PongCounter(monkeypatch)
             async with raw_socket(self.OPTIONS) as (peer, socket):
@@ -44,7 +44,7 @@ class TestPings:
 
         run_in_virtual_time(main)
 
-    def test_scenario_26_life_in_real_time(self) -> None:
+    def test_scenario_26_silence_with_pongs_in_real_time(self) -> None:
         """Many times `ping_interval`, by a clock that goes by itself."""
 
         async def main() -> None:
@@ -57,7 +57,7 @@ class TestPings:
 
         asyncio.run(asyncio.wait_for(main(), WAIT))
 
-    def test_scenario_26_no_pong_is_death(self) -> None:
+    def test_scenario_26_no_pong_loses_the_connection(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(self.OPTIONS) as (peer, socket):
                 started = AsyncRecorder(socket.send_request(ask(), stream_id="a"))
@@ -82,7 +82,7 @@ class TestPings:
 
         run_in_virtual_time(main)
 
-    def test_a_paused_reader_is_not_dead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_pong_while_reading_is_paused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pongs = PongCounter(monkeypatch)
             async with raw_socket(self.OPTIONS) as (peer, socket):
@@ -102,7 +102,7 @@ class TestPings:
 
         run_in_virtual_time(main)
 
-    def test_a_reader_that_was_paused_in_between_is_not_dead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_pong_while_reading_was_paused_for_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             pongs = PongCounter(monkeypatch)
             async with raw_socket(self.OPTIONS) as (peer, socket):
@@ -148,7 +148,7 @@ class TestPings:
 
         run_in_virtual_time(main)
 
-    def test_a_slow_upload_is_life(self) -> None:
+    def test_a_slow_upload_counts_as_a_sign_of_life(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(self.OPTIONS) as (peer, socket):
                 first = AsyncRecorder(socket.send_request(ask(), stream_id="a"))
@@ -176,7 +176,7 @@ class TestPings:
 
         run_in_virtual_time(main)
 
-    def test_without_a_ping_timeout_pings_go_out_all_the_same(self) -> None:
+    def test_pings_without_a_ping_timeout(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             options = ConnectionOptions(ping_interval=20, ping_timeout=None)
             async with raw_socket(options) as (peer, socket):

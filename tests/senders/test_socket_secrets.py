@@ -71,7 +71,7 @@ def go_away(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
 
 
 @pytest.mark.parametrize("trouble", [drop, close, refuse, redirect, go_deaf, go_away])
-def test_no_error_and_no_log_line_tells_a_secret(
+def test_no_error_and_no_log_line_shows_a_secret(
     trouble: Callable[[ResponsesServer, ResponsesWebSocket], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG), ResponsesServer() as server:
@@ -101,7 +101,7 @@ def test_a_key_that_the_refusal_quotes_is_not_shown(kept: str) -> None:
     assert KEY.encode() not in error.__cause__.response.body
 
 
-def test_what_is_too_short_for_a_key_is_left_in_the_text() -> None:
+def test_a_text_too_short_for_a_key_is_not_hidden() -> None:
     with (
         ResponsesServer(faults=[Fault(RefuseUpgrade(401, "no none here"))]) as server,
         ResponsesWebSocket(server.url, api_key="none", options=ConnectionOptions(headers={"api-key": ""})) as socket,
@@ -117,7 +117,7 @@ def test_what_is_too_short_for_a_key_is_left_in_the_text() -> None:
         ({"x-other": "1"}, {"authorization": f"Bearer {KEY}"}),
     ],
 )
-def test_one_credential_goes_along_the_users_own_header_first(
+def test_one_credential_is_sent_and_the_header_of_the_user_first(
     server: ResponsesServer, headers: dict[str, str], sent: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -127,7 +127,7 @@ def test_one_credential_goes_along_the_users_own_header_first(
     assert {name: upgrade.headers[name] for name in ("authorization", "api-key") if name in upgrade.headers} == sent
 
 
-def test_each_trouble_is_the_one_it_is_meant_to_be() -> None:
+def test_each_trouble_ends_in_its_own_error() -> None:
     kinds = {drop: ConnectionLostError, refuse: ConnectFailedError, go_deaf: PongTimeoutError}
     for trouble, kind in kinds.items():
         with (
@@ -153,7 +153,7 @@ def test_a_proxy_that_cannot_be_used_is_not_shown(proxy: str, monkeypatch: pytes
 
 @pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "ws_proxy"])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_what_is_for_this_machine_goes_through_no_proxy(
+def test_loopback_addresses_bypass_the_proxy(
     server: ResponsesServer, name: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proxy is another machine, and would read the key."""
@@ -164,7 +164,7 @@ def test_what_is_for_this_machine_goes_through_no_proxy(
         assert Recorder(socket.send_request(ask())).wait().completions == 1
 
 
-def test_no_repr_tells_a_secret(server: ResponsesServer) -> None:
+def test_no_repr_shows_a_secret(server: ResponsesServer) -> None:
     with open_socket(server) as socket:
         source = socket.send_request(ask())
         got = Recorder(source).wait()
@@ -181,7 +181,7 @@ def asyncio_tasks(socket: ResponsesWebSocket) -> list[object]:
     return list(asyncio.all_tasks(loop))
 
 
-def test_an_observer_that_raises_is_reported_without_it(
+def test_an_observer_that_raises_is_reported_without_the_key(
     server: ResponsesServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(event: object) -> None:

@@ -113,7 +113,7 @@ class TestServersAsTheyAre:
         assert error.close_code == 1009
         assert "max_message_size" in str(error)
 
-    def test_scenario_46_what_waits_behind_a_message_over_our_limit_is_not_meant(self, server: ResponsesServer) -> None:
+    def test_scenario_46_a_request_behind_a_message_over_our_limit_was_not_sent(self, server: ResponsesServer) -> None:
         server.reply(["first", Hold()], "second")
         with ResponsesWebSocket(server.url, options=ConnectionOptions(max_message_size=10_000)) as socket:
             first = Recorder(socket.send_request(ask())).wait_for(1)

@@ -223,7 +223,9 @@ class TestPending:
         steer.wait()
         assert after.wait().types[-1] == "response.completed"
 
-    def test_nobody_takes_it_for_an_empty_answer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_collect_text_raises_when_the_steer_is_pending(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
         target = HeldResponse(server, socket, None, FunctionCall("weather", call_id="call_7"))
         text = Recorder(socket.steer(target.id, "x").pipe(rops.collect_text()))
         server.wait_until(lambda: len(steers_received(server)) == 1)
@@ -358,7 +360,7 @@ class TestLoss:
         assert "accepted the steer" in str(steer.error)
         assert types(steer) == ["steer.accepted"]
 
-    def test_amid_a_shared_successor(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    def test_in_a_shared_successor(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         target = HeldResponse(server, socket)
         server.reply([Text("never"), Hold(after=2)])
         both: list[Events] = [Recorder(socket.steer(target.id, text)) for text in ("first", "second")]
@@ -452,7 +454,7 @@ class TestDispose:
         (lambda socket: socket.steer("resp_1", [{"role": "user"}]), "input[0]"),
     ],
 )
-def test_input_that_cannot_be_right(
+def test_invalid_input_raises_at_once(
     server: ResponsesServer, socket: ResponsesWebSocket, act: Callable[[ResponsesWebSocket], Any], field: str
 ) -> None:
     with pytest.raises(InvalidRequestError) as raised:

@@ -23,7 +23,7 @@ from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 class TestQueue:
-    def test_scenario_14_the_17th_waits_here_no_longer_than_it_may(self, server: ResponsesServer) -> None:
+    def test_scenario_14_queue_timeout_of_the_17th_request(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["done", Hold(gate)])
@@ -67,7 +67,7 @@ class TestQueue:
 
         run_in_virtual_time(main)
 
-    def test_waiting_for_the_connection_is_waiting_here(self) -> None:
+    def test_queue_timeout_includes_connecting(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             with silent_listener() as (url, _):
                 options = without_pings(queue_timeout=5, connect_timeout=30)

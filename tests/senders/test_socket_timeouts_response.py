@@ -58,7 +58,7 @@ class TestFirstEvent:
         with ResponsesWebSocket(server.url, options=options) as socket:
             assert isinstance(Recorder(socket.send_request(ask())).wait().error, FirstEventTimeoutError)
 
-    def test_an_event_stops_the_clock(self, server: ResponsesServer) -> None:
+    def test_an_event_ends_the_limit(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.reply(["text", Hold(gate, after=1)])
@@ -70,7 +70,7 @@ class TestFirstEvent:
 
         run_in_virtual_time(main)
 
-    def test_scenario_14_the_clock_of_the_17th_starts_when_it_is_admitted(self, server: ResponsesServer) -> None:
+    def test_scenario_14_the_limit_of_the_17th_request_begins_when_it_is_sent(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             one, others = server.gate(), server.gate()
             server.on("^one$", ["done", Hold(one)])
@@ -145,7 +145,7 @@ class TestIdle:
 
         run_in_virtual_time(main)
 
-    def test_scenario_55_it_does_not_run_while_events_come(self, server: ResponsesServer) -> None:
+    def test_scenario_55_each_event_restarts_the_limit(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gates = [server.gate() for _ in range(5)]
             holds = [Hold(gate, after=number) for number, gate in enumerate(gates, 4)]
@@ -164,7 +164,7 @@ class TestIdle:
 
         run_in_virtual_time(main)
 
-    def test_each_lane_has_its_own(self, server: ResponsesServer) -> None:
+    def test_each_lane_has_a_limit_of_its_own(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             first, second = server.gate(), server.gate()
             server.on("idle", ["idle", Hold()])
@@ -186,7 +186,7 @@ class TestIdle:
 
         run_in_virtual_time(main)
 
-    def test_before_the_first_event_it_does_not_run(self, server: ResponsesServer) -> None:
+    def test_the_limit_begins_at_the_first_event(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.reply(["text", Hold(gate, after=0)])
@@ -201,7 +201,7 @@ class TestIdle:
 
 
 class TestPausedReading:
-    def test_a_paused_reader_is_not_idle(self) -> None:
+    def test_idle_timeout_stops_while_reading_is_paused(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(idle_timeout=60)) as (peer, socket):
                 got = await peer.start(socket)
@@ -221,7 +221,7 @@ class TestPausedReading:
 
         run_in_virtual_time(main)
 
-    def test_it_may_wait_for_its_turn_no_longer_than_otherwise(self) -> None:
+    def test_queue_timeout_runs_while_reading_is_paused(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(queue_timeout=60)) as (peer, socket):
                 await peer.start(socket)
@@ -235,7 +235,7 @@ class TestPausedReading:
 
 
 class TestTimer:
-    def test_one_that_is_due_earlier_than_the_armed_one(self, server: ResponsesServer) -> None:
+    def test_a_limit_that_is_due_before_the_timer(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("hold", ["text", Hold()])
             options = without_pings(idle_timeout=100, queue_timeout=5)
@@ -251,7 +251,7 @@ class TestTimer:
 
         run_in_virtual_time(main)
 
-    def test_two_that_are_due_at_once(self, server: ResponsesServer) -> None:
+    def test_three_limits_that_are_due_at_once(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("hold", ["text", Hold()])
             async with ResponsesWebSocket(server.url, options=without_pings(idle_timeout=60)) as socket:
@@ -265,7 +265,7 @@ class TestTimer:
 
         run_in_virtual_time(main)
 
-    def test_an_observer_disposes_another_that_is_due_too(self, server: ResponsesServer) -> None:
+    def test_an_observer_disposes_another_overdue_request(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("hold", ["text", Hold()])
             async with ResponsesWebSocket(server.url, options=without_pings(idle_timeout=60)) as socket:
@@ -289,7 +289,7 @@ class TestTimer:
         run_in_virtual_time(main)
 
     @pytest.mark.parametrize("clock", ["first_event_timeout", "idle_timeout", "queue_timeout"])
-    def test_disposed_requests_have_no_clock(self, server: ResponsesServer, clock: str) -> None:
+    def test_disposed_requests_have_no_limit(self, server: ResponsesServer, clock: str) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             held, begun = server.gate(), server.gate()
             server.reply(["text", Hold(held, after=0)], ["text", Hold(begun)], "fine")
@@ -313,7 +313,7 @@ class TestTimer:
         run_in_virtual_time(main)
 
     @pytest.mark.parametrize("how", ["close", "drop", "end"])
-    def test_none_is_left_when_all_is_over(self, server: ResponsesServer, how: str) -> None:
+    def test_no_timer_is_left_after_the_last_request(self, server: ResponsesServer, how: str) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
@@ -350,9 +350,7 @@ class TestTimer:
 
 
 @pytest.mark.parametrize(("clock", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
-def test_what_is_sent_again_goes_on_another_lane_as_the_error_says(
-    server: ResponsesServer, clock: str, after: int
-) -> None:
+def test_an_overdue_request_is_sent_again_on_another_lane(server: ResponsesServer, clock: str, after: int) -> None:
     """Its own lane is taken; with `queue_timeout` that has an end too."""
 
     async def main(loop: VirtualTimeLoop) -> None:
@@ -377,7 +375,7 @@ def test_what_is_sent_again_goes_on_another_lane_as_the_error_says(
 
 class TestOnDispose:
     @pytest.mark.parametrize(("clock", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
-    def test_what_is_overdue_closes_the_connection_when_asked_to(
+    def test_an_overdue_request_closes_the_connection_with_close_on_dispose(
         self, server: ResponsesServer, clock: str, after: int
     ) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
@@ -402,7 +400,7 @@ class TestOnDispose:
 
         run_in_virtual_time(main)
 
-    def test_waiting_in_vain_closes_nothing(self, server: ResponsesServer) -> None:
+    def test_queue_timeout_closes_nothing(self, server: ResponsesServer) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])

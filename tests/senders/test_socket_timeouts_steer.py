@@ -25,7 +25,7 @@ from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 class TestSteering:
-    def test_one_response_that_several_steers_share_is_timed_for_all(self) -> None:
+    def test_idle_timeout_of_a_shared_successor(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(idle_timeout=60)) as (peer, socket):
                 await peer.start(socket)
@@ -78,7 +78,7 @@ class TestSteering:
 
         run_in_virtual_time(main)
 
-    def test_accepted_when_its_target_had_ended(self) -> None:
+    def test_accepted_after_the_end_of_its_target(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(steer_timeout=10)) as (peer, socket):
                 response = await peer.start(socket)
@@ -99,7 +99,7 @@ class TestSteering:
 
         run_in_virtual_time(main)
 
-    def test_it_may_wait_for_ever(self) -> None:
+    def test_no_limit_without_steer_timeout(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(steer_timeout=None)) as (peer, socket):
                 response = await peer.start(socket)
@@ -112,7 +112,7 @@ class TestSteering:
 
         run_in_virtual_time(main)
 
-    def test_a_paused_reader_does_not_wait_for_the_successor(self) -> None:
+    def test_the_limit_stops_while_reading_is_paused(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(steer_timeout=10)) as (peer, socket):
                 response = await peer.start(socket)
@@ -130,7 +130,7 @@ class TestSteering:
 
         run_in_virtual_time(main)
 
-    def test_what_is_nobodys_lets_the_next_request_go_all_the_same(self) -> None:
+    def test_an_unrelated_response_shows_that_a_late_successor_ended(self) -> None:
         """Here it shows that a late successor is over."""
 
         async def main(loop: VirtualTimeLoop) -> None:
