@@ -114,7 +114,7 @@ class TestOnDemand:
             assert all(one.wait().completions == 1 for one in got)
 
     def test_a_burst_at_an_unknown_server_opens_few_connections(self, echoing: ResponsesServer) -> None:
-        """It may have lanes, and need one connection for all of them."""
+        """If the server has lanes, one connection suffices for all of these requests."""
         with ResponsesClient(echoing.url) as client:
             states = states_of(client)
             got = [Recorder(client.send_request(ask(str(number)))) for number in range(60)]
@@ -178,7 +178,7 @@ class TestLanes:
         assert {exchange.outcome for exchange in server.exchanges} == {"completed"}
 
     def test_scenario_15_client_a_server_that_allows_fewer_lanes(self) -> None:
-        """Not the official number: the server's refusal tells it, and costs nobody an answer."""
+        """The server allows three lanes, not 32.  Its refusal tells the client, and no request fails."""
         with ResponsesServer(max_lanes=3) as server:
             gate = server.gate()
             server.on("hold", ["text", Hold(gate)])
@@ -209,13 +209,13 @@ class TestServersWithoutLanes:
         with ResponsesClient(echoing.url) as client:
             got = [Recorder(client.send_request(ask(str(number)))) for number in range(30)]
             assert [one.wait().text for one in got] == [str(number) for number in range(30)]
-            # One name at most, from the time when it was not known, which the server drops.
+            # One name at most: the client sends one until it knows that the server drops it.
             assert all(len(names) == 1 for names in lanes_used(echoing).values())
         assert echoing.accepted <= 8
         assert len(echoing.requests) == 30
 
     def test_a_server_that_refuses_a_second_request(self, server: ResponsesServer) -> None:
-        """It echoes the lane, and yet takes one at a time."""
+        """The server echoes `stream_id`, yet it runs one request at a time."""
         gate = server.gate()
         server.on("hold", ["held", Hold(gate)])
         server.on("", lambda request: request.text)
@@ -230,7 +230,7 @@ class TestServersWithoutLanes:
             assert [one.wait().text for one in got] == [str(number) for number in range(20)]
             assert all("error" not in one.types for one in (*holding, *got))
             refused = [one for one in server.exchanges if one.outcome == "refused"]
-            assert len(refused) <= 2  # once is enough for all of them
+            assert len(refused) <= 2  # the client learns from the first refusal
             assert server.accepted == 3
 
     def test_the_option_says_that_there_are_no_lanes(self, echoing: ResponsesServer) -> None:
@@ -253,7 +253,7 @@ class TestServersWithoutLanes:
                     request = ask(f"{name}{turn}", store=False, previous_response_id=parent)
                     got.append(Recorder(client.send_request(request, stream_id=name)))
                     if parent is None:
-                        got[-1].wait()  # the others could take a connection that is free by then
+                        got[-1].wait()  # otherwise another conversation could take the connection of this one
                 assert [one.wait().text for one in got] == [f"{name}{turn}" for name in "abcd"]
                 return [response_id(one) for one in got]
 
@@ -348,7 +348,7 @@ class TestState:
         client.close()
         assert states.wait().values[-1] == ClientState(closed=True)
         assert states_of(client).wait().values == [ClientState(closed=True)]
-        assert len(states.threads) <= 2  # the first one, and the loop's
+        assert len(states.threads) <= 2  # the subscribing thread delivers the first state, the loop the others
 
     def test_no_state_twice_in_a_row(self, server: ResponsesServer, client: ResponsesClient) -> None:
         states = states_of(client)

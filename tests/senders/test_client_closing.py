@@ -45,7 +45,9 @@ class TestClosing:
         assert late.error.delivery == "not_sent"
         steer = Recorder(client.steer("r", "more")).wait()
         assert isinstance(steer.error, SocketClosedError)
-        assert states_of(client).wait().values[-1] == ClientState(closed=True)  # it may have been about to close
+        assert states_of(client).wait().values[-1] == ClientState(
+            closed=True
+        )  # the state may still be that of a client that closes
         assert Recorder(client.drain()).wait().completions == 1
 
     def test_scenario_29_client_while_connecting(self, server: ResponsesServer) -> None:
@@ -88,8 +90,8 @@ class TestClosing:
             parent = response_id(started)
             bound = Recorder(client.send_request(ask("bound", previous_response_id=parent)))
             client.close()
-            verdicts = ("started", "unknown", "not_sent", "not_sent", "not_sent")
-            for got, delivery in zip((started, sent, behind, waiting, bound), verdicts, strict=True):
+            deliveries = ("started", "unknown", "not_sent", "not_sent", "not_sent")
+            for got, delivery in zip((started, sent, behind, waiting, bound), deliveries, strict=True):
                 assert isinstance(got.wait().error, SocketClosedError)
                 assert got.error.delivery == delivery
             server.wait_until(lambda: server.connections == 0)
@@ -116,7 +118,7 @@ class TestClosing:
     def test_scenario_29_client_closed_by_an_observer_while_other_requests_are_sent(
         self, server: ResponsesServer
     ) -> None:
-        """It hears of its own request, while those after it are about to be sent."""
+        """The observer gets its error before the requests behind it are sent."""
 
         async def main() -> None:
             parent = "lost"
@@ -147,7 +149,7 @@ class TestClosing:
         run(main())
 
     def test_scenario_29_client_the_peer_does_not_answer_the_closing_handshake(self, server: ResponsesServer) -> None:
-        """The peer does not answer the closing handshake either."""
+        """The peer reads nothing any more."""
 
         async def main() -> None:
             options = without_pings(close_timeout=0.1)
@@ -200,7 +202,7 @@ class TestContexts:
 
 class TestLeaks:
     def test_no_task_timer_or_connection_is_left(self, server: ResponsesServer) -> None:
-        """After a life with everything in it."""
+        """The client has seen losses, retries, steers, idle connections and a drain."""
 
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("hold", ["text", Hold()])
@@ -243,7 +245,7 @@ class TestLeaks:
         assert reference() is None
 
     def test_requests_leave_no_observer_behind(self, server: ResponsesServer) -> None:
-        """Neither those that end, nor those that are given up in the queue."""
+        """Neither requests that end, nor requests that are disposed in the queue."""
 
         async def main() -> None:
             gate = server.gate()

@@ -54,7 +54,7 @@ class TestAffinity:
         assert len({one.message["stream_id"] for one in (first_exchange, *others)}) == 1
 
     def test_many_conversations_side_by_side(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """Not one of them is stored, so each turn must find its own connection and lane."""
+        """No response is stored, so each turn must find the connection and lane of its parent."""
 
         def talk(number: int, turn: int = 0, parent: str | None = None) -> Observable[Response]:
             def go_on(response: Response) -> Observable[Response]:
@@ -168,7 +168,7 @@ class TestAffinity:
         run_in_virtual_time(main)
 
     def test_an_id_that_the_client_has_never_seen(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """Stored by somebody else: the server knows it, or not, and says so."""
+        """Another client may have stored the response.  Only the server can tell."""
         with ResponsesClient(server.url) as other:
             stored = first_response_id(other)
         assert Recorder(client.send_request(ask(previous_response_id=stored))).wait().types[-1] == "response.completed"
@@ -177,7 +177,7 @@ class TestAffinity:
         assert unknown.values[0].code == "previous_response_not_found"  # type: ignore[attr-defined]
 
     def test_an_old_connection_keeps_its_conversation_until_max_age(self, server: ResponsesServer) -> None:
-        """It takes no new ones, but what it holds goes on there, until its time is over."""
+        """It takes no new conversations.  The conversations that it holds go on there until `max_age`."""
 
         async def main(loop: VirtualTimeLoop) -> None:
             pool = PoolOptions(max_age=100.0, age_jitter=0.0)
@@ -235,14 +235,14 @@ class TestLostParents:
             client.close()
             await client.wait_closed()
 
-        asyncio.run(begin())  # it ends with the client open
+        asyncio.run(begin())  # the program ends without closing the client
         run(go_on())
         assert len(server.requests) == 2
 
     def test_scenario_32_client_the_parent_was_continued_before(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """The lane has moved on: the server keeps the latest response of each only."""
+        """The server keeps only the latest response of each lane."""
         parent = first_response_id(client, store=False)
         request = client.send_request(ask("second", store=False, previous_response_id=parent))
         assert Recorder(request).wait().completions == 1
@@ -256,7 +256,7 @@ class TestLostParents:
         parent = first_response_id(client, store=False)
         server.fault(Fault(Failure(code, after=0), match="fail"))
         failed = Recorder(client.send_request(ask("fail", store=False, previous_response_id=parent))).wait()
-        assert failed.types == ["error"]  # not sent again either: the server has forgotten its parent
+        assert failed.types == ["error"]  # it is not sent again, because the failure has evicted its parent
         lost = Recorder(client.send_request(ask("after", store=False, previous_response_id=parent))).wait()
         assert isinstance(lost.error, PreviousResponseLostError)
         assert inputs(server) == ["first", "fail"]

@@ -150,7 +150,7 @@ class TestDisposing:
             others = [Recorder(client.send_request(ask("other"))).wait_for(2) for _ in range(3)]
             behind = [Recorder(client.send_request(ask("behind"), stream_id=name)) for name in "ab"]
             server.wait_until(lambda: len(server.requests) == 5)
-            assert server.connections == 5  # one for each, so that closing one ends no other
+            assert server.connections == 5  # one for each request, so that closing one ends no other request
             for got in (silent, begun):
                 got.subscription.dispose()
             for one in behind:
@@ -206,7 +206,7 @@ class TestDisposing:
         run(main())
 
     def test_switch_latest_disposes_the_request_before(self, server: ResponsesServer) -> None:
-        """Each prompt replaces the one before it, and with "close" stops its spending."""
+        """Each prompt disposes the request of the prompt before, whose connection closes."""
         server.on("draft", ["text", Hold()])
         with no_thread_left(), ResponsesClient(server.url, options=CLOSE_ON_DISPOSE, pool=late_retries()) as client:
             prompts = reactivex.of(*["draft"] * 12, "final")
@@ -273,7 +273,7 @@ class TestObservers:
         assert len([record for record in caplog.records if record.exc_info]) == 3
 
     def test_a_continuation_sent_from_on_completed(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """The lane is free by then, and so is the response to be continued."""
+        """At `on_completed` the lane is free, and it holds the response."""
         lane = client.lane("a")
         second: list[Recorder[ServerEvent]] = []
         heard: list[ServerEvent] = []

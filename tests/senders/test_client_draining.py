@@ -67,7 +67,7 @@ class TestDraining:
         assert inputs(server) == ["hold", "one", "two"]
 
     def test_requests_that_are_sent_again(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """What was taken is taken: refusals and lost connections do not change that."""
+        """A submitted request is retried while the client drains."""
         server.fault(Fault(Failure("server_error", after=0), match="again", times=2))
         server.fault(Fault(RefuseUpgrade(503), times=2))
         got = Recorder(client.send_request(ask("again")))
@@ -77,7 +77,7 @@ class TestDraining:
         assert input_counts(server) == {"again": 3}
 
     def test_a_request_that_fails(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """It has come to its end, such as it is: nothing was cut short by closing."""
+        """An error of the request is an end too: closing has cut nothing short."""
         server.on("cut", ["text", Hold()])
         got = Recorder(client.send_request(ask("cut"))).wait_for(2)
         drained = Recorder(client.drain())
@@ -131,7 +131,7 @@ class TestDraining:
         assert isinstance(got.wait().error, SocketClosedError)
 
     def test_the_earliest_timeout_counts(self, server: ResponsesServer) -> None:
-        """The earliest time counts, and everyone hears of the end."""
+        """Each subscriber of a drain gets the same result."""
 
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("hold", ["text", Hold()])
@@ -168,7 +168,7 @@ class TestDraining:
                 client = ResponsesClient(peer.url, options=without_pings(close_timeout=0.1))
                 got = AsyncRecorder(client.send_request(ask()))
                 await peer.until_received(1)
-                peer.pause()  # the good-bye will not be answered
+                peer.pause()  # the closing handshake will not be answered
                 client.close()
                 assert await client.drain(5) is False
                 await got.until_end()
@@ -228,7 +228,7 @@ class TestDraining:
             await server.until(lambda: len(server.requests) == 1)
 
         asyncio.run(main())
-        assert client.drain().run() is True  # all were told when their loop ended
+        assert client.drain().run() is True  # the request got its error when the loop ended
 
     def test_a_loop_that_ends_while_it_drains(self, server: ResponsesServer) -> None:
         client = ResponsesClient(server.url, options=WITH_LANES)
@@ -241,6 +241,6 @@ class TestDraining:
 
         with no_thread_left():
             asyncio.run(main())
-            # It refuses still; and somebody has asked on a loop that runs, so it can close.
+            # The client refuses the request.  The subscription was on a loop that runs, so the client can close there.
             assert isinstance(Recorder(client.send_request(ask())).wait().error, SocketClosedError)
             states_of(client).wait()

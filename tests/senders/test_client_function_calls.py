@@ -78,7 +78,7 @@ class TestOpenCalls:
     def test_scenario_35_client_a_reference_may_be_an_output(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """The reference may be to an output."""
+        """Only the server knows which item the reference names."""
         parent = self.call(client, server)
         request = ResponseCreate(model="m", input=[ItemReference(id="fco_1")], previous_response_id=parent)
         got = Recorder(client.send_request(request)).wait()
@@ -88,7 +88,7 @@ class TestOpenCalls:
     def test_scenario_35_client_after_a_lost_connection_the_server_decides(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """The client knows the open calls of what it holds, not of what was stored once."""
+        """The client knows the unanswered calls of responses that its lanes hold, and of no others."""
         parent = self.call(client, server)
         lose_connections(server, client)
         got = Recorder(client.send_request(ask("no output", previous_response_id=parent))).wait()
@@ -98,7 +98,7 @@ class TestOpenCalls:
     def test_scenario_35_client_calls_that_need_no_answer(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """Cut short, without an id, or answered in the same response."""
+        """Calls that are cut short, have no id, or are answered in the same response."""
         output = [
             {"type": "function_call", "name": "cut", "call_id": "call_1", "arguments": "", "status": "incomplete"},
             {"type": "function_call", "name": "nameless", "arguments": ""},

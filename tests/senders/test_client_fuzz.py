@@ -1,10 +1,10 @@
-"""Client and embedded server together, over real connections, with whatever can go wrong at random.
+"""A client and the embedded server over real connections, with random faults, requests and losses.
 
-Hypothesis draws what the server does to whom, who subscribes where, continues what, disposes, steers,
-and when connections are cut.  What the threads make of it is not drawn, so only what must hold in every
-outcome is checked: everyone is told exactly once and gets only its own; by the server's own books each
-request was sent once, and once more for each refusal that was held back; verdicts are true; and in the
-end nothing is left.
+Hypothesis draws the faults of the server, the requests with their lanes and parents, and when a request is
+disposed or steered and a connection cut.  The order in which the threads run is not drawn, so only what must
+hold in every order is checked: each observer gets one end and only its own events; the server's journal shows
+that each request was sent once, and once more for each refusal that was not delivered; the `delivery` of each
+error is true; and at the end nothing is left.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ LANES: list[str | None] = [None, None, "a", "b"]
 
 @dataclass
 class Asked:
-    """One request, and the subscriber that waits for it."""
+    """A request, and the recorder of its events."""
 
     tag: str
     got: Recorder[ServerEvent]
     lane: str | None
-    retries: int  # by the client, at most
+    retries: int  # of the client, at most
     disposed: bool = False
 
 
 @dataclass
 class Step:
-    """Something that somebody does."""
+    """A step of the script."""
 
     what: str = "send"
     lane: str | None = None
@@ -84,8 +84,8 @@ class Step:
     calls: bool = False
     continues: bool = False
     history: bool = False
-    after: int = 0  # events, before it goes on: is disposed, steered or cut
-    elsewhere: bool = False  # on another thread
+    after: int = 0  # the number of events after which the request is disposed, steered or cut
+    elsewhere: bool = False  # whether another thread takes the step
     code: int = 1006
 
 
@@ -145,14 +145,14 @@ pools = st.builds(
 
 
 def echo(request: Request) -> Reply:
-    """Answer with the tag of the request, over and over, so that every delta tells whose it is."""
+    """Answer with the tag of the request in each delta, so that a delta shows to which request it belongs."""
     meta = request.body["metadata"]
     text = Text(deltas=[f"{request.text} "] * int(meta["words"]))
     return [text, FunctionCall("f", call_id="call")] if meta["calls"] == "yes" else text
 
 
 class Run:
-    """One client, and what is done with it."""
+    """A client, the steps that are taken with it, and the checks at the end."""
 
     def __init__(self, server: ResponsesServer, client: ResponsesClient, retries: int) -> None:
         self.server = server
@@ -187,7 +187,7 @@ class Run:
         if step.what == "wait":
             got.wait(lambda: got.ended or asked.disposed)
             return
-        # Such a response may never come so far.
+        # The response may have fewer events.
         got.wait(lambda: len(got.values) >= step.after or got.ended or asked.disposed)
         if step.what == "dispose":
             asked.disposed = True
@@ -214,7 +214,7 @@ class Run:
         self.asked.append(Asked(tag, Recorder(source), step.lane, self._retries + bool(step.history)))
 
     def finish(self, how: str) -> None:
-        """Wait for everyone, or close while they wait."""
+        """Wait for all requests, drain the client, or close it while the requests run."""
         if how == "drain":
             assert self.client.drain().run() is True
         if how == "close":
@@ -228,7 +228,7 @@ class Run:
         self._foreign.shutdown()
 
     def check(self) -> None:
-        """See that what everyone was told is what has happened."""
+        """Check that what each request got is what the server's journal shows."""
         books: dict[str, list[Exchange]] = defaultdict(list)
         for exchange in self.server.exchanges:
             value = exchange.message["input"]
@@ -245,7 +245,7 @@ class Run:
     def _check(self, asked: Asked, sent: list[Exchange]) -> None:
         got, last = asked.got, sent[-1] if sent else None
         about = f"{asked}: {got.types}, {got.errors}, sent {sent}"
-        # Sent again only after a refusal, as often as may be.
+        # A request is sent again only after a refusal, and no more often than the options allow.
         assert all(one.outcome == "refused" for one in sent[:-1]), about
         assert len(sent) <= 1 + asked.retries, about
         assert all(text == f"{asked.tag} " for text in self._texts(got)), about
@@ -269,7 +269,7 @@ class Run:
         assert isinstance(error, (*kinds, ResponseTimeoutError)), about
         assert error.stream_id == asked.lane, about
         if error.delivery == "not_sent":
-            # The server has seen no more than what it has refused before.
+            # The server has seen at most a request that it refused.
             assert not asked.got.values, about
             assert last is None or last.outcome == "refused", about
         elif error.delivery == "unknown":
@@ -283,12 +283,13 @@ class Run:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """See that nothing is reported on the way."""
+    """Check that no thread is left."""
     before = threading.active_count()
     yield
     assert threading.active_count() <= before
 
 
+@pytest.mark.usefixtures("nothing_logged")
 @settings(
     max_examples=examples(150),
     phases=[Phase.explicit, Phase.generate],  # threads do not repeat what they did: shrinking would find nothing
@@ -305,7 +306,7 @@ def test_any_faults_requests_and_losses(
     plan: list[Fault], script: list[Step], options: ConnectionOptions, pool: PoolOptions, end: str
 ) -> None:
     if any(isinstance(fault.what, DropStreamIds) for fault in plan):
-        options = replace(options, lanes=None)  # to say that it has lanes would be wrong
+        options = replace(options, lanes=None)  # the option would promise lanes that the server does not have
     with _quiet(), ResponsesServer(faults=plan) as server:
         server.on("", echo)
         with no_thread_left(), ResponsesClient(server.url, options=options, pool=pool) as client:
@@ -315,9 +316,3 @@ def test_any_faults_requests_and_losses(
             run.finish(end)
         server.wait_until(lambda: server.connections == 0)
         run.check()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_reported(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    yield
-    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []

@@ -27,7 +27,7 @@ from ..support.recorder import AsyncRecorder, Recorder
 
 
 class TestReplays:
-    """`history`: one replay, only where the parent is gone, and before any output."""
+    """The history is sent once, only if the parent is lost, and never after output."""
 
     def test_scenario_31_client_the_server_does_not_know_the_parent(
         self, server: ResponsesServer, client: ResponsesClient
@@ -41,7 +41,7 @@ class TestReplays:
         assert one["previous_response_id"] == "resp_gone"
         assert "previous_response_id" not in two
         assert two["input"] == [*HISTORY_AS_SENT, {"type": "message", "role": "user", "content": "second"}]
-        # And it is remembered: the next one does not ask again.
+        # The client remembers the loss: the next request does not try the id again.
         Recorder(client.send_request(ask("third", previous_response_id="resp_gone"), history=HISTORY)).wait()
         assert len(server.requests) == 3
         lost = Recorder(client.send_request(ask("fourth", previous_response_id="resp_gone"))).wait()
@@ -58,7 +58,7 @@ class TestReplays:
     def test_scenario_31_client_the_history_is_sent_once(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """A server that says so whatever it is sent."""
+        """The server gives the same error for the history."""
         server.fault(Fault(Failure("previous_response_not_found", after=0, status=400)))
         got = Recorder(client.send_request(ask("second", previous_response_id="resp_gone"), history=HISTORY)).wait()
         assert got.types == ["error"]
@@ -70,7 +70,7 @@ class TestReplays:
         got = Recorder(client.send_request(ask("second", previous_response_id=parent), history=HISTORY)).wait()
         assert (got.types[0], got.types[-1]) == ("response.created", "error")
         assert len(server.requests) == 2
-        # What it said counts all the same.
+        # The error shows that the parent is lost.
         lost = Recorder(client.send_request(ask("third", previous_response_id=parent))).wait()
         assert isinstance(lost.error, PreviousResponseLostError)
 
@@ -89,7 +89,7 @@ class TestReplays:
     def test_scenario_33_client_a_refused_continuation_is_sent_again_with_its_history(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """The refusal has cost it its parent, so the next try needs none."""
+        """The refusal has evicted the parent, so the next try must not name it."""
         parent = first_response_id(client, store=False)
         server.fault(Fault(Failure("server_error", after=0), request=2))
         request = ask("second", store=False, previous_response_id=parent)
@@ -239,7 +239,7 @@ class TestReplays:
     def test_a_function_that_raises_SystemExit(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """On the background thread that is a report; nobody else has to pay for it."""
+        """The background thread reports it, and serves other requests."""
 
         def history() -> Sequence[Any]:
             raise SystemExit(3)

@@ -1,13 +1,9 @@
-"""Connections that a client loses or replaces: the delivery that each request is told, and what is sent again."""
+"""Connections that a client loses or replaces: the `delivery` of each error, and the requests that are sent again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import logging
-import socket as sockets
-from collections.abc import Iterator
 
 import pytest
 from reactivex import operators as ops
@@ -41,22 +37,15 @@ from ..support.clients import (
     until_state,
     without_pings,
 )
-from ..support.raw_server import LARGE, PongCounter, raw_server
+from ..support.internals import until_write_blocks
+from ..support.raw_server import LARGE, PongCounter, raw_server, silent_listener
 from ..support.recorder import WAIT, AsyncRecorder, Recorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
-@pytest.fixture
-def quietly(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing is reported: not as unhandled, not as never retrieved."""
-    yield
-    gc.collect()
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
 class TestDelivery:
     def test_scenario_20_client_an_unwritten_request_goes_to_another_connection(self) -> None:
-        """The connection is stuck behind a large request when it breaks."""
+        """A large request blocks the connection when it breaks."""
 
         async def main() -> None:
             options = without_pings(close_timeout=0.1)
@@ -66,10 +55,7 @@ class TestDelivery:
                 peer.pause()
                 large = AsyncRecorder(client.send_request(ask("x" * LARGE)))
                 unsent = AsyncRecorder(client.send_request(ask("unsent")))
-                (connection,) = client._connections
-                assert connection._websocket is not None
-                while not connection._websocket.transport.get_write_buffer_size():  # noqa: ASYNC110 - nobody is told
-                    await asyncio.sleep(0)
+                await until_write_blocks(client)
                 peer.drop()
                 for got in (first, large):
                     await got.until_end()
@@ -83,17 +69,14 @@ class TestDelivery:
         asyncio.run(asyncio.wait_for(main(), WAIT))
 
     def test_scenario_20_client_lost_in_the_handshake(self) -> None:
-        """Nothing can have been written yet: each try is another connection."""
-        with sockets.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(WAIT)
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-            with ResponsesClient(url, pool=fast_retries()) as client:
-                got = Recorder(client.send_request(ask()))
-                for _ in range(4):
-                    peer, _ = listener.accept()
-                    peer.close()
-                assert isinstance(got.wait().error, ConnectFailedError)
-                assert got.error.delivery == "not_sent"
+        """Nothing has been written, so each try opens another connection."""
+        with silent_listener() as (url, listener), ResponsesClient(url, pool=fast_retries()) as client:
+            got = Recorder(client.send_request(ask()))
+            for _ in range(4):
+                peer, _ = listener.accept()
+                peer.close()
+            assert isinstance(got.wait().error, ConnectFailedError)
+            assert got.error.delivery == "not_sent"
 
     def test_scenario_21_client_a_request_that_may_have_arrived_gets_an_error(
         self, server: ResponsesServer, client: ResponsesClient
@@ -154,7 +137,7 @@ class TestDelivery:
         assert [one.wait().error.stream_id for one in got] == ["a", "b"]
 
     def test_a_request_behind_a_lost_response_is_sent(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """Requests of a lane are ordered, nothing else: the next one does not need the one before."""
+        """A lane only orders its requests: the next one does not depend on the one before."""
         server.on("hold", ["text", Hold()])
         lost = Recorder(client.send_request(ask("hold"), stream_id="a")).wait_for(2)
         waiting = Recorder(client.send_request(ask("next"), stream_id="a"))
@@ -164,10 +147,10 @@ class TestDelivery:
         assert input_counts(server) == {"hold": 1, "next": 1}
 
     def test_retry_and_repeat_after_a_loss(self, server: ResponsesServer, client: ResponsesClient) -> None:
-        """From `on_error`, and from `on_completed`, the next request finds the client in order."""
+        """A request sent from `on_error` or from `on_completed` is served."""
         server.reply([Close(1006, after=3), "text"], [Close(1001, after=0)], "done", "again", "and again")
         source = client.send_request(ask())
-        # One after the other: what reactivex 4 retries cannot be subscribed twice.
+        # One after the other: with reactivex 4 a retried source cannot be subscribed twice.
         assert Recorder(source.pipe(ops.retry(3))).wait().types.count("response.completed") == 1
         assert len(server.requests) == 3
         assert Recorder(source.pipe(ops.repeat(2))).wait().types.count("response.completed") == 2
@@ -175,7 +158,7 @@ class TestDelivery:
         assert Recorder(source.pipe(ops.concat(source))).wait().types.count("response.completed") == 2
 
 
-@pytest.mark.usefixtures("quietly")
+@pytest.mark.usefixtures("nothing_logged")
 class TestRotation:
     def test_scenario_24_client_at_the_limit_while_idle(self, server: ResponsesServer, client: ResponsesClient) -> None:
         unrouted = Recorder(client.unrouted)
@@ -293,7 +276,7 @@ class TestRotation:
         assert input_counts(server) == {"hold": 3, "hi": 1}
 
     def test_many_replacements_under_load(self, server: ResponsesServer) -> None:
-        """The limit is far below a second: what was sent in time ends, and nobody hangs."""
+        """Connections are replaced every 50 ms: each response still completes."""
         pool = PoolOptions(max_age=0.05, age_jitter=0.5, max_connections=3, backoff=Backoff(initial=0.001))
         with ResponsesClient(server.url, options=WITH_LANES, pool=pool) as client:
             sources = [client.send_request(ask(str(number))).pipe(ops.repeat(20)) for number in range(20)]
@@ -359,7 +342,7 @@ class TestLiveness:
                 assert not behind.ended
                 await loop.advance(30.0)
                 assert isinstance(slow.error, IdleTimeoutError)
-                gate.open()  # what was given up goes on to its end, and then its lane
+                gate.open()  # the overdue response ends, and its lane goes on
                 assert (await behind.until_end()).completions == 1
                 assert input_counts(server) == {"silent": 1, "slow": 1, "behind": 1}
 

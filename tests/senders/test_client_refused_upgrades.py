@@ -95,7 +95,7 @@ class TestRefusals:
             got = Recorder(client.send_request(ask())).wait()
             assert (got.error.status, got.error.delivery) == (status, "not_sent")
             assert "the server asks to wait 1e+11 s" in str(got.error)
-            assert Recorder(client.send_request(ask())).wait().completions == 1  # nobody else has to wait
+            assert Recorder(client.send_request(ask())).wait().completions == 1  # no other request has to wait
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_scenario_28_client_obeys_retry_after(self, server: ResponsesServer, status: int) -> None:
@@ -152,7 +152,7 @@ class TestRefusals:
                 assert len(server.upgrades) == 4
                 await loop.advance(3600.0)
                 assert len(server.upgrades) == 4
-                # One more request is one more try, and one is enough to see that nothing has changed.
+                # One more request is one more try, which shows that nothing has changed.
                 assert (await AsyncRecorder(client.send_request(ask())).until_end()).error.status == 503
                 assert len(server.upgrades) == 5
                 server.clear_faults()
@@ -164,7 +164,7 @@ class TestRefusals:
         run_in_virtual_time(main)
 
     def test_scenario_28_client_all_connections_of_a_burst_are_one_failure(self, server: ResponsesServer) -> None:
-        """Eight are tried for so many requests: together they are refused once, not eight times."""
+        """Eight connections are tried for so many requests.  Their refusals count as one."""
         server.fault(Fault(RefuseUpgrade(503), times=8))
 
         async def main() -> None:
@@ -177,7 +177,7 @@ class TestRefusals:
         assert set(input_counts(server).values()) == {1}
 
     def test_scenario_28_client_refused_while_another_connection_works(self, server: ResponsesServer) -> None:
-        """Then nobody is told: what waits, waits for the one that works."""
+        """No request gets an error: those that wait, wait for the connection that works."""
         with ResponsesClient(server.url, options=WITH_LANES, pool=late_retries()) as client:
             Recorder(client.send_request(ask())).wait()
             gate = server.gate()
@@ -195,7 +195,7 @@ class TestRefusals:
         keys = iter(["", "k"])
         with ResponsesClient(server.url, api_key=lambda: next(keys), pool=fast_retries()) as client:
             failed = [Recorder(client.send_request(ask())) for _ in range(3)]
-            # Those of the same moment; one that comes later may have the next key.
+            # The requests that wait at that moment fail; a later request may get the next key.
             assert isinstance(failed[0].wait().error, ConfigurationError)
             for one in failed[1:]:
                 assert one.wait().completions or isinstance(one.error, ConfigurationError)

@@ -33,7 +33,7 @@ from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 def refusal(code: str | None, **facts: Any) -> Failure:
-    """A request is refused before there is a response."""
+    """Return a failure that comes before the first event of a response."""
     return Failure(code, after=0, **facts)
 
 
@@ -120,7 +120,7 @@ class TestRefusedForNow:
                 got = AsyncRecorder(client.send_request(ask("broken")))
                 for number, delay in enumerate([1.0, 2.0, 4.0], 1):
                     await events.until(lambda: events.types.count("error") == number)  # noqa: B023
-                    await AsyncRecorder(client.send_request(ask("fine"))).until_end()  # nobody else has to wait
+                    await AsyncRecorder(client.send_request(ask("fine"))).until_end()  # no other request has to wait
                     await loop.advance(delay - 0.001)
                     assert input_counts(server)["broken"] == number
                     await loop.advance(0.001)
@@ -185,7 +185,7 @@ class TestRefusedForNow:
         assert len(server.requests) == 1
 
     def test_queue_timeout_does_not_include_the_wait_for_a_retry(self, server: ResponsesServer) -> None:
-        """It had its turn in time: the server is to blame for the rest, and `max_retries` bounds it."""
+        """The request was sent in time.  `max_retries` bounds the wait for its retries."""
         server.reply(refusal("server_error", headers={"Retry-After": "100"}), "answer")
 
         async def main(loop: VirtualTimeLoop) -> None:
@@ -204,7 +204,7 @@ class TestRefusedForNow:
     def test_an_error_of_the_package_that_an_observer_raises(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Such as one from a request of its own: nothing is sent a second time for it."""
+        """The observer may raise the error of another request: its own request is not sent again."""
         gate = server.gate()
         server.on("hold", ["text", Hold(gate)])
         raised = [ConnectFailedError("of another"), InvalidRequestError("of another")]
@@ -237,7 +237,7 @@ class TestRefusedForNow:
     def test_the_retry_operator_counts_only_delivered_errors(
         self, server: ResponsesServer, client: ResponsesClient
     ) -> None:
-        """`retry` counts what the client could not help."""
+        """`retry` does not count the refusals that the client has retried itself."""
         server.reply([Close(1006, after=3), "text"], refusal("server_error"), "answer")
         got = Recorder(client.send_request(ask()).pipe(ops.retry(2))).wait()
         assert got.types[-1] == "response.completed"
@@ -245,14 +245,14 @@ class TestRefusedForNow:
 
 
 class TestRateLimits:
-    """At one, everything waits, for as long as the server says."""
+    """A rate limit pauses the whole client for as long as the server says."""
 
     POOL = PoolOptions(backoff=STEADY_BACKOFF)
 
     async def pauses(
         self, server: ResponsesServer, client: ResponsesClient, loop: VirtualTimeLoop, seconds: float
     ) -> None:
-        """See that the client is paused for so long, for everyone, and goes on then."""
+        """Check that the client pauses for so long, for all requests, and goes on then."""
         states = AsyncRecorder(client.state)
         await states.until(lambda: states.values[-1].paused_for is not None)
         assert states.values[-1].paused_for == pytest.approx(seconds)
@@ -321,7 +321,7 @@ class TestRateLimits:
                 states = AsyncRecorder(client.state)
                 held = [AsyncRecorder(client.send_request(ask("hold"))) for _ in range(2)]
                 for one in held:
-                    await one.until_count(2)  # so that the second connection is the one which "other" needs
+                    await one.until_count(2)  # so that the second connection is opened for "other"
                 other = AsyncRecorder(client.send_request(ask("other")))
                 await states.until(lambda: states.values[-1].paused_for is not None)
                 gate.open()

@@ -100,7 +100,7 @@ def test_the_server_refuses_a_steer_of_an_ended_response(server: ResponsesServer
     parent = response_id(Recorder(client.send_request(ask(store=False))).wait())
     got = Recorder(client.steer(parent, "too late")).wait()
     assert got.types == ["response.steer.failed"]
-    # Its lane holds it as before.
+    # The lane still holds the response.
     after = Recorder(client.send_request(ask(store=False, previous_response_id=parent))).wait()
     assert after.types[-1] == "response.completed"
 
@@ -122,7 +122,7 @@ def test_the_successor_can_be_continued(server: ResponsesServer, client: Respons
     assert after.text == "after 4 items"
     lanes = {request["stream_id"] for request in server.requests}
     assert len(lanes) == 1
-    if not store:  # the lane holds the latest only
+    if not store:  # the lane holds only the latest response
         lost = Recorder(client.send_request(ask("story", store=False, previous_response_id=target.id))).wait()
         assert isinstance(lost.error, PreviousResponseLostError)
 
@@ -141,14 +141,14 @@ def test_a_running_successor_can_be_continued_and_steered(server: ResponsesServe
     gate.open()
     assert first.wait().types[-1] == "response.incomplete"
     assert second.wait().types[-1] == "response.completed"
-    # It was to continue what was steered, and the lane has gone on from there.
+    # The lane holds the successor by now, not the steered response.
     assert isinstance(after.wait().error, PreviousResponseLostError)
     last = Recorder(client.send_request(ask("last", store=False, previous_response_id=successor_id(second)))).wait()
     assert last.types[-1] == "response.completed"
 
 
 def test_the_successor_is_waited_for(server: ResponsesServer, client: ResponsesClient) -> None:
-    """A continuation of a running response is sent when that has ended, whoever began it."""
+    """A continuation waits for the end of its parent, also if the parent is a successor."""
     gate = server.gate()
     server.on("first", [Text(deltas=["x ", "y "]), Hold(gate, after=5)])
     target = HeldResponse(server, client)
@@ -177,7 +177,7 @@ def test_the_successor_is_lost(server: ResponsesServer, client: ResponsesClient,
     assert isinstance(steer.wait().error, ConnectionLostError)
     assert (steer.error.delivery, steer.error.response_id) == ("started", successor_id(steer))
     after[0].wait()
-    if store:  # the server may have it: it says that it has not
+    if store:  # the server may have stored it, and says that it has not
         assert after[0].types == ["error"]
     else:
         assert isinstance(after[0].error, PreviousResponseLostError)
@@ -225,7 +225,7 @@ def test_a_server_that_ignores_the_steer(server: ResponsesServer) -> None:
 
 
 def test_a_connection_stays_for_the_successor(server: ResponsesServer) -> None:
-    """It seems idle: the request has ended, and the response that follows is nobody's request."""
+    """The request has ended, and the successor has no request: the connection must not seem idle."""
 
     async def main(loop: VirtualTimeLoop) -> None:
         gates = [server.gate(), server.gate()]
@@ -241,7 +241,9 @@ def test_a_connection_stays_for_the_successor(server: ResponsesServer) -> None:
             await loop.advance(600.0)
             assert server.connections == 1
             await loop.advance(350.0)
-            await server.until(lambda: server.connections == 2)  # the next one is there, and the old one at work
+            await server.until(
+                lambda: server.connections == 2
+            )  # the new connection is open, and the old one still works
             gates[1].open()
             assert (await steer.until_end()).types[-1] == "response.completed"
             await server.until(lambda: server.connections == 1)
@@ -254,7 +256,7 @@ class TestGivenUp:
         target = HeldResponse(server, client)
 
         async def main() -> None:
-            """The client's own loop is elsewhere, so this comes between subscription and dispatch."""
+            """The client lives on another loop, so this disposes between subscription and submission."""
             Recorder(client.steer(target.id, "never")).subscription.dispose()
 
         asyncio.run(asyncio.wait_for(main(), WAIT))

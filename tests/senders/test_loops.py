@@ -101,7 +101,7 @@ def test_scenario_42_a_closed_sender_stays_closed_in_the_second_run(server: Resp
 class TestClientOnOtherLoops:
     def test_events_are_delivered_on_the_loop_that_subscribed(self, server: ResponsesServer) -> None:
         with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
-            Recorder(client.send_request(ask())).wait()  # it lives on the background loop from here on
+            Recorder(client.send_request(ask())).wait()  # from here on the sender lives on the background loop
 
             async def main() -> None:
                 threads = set()
@@ -140,7 +140,7 @@ async def _awaited(source: Any) -> Any:
 
 class TestClientOnALoopThatEnded:
     def test_scenario_42_client_the_loop_ends_while_only_a_timer_waits(self) -> None:
-        """No task tells that the loop ends: the next use of the client does."""
+        """No task is cancelled when the loop ends: the next use of the client finds out."""
         client = ResponsesClient("http://127.0.0.1:9/v1", pool=PoolOptions())
         left = []
 
@@ -157,7 +157,7 @@ class TestClientOnALoopThatEnded:
     def test_scenario_42_client_leaves_no_timer_on_the_first_loop(
         self, server: ResponsesServer, draining: bool
     ) -> None:
-        """It may run again, when the client lives elsewhere."""
+        """The first loop may run again after the client has moved to another one."""
         server.on("hold", ["text", Hold()])
         client = ResponsesClient(server.url, options=WITH_LANES)
         loop = VirtualTimeLoop()
@@ -174,7 +174,9 @@ class TestClientOnALoopThatEnded:
         loop.run_until_complete(use())
         assert len(timers()) == 1 + draining
         with no_thread_left():
-            got = Recorder(client.send_request(ask())).wait()  # on the background loop, as that one is stopped
+            got = Recorder(
+                client.send_request(ask())
+            ).wait()  # on the background loop, because the first loop is stopped
             assert bool(got.errors) is draining
             assert timers() == set()
             client.close()
@@ -182,7 +184,7 @@ class TestClientOnALoopThatEnded:
         finish(loop)
 
     def test_scenario_42_client_the_loop_stops_before_a_request_is_sent(self, server: ResponsesServer) -> None:
-        """The first loop is stopped in between; when it runs again, the turn is nobody's."""
+        """The first loop stops before the request is sent.  When it runs again, it must not touch the client."""
         client = ResponsesClient(server.url, options=WITH_LANES)
         loop = VirtualTimeLoop()
         left: list[Recorder[ServerEvent]] = []
@@ -223,7 +225,7 @@ class TestClientOnALoopThatEnded:
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell there whether it was cancelled")
     def test_the_client_goes_on_after_a_cancelled_task(self, server: ResponsesServer) -> None:
-        """Somebody cancels all tasks but its own, say, and goes on: so does the client."""
+        """A program cancels all other tasks and goes on: so does the client."""
         server.on("hold", ["text", Hold()])
 
         async def main() -> None:
@@ -244,7 +246,7 @@ class TestClientOnALoopThatEnded:
         assert server.accepted == 2
 
     def test_scenario_42_client_closing_on_a_loop_that_is_stopped(self, server: ResponsesServer) -> None:
-        """Nobody is there to close it, and yet whoever asks is told."""
+        """The stopped loop cannot close the client, yet a new request gets its error."""
         client = ResponsesClient(server.url, options=WITH_LANES)
         loop = VirtualTimeLoop()
 
@@ -260,7 +262,7 @@ class TestClientOnALoopThatEnded:
         finish(loop)
 
     def test_in_debug_mode(self, server: ResponsesServer) -> None:
-        """It complains of calls from the wrong thread."""
+        """In debug mode a loop raises for calls from the wrong thread."""
         client = ResponsesClient(server.url, options=WITH_LANES)
         server.on("hold", ["text", Hold()])
 
@@ -276,7 +278,7 @@ class TestClientOnALoopThatEnded:
 
 
 def finish(loop: VirtualTimeLoop) -> None:
-    """Do what `asyncio.run` does in the end."""
+    """End a loop as `asyncio.run` does."""
     for task in asyncio.all_tasks(loop):
         task.cancel()
     loop.run_until_complete(loop.settle())

@@ -35,7 +35,7 @@ def test_a_recording_comes_out_whole(
         assert got.values[-1].is_terminal
         received += got.values
     if path.stem.startswith("openai-error"):
-        # The `error` ends the request; the `response.failed` behind it belongs to nobody.
+        # The `error` ends the request; the `response.failed` behind it belongs to no request.
         unrouted.wait_for(1)
         received += unrouted.values
     else:

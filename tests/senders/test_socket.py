@@ -321,7 +321,7 @@ class TestSends:
         raced = Recorder(lanes["fast"].pipe(ops.amb(lanes["slow"])))
         gate.open()
         assert raced.wait().completions == 1
-        assert len(server.requests) <= 7  # the loser's frame may not have gone yet
+        assert len(server.requests) <= 7  # the request that lost the race may not be sent yet
 
     def test_scenario_41_a_pipeline_sends_nothing_by_itself(
         self, server: ResponsesServer, socket: ResponsesWebSocket

@@ -83,7 +83,7 @@ def test_scenario_12_leaving_an_async_for(server: ResponsesServer) -> None:
                 async for _ in events:
                     break
             second = asyncio.ensure_future(socket.send_request(ask()).pipe(rops.collect_text()))
-            gate.open()  # the given-up response has to end first
+            gate.open()  # the disposed response has to end first
             assert await second == "second"
         assert server.accepted == 1
 
@@ -114,7 +114,7 @@ def test_scenario_12_cancelling_an_await(server: ResponsesServer) -> None:
 
 
 def test_scenario_12_leaving_an_async_for_disposes_the_request(server: ResponsesServer) -> None:
-    """With `on_dispose="close"` it shows: nothing else ends this connection."""
+    """With `on_dispose="close"` the end of the connection shows it."""
 
     async def main() -> None:
         server.reply(["first", Hold()], "second")
@@ -145,7 +145,7 @@ def test_scenario_12_cancelling_an_await_disposes_the_request(
             sent = asyncio.create_task(wait("sent"))
             await server.until(lambda: len(server.requests) == 1)
             queued = asyncio.create_task(wait("queued"))
-            await asyncio.sleep(0)  # it waits for the lane now
+            await asyncio.sleep(0)  # the request waits for its lane
             queued.cancel()
             await asyncio.wait([queued])
             assert not sent.done()
@@ -237,7 +237,7 @@ def test_cancelling_wait_closed_does_not_stop_the_close(server: ResponsesServer)
 
 
 def test_scenario_40_foreign_threads_subscribe_and_dispose(server: ResponsesServer) -> None:
-    """A thread without a loop uses a socket that lives on the main thread's loop."""
+    """A thread without a loop uses a socket that lives on the loop of the main thread."""
 
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
@@ -258,8 +258,8 @@ def test_scenario_40_foreign_threads_subscribe_and_dispose(server: ResponsesServ
 def test_scenario_40_events_reach_another_loop_in_debug_mode(
     server: ResponsesServer, socket: ResponsesWebSocket
 ) -> None:
-    """A loop in debug mode lets no other thread use what would not wake it."""
-    Recorder(socket.send_request(ask())).wait()  # the socket now lives on the background loop
+    """A loop in debug mode raises for a call from another thread that would not wake it."""
+    Recorder(socket.send_request(ask())).wait()  # from here on the socket lives on the background loop
     server.reply("over there")
 
     async def main() -> None:
@@ -271,7 +271,7 @@ def test_scenario_40_events_reach_another_loop_in_debug_mode(
 def test_a_subscriber_on_another_loop_gets_its_events_there(
     server: ResponsesServer, socket: ResponsesWebSocket
 ) -> None:
-    Recorder(socket.send_request(ask())).wait()  # the socket now lives on the background loop
+    Recorder(socket.send_request(ask())).wait()  # from here on the socket lives on the background loop
     server.reply("over there")
     threads = set()
 
@@ -360,7 +360,7 @@ def test_a_loop_that_goes_on_after_other_tasks_were_cancelled(
 
 
 def test_a_loop_that_runs_on_without_a_task(server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but time tells that it does not end."""
+    """Only the time shows that the loop does not end."""
     monkeypatch.setattr("rxresponses.senders.source._LOOP_END", 0.05)
     socket = ResponsesWebSocket(server.url)
 

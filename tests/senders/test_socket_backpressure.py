@@ -1,4 +1,4 @@
-"""Consumers that lag: the socket pauses for one that is alone, and ends the stream of one that is not."""
+"""Lagging consumers: the socket pauses for a lone one, and ends the stream of one that shares the socket."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_lone_consumer_that_lags_pauses_the_socket_and_loses_nothing(server: R
                 async for event in iterator:
                     got.append(event)
             assert texts(got) == EXPECTED
-            assert read_pause.count > 1  # how often exactly depends on how the frames arrive
+            assert read_pause.count > 1  # the exact number depends on how the frames arrive
             assert not read_pause.active
 
     run(main())
@@ -145,7 +145,7 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
             others.open()
             await spin_until(lambda: other.ended)
             assert other.values == ["the other"]
-            # The overflown response is alone now, and goes on: nobody waits for what its consumer has not taken.
+            # The overflown response is alone now, and the socket reads on: the stream has ended.
             assert not read_pause.active
             rest.open()
             following = socket.send_request(ask("again"), stream_id="lazy").pipe(rops.collect_text())
@@ -162,7 +162,7 @@ def test_scenario_39_a_lane_never_drained_overflows_and_the_others_complete(serv
 
 @pytest.mark.parametrize("first", ["before", "after"])
 def test_scenario_39_a_request_that_waits_for_its_lane_is_not_delayed(server: ResponsesServer, first: str) -> None:
-    """Whether the connection was paused when it came or not."""
+    """The connection is paused before the request comes, or it is not."""
     server.reply(Raw(burst()), "the next")
 
     async def main() -> None:
@@ -217,7 +217,7 @@ def test_the_socket_pauses_again_after_the_waiting_request_is_disposed(server: R
 def test_scenario_39_a_request_that_waits_in_a_client_is_not_delayed(
     server: ResponsesServer, stream_id: str | None
 ) -> None:
-    """For the end of its own lane, or for that of whatever runs on the only connection there may be."""
+    """The request waits for its lane, or for the response that runs on the only connection."""
     server.on("lazy", [Text(deltas=EXPECTED)])
     server.on("next", "the next")
     options = ConnectionOptions(lanes=stream_id is not None)
@@ -239,7 +239,7 @@ def test_scenario_39_a_request_that_waits_in_a_client_is_not_delayed(
 
 
 def test_a_request_that_waits_for_another_connection_overflows_no_buffer(server: ResponsesServer) -> None:
-    """The consumer that lags is paused: there is room elsewhere, only not yet."""
+    """A second connection is being opened, so the connection of the lagging consumer stays paused."""
     server.on("lazy", Raw(burst()))
     server.on("other", "the other")
 
@@ -269,7 +269,7 @@ def test_a_request_that_waits_for_another_connection_overflows_no_buffer(server:
 
 
 def test_an_overflow_closes_the_connection_with_close_on_dispose(server: ResponsesServer) -> None:
-    """As everything does that ends a stream here; who shares the connection is told so."""
+    """The other request on the connection gets an error that names the reason."""
     server.on("lazy", Raw(burst("lazy")))
     server.on("hold", ["held", Hold()])
 
@@ -292,7 +292,7 @@ def test_an_overflow_closes_the_connection_with_close_on_dispose(server: Respons
 
 
 def test_a_disposed_stream_does_not_pause_the_socket(server: ResponsesServer) -> None:
-    """Its consumer has not taken what came in time, and gets it yet; the rest of the response is swallowed."""
+    """Its consumer still gets the buffered events; the rest of the response is swallowed."""
     server.reply(Raw(burst()), "the next")
 
     async def main() -> None:
@@ -317,7 +317,7 @@ def test_a_disposed_stream_does_not_pause_the_socket(server: ResponsesServer) ->
 
 class TestAnotherLoop:
     def test_a_blocked_loop_pauses_the_socket(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-        Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+        Recorder(socket.send_request(ask())).wait()  # from here on the sender lives on the background loop
         options = socket._options
         object.__setattr__(options, "max_buffered_bytes", 4_000)
         server.reply(Raw(burst()))
@@ -329,7 +329,7 @@ class TestAnotherLoop:
 
             def on_next(event: ServerEvent) -> None:
                 got.append(event)
-                if len(got) == 1:  # block this loop until the socket has had enough
+                if len(got) == 1:  # block this loop until the socket pauses
                     while not read_pause.active:
                         paused.wait(0.001)
 
@@ -342,7 +342,7 @@ class TestAnotherLoop:
     def test_a_loop_that_has_ended_does_not_pause_the_socket(self, server: ResponsesServer) -> None:
         server.reply("first", Raw(burst()), "the next")
         with ResponsesWebSocket(server.url, options=ConnectionOptions(max_buffered_bytes=4_000)) as socket:
-            Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+            Recorder(socket.send_request(ask())).wait()  # from here on the sender lives on the background loop
             abandoned: list[ServerEvent] = []
 
             async def main() -> None:
@@ -360,7 +360,7 @@ class TestAnotherLoop:
     def test_a_disposed_subscription_does_not_pause_the_socket(
         self, server: ResponsesServer, socket: ResponsesWebSocket, what: str
     ) -> None:
-        Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+        Recorder(socket.send_request(ask())).wait()  # from here on the sender lives on the background loop
         object.__setattr__(socket._options, "max_buffered_bytes", 4_000)
         socket._events._max_bytes = 4_000
         server.reply(Raw(burst()), "the next")
@@ -382,7 +382,7 @@ class TestAnotherLoop:
                     other.wait()
 
             with ThreadPoolExecutor() as threads:
-                threads.submit(elsewhere).result(WAIT)  # this loop is blocked all the while
+                threads.submit(elsewhere).result(WAIT)  # this loop is blocked meanwhile
 
         run(main())
 
@@ -409,10 +409,10 @@ class TestAnotherLoop:
                         await events.pipe(ops.do_action(got.append))
 
                 watching = asyncio.ensure_future(watch())
-                await asyncio.sleep(0)  # it subscribes
+                await asyncio.sleep(0)  # the task subscribes
                 other = socket.send_request(ask("burst"), stream_id="other")
                 with ThreadPoolExecutor() as threads:
-                    threads.submit(lambda: Recorder(other).wait()).result(WAIT)  # this loop is blocked all the while
+                    threads.submit(lambda: Recorder(other).wait()).result(WAIT)  # this loop is blocked meanwhile
                 with pytest.raises(BufferOverflowError, match="bytes"):
                     await watching
                 assert 0 < len(got) < COUNT
@@ -437,7 +437,7 @@ class TestAnotherLoop:
 
                 def on_next(event: ServerEvent) -> None:
                     got.append(event)
-                    overflown.wait(WAIT)  # the loop is blocked until all has arrived at the socket
+                    overflown.wait(WAIT)  # the loop is blocked until all events have arrived at the socket
 
                 with pytest.raises(BufferOverflowError, match="bytes") as raised:
                     await socket.send_request(ask("lazy"), stream_id="lazy").pipe(ops.do_action(on_next))

@@ -1,9 +1,8 @@
-"""Closing a socket in every state, and what requests are told."""
+"""Closing a socket in every state, and the errors of its requests."""
 
 from __future__ import annotations
 
 import asyncio
-import socket as sockets
 import threading
 import time
 
@@ -28,6 +27,7 @@ from ..support.clients import (
     ask,
     inputs,
 )
+from ..support.internals import connections_of, spin_until, until_write_blocks
 from ..support.raw_server import silent_listener
 from ..support.recorder import WAIT, Recorder
 
@@ -62,16 +62,12 @@ class TestClosing:
         assert server.accepted == 0
 
     def test_close_while_connecting(self) -> None:
-        # A listener that accepts connections and never answers the handshake.
-
-        with sockets.create_server(("127.0.0.1", 0)) as listener:
-            socket = ResponsesWebSocket(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
-            with socket:
-                got = Recorder(socket.send_request(ask()))
-                peer, _ = listener.accept()
-                socket.close()
-                assert isinstance(got.wait().error, SocketClosedError)
-                assert got.error.delivery == "not_sent"
+        with silent_listener() as (url, listener), ResponsesWebSocket(url) as socket:
+            got = Recorder(socket.send_request(ask()))
+            peer, _ = listener.accept()
+            socket.close()
+            assert isinstance(got.wait().error, SocketClosedError)
+            assert got.error.delivery == "not_sent"
             peer.close()
 
     def test_closed_by_an_observer(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
@@ -185,12 +181,7 @@ class TestBlockedWrites:
             await stalled.wait()
             server.disturb(Stall(pongs=False))
             large = Recorder(socket.send_request(ask("x" * 2**25)))
-            await asyncio.sleep(0)
-            assert socket._connection is not None
-            websocket = socket._connection._websocket
-            assert websocket is not None
-            while not websocket.transport.get_write_buffer_size():  # noqa: ASYNC110 - nobody is told of it
-                await asyncio.sleep(0)
+            await until_write_blocks(socket)
             if how == "close":
                 socket.close()
                 assert isinstance(large.error, SocketClosedError)
@@ -199,8 +190,7 @@ class TestBlockedWrites:
                 large.subscription.dispose()
                 assert isinstance(small.error, ConnectionLostError)
             assert small.error.delivery == "started"
-            while socket._connections:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await spin_until(lambda: not connections_of(socket))
             socket.close()
             await socket.wait_closed()
 

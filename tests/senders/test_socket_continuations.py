@@ -1,4 +1,4 @@
-"""Continuations on a socket: what was not stored is lost with its connection, and never asked for again."""
+"""Continuations on a socket: an unstored response is lost with its connection, and not asked for again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..support.recorder import WAIT, AsyncRecorder, Recorder
 
 
 def drop(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-    """Lose the connection, and see that the socket knows."""
+    """Cut the connection, and wait until the socket knows."""
     states = Recorder(socket.state)
     server.drop()
     states.wait(lambda: states.values[-1:] == [ConnectionState.IDLE])
@@ -26,7 +26,7 @@ def drop(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
 def test_scenario_32_the_stale_id_is_never_sent(
     server: ResponsesServer, socket: ResponsesWebSocket, stores: bool
 ) -> None:
-    """Whatever the continuation itself wants to be."""
+    """Whether the continuation itself is stored or not."""
     parent = response_id(Recorder(socket.send_request(ask("first", store=False))).wait())
     drop(server, socket)
     request = socket.send_request(ask("second", store=stores, previous_response_id=parent), stream_id="a")
@@ -97,7 +97,7 @@ def test_scenario_32_in_a_second_program(server: ResponsesServer) -> None:
             with pytest.raises(PreviousResponseLostError):
                 await socket.send_request(ask("second", store=False, previous_response_id=parent))
 
-    parent = asyncio.run(begin())  # it ends with the socket open
+    parent = asyncio.run(begin())  # the program ends without closing the socket
     asyncio.run(asyncio.wait_for(go_on(parent), WAIT))
     assert inputs(server) == ["first"]
 

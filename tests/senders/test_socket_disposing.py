@@ -78,7 +78,7 @@ class TestStreams:
         disposed = threading.Event()
 
         def key() -> str:
-            assert disposed.wait(WAIT)  # it holds up the socket's own loop: nothing is written before
+            assert disposed.wait(WAIT)  # this blocks the loop of the socket, which writes nothing before
             return "sk-test"
 
         with ResponsesWebSocket(server.url, api_key=key) as socket:
@@ -124,7 +124,7 @@ def has_ended(event: ServerEvent) -> bool:
 
 @pytest.fixture
 def closing(server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
-    """A socket that is closed by disposing."""
+    """A socket whose connection closes when a request is disposed."""
     with ResponsesWebSocket(server.url, options=CLOSE_ON_DISPOSE) as socket:
         yield socket
 

@@ -53,7 +53,7 @@ class TestLanes:
         for one in running:
             one.wait_for(2)
         last = Recorder(socket.send_request(ask("last"), stream_id="lane-16"))
-        # The socket has nothing more to say until one of the sixteen ends: the 17th is not at the server.
+        # Until one of the sixteen ends, the 17th is not sent.
         assert len(server.requests) == 16
         gate.open()
         for one in (*running, last):
@@ -110,9 +110,9 @@ class TestLanes:
         server.on("limit", Raw([{"type": "error", "error": {"code": code, "message": "60 minutes"}}]))
         held = Recorder(socket.send_request(ask("hold"), stream_id="a")).wait_for(2)
         limit = Recorder(socket.send_request(ask("limit"), stream_id="b")).wait()
-        for got, verdict in ((held.wait(), "started"), (limit, "unknown")):
+        for got, delivery in ((held.wait(), "started"), (limit, "unknown")):
             assert isinstance(got.error, ConnectionLostError)
-            assert (got.error.code, got.error.delivery) == (code, verdict)
+            assert (got.error.code, got.error.delivery) == (code, delivery)
             assert "60 minutes" in str(got.error)
         server.wait_until(lambda: server.connections == 0)
         assert Recorder(socket.send_request(ask("hello"))).wait().completions == 1

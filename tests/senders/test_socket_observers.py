@@ -88,7 +88,7 @@ class TestObserversThatRaise:
         assert ended[0].error.__cause__ is end.value
 
     def test_scenario_38_an_observer_on_another_loop(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-        Recorder(socket.send_request(ask())).wait()  # it lives on the background loop from here on
+        Recorder(socket.send_request(ask())).wait()  # from here on the sender lives on the background loop
 
         async def main() -> None:
             reports: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Pings: a peer that answers none is lost, and one that is slow is not."""
+"""Pings: a peer that answers none is lost, a slow peer is not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestPings:
         run_in_virtual_time(main)
 
     def test_scenario_26_silence_with_pongs_in_real_time(self) -> None:
-        """Many times `ping_interval`, by a clock that goes by itself."""
+        """Ten times `ping_interval` in real time."""
 
         async def main() -> None:
             options = ConnectionOptions(ping_interval=0.02, ping_timeout=5.0)
@@ -109,7 +109,7 @@ class TestPings:
                 got = AsyncRecorder(socket.send_request(ask()))
                 await peer.until_received(1)
                 peer.pause()
-                await loop.advance(20)  # the ping is out
+                await loop.advance(20)  # the ping is sent
                 read_pause = read_pause_of(socket)
                 read_pause.consumer_lags(self)
                 await loop.advance(10)
@@ -121,14 +121,14 @@ class TestPings:
                 peer.pause()
                 await loop.settle()
                 await loop.advance(20)
-                await loop.advance(15)  # and now nobody is to blame but the peer
+                await loop.advance(15)  # the limit passes while the socket reads
                 await got.until_end()
                 assert isinstance(got.error, PongTimeoutError)
 
         run_in_virtual_time(main)
 
     def test_scenario_26_no_pong_while_a_large_request_is_written(self) -> None:
-        """Half-open, with the buffers full: the ping itself cannot be written."""
+        """The buffers to a half-open connection are full: the ping itself cannot be written."""
 
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(self.OPTIONS) as (peer, socket):
@@ -163,7 +163,7 @@ class TestPings:
                 for _ in range(5):
                     before = left()
                     peer.resume()
-                    while left() >= before:  # noqa: ASYNC110 - the peer's buffers tell nobody
+                    while left() >= before:  # noqa: ASYNC110 - the buffers set no event
                         await asyncio.sleep(0)
                     peer.pause()
                     await loop.advance(15)

@@ -1,4 +1,4 @@
-"""A key is where it has to be, in the handshake, and nowhere else: no repr, no log, no error."""
+"""A key is sent in the handshake, and shown nowhere: in no repr, no log line and no error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_socket(server: ResponsesServer, **options: Any) -> ResponsesWebSocket:
 
 
 def is_clean(error: BaseException | None) -> bool:
-    """Whether neither an error nor what it came from tells the key."""
+    """Whether neither the error nor its causes show the key."""
     while error is not None:
         shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
         shown += [repr(value) for name, value in vars(error).items() if name not in ("response", "headers")]
@@ -87,7 +87,10 @@ def test_no_error_and_no_log_line_shows_a_secret(
         assert record.exc_info is None or is_clean(record.exc_info[1])
     if trouble is not go_away:
         told = {record.name for record in caplog.records if "Authorization" in record.getMessage()}
-        assert told == {"rxresponses.transport", "rxresponses.testing"}  # what the client sent, and the server got
+        assert told == {
+            "rxresponses.transport",
+            "rxresponses.testing",
+        }  # the header that the client sent, and the server received
 
 
 @pytest.mark.parametrize("kept", ["Authorization", "api-key", "X-Auth-Token"])
@@ -156,7 +159,7 @@ def test_a_proxy_that_cannot_be_used_is_not_shown(proxy: str, monkeypatch: pytes
 def test_loopback_addresses_bypass_the_proxy(
     server: ResponsesServer, name: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy is another machine, and would read the key."""
+    """The proxy would see the key, and so would each machine on the way to it."""
     for other in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -262,12 +265,12 @@ def test_no_key_goes_unencrypted_to_another_machine(url: str) -> None:
     assert is_clean(raised.value)
     with pytest.raises(ConfigurationError):
         ResponsesWebSocket(f"{url}?api-key={KEY}")
-    ResponsesWebSocket(url)  # without one there is nothing to lose
+    ResponsesWebSocket(url)  # without a key the URL is allowed
     ResponsesWebSocket(url, api_key=KEY, options=ConnectionOptions(allow_insecure_credentials=True))
 
 
 def test_scenario_29_a_key_that_is_asked_for_late_is_not_sent(server: ResponsesServer) -> None:
-    """Closed while the function runs: nothing is connected with what it returns."""
+    """The socket is closed while the function runs: no connection is opened with the key that it returns."""
 
     async def main() -> None:
         asked, go = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Steering over a socket to the embedded server, in programs with and without an event loop."""
+"""Steers over a socket to the embedded server, in programs with and without an event loop."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def conversation(request: Request) -> str:
 
 
 def types(events: Events) -> list[str]:
-    """The types without their common prefix, deltas once."""
+    """Return the types without their common prefix, each run of deltas once."""
     short = [one.removeprefix("response.") for one in events.types]
     return [one for number, one in enumerate(short) if one != "output_text.delta" or short[number - 1] != one]
 
@@ -497,7 +497,7 @@ class TestAsyncio:
         run(main())
 
     def test_from_another_loop(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-        """The socket lives on the background thread; who steers gets the events on the own loop."""
+        """The socket lives on the background thread; the loop that subscribed gets the events of the steer."""
         target = HeldResponse(server, socket)
         server.reply(conversation)
 

@@ -112,7 +112,7 @@ class TestFirstEvent:
                 await server.until(lambda: len(server.requests) == 1)
                 await loop.advance(60)
                 assert isinstance(late.error, FirstEventTimeoutError)
-                # The lane is taken until the server has answered, and this one's clock has not begun.
+                # The lane is taken until the server has answered, and the limit of this request has not begun.
                 after = AsyncRecorder(socket.send_request(ask()))
                 await loop.advance(3600)
                 assert not after.ended
@@ -288,12 +288,12 @@ class TestTimer:
 
         run_in_virtual_time(main)
 
-    @pytest.mark.parametrize("clock", ["first_event_timeout", "idle_timeout", "queue_timeout"])
-    def test_disposed_requests_have_no_limit(self, server: ResponsesServer, clock: str) -> None:
+    @pytest.mark.parametrize("limit", ["first_event_timeout", "idle_timeout", "queue_timeout"])
+    def test_disposed_requests_have_no_limit(self, server: ResponsesServer, limit: str) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             held, begun = server.gate(), server.gate()
             server.reply(["text", Hold(held, after=0)], ["text", Hold(begun)], "fine")
-            async with ResponsesWebSocket(server.url, options=without_pings(**{clock: 60})) as socket:
+            async with ResponsesWebSocket(server.url, options=without_pings(**{limit: 60})) as socket:
                 sent = AsyncRecorder(socket.send_request(ask("sent"), stream_id="a"))
                 await server.until(lambda: len(server.requests) == 1)
                 started = await AsyncRecorder(socket.send_request(ask("started"), stream_id="b")).until_count(2)
@@ -334,7 +334,7 @@ class TestTimer:
                 else:
                     gate.open()
                     await waiting.until_end()
-                    await loop.advance(61)  # what was armed finds nothing to do
+                    await loop.advance(61)  # the timer that was armed finds nothing to do
                 assert TIMEOUTS not in loop.timers
 
         run_in_virtual_time(main)
@@ -349,13 +349,13 @@ class TestTimer:
         run_in_virtual_time(main)
 
 
-@pytest.mark.parametrize(("clock", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
-def test_an_overdue_request_is_sent_again_on_another_lane(server: ResponsesServer, clock: str, after: int) -> None:
-    """Its own lane is taken; with `queue_timeout` that has an end too."""
+@pytest.mark.parametrize(("limit", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
+def test_an_overdue_request_is_sent_again_on_another_lane(server: ResponsesServer, limit: str, after: int) -> None:
+    """Its own lane is taken, and `queue_timeout` bounds the wait for it."""
 
     async def main(loop: VirtualTimeLoop) -> None:
         server.reply(["text", Hold(after=after)], "the answer")
-        options = without_pings(queue_timeout=60, **{clock: 60})
+        options = without_pings(queue_timeout=60, **{limit: 60})
         async with ResponsesWebSocket(server.url, options=options) as socket:
             stuck = AsyncRecorder(socket.send_request(ask()))
             await server.until(lambda: len(server.requests) == 1)
@@ -374,14 +374,14 @@ def test_an_overdue_request_is_sent_again_on_another_lane(server: ResponsesServe
 
 
 class TestOnDispose:
-    @pytest.mark.parametrize(("clock", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
+    @pytest.mark.parametrize(("limit", "after"), [("first_event_timeout", 0), ("idle_timeout", 2)])
     def test_an_overdue_request_closes_the_connection_with_close_on_dispose(
-        self, server: ResponsesServer, clock: str, after: int
+        self, server: ResponsesServer, limit: str, after: int
     ) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             server.on("stuck", ["text", Hold(after=after)])
-            server.on("hold", ["text", Hold(after=2 - after)])  # its own clock does not run
-            options = without_pings(on_dispose="close", **{clock: 60})
+            server.on("hold", ["text", Hold(after=2 - after)])  # its own limit does not run
+            options = without_pings(on_dispose="close", **{limit: 60})
             async with ResponsesWebSocket(server.url, options=options) as socket:
                 stuck = AsyncRecorder(socket.send_request(ask("stuck"), stream_id="a"))
                 held = AsyncRecorder(socket.send_request(ask("hold"), stream_id="b"))
@@ -418,7 +418,7 @@ class TestOnDispose:
 
 
 class TestOperators:
-    """The same clocks as operators, on a socket that has none of its own."""
+    """The operators with the same limits, on a socket whose options have none."""
 
     def test_scenario_27_and_55_as_operators(self, server: ResponsesServer) -> None:
         server.on("first", Hold(after=0))

@@ -1,4 +1,4 @@
-"""The limit `steer_timeout` of a socket, and the other limits where a steer has a part in them."""
+"""The limit `steer_timeout` of a socket, and `idle_timeout` of a response to a steer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestSteering:
                 steer = await AsyncRecorder(socket.steer(response_id, "shorter")).until_count(1)
                 assert steer.types == ["response.steer.accepted"]
                 await loop.advance(3600)
-                assert not steer.ended  # the response takes its time
+                assert not steer.ended  # the limit does not run before the target ends
                 gate.open()
                 await target.until_end()
                 everything, unrouted = AsyncRecorder(socket.events), AsyncRecorder(socket.unrouted)
@@ -67,7 +67,7 @@ class TestSteering:
                 assert (steer.error.seconds, steer.error.delivery, steer.error.stream_id) == (10, "started", lane)
                 assert "accepted the steer" in str(steer.error)
                 await server.until(lambda: len(server.exchanges) == 2)
-                late.open()  # it comes after all, before what the next request asked for
+                late.open()  # the successor comes late, before the answer to the next request
                 assert (await after.until_end()).text == "the next one"
                 assert after.types[0] == "response.created"
                 assert everything.text == "swallowed" + "the next one"
@@ -131,7 +131,7 @@ class TestSteering:
         run_in_virtual_time(main)
 
     def test_an_unrelated_response_shows_that_a_late_successor_ended(self) -> None:
-        """Here it shows that a late successor is over."""
+        """It shows that the late successor ended without a terminal event."""
 
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(without_pings(steer_timeout=10)) as (peer, socket):

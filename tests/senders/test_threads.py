@@ -91,7 +91,7 @@ def test_scenario_40_each_thread_gets_its_own_events(server: ResponsesServer, se
 
 
 def test_scenario_40_close_from_many_threads(server: ResponsesServer, sender: Sender) -> None:
-    """And drain, where the sender is a client."""
+    """Clients are drained as well."""
     server.on("hold", ["text", Hold()])
     held = Recorder(sender.send_request(ask("hold"))).wait_for(2)
 
