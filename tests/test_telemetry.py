@@ -1,12 +1,11 @@
-"""What OpenTelemetry gets to see of requests: spans and metrics, kept in memory by its SDK."""
+"""The spans and metrics of requests, which the SDK of OpenTelemetry keeps in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,6 @@ import pytest
 import reactivex
 from reactivex import Observable
 from reactivex import operators as ops
-from reactivex.abc import SchedulerBase
-from reactivex.subject import Subject
 
 from rxresponses import (
     Backoff,
@@ -28,20 +25,15 @@ from rxresponses import (
     ServerEvent,
 )
 from rxresponses import operators as rops
-from rxresponses.net.timing import Timings, current_timings
 from rxresponses.testing import Close, Failure, Fault, FunctionCall, Hold, RefuseUpgrade, ResponsesServer, Text
 
 from .support.events import completed, created, delta, error_event, failed, incomplete
 from .support.recorder import Recorder
+from .support.threads import at_the_same_time
 
 pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk, which the extra `test` installs")
 
 from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import (
     error_attributes,
     gen_ai_attributes,
@@ -51,49 +43,9 @@ from opentelemetry.semconv._incubating.attributes import (
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.trace import SpanKind, StatusCode
 
-from rxresponses.telemetry import Sender, TracedSender, traced
+from rxresponses.telemetry import TracedSender, traced
 
-
-class Telemetry:
-    """The SDK, with everything in memory."""
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self.tracer_provider = TracerProvider()
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.tracer = self.tracer_provider.get_tracer("test")
-        self._reader = InMemoryMetricReader()
-        self.meter_provider = MeterProvider([self._reader])
-
-    def traced(self, sender: Sender, **options: Any) -> TracedSender:
-        return traced(sender, tracer_provider=self.tracer_provider, meter_provider=self.meter_provider, **options)
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """The spans of requests that have ended."""
-        return [span for span in self._exporter.get_finished_spans() if span.name.startswith("chat")]
-
-    @property
-    def span(self) -> ReadableSpan:
-        [span] = self.spans
-        return span
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        return self.span.attributes or {}
-
-    def points(self, name: str) -> list[HistogramDataPoint]:
-        """What a histogram has got."""
-        data: Any = self._reader.get_metrics_data()
-        if data is None:
-            return []
-        scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
-        metrics = [metric for scope in scopes for metric in scope.metrics]
-        return [point for metric in metrics if metric.name == name for point in metric.data.data_points]
-
-    def shutdown(self) -> None:
-        self.tracer_provider.shutdown()
-        self.meter_provider.shutdown()
+from .support.telemetry import HotSender, Telemetry
 
 
 @pytest.fixture
@@ -108,57 +60,21 @@ def sender(telemetry: Telemetry, socket: ResponsesWebSocket) -> TracedSender:
     return telemetry.traced(socket)
 
 
-class Hot:
-    """A sender whose events are sent by hand."""
-
-    def __init__(self, url: str | None = None) -> None:
-        self.url = url
-        self.events: Subject[ServerEvent] = Subject()
-        self.timings: Timings | None = None
-        self.asked: list[tuple[ResponseCreate, dict[str, Any]]] = []
-
-    def send_request(self, request: ResponseCreate, **options: Any) -> Observable[ServerEvent]:
-        self.asked.append((request, options))
-        return reactivex.defer(self._subscribe)
-
-    def _subscribe(self, scheduler: SchedulerBase) -> Observable[ServerEvent]:
-        self.timings = current_timings()
-        return self.events
-
-    def send(self, *events: ServerEvent) -> None:
-        for event in events:
-            self.events.on_next(event)
-
-
-class Watch:
-    """A clock that a test sets."""
+class Clock:
+    """The seconds that `monotonic` returns, set by a test."""
 
     time = 0.0
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    watch = Watch()
-    monkeypatch.setattr("rxresponses.telemetry.monotonic", lambda: watch.time)
-    return watch
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("rxresponses.telemetry.monotonic", lambda: clock.time)
+    return clock
 
 
 def ask(**fields: Any) -> ResponseCreate:
     return ResponseCreate(model="gpt-m", input="What is the secret?", **fields)
-
-
-def at_once(one: Callable[[], None], other: Callable[[], None]) -> None:
-    """Run both at the same moment."""
-    barrier = threading.Barrier(2)
-
-    def start(action: Callable[[], None]) -> None:
-        barrier.wait()
-        action()
-
-    thread = threading.Thread(target=start, args=(one,))
-    thread.start()
-    start(other)
-    thread.join()
 
 
 class TestSpan:
@@ -218,7 +134,7 @@ class TestSpan:
             assert span.parent is not None
             assert span.parent.span_id == parent.get_span_context().span_id
 
-    def test_nothing_is_traced_before_somebody_subscribes(self, sender: TracedSender, telemetry: Telemetry) -> None:
+    def test_nothing_is_traced_before_a_subscription(self, sender: TracedSender, telemetry: Telemetry) -> None:
         sender.send_request(ask())
 
         assert not telemetry.spans
@@ -270,21 +186,21 @@ class TestSpan:
         assert point.attributes["rxresponses.disposed"] is True
 
     def test_of_a_disposed_request_disposes_the_request(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+        hot = HotSender()
         telemetry.traced(hot).send_request(ask()).subscribe().dispose()
 
         assert not hot.events.observers
 
-    def test_of_a_response_that_was_heard_to_its_end_is_not_disposed(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+    def test_of_a_disposed_request_whose_response_had_ended(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
         subscription = telemetry.traced(hot).send_request(ask()).pipe(ops.take(2)).subscribe()
         hot.send(created(), completed())
         subscription.dispose()
 
         assert "rxresponses.disposed" not in telemetry.attributes
 
-    def test_of_a_source_that_completes_without_an_end_of_its_response(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+    def test_of_a_source_that_completes_without_a_terminal_event(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
         Recorder(telemetry.traced(hot).send_request(ask()))
         hot.send(created())
         hot.events.on_completed()
@@ -304,14 +220,14 @@ class TestSpan:
             (error_event(), None),
         ],
     )
-    def test_tells_why_it_finished(self, telemetry: Telemetry, end: ServerEvent, reasons: tuple[str] | None) -> None:
-        hot = Hot()
+    def test_shows_the_finish_reason(self, telemetry: Telemetry, end: ServerEvent, reasons: tuple[str] | None) -> None:
+        hot = HotSender()
         Recorder(telemetry.traced(hot).send_request(ask()))
         hot.send(created(), end)
 
         assert telemetry.attributes.get("gen_ai.response.finish_reasons") == reasons
 
-    def test_tells_of_function_calls(self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry) -> None:
+    def test_shows_function_calls(self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry) -> None:
         server.reply(FunctionCall("look", {"at": "it"}))
         Recorder(sender.send_request(ask())).wait()
 
@@ -330,29 +246,29 @@ class TestSpan:
             ({"temperature": None}, "gen_ai.request.temperature", None),
         ],
     )
-    def test_tells_what_was_asked_for(
+    def test_shows_the_fields_of_the_request(
         self, telemetry: Telemetry, fields: dict[str, Any], name: str, value: str | None
     ) -> None:
-        telemetry.traced(Hot()).send_request(ask(**fields)).subscribe().dispose()
+        telemetry.traced(HotSender()).send_request(ask(**fields)).subscribe().dispose()
 
         assert telemetry.attributes.get(name) == value
 
-    def test_tells_the_conversation_that_the_server_names(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+    def test_shows_the_conversation_of_the_response(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
         Recorder(telemetry.traced(hot).send_request(ask()))
         hot.send(completed(conversation={"id": "conv_2"}))
 
         assert telemetry.attributes["gen_ai.conversation.id"] == "conv_2"
 
     def test_without_a_model_has_a_shorter_name(self, telemetry: Telemetry) -> None:
-        telemetry.traced(Hot()).send_request({"prompt": {"id": "p"}}).subscribe().dispose()
+        telemetry.traced(HotSender()).send_request({"prompt": {"id": "p"}}).subscribe().dispose()
 
         assert telemetry.span.name == "chat"
         assert "gen_ai.request.model" not in telemetry.attributes
 
-    def test_tells_the_server_where_the_sender_does(self, telemetry: Telemetry) -> None:
+    def test_shows_the_server_if_the_sender_has_a_url(self, telemetry: Telemetry) -> None:
         for url in ("wss://gateway.example.com/v1/responses", "https://h/v1", "http://127.0.0.1:8080/v1", None):
-            telemetry.traced(Hot(url)).send_request(ask()).subscribe().dispose()
+            telemetry.traced(HotSender(url)).send_request(ask()).subscribe().dispose()
 
         addresses = [
             ((span.attributes or {}).get("server.address"), (span.attributes or {}).get("server.port"))
@@ -360,8 +276,8 @@ class TestSpan:
         ]
         assert addresses == [("gateway.example.com", 443), ("h", 443), ("127.0.0.1", 8080), (None, None)]
 
-    def test_of_another_provider_has_nothing_of_openai(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+    def test_of_another_provider_has_no_openai_attributes(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
         Recorder(telemetry.traced(hot, provider="x_ai").send_request(ask(service_tier="flex")))
         hot.send(completed(service_tier="flex"))
 
@@ -410,7 +326,7 @@ class TestMetrics:
         assert tokens[0].explicit_bounds[:3] == (1, 4, 16)
         assert tokens[0].explicit_bounds[-1] == 67108864
 
-    def test_of_a_failure_name_its_kind(
+    def test_of_a_failure_show_its_type(
         self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry
     ) -> None:
         server.reply(Failure("server_error", after=0))
@@ -422,25 +338,25 @@ class TestMetrics:
         assert not telemetry.points("gen_ai.client.token.usage")
         assert not telemetry.points("gen_ai.client.operation.time_to_first_chunk")
 
-    def test_the_first_chunk_is_the_first_output(self, telemetry: Telemetry, watch: Watch) -> None:
-        hot = Hot()
+    def test_the_first_chunk_is_the_first_output(self, telemetry: Telemetry, clock: Clock) -> None:
+        hot = HotSender()
         Recorder(telemetry.traced(hot).send_request(ask()))
-        hot.send(created(), completed())  # as a warm-up
+        hot.send(created(), completed())  # without output, as of a warm-up
         assert not telemetry.points("gen_ai.client.operation.time_to_first_chunk")
 
         Recorder(telemetry.traced(hot).send_request(ask()))
-        for watch.time, event in ((3, created()), (5, delta("He")), (9, delta("llo")), (10, completed())):
+        for clock.time, event in ((3, created()), (5, delta("He")), (9, delta("llo")), (10, completed())):
             hot.send(event)
         [point] = telemetry.points("gen_ai.client.operation.time_to_first_chunk")
         assert (point.count, point.sum) == (1, 5)
 
-    def test_the_first_chunk_counts_from_when_the_request_was_written(self, telemetry: Telemetry, watch: Watch) -> None:
-        hot = Hot()
+    def test_the_first_chunk_counts_from_when_the_request_was_written(self, telemetry: Telemetry, clock: Clock) -> None:
+        hot = HotSender()
         Recorder(telemetry.traced(hot).send_request(ask()))
         assert hot.timings is not None
-        watch.time = 2
+        clock.time = 2
         hot.timings.mark_sent()
-        for watch.time, event in ((5, delta("He")), (10, completed())):
+        for clock.time, event in ((5, delta("He")), (10, completed())):
             hot.send(event)
 
         assert telemetry.attributes["rxresponses.queued"] == 2
@@ -452,7 +368,7 @@ class TestMetrics:
 def test_all_names_are_those_of_the_conventions(telemetry: Telemetry) -> None:
     modules = (error_attributes, gen_ai_attributes, openai_attributes, server_attributes)
     known = {value for module in modules for value in vars(module).values() if isinstance(value, str)}
-    hot = Hot("https://gateway.example.com/v1")
+    hot = HotSender("https://gateway.example.com/v1")
     everything = ask(
         temperature=1,
         top_p=1,
@@ -483,7 +399,7 @@ def test_all_names_are_those_of_the_conventions(telemetry: Telemetry) -> None:
         hot.send(created(), delta("x"), last)
     names = {name for span in telemetry.spans for name in span.attributes or {}}
 
-    assert len(names) == 24  # every attribute, save those of this package
+    assert len(names) == 24  # all attributes of the conventions that `traced` can set, and those of this package
     assert {name for name in names if not name.startswith("rxresponses.")} <= known
     metrics = {value for value in vars(gen_ai_metrics).values() if isinstance(value, str)}
     assert {
@@ -512,25 +428,27 @@ class TestSender:
         assert {(span.attributes or {})["server.port"] for span in telemetry.spans} == {server.port}
         assert len(telemetry.spans) == 3
 
-    def test_options_of_the_sender_are_handed_on(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+    def test_options_are_passed_on_to_the_sender(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
         telemetry.traced(hot).send_request(ask(), stream_id="a", history=[1]).subscribe().dispose()
 
-        [(request, options)] = hot.asked
+        [(request, options)] = hot.requests
         assert (request.stream_id, options) == ("a", {"history": [1]})
 
-    def test_a_wrong_request_is_refused_at_once(self, sender: TracedSender, telemetry: Telemetry) -> None:
+    def test_an_invalid_request_raises_at_the_same_time(self, sender: TracedSender, telemetry: Telemetry) -> None:
         with pytest.raises(InvalidRequestError):
             sender.send_request({"input": "no model"})
 
         assert not telemetry.spans
 
-    def test_what_is_begun_in_an_event_has_the_same_parent(self, sender: TracedSender, telemetry: Telemetry) -> None:
+    def test_a_request_sent_by_an_observer_has_the_same_parent(
+        self, sender: TracedSender, telemetry: Telemetry
+    ) -> None:
         def go_on(response: Response) -> Observable[ServerEvent]:
             return sender.send_request(ask(previous_response_id=response.id))
 
         with telemetry.tracer.start_as_current_span("first"):
-            sender.send_request(ask()).pipe(rops.collect_text()).run()  # opens the connection, in this context
+            sender.send_request(ask()).pipe(rops.collect_text()).run()  # this context opens the connection
         with telemetry.tracer.start_as_current_span("second") as parent:
             got = Recorder(sender.send_request(ask()).pipe(rops.final_response(), ops.flat_map(go_on)))
         got.wait()
@@ -555,7 +473,9 @@ class TestSender:
             parent.get_span_context().span_id
         }
 
-    def test_on_a_loop_with_requests_side_by_side(self, server: ResponsesServer, telemetry: Telemetry) -> None:
+    def test_concurrent_requests_on_a_loop_have_their_own_parents(
+        self, server: ResponsesServer, telemetry: Telemetry
+    ) -> None:
         async def main() -> None:
             async with ResponsesWebSocket(server.url) as socket:
 
@@ -578,8 +498,8 @@ class TestSender:
         assert found == parents
         assert len(found) == 8
 
-    def test_an_observer_that_raises_meets_its_producer(self, telemetry: Telemetry) -> None:
-        hot = Hot()
+    def test_the_error_of_an_observer_reaches_the_source(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
         problem = ZeroDivisionError("observer")
 
         def bad(_: object) -> None:
@@ -597,9 +517,9 @@ class TestSender:
         sys.setswitchinterval(1e-6)
         try:
             for _ in range(300):
-                hot = Hot()
+                hot = HotSender()
                 subscription = telemetry.traced(hot).send_request(ask()).subscribe()
-                at_once(subscription.dispose, partial(hot.send, completed()))
+                at_the_same_time(subscription.dispose, partial(hot.send, completed()))
         finally:
             sys.setswitchinterval(interval)
 
@@ -609,7 +529,7 @@ class TestSender:
         assert repr(socket) in repr(sender)
 
 
-def test_without_an_sdk_everything_works_and_costs_nothing(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+def test_without_an_sdk_requests_work(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     assert traced(socket).send_request(ask()).pipe(rops.collect_text()).run()
 
 

@@ -1,3 +1,5 @@
+"""`answer_calls`: Python functions that answer the calls of a model, with and without an event loop."""
+
 from __future__ import annotations
 
 import asyncio
@@ -48,12 +50,13 @@ async def add_later(a: int, b: int) -> int:
 
 
 def answers(*calls: ResponseFunctionToolCall, functions: Any = None, **options: Any) -> Recorder[FunctionCallOutput]:
-    """Without a loop."""
+    """Answer calls in a program without an event loop."""
     given = functions or {"add": add, "broken": broken, "later": add_later}
     return Recorder(reactivex.of(*calls).pipe(answer_calls(given, **options)))
 
 
 async def awaited(*calls: ResponseFunctionToolCall, functions: Any, **options: Any) -> list[str]:
+    """Answer calls on the running loop, and return the outputs."""
     outputs = reactivex.of(*calls).pipe(answer_calls(functions, **options), ops.to_list())
     return [str(one.output) for one in await outputs]
 
@@ -69,7 +72,7 @@ def test_without_arguments() -> None:
 
 
 class TestFailures:
-    def test_scenario_36_its_error_goes_to_the_model(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_scenario_36_the_error_goes_to_the_model(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING, "rxresponses"):
             got = answers(call("broken"), call())
         assert [json.loads(str(one.output)) for one in got.values] == [{"error": "ValueError: no such city"}, 3]
@@ -77,7 +80,7 @@ class TestFailures:
         assert "'broken'" in caplog.text
         assert "Traceback" in caplog.text
 
-    def test_scenario_36_or_to_on_error(self) -> None:
+    def test_scenario_36_the_error_goes_to_on_error(self) -> None:
         got = answers(call(), call("broken"), call(), on_error="raise")
         assert [one.output for one in got.values] == ["3"]
         assert isinstance(got.error, ValueError)
@@ -93,9 +96,7 @@ class TestFailures:
             (call("later"), ConfigurationError),
         ],
     )
-    def test_scenario_36_whatever_keeps_it_from_running(
-        self, wrong: ResponseFunctionToolCall, kind: type[Exception]
-    ) -> None:
+    def test_scenario_36_a_call_that_cannot_run(self, wrong: ResponseFunctionToolCall, kind: type[Exception]) -> None:
         assert isinstance(answers(wrong, on_error="raise").error, kind)
         assert kind.__name__ in str(answers(wrong).values[0].output)
 
@@ -108,7 +109,7 @@ class TestFailures:
         got = Recorder(reactivex.throw(KeyError("x")).pipe(answer_calls({})))
         assert isinstance(got.error, KeyError)
 
-    def test_impossible_arguments(self) -> None:
+    def test_invalid_arguments_raise_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match="functions"):
             answer_calls([add])  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="functions"):
@@ -124,7 +125,7 @@ class TestOnALoop:
 
         asyncio.run(main())
 
-    def test_one_after_the_other(self) -> None:
+    def test_calls_run_one_after_the_other(self) -> None:
         running: list[str] = []
 
         async def slow(a: int, b: int) -> str:
@@ -136,7 +137,7 @@ class TestOnALoop:
 
         assert asyncio.run(awaited(call("slow"), call("slow"), functions={"slow": slow})) == ["done", "done"]
 
-    def test_a_function_may_block_the_loop_not(self) -> None:
+    def test_a_blocking_function_does_not_block_the_loop(self) -> None:
         name = contextvars.ContextVar("name", default="")
 
         def where() -> list[object]:
@@ -163,7 +164,7 @@ class TestOnALoop:
 
         asyncio.run(main())
 
-    def test_disposing_cancels_the_coroutine_that_runs(self) -> None:
+    def test_disposing_cancels_the_running_coroutine(self) -> None:
         async def main() -> None:
             begun, cancelled = asyncio.Event(), asyncio.Event()
 

@@ -39,3 +39,17 @@ def loop_on_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
         thread.join(WAIT)
         assert not thread.is_alive()
         loop.close()
+
+
+def at_the_same_time(one: Callable[[], None], other: Callable[[], None]) -> None:
+    """Run both at the same moment."""
+    barrier = threading.Barrier(2)
+
+    def start(action: Callable[[], None]) -> None:
+        barrier.wait()
+        action()
+
+    thread = threading.Thread(target=start, args=(one,))
+    thread.start()
+    start(other)
+    thread.join()
