@@ -1,8 +1,8 @@
 """Traces and metrics of requests, for OpenTelemetry: `from rxresponses.telemetry import traced`.
 
-Names and meanings are those of the semantic conventions for generative AI, version 1.41, as far as
-they are about a client; `rxresponses.*` is what they have no name for.  What people and models say
-to each other is not recorded.
+Names and meanings are those of the semantic conventions for generative AI, version 1.41, for clients.
+Attributes for which the conventions have no name begin with `rxresponses.`.  Inputs and outputs are not
+recorded.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _TOKENS = tuple(4**exponent for exponent in range(14))
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _NO_OUTPUT = TERMINAL_TYPES | {"response.created", "response.queued", "response.in_progress"}
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
-_FINISH_REASONS = {"max_output_tokens": "length"}  # the others are called the same
+_FINISH_REASONS = {"max_output_tokens": "length"}  # the other reasons keep their names
 
 Attributes = dict[str, Any]
 
 
 class Sender(Protocol):
-    """Anything with `send_request`: a socket, a lane, a client, or a sender of your own."""
+    """An object with `send_request`: a socket, a lane, a client, or a sender of your own."""
 
     @property
     def send_request(self) -> Callable[..., Observable[ServerEvent]]:
-        """Return a function that returns the events of a request, as a cold Observable."""
+        """A function that returns the events of a request, as a cold Observable."""
 
 
 def traced(
@@ -60,31 +60,32 @@ def traced(
     tracer_provider: trace.TracerProvider | None = None,
     meter_provider: metrics.MeterProvider | None = None,
 ) -> TracedSender:
-    """Return a sender that does what `sender` does, and shows it to OpenTelemetry.
+    """Return a sender that does what `sender` does, and records spans and metrics of its requests.
 
-    Each subscription to a request is a client span, `chat MODEL`, from the subscription to the terminal
-    event, in the context (the parent span, that is) of the subscription.  Its attributes tell model and
-    settings, the response's id and model, why it finished, and the tokens.  Histograms get the same
-    without the ids: `gen_ai.client.operation.duration`, `gen_ai.client.token.usage`, and
-    `gen_ai.client.operation.time_to_first_chunk`, from when the request was written to the first event
-    that brings output.
+    Each subscription to a request makes a client span named `chat MODEL`, from the subscription to the terminal
+    event.  Its parent is the span that is current at the subscription.  The attributes of the span are the model
+    and settings of the request, the id, model and finish reason of the response, and the tokens used.  The
+    histograms `gen_ai.client.operation.duration` and `gen_ai.client.token.usage` have the same attributes without
+    the ids, and so has `gen_ai.client.operation.time_to_first_chunk`: the seconds from the writing of the request
+    to the first event with output.
 
-    A failed or rejected response and a source that fails are errors: `error.type` is the server's code, else
-    its type of error, else the name of the exception.  A request that was disposed is none: it ends
-    there, marked `rxresponses.disposed`, in the histogram of durations too.  `rxresponses.queued` is how many
-    seconds it waited in this client.
+    A failed or rejected response and an error of the source set `error.type`: to the server's code, else its
+    type of error, else the name of the exception.  A disposed request is no error: its span ends at the disposal
+    with `rxresponses.disposed`, which the histogram of durations has too.  `rxresponses.queued` is the time in
+    seconds that the request waited in this client.
 
-    `provider` is the well-known name of the service (`azure.ai.openai`, `x_ai`, …).  The server's address is
-    told where the sender has a `url`.  The providers are the global ones of OpenTelemetry unless given.
+    `provider` is the well-known name of the service (`azure.ai.openai`, `x_ai`, …).  The address of the server is
+    recorded if the sender has a `url`.  `tracer_provider` and `meter_provider` default to the global ones of
+    OpenTelemetry.
 
-    Observers run in the context of the subscription, so that what they begin has the same parent.
-    Everything else, threads and disposing included, is as with `sender`.
+    Observers run in the context of the subscription, so that a request which they send has the same parent.
+    In all other respects, threads and disposing included, the sender behaves as `sender`.
     """
     return TracedSender(sender, provider, tracer_provider, meter_provider)
 
 
 class TracedSender:
-    """A sender as `traced` gives it."""
+    """The sender that `traced` returns."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class TracedSender:
     def send_request(
         self, request: ResponseCreate | Mapping[str, Any], *, stream_id: str | None = None, **options: Any
     ) -> Observable[ServerEvent]:
-        """Do what `send_request` of the sender does, and show it; `options` are those of the sender."""
+        """Call `send_request` of the sender, with its `options`, and record each subscription."""
         create = create_from(request, stream_id)
         source = self._sender.send_request(create, **options)
         model = create.model if isinstance(create.model, str) else None
@@ -134,7 +135,7 @@ class TracedSender:
                     contexts.detach(token)
 
             def on_next(event: ServerEvent) -> None:
-                operation.see(event)
+                operation.note(event)
                 deliver(observer.on_next, event)
 
             def on_error(error: Exception) -> None:
@@ -177,7 +178,7 @@ class _Instruments:
 
 
 class _Operation:
-    """One request under way: its span, and what is measured when it ends."""
+    """One subscription to a request: its span, and the times that are recorded when it ends."""
 
     def __init__(self, span: trace.Span, instruments: _Instruments, common: Attributes, openai: bool) -> None:
         self.timings = Timings(monotonic)
@@ -185,14 +186,14 @@ class _Operation:
         self._instruments = instruments
         self._common = common
         self._openai = openai
-        self._begin = monotonic()
+        self._subscribed_at = monotonic()
         self._first: ServerEvent | None = None
         self._first_chunk: float | None = None
         self._ended = False
-        self._lock = threading.Lock()  # for `_ended`: disposing may be on another thread than the events
+        self._lock = threading.Lock()  # for `_ended`: the request may be disposed on another thread
 
-    def see(self, event: ServerEvent) -> None:
-        """Take an event in; the terminal one ends the operation."""
+    def note(self, event: ServerEvent) -> None:
+        """Note an event; the terminal one ends the operation."""
         if self._first is None:
             self._first = event
         if self._first_chunk is None and event.type not in _NO_OUTPUT:
@@ -201,20 +202,20 @@ class _Operation:
             self.end(event, failure_of(event, None if event is self._first else self._first))
 
     def dispose(self) -> None:
-        """End it, unless it has ended: nobody waits for the rest."""
+        """End the operation, unless it has ended, because the request was disposed."""
         self.end(disposed=True)
 
     def end(self, event: ServerEvent | None = None, error: Exception | None = None, *, disposed: bool = False) -> None:
-        """Show what there is to show, and end the span; only the first call does anything."""
+        """Record the metrics and attributes, and end the span; only the first call does anything."""
         with self._lock:
             if self._ended:
                 return
             self._ended = True
-        seconds = monotonic() - self._begin
+        seconds = monotonic() - self._subscribed_at
         response = None if event is None else response_of(event)
-        begun = None if self._first is None else response_of(self._first)
+        first_response = None if self._first is None else response_of(self._first)
         usage = None if response is None else response.usage
-        model = {"gen_ai.response.model": _field(response, "model") or _field(begun, "model")}
+        model = {"gen_ai.response.model": _field(response, "model") or _field(first_response, "model")}
         ending = {
             "error.type": None if error is None else _error_type(error),
             "rxresponses.disposed": True if disposed else None,
@@ -228,9 +229,9 @@ class _Operation:
         sent = self.timings.sent
         to_first_chunk = None
         if self._first_chunk is not None:
-            to_first_chunk = self._first_chunk - (self._begin if sent is None else sent)
+            to_first_chunk = self._first_chunk - (self._subscribed_at if sent is None else sent)
             self._instruments.first_chunk.record(to_first_chunk, common)
-        shown = {
+        attributes = {
             **model,
             **ending,
             "gen_ai.response.id": response_id_of(event) or response_id_of(self._first),
@@ -243,9 +244,9 @@ class _Operation:
             "gen_ai.usage.cache_creation.input_tokens": _field(usage, "input_tokens_details", "cache_write_tokens"),
             "gen_ai.usage.reasoning.output_tokens": _field(usage, "output_tokens_details", "reasoning_tokens"),
             "openai.response.service_tier": _field(response, "service_tier") if self._openai else None,
-            "rxresponses.queued": None if sent is None else sent - self._begin,
+            "rxresponses.queued": None if sent is None else sent - self._subscribed_at,
         }
-        self._span.set_attributes(_given(shown))
+        self._span.set_attributes(_given(attributes))
         if error is not None:
             self._span.set_status(trace.StatusCode.ERROR, str(error))
         self._span.end()
@@ -268,8 +269,8 @@ def _request_attributes(create: ResponseCreate, openai: bool) -> Attributes:
 
 
 def _output_type(text: Any) -> str | None:
-    wanted = text.get("format") if isinstance(text, Mapping) else None
-    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    text_format = text.get("format") if isinstance(text, Mapping) else None
+    kind = text_format.get("type") if isinstance(text_format, Mapping) else None
     return _OUTPUT_TYPES.get(str(kind))
 
 
@@ -278,7 +279,7 @@ def _finish_reasons(response: Response) -> list[str] | None:
     if reason is not None:
         return [_FINISH_REASONS.get(reason, str(reason))]
     if response.status == "incomplete":
-        return None  # for a reason that nobody told
+        return None  # the server gives no reason
     calls = any(isinstance(item, (ResponseFunctionToolCall, ResponseCustomToolCall)) for item in response.output)
     return ["tool_call" if calls else "stop"]
 
@@ -304,7 +305,7 @@ def _id_of(conversation: Any) -> str | None:
 
 
 def _field(value: Any, *names: str) -> Any:
-    """Return a field, or a field of a field, `None` where there is none."""
+    """Return a field, or a field of a field; `None` if it is not set."""
     for name in names:
         value = getattr(value, name, None)
     return None if value is UNSET else value

@@ -1,4 +1,4 @@
-"""Python functions as tools of the model."""
+"""`answer_calls`: Python functions as tools of the model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ def answer_calls(
         calls:          --f(1)--g(2)----|
         answer_calls(): -----"f: 1"--"g: 2"|
 
-    One call after the other, in their order; `functions` has them by name, and the model's arguments come
-    as keywords.  A coroutine function runs on the loop of the subscription's source; any other one on
-    a thread of its own there, so that it may block, or, where no loop runs, at once.  Disposing cancels the
-    coroutine that runs; a function on a thread runs to its end, unheard.
+    The calls run one after the other, in their order.  `functions` maps the names of functions to the functions;
+    the model's arguments are passed as keywords.  A coroutine function runs on the loop that delivers the calls.
+    Any other function runs on a thread of its own, so that it may block; where no loop runs, it runs at once.
+    Disposing cancels the running coroutine.  A function on a thread runs to its end, and its output is dropped.
 
-    What a function raises, like arguments that are no JSON object or a name that `functions` does not have,
-    goes to the model as the output, with the text of the error, and to the log; with `on_error="raise"` it
-    goes to `on_error` as it is.  Raises `ConfigurationError` for what is no mapping to functions.
+    An error that a function raises goes to the log, and its text is the output for the model.  So does the error
+    for arguments that are no JSON object, and for a name that `functions` does not have.  With
+    `on_error="raise"` the error goes to `on_error` instead.  Raises `ConfigurationError` if `functions` is no
+    mapping to functions.
     """
     if not isinstance(functions, Mapping) or not all(map(callable, functions.values())):
         raise ConfigurationError("`functions` must be a mapping from names to functions")
@@ -44,14 +45,14 @@ def answer_calls(
         raise ConfigurationError(f"`on_error` must be 'output' or 'raise', not {on_error!r}")
 
     def answer(call: ResponseFunctionToolCall) -> Observable[FunctionCallOutput]:
-        def tell_model(error: Exception, _: Observable[Any]) -> Observable[FunctionCallOutput]:
+        def output_of(error: Exception, _: Observable[Any]) -> Observable[FunctionCallOutput]:
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
             return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {error}"}))
 
         output = reactivex.defer(lambda _: _call(functions, call)).pipe(
             ops.map(lambda value: function_result(call, value))
         )
-        return output if on_error == "raise" else output.pipe(ops.catch(tell_model))
+        return output if on_error == "raise" else output.pipe(ops.catch(output_of))
 
     def operator(source: Observable[ResponseFunctionToolCall]) -> Observable[FunctionCallOutput]:
         return source.pipe(ops.map(answer), ops.merge(max_concurrent=1))
