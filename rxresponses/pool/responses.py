@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TypeVar
 
 from ..errors import PreviousResponseLostError
@@ -97,6 +98,17 @@ class UnstoredResponses:
     def holds(self, response_id: str, connection: int) -> bool:
         """Whether a connection holds a response, or has held it."""
         return self._connections.get(response_id) == connection
+
+    def ended(
+        self, response_ids: Iterable[str], connection: int, *, stores: bool, target_ids: Iterable[str] = ()
+    ) -> None:
+        """Note that a request or a steer of `target_ids` has ended; its responses are held unless they are stored.
+
+        The response to a steer is stored if the steered response is.
+        """
+        if not stores or any(self.holds(target_id, connection) for target_id in target_ids):
+            for response_id in response_ids:
+                self.hold(response_id, connection)
 
     def is_lost(self, response_id: str, connection: int) -> bool:
         """Whether a response cannot be continued on this connection, because another one held it."""

@@ -60,7 +60,7 @@ class ResponsesClient(Source):
         self._connection_options = dataclasses.replace(self._options, queue_timeout=None)
         query = dict(parse_qsl(urlsplit(self._endpoint).query, keep_blank_values=True))
         self._routes_by_model = not is_official(self._url) and "model" not in query
-        self._has_lanes = self._echoes  # what a new driver knows of the server
+        self._has_lanes = self._server_has_lanes  # what a new driver knows of the server
         self._driver: PoolDriver | None = None  # on the present loop
         self._state_changes = ClientStateChanges()
         self._state: IsolatedSubject[ClientState] = IsolatedSubject(self._run, self._observer_raised, replay=True)
@@ -128,7 +128,7 @@ class ResponsesClient(Source):
             made.sends_history = fields.parent_id is None and bool(items)
             return made
 
-        return self._cold(make)
+        return self._observable(make)
 
     def steer(self, response_id: str, input: str | Sequence[InputItem]) -> Observable[ServerEvent]:
         """Give a running response new input; each subscription sends it once.
@@ -137,7 +137,7 @@ class ResponsesClient(Source):
         error is `PreviousResponseLostError`.
         """
         frame = self._frame(ResponseSteer(previous_response_id=response_id, input=input))
-        return self._cold(lambda observer: ClientSteer(frame, response_id, observer))
+        return self._observable(lambda observer: ClientSteer(frame, response_id, observer))
 
     def prewarm(self, connections: int | None = None, *, model: str | None = None) -> None:
         """Open connections now, and keep so many open from now on, with work or without.
@@ -156,7 +156,7 @@ class ResponsesClient(Source):
             raise ConfigurationError(f"`connections` must be from 0 to `max_connections` ({most}), not {count!r}")
         if self._routes_by_model and model is None:
             raise ConfigurationError("this service may route by the model in the URL: pass `model` as well")
-        if self._bind(running_loop()) is not None:
+        if self._choose_loop(running_loop()) is not None:
             self._run(self._prewarm, count, model if self._routes_by_model else None)
 
     # Watching.
@@ -202,7 +202,7 @@ class ResponsesClient(Source):
                 self._drain_timer = self._loop.call_at(at, self.close)
         self._loop_driver().wake()
 
-    def _tell(self, *, closed: bool) -> None:
+    def _show_closing(self, *, closed: bool) -> None:
         if not closed:
             return
         self._stop_timers()
@@ -211,19 +211,19 @@ class ResponsesClient(Source):
         self._drained.on_next(not self._cut_short)
         self._drained.on_completed()
 
-    def _end(self) -> None:
+    def _end_requests(self) -> None:
         if self._driver is not None:
             self._cut_short = self._driver.has_work()
             self._driver.fail_waiting()
-        super()._end()
+        super()._end_requests()
 
     async def _close_connections(self) -> None:
         await super()._close_connections()
         if self._driver is not None:
             await self._driver.wait_closed()
 
-    def _leave(self) -> Callable[[], None]:
-        end_connections = super()._leave()
+    def _abandon_loop(self) -> Callable[[], None]:
+        end_connections = super()._abandon_loop()
         self._stop_timers()
         driver, self._driver = self._driver, None
         if driver is not None:
@@ -281,11 +281,11 @@ class ResponsesClient(Source):
             callbacks = DriverCallbacks(
                 connect=self._connect,
                 encode=self._frame,
-                tell_error=self._tell_error,
+                tell_error=self._deliver_error,
                 observer_raised=self._observer_raised,
                 is_closing=lambda: self._closing,
-                orphaned=self._orphaned,
-                loop_ends=self._loop_ends,
+                orphaned=self._connection_cancelled,
+                loop_ends=self._loop_is_ending,
                 acted=self._acted,
             )
             self._driver = PoolDriver(pool, self._loop, callbacks)

@@ -1,4 +1,4 @@
-"""`ResponsesWebSocket`: a socket as a source of Observables."""
+"""`ResponsesWebSocket`: one connection as a source of Observables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .source import Source
 
 
 class ConnectionState(Enum):
-    """Where a socket stands.  After a loss it is `IDLE` again: the next request connects anew."""
+    """The state of a socket.  After a loss it is `IDLE` again, and the next request opens a new connection."""
 
     IDLE = "idle"
     CONNECTING = "connecting"
@@ -35,14 +35,14 @@ class ResponsesWebSocket(Source):
     """One WebSocket to a Responses API, as Observables.
 
     `url` is a base or full endpoint, `http(s)` or `ws(s)`; default `OPENAI_BASE_URL`, else the
-    official one.  `api_key` is a string, or a function, called at each connect on the socket's loop, so an
-    async one if it has to wait for something; default `OPENAI_API_KEY`.  The socket connects on the first
-    subscription, and again on the first one after a loss.
+    official one.  `api_key` is a string, or a function that is called at each connect on the socket's loop;
+    the function must be async if it waits for something; default `OPENAI_API_KEY`.  The socket connects on
+    the first subscription, and again on the first one after a loss.
 
-    Inside a running asyncio loop it lives on that loop; without one, on a background thread that
-    does not keep the program alive.  All methods may be called from any thread.  Events are
-    delivered one at a time on the socket's loop; a subscriber on another running loop gets them
-    there.
+    The first subscription chooses the loop on which the socket lives: the running asyncio loop, or without one
+    a background thread that does not keep the program alive.  All methods may be called from any thread.
+    Events are delivered one at a time on the socket's loop; a subscriber on another running loop gets them
+    on its own loop.
 
     Raises `ConfigurationError` for a URL, key or option that cannot be used.
     """
@@ -58,7 +58,7 @@ class ResponsesWebSocket(Source):
         self._state: IsolatedSubject[ConnectionState] = IsolatedSubject(self._run, self._observer_raised, replay=True)
         self._state.on_next(ConnectionState.IDLE)
         self._connection: Connection | None = None  # takes new requests
-        self._number = 0  # of the latest connection
+        self._connection_number = 0  # of the latest connection
         self._unstored = UnstoredResponses()
 
     # Sending.
@@ -68,48 +68,50 @@ class ResponsesWebSocket(Source):
     ) -> Observable[ServerEvent]:
         """Return the events of one response, as a cold Observable: each subscription sends once.
 
-        It emits every event up to and including the terminal one (`response.completed`, `.failed`,
-        `.incomplete` or `error`), then completes.  `request` may be a plain mapping; `stream_id`
-        names the lane, where requests run in order.
+        The Observable emits every event up to and including the terminal one (`response.completed`,
+        `.failed`, `.incomplete` or `error`), then completes.  `request` may be a plain mapping; `stream_id`
+        names the lane, whose requests run in order.
 
         Marble::
 
             subscribe: --created--in_progress--"He"--"llo"--completed|
 
-        Disposing before the frame was written means that nothing is sent.  After that the lane
-        stays taken, and its events are swallowed, until the response ends at the server; with
+        Disposing before the request was written means that nothing is sent.  After that the lane stays
+        taken, and its events are swallowed, until the response ends at the server; with
         `on_dispose="close"` the connection is closed instead, for every request on it.
 
         Errors, each with `delivery`: `ConfigurationError` (a key that cannot be sent),
-        `ConnectFailedError`, `ConnectionLostError` (the socket went away before the terminal event;
+        `ConnectFailedError`, `ConnectionLostError` (the connection ended before the terminal event;
         `MessageTooBigError` and `PongTimeoutError` say why), `SocketClosedError`, `LaneLimitError`;
-        `PreviousResponseLostError` (it continues one of the latest 1,024 responses that were not stored,
-        whose connection is gone); `QueueTimeoutError`, `FirstEventTimeoutError` and `IdleTimeoutError`,
-        where the options set these times; `BufferOverflowError` for a subscriber on another loop that falls
-        too far behind.
-        Raises `InvalidRequestError` at once for a request that cannot be right.
+        `PreviousResponseLostError` (the request continues one of the latest 1,024 unstored responses, and
+        the connection of that response is gone); `QueueTimeoutError`, `FirstEventTimeoutError` and
+        `IdleTimeoutError`, if the options set these limits; `BufferOverflowError` for a subscriber on
+        another loop that lags too far behind.
+        Raises `InvalidRequestError` at once for an invalid request.
 
-        Delivery is on the socket's loop, or on the running loop that subscribed.
+        Events are delivered on the socket's loop, or on the running loop that subscribed.
         """
         create = create_from(request, stream_id)
         fields = request_fields(create)
         frame = self._frame(create)
 
-        def make(observer: ObserverBase[ServerEvent]) -> ConnectionRequest:
+        def make_request(observer: ObserverBase[ServerEvent]) -> ConnectionRequest:
             made = ConnectionRequest(frame, fields.stream_id, fields.model, observer)
             if fields.parent_id is not None or not fields.stores:
-                made.end_listener = _Chain(self._unstored, made, fields.parent_id, stores=fields.stores)
+                made.end_listener = _UnstoredResponseTracker(
+                    self._unstored, made, fields.parent_id, stores=fields.stores
+                )
             return made
 
-        return self._cold(make)
+        return self._observable(make_request)
 
     def steer(self, response_id: str, input: str | Sequence[InputItem]) -> Observable[ServerEvent]:
         """Give a running response new input; each subscription sends it once.
 
-        Emits the server's answer, then, if it was accepted, the events of the response that follows,
-        up to its terminal one.  The steered response's own stream ends at its own terminal event.
-        Its lane stays taken in between.  One response answers all steers accepted for its target:
-        each of their streams gets its events.
+        Emits the server's answer to the steer.  If the steer was accepted, the events of the successor
+        follow, up to its terminal one.  The stream of the steered response ends at its own terminal event;
+        its lane stays taken until the successor ends.  One successor answers all accepted steers of a
+        response, and each of their streams gets its events.
 
         Marble::
 
@@ -118,55 +120,55 @@ class ResponsesWebSocket(Source):
             refused:  -----failed|
             pending:  -----accepted-----------pending|
 
-        `response.steer.failed` brings the input back.  `response.steer.pending` says that the server
-        waits for the outputs of function calls: send one `ResponseCreate` that continues the response
-        on its lane with the `required_input` filled; its stream has the answer.  Should that input
-        come back later after all, `unrouted` has the `response.steer.failed`.
+        `response.steer.failed` returns the input.  `response.steer.pending` says that the server waits for
+        the outputs of function calls: send one `ResponseCreate` that continues the response on its lane with
+        the `required_input` filled; its stream has the answer.  If the server returns the input after that,
+        `unrouted` has the `response.steer.failed`.
 
-        Disposing means that nothing is sent, or that what follows is swallowed; with
-        `on_dispose="close"`, disposing the last stream of a response that has begun closes the
-        connection.
+        Disposing means that nothing is sent, or that the events of the successor are swallowed; with
+        `on_dispose="close"`, disposing the last stream of a successor that has begun closes the connection.
 
-        Errors as `send_request`; and `SteerTimeoutError` when the server says nothing for
-        `steer_timeout`, since some ignore what they do not know: then the steered response goes on; or
-        when none follows an accepted steer for that long after its target's end.
-        An `error` that names steering, or a wrong `type`, is taken for the answer; any other one
-        without a lane is the running response's.  Raises `InvalidRequestError` at once for input that
-        is no message of the user.
+        Errors are those of `send_request`, and `SteerTimeoutError`: the server did not answer the steer for
+        `steer_timeout` seconds, as servers do that do not know steering (the steered response goes on), or
+        no successor followed an accepted steer for so long after the end of its target.
+        An `error` event that names steering, or an unknown `type`, is the answer to the steer; any other
+        `error` without a lane belongs to the running response.  Raises `InvalidRequestError` at once for
+        input that is no user message.
         """
         frame = self._frame(ResponseSteer(previous_response_id=response_id, input=input))
 
-        def make(observer: ObserverBase[ServerEvent]) -> ConnectionSteer:
+        def make_request(observer: ObserverBase[ServerEvent]) -> ConnectionSteer:
             made = ConnectionSteer(frame, response_id, observer)
-            made.end_listener = _Chain(self._unstored, made)
+            made.end_listener = _UnstoredResponseTracker(self._unstored, made)
             return made
 
-        return self._cold(make)
+        return self._observable(make_request)
 
     # Watching.
 
     @property
     def state(self) -> Observable[ConnectionState]:
-        """The connection's state, the latest first; completes on `close()`."""
+        """The state of the connection, the latest state first; completes on `close()`."""
         return self._state.observable
 
     # On the loop.
 
     def _submit(self, request: AnyConnectionRequest) -> None:
-        chain = request.end_listener
-        if isinstance(chain, _Chain):
-            chain.connection = self._number + (self._connection is None)
-            if chain.is_broken:
-                self._refuse(request, lost_error(chain.parent or "", request.stream_id))
+        tracker = request.end_listener
+        if isinstance(tracker, _UnstoredResponseTracker):
+            # Without a connection the request goes to the next one.
+            tracker.connection_number = self._connection_number + (self._connection is None)
+            if tracker.has_lost_parent:
+                self._refuse(request, lost_error(tracker.parent_id or "", request.stream_id))
                 return
         if self._connection is None:
             assert self._loop is not None
-            self._number += 1
-            outlets = ConnectionListener(
-                self._events, self._unrouted, self._opened, self._ended, self._down, self._observer_raised
+            self._connection_number += 1
+            listener = ConnectionListener(
+                self._events, self._unrouted, self._opened, self._ended, self._closed_down, self._observer_raised
             )
             self._connection = Connection(
-                self._loop, outlets, self._url, self._credentials, self._options, echoes=self._echoes
+                self._loop, listener, self._url, self._credentials, self._options, echoes=self._server_has_lanes
             )
             self._connections.add(self._connection)
             self._state.on_next(ConnectionState.CONNECTING)
@@ -181,52 +183,53 @@ class ResponsesWebSocket(Source):
 
     def _ended(self, connection: Connection) -> None:
         if connection.cancelled_outside:
-            self._orphaned()
+            self._connection_cancelled()
         if self._connection is connection:
             self._connection = None
             if not self._closing:
                 self._state.on_next(ConnectionState.IDLE)
 
-    def _down(self, connection: Connection) -> None:
+    def _closed_down(self, connection: Connection) -> None:
         self._connections.discard(connection)
 
-    def _tell(self, *, closed: bool) -> None:
+    def _show_closing(self, *, closed: bool) -> None:
         self._state.on_next(ConnectionState.CLOSED if closed else ConnectionState.CLOSING)
         if closed:
             self._state.on_completed()
 
-    def _leave(self) -> Callable[[], None]:
+    def _abandon_loop(self) -> Callable[[], None]:
         self._connection = None
-        return super()._leave()
+        return super()._abandon_loop()
 
 
-class _Chain:
-    """The lease of a request that continues a response, or of one whose response is not stored."""
+class _UnstoredResponseTracker:
+    """The end listener of a request that continues a response, steers one, or makes one that is not stored."""
 
     def __init__(
         self,
         unstored: UnstoredResponses,
         request: AnyConnectionRequest,
-        parent: str | None = None,
+        parent_id: str | None = None,
         *,
         stores: bool = True,
     ) -> None:
-        self.parent = parent
-        self.connection = 0
+        self.parent_id = parent_id
+        self.connection_number = 0
         self._unstored = unstored
         self._request = request
         self._stores = stores
 
     @property
-    def is_broken(self) -> bool:
-        """Whether the response that it continues is lost."""
-        return self.parent is not None and self._unstored.is_lost(self.parent, self.connection)
+    def has_lost_parent(self) -> bool:
+        """Whether the response that the request continues is lost."""
+        return self.parent_id is not None and self._unstored.is_lost(self.parent_id, self.connection_number)
 
     def ended(self, event: ServerEvent | None) -> None:
-        """The connection holds the response from here on."""
+        """Note which responses the connection holds from here on."""
         request = self._request
-        # The response to a steer is stored if the steered one is.
-        steered = request.target_ids if isinstance(request, ConnectionSteer) else ()
-        if not self._stores or any(self._unstored.holds(one, self.connection) for one in steered):
-            for response_id in request.response_ids:
-                self._unstored.hold(response_id, self.connection)
+        self._unstored.ended(
+            request.response_ids,
+            self.connection_number,
+            stores=self._stores,
+            target_ids=request.target_ids if isinstance(request, ConnectionSteer) else (),
+        )

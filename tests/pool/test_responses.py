@@ -113,3 +113,15 @@ def test_the_latest_unstored_responses_are_remembered() -> None:
     assert not unstored.holds("0", 1)
     assert unstored.holds("1", 1)
     assert unstored.holds(str(_REMEMBERED_BY_SOCKET), 1)
+
+
+@pytest.mark.parametrize(
+    ("stores", "target_ids", "holds"),
+    [(True, (), False), (False, (), True), (True, ["stored"], False), (True, ["stored", "not stored"], True)],
+)
+def test_a_socket_holds_responses_that_are_not_stored(stores: bool, target_ids: list[str], holds: bool) -> None:
+    unstored = UnstoredResponses()
+    unstored.hold("not stored", 1)
+    unstored.ended(["r1", "r2"], 1, stores=stores, target_ids=target_ids)
+    assert [unstored.holds(response_id, 1) for response_id in ("r1", "r2")] == [holds, holds]
+    assert unstored.is_lost("r1", 2) is holds

@@ -348,7 +348,7 @@ def cancel_all_others() -> set[asyncio.Task[Any]]:
 def test_a_loop_that_goes_on_after_other_tasks_were_cancelled(
     server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rxresponses.senders.source._LOOP_END", 0.0 if sys.version_info < (3, 11) else 1e9)
+    monkeypatch.setattr("rxresponses.senders.loop_bound._LOOP_END", 0.0 if sys.version_info < (3, 11) else 1e9)
 
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
@@ -361,7 +361,7 @@ def test_a_loop_that_goes_on_after_other_tasks_were_cancelled(
 
 def test_a_loop_that_runs_on_without_a_task(server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the time shows that the loop does not end."""
-    monkeypatch.setattr("rxresponses.senders.source._LOOP_END", 0.05)
+    monkeypatch.setattr("rxresponses.senders.loop_bound._LOOP_END", 0.05)
     socket = ResponsesWebSocket(server.url)
 
     async def main() -> None:

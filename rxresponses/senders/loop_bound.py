@@ -1,0 +1,118 @@
+"""`LoopBound`: the event loop on which a socket or a client lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from ..net.loops import acquire_loop, is_ending, release_loop
+
+# Seconds after which a loop on which a connection's task was cancelled counts as running on, if no task tells.
+_LOOP_END = 1.0
+
+
+class LoopBound(ABC):
+    """Base of an object that lives on an event loop, and that any thread may use.
+
+    The first subscription chooses the loop: the running loop, else the background loop.  When a loop of
+    the program has ended, the next subscription chooses again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # reentrant, because a signal handler may call `close` at any point
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._owns_loop = False  # whether `_loop` is the background loop
+        self._process_id = 0
+        self._closing = False
+        self._cancelled_at: float | None = None  # when the program cancelled the task of a connection
+
+    def _choose_loop(self, running: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop | None:
+        """Return the loop to live on, given the one that runs in this thread; `None` once closed."""
+        abandon: Callable[[], None] | None = None
+        with self._lock:
+            if self._closing:
+                # A loop that has stopped would deliver nothing.
+                return None if self._has_ended(running) else self._loop
+            if self._loop is None or self._has_ended(running):
+                abandon = self._abandon_loop()
+                if running is not None:
+                    self._loop, self._loop_thread = running, threading.get_ident()
+                else:
+                    self._loop, self._loop_thread = acquire_loop()
+                self._owns_loop = running is None
+                self._cancelled_at = None
+                self._process_id = os.getpid()
+            loop = self._loop
+        if abandon is not None:
+            abandon()
+        return loop
+
+    @abstractmethod
+    def _abandon_loop(self) -> Callable[[], None]:
+        """Forget all that lives on a loop which has ended, and return a function that ends it.
+
+        Called under the lock.  The function is called without, because it delivers errors.
+        """
+
+    def _release_loop(self) -> None:
+        """Leave the loop for good."""
+        with self._lock:
+            self._loop, self._loop_thread = None, 0
+            if self._owns_loop:
+                self._owns_loop = False
+                release_loop()
+
+    def _has_ended(self, running: asyncio.AbstractEventLoop | None) -> bool:
+        """Whether nothing can happen on the loop any more, given the loop that runs in this thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed() or self._process_id != os.getpid():
+            return True
+        # A loop that the program has stopped may never run again.  A new connection is better than a hang.
+        return not self._owns_loop and not loop.is_running() and running is not loop
+
+    def _run(self, act: Callable[..., None], *args: Any) -> None:
+        """Call a function on the loop: at once if this is its thread, else in a later turn of the loop."""
+        if threading.get_ident() != self._loop_thread:
+            with self._lock:  # the loop must not be released in between
+                if self._loop is not None and not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(act, *args)
+                    return
+        act(*args)
+
+    def _connection_cancelled(self) -> None:
+        """Note that the program has cancelled the task of a connection; most likely it ends the loop.
+
+        A request started during the end of the loop (for example by `retry`) would never finish.
+        """
+        if self._loop is not None and not self._loop.is_closed():
+            self._cancelled_at = self._loop.time()
+
+    def _loop_is_ending(self) -> bool:
+        """Whether the program ends the loop, as far as its tasks and the time show."""
+        if self._cancelled_at is None or self._loop is None:
+            return False
+        if is_ending(self._loop) and self._loop.time() - self._cancelled_at < _LOOP_END:
+            return True
+        self._cancelled_at = None  # the program has cancelled tasks, and its loop goes on
+        return False
+
+    def _observer_raised(self, error: BaseException) -> None:
+        """Report an error that an observer raised: to the loop's exception handler, else to the log."""
+        context = {"message": "an observer of a rxresponses Observable raised", "exception": error, "socket": self}
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            logging.getLogger("rxresponses").error(context["message"], exc_info=error)
+        elif isinstance(error, (SystemExit, KeyboardInterrupt)) and not self._owns_loop:
+            loop.call_soon(_raise, error)  # it is meant for the program, and leaves its loop
+        else:
+            loop.call_exception_handler(context)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
