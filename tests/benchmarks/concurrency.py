@@ -1,9 +1,9 @@
-"""Many responses at once on one client: how fast, in order, and how much memory.
+"""Many responses at once on one client: the rate of events, their order, and the memory.
 
     python -m tests.benchmarks.concurrency [CONCURRENT ...]
 
-The server runs in a process of its own.  Every delta names the request it answers and its place, so
-that an event too much, too little, out of order or on the wrong stream is seen at once.
+The server runs in a process of its own.  Every delta has the tag of its request and its own number, so
+that an event that is missing, surplus, out of order or on the wrong stream is found at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rxresponses.testing.request import Request
 
 CONCURRENT = (1, 16, 128, 512, 2000)
 DELTAS = 200
-LEAST = 400  # responses for a figure
+LEAST = 400  # responses for each figure
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
 STATM = Path("/proc/self/statm")
 
@@ -39,7 +39,7 @@ def answer(request: Request) -> Sequence[str | Part]:
 
 
 def serve(pipe: Connection) -> None:
-    """Run the server until the other side says something."""
+    """Run the server until a message comes through the pipe."""
     with ResponsesServer(remember=1) as server:
         server.on("", answer)
         pipe.send(server.url)
@@ -47,7 +47,7 @@ def serve(pipe: Connection) -> None:
 
 
 class Watcher(ObserverBase[ServerEvent]):
-    """The subscriber of one request, which knows what it has to hear."""
+    """The observer of a request, which checks each event."""
 
     def __init__(self, tag: str) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -62,7 +62,7 @@ class Watcher(ObserverBase[ServerEvent]):
         self._type = value.type
         if self._type == "response.output_text.delta":
             if value.delta != f"{self._tag} {self._deltas}":  # type: ignore[attr-defined]
-                self.wrong = f"{value!r} in the place {self._deltas} of {self._tag}"
+                self.wrong = f"{value!r} as delta {self._deltas} of {self._tag}"
             self._deltas += 1
 
     def on_error(self, error: Exception) -> None:
@@ -76,7 +76,7 @@ class Watcher(ObserverBase[ServerEvent]):
 
 
 class Load:
-    """So many responses at once, until enough have run."""
+    """So many responses at once, until `LEAST` have run."""
 
     def __init__(self, url: str, concurrent: int) -> None:
         self.wrong: list[str] = []
@@ -87,7 +87,7 @@ class Load:
         self._left = max(concurrent, LEAST)
 
     async def run(self) -> float:
-        """Return the seconds that it took, connecting not counted."""
+        """Run the load, and return the seconds that it took without connecting."""
         connections = -(-self._concurrent // 16)
         options = ConnectionOptions(ping_interval=None, lanes=True)
         async with ResponsesClient(self._url, options=options, pool=PoolOptions(max_connections=connections)) as client:
@@ -128,12 +128,12 @@ class Load:
 
 
 def resident() -> float:
-    """Return the resident memory in bytes: what the system counts."""
+    """Return the resident memory in bytes, as the system counts it."""
     return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0.0
 
 
 def measure(concurrent: int, url: str) -> dict[str, Any]:
-    """Run one load, and return its figures."""
+    """Run a load, and return its figures."""
     load = Load(url, concurrent)
     busy = time.process_time()
     seconds = asyncio.run(load.run())
@@ -150,13 +150,13 @@ def measure(concurrent: int, url: str) -> dict[str, Any]:
 
 
 def main(concurrent: Sequence[int]) -> list[dict[str, Any]]:
-    """Run them all against one server."""
+    """Run a load for each number of concurrent responses, all against one server."""
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,), daemon=True)
     process.start()
     url = pipe.recv()
-    measure(16, url)  # what is made once
+    measure(16, url)  # a first load, because some objects are made only once
     rows = [measure(number, url) for number in concurrent]
     pipe.send("stop")
     process.join()

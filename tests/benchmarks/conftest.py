@@ -1,4 +1,4 @@
-"""What the benchmarks have measured, at the end of the run."""
+"""The figures that the benchmarks have measured, printed at the end of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _figures: list[str] = []
 
 @pytest.fixture
 def figure() -> Callable[[str], None]:
-    """A function that prints one line of figures: where it is measured, and in the summary."""
+    """A function that prints a line of figures, at once and again in the summary."""
 
     def note(line: str) -> None:
         print(f"\n{line}")

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.soak [REQUESTS]
 
-The server runs in a process of its own, so that the memory measured is the client's.  Every delta
-repeats the request it answers and events are numbered, so that an event too much, too little or on
-the wrong stream is seen at once; nothing is kept that grows with the number of requests.
+The server runs in a process of its own, so that the memory measured is the client's.  Every delta repeats
+the tag of its request, and events are numbered: an event that is missing, surplus or on the wrong stream
+is found at once.  Nothing is kept that grows with the number of requests.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SOCKETS = 4
 LANES = 16
 SAMPLES = 40
 CANCELLED = 0.05
-DISTURBED = 0.03  # of the requests, by what happens to them alone
-BROKEN = 0.003  # of the requests, by the end of their connection, which takes with it all that run there
+DISTURBED = 0.03  # share of the requests that meet a fault of their own
+BROKEN = 0.003  # share of the requests whose connection ends, with all requests on it
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 DISTURBANCES: list[Part] = [
@@ -53,7 +53,7 @@ ENDS: list[Part] = [Close(1006, after=3), Close(1011, after=5), Close(1000, afte
 
 
 class Book:
-    """What the server has seen: how many requests, how many faults, and requests that came twice."""
+    """Counts of the server: requests, faults, and requests that arrived twice."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -62,7 +62,7 @@ class Book:
 
     def answer(self, request: Request) -> Sequence[str | Part]:
         worker, _, number = request.text.partition(".")
-        # The requests of one worker come one after another, so one that was sent again stands out.
+        # The requests of a worker come in order, so a lower number is a request that was sent again.
         if int(number) <= self._latest.get(worker, -1):
             self.counts["repeated"] += 1
         self._latest[worker] = int(number)
@@ -79,7 +79,7 @@ class Book:
 
 
 def serve(pipe: Connection) -> None:
-    """Run the server until the other side says something, then tell what it has seen."""
+    """Run the server until a message comes through the pipe, then send the counts."""
     book = Book()
     with ResponsesServer(remember=100) as server:
         server.on("", book.answer)
@@ -90,7 +90,7 @@ def serve(pipe: Connection) -> None:
 
 
 class Watcher(ObserverBase[ServerEvent]):
-    """The subscriber of one request, which knows what it has to hear."""
+    """The observer of a request, which checks each event."""
 
     def __init__(self, tag: str, cancel_at: int | None) -> None:
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -127,7 +127,7 @@ class Watcher(ObserverBase[ServerEvent]):
         if number is None and event.type != "error":
             self.wrong = f"{event.type} without a number"
         elif number not in (None, self._count):
-            self.wrong = f"{event.type} with the number {number} in the place {self._count}"
+            self.wrong = f"{event.type} with the number {number} at position {self._count}"
         if event.type == "response.output_text.delta":
             self._deltas += 1
             if getattr(event, "delta", None) != self._tag:
@@ -146,7 +146,7 @@ class Watcher(ObserverBase[ServerEvent]):
 
 
 class Soak:
-    """The client's side."""
+    """The requests, their outcomes, and the memory of the client meanwhile."""
 
     def __init__(self, url: str, requests: int) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -158,7 +158,7 @@ class Soak:
         self._begun = 0
 
     async def run(self) -> None:
-        """Ask all there is to ask, from all lanes of all sockets at once."""
+        """Send all requests, on all lanes of all sockets at once."""
         options = ConnectionOptions(ping_interval=None)
         sockets = [ResponsesWebSocket(self._url, options=options) for _ in range(SOCKETS)]
         workers = [(socket, f"lane-{lane}") for socket in sockets for lane in range(LANES)]
@@ -188,7 +188,7 @@ class Soak:
                 self.wrong.append(f"{tag}: {watcher.wrong}")
 
     def _sample(self) -> None:
-        """Measure the resident memory: what the system counts, C and fragments included."""
+        """Measure the resident memory, which includes C and fragments, and count the objects."""
         gc.collect()
         self.objects.append(len(gc.get_objects()))
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
@@ -202,7 +202,7 @@ def quarters(samples: Sequence[float]) -> tuple[float, float]:
 
 
 def soak(requests: int = REQUESTS) -> dict[str, Any]:
-    """Run it and return the figures."""
+    """Run the benchmark, and return its figures."""
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,), daemon=True)

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.steady rotation|chaos [SECONDS]
 
-`rotation` is a day in a minute: the server's limit of 60 minutes for a connection is two seconds.
-`chaos` kills a connection, picked at random, each 200 ms.  The server runs in a process of its own, and
-tells in the end what came of each request, so that every verdict can be checked.
+`rotation` is a day in a minute: the server limits a connection to two seconds in place of 60 minutes.
+`chaos` kills a random connection every 200 ms.  The server runs in a process of its own, and sends at the
+end what it has seen of each request, so that every `delivery` can be checked.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from rxresponses.testing.request import Request
 
 SECONDS = 60.0
 WORKERS = 48
-LIMIT = 2.0  # seconds that a connection lives, for 60 minutes
-KILL_EVERY = 0.2
-REFUSED = 0.02  # of the requests under chaos, for now: the client sends them again
+LIMIT = 2.0  # seconds that a connection lives, in place of 60 minutes
+KILL_EVERY = 0.2  # seconds
+REFUSED = 0.02  # share of the requests that are refused under chaos; the client sends them again
 DELTAS = 20
 
 
 class Book:
-    """What the server has seen of each request, by its text."""
+    """What the server has seen of each request, by its tag."""
 
     def __init__(self, refused: float) -> None:
         self.arrived: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
-        self.latest: dict[int, float] = {}  # connection → when it was last used
+        self.latest: dict[int, float] = {}  # when each connection was last used
         self._refused = refused
         self._random = random.Random(1)
 
@@ -63,7 +63,7 @@ class Book:
 
 
 def serve(pipe: Connection, chaos: bool) -> None:
-    """Run the server until the other side says something, then tell what it has seen."""
+    """Run the server until a message comes through the pipe, then send what it has seen."""
     book = Book(REFUSED if chaos else 0.0)
     over = threading.Event()
     kills = 0
@@ -86,7 +86,7 @@ def serve(pipe: Connection, chaos: bool) -> None:
 
 
 class Load:
-    """Workers who ask one thing after another."""
+    """Workers that send one request after another."""
 
     def __init__(self, client: ResponsesClient, seconds: float) -> None:
         self.outcomes: dict[str, str] = {}
@@ -105,7 +105,7 @@ class Load:
             number += 1
             request: dict[str, Any] = {"model": "m", "input": tag}
             if parent is not None and worker % 2:
-                request["previous_response_id"] = parent  # every other worker has a conversation
+                request["previous_response_id"] = parent  # every second worker has a conversation
             parent = await self._ask(tag, request)
 
     async def _ask(self, tag: str, request: dict[str, Any]) -> str | None:
@@ -137,7 +137,7 @@ def _future(source: Any) -> asyncio.Future[Any]:
 
 
 def check(outcomes: dict[str, str], server: dict[str, Any]) -> list[str]:
-    """Return the requests whose verdict is not what the server has seen."""
+    """Return the requests whose outcome contradicts what the server has seen."""
     contradictions = []
     for tag, outcome in outcomes.items():
         run = server["arrived"].get(tag, 0) - server["refused"].get(tag, 0)
@@ -148,7 +148,7 @@ def check(outcomes: dict[str, str], server: dict[str, Any]) -> list[str]:
 
 
 def steady(kind: str, seconds: float = SECONDS) -> dict[str, Any]:
-    """Run it and return the figures."""
+    """Run the benchmark, and return its figures."""
     chaos = kind == "chaos"
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()

@@ -14,7 +14,7 @@ from rxresponses.testing import ResponsesServer
 
 LINES = 1_000_000
 STATUS = Path("/proc/self/status")
-# What `getrusage` tells would include the peak of the process that has started this one.
+# The peak that `getrusage` returns would include that of the parent process.
 PROGRAM = f"""
 import pathlib, sys
 from rxresponses.cli.main import main
@@ -44,7 +44,7 @@ def resume(folder: Path, lines: int, url: str) -> tuple[float, float]:
     return int(peak[1]) * 1024 / 1e6, seconds
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="this system does not tell the peak of memory")
+@pytest.mark.skipif(not STATUS.exists(), reason="this system does not show the peak of memory")
 def test_a_file_of_a_million_lines_takes_two_bytes_a_line(tmp_path: Path, figure: Callable[[str], None]) -> None:
     with ResponsesServer() as server:
         few, _ = resume(tmp_path, 10, server.url)

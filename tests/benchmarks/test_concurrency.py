@@ -22,7 +22,7 @@ def measured() -> dict[int, dict[str, Any]]:
 def test_2000_responses_at_once(figure: Callable[[str], None]) -> None:
     rows = measured()
     for _ in range(2):
-        # The server and whoever else runs here share the machine: what they take is no news of the client.
+        # The server and other programs share the machine: a slow run may be due to them.
         if rows[CONCURRENT[-1]]["rate"] > 0.8 * rows[1]["rate"]:
             break
         rows = measured()

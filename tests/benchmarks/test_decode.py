@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import json
-from time import process_time  # what it costs, not what else the machine does
+from time import process_time  # the time of this process, whatever else the machine does
 from timeit import timeit
 from rxresponses.codec import decode
 

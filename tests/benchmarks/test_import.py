@@ -10,16 +10,16 @@ RUNS = 7
 PROGRAM = """
 import time
 import reactivex, websockets.asyncio.client, dataclasses_json
-start = time.process_time()  # what it costs, not what else the machine does
+start = time.process_time()  # the time of this process, whatever else the machine does
 import rxresponses
 print((time.process_time() - start) * 1000)
 """
 
 
 def milliseconds(bytecode: Path) -> float:
-    """What an import costs, its bytecode being kept in the folder as a user's Python keeps it.
+    """Return the time of an import in milliseconds, with bytecode in the folder as in the cache of a user's Python.
 
-    A machine that runs tests often forbids bytecode; each run would then compile all modules again.
+    A machine that runs tests often forbids bytecode; each import would then compile all modules again.
     """
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
     done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, env=environment)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 STATM = Path("/proc/self/statm")
 
 
-@pytest.mark.skipif(not STATM.exists(), reason="this system does not tell the resident memory")
+@pytest.mark.skipif(not STATM.exists(), reason="this system does not show the resident memory")
 def test_20_000_requests_without_a_wrong_event_in_flat_memory(figure: Callable[[str], None]) -> None:
     # In a process of its own, where the memory is that of the client alone.
     command = [sys.executable, "-m", "tests.benchmarks.soak"]
@@ -38,7 +38,7 @@ def test_20_000_requests_without_a_wrong_event_in_flat_memory(figure: Callable[[
     }
     assert outcomes["cancelled"] >= 0.8 * CANCELLED * REQUESTS
     assert met >= 0.05 * REQUESTS
-    # What was sent is what the server got, once.
+    # The server has received each sent request once.
     assert server.get("repeated", 0) == 0
     unsure = outcomes["cancelled"] + outcomes.get("ConnectionLostError, unknown", 0)
     sent = REQUESTS - outcomes.get("ConnectionLostError, not_sent", 0)

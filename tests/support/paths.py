@@ -1,4 +1,4 @@
-"""Where the checkout is, and the recorded transcripts that may lie beside it."""
+"""The paths of the checkout, and of the recorded transcripts that may lie beside it."""
 
 from pathlib import Path
 

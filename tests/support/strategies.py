@@ -1,9 +1,9 @@
 """Hypothesis strategies for the wire: JSON of every event and model, made from the annotations.
 
 `wire(cls)` draws the JSON object of one class, `event_data()` that of any event, `events()` the
-decoded event.  Optional fields come and go, unions draw each member, objects of unknown types
-stand where unions allow them, unknown fields are strewn over every depth, and some strings hold
-lone surrogates.
+decoded event.  Optional fields may be missing, unions draw each member, objects of unknown types
+stand where unions allow them, unknown fields occur at every depth, and some strings hold lone
+surrogates.
 """
 
 from __future__ import annotations
@@ -160,5 +160,5 @@ def models_in(value: Any) -> Iterator[Model]:
         for field in fields(value):  # type: ignore[arg-type]
             yield from models_in(getattr(value, field.name))
     elif isinstance(value, list):
-        for one in value:
-            yield from models_in(one)
+        for item in value:
+            yield from models_in(item)
