@@ -8,6 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from rxresponses import ResponsesClient
+from rxresponses.testing import ResponsesServer
+
+from ..support.clients import WITH_LANES, no_thread_left
+
 
 @pytest.fixture
 def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
@@ -16,3 +21,10 @@ def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     gc.collect()
     records = [*caplog.get_records("call"), *caplog.records]
     assert [record for record in records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.fixture
+def default_client(server: ResponsesServer) -> Iterator[ResponsesClient]:
+    """A client with the default pool, of a server that is known to have lanes."""
+    with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
+        yield client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,7 +30,6 @@ from ..support.clients import (
     fast_retries,
     inputs,
     late_retries,
-    no_thread_left,
     response_id,
     states_of,
     until_state,
@@ -40,10 +38,9 @@ from ..support.recorder import Recorder
 
 
 @pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client of a server that is known to have lanes."""
-    with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
-        yield client
+def client(default_client: ResponsesClient) -> ResponsesClient:
+    """In this file the client has the default pool."""
+    return default_client
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from ..support.clients import (
     WITH_LANES,
     ask,
     fast_retries,
-    no_thread_left,
     response_id,
     states_of,
     until_state,
@@ -33,10 +31,9 @@ from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 
 @pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client of a server that is known to have lanes."""
-    with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
-        yield client
+def client(default_client: ResponsesClient) -> ResponsesClient:
+    """In this file the client has the default pool."""
+    return default_client
 
 
 class TestPrewarm:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-
-import pytest
 
 from rxresponses import (
     ConnectionOptions,
@@ -18,22 +15,13 @@ from rxresponses.testing import Hold, ResponsesServer
 
 from ..support.clients import (
     ONE_AT_A_TIME,
-    WITH_LANES,
     ask,
     inputs,
-    no_thread_left,
     resubscribe_on_every_error,
     run,
 )
 from ..support.recorder import AsyncRecorder, Recorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
-
-
-@pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    """A client of a server that is known to have lanes."""
-    with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES) as client:
-        yield client
 
 
 class TestQueue:

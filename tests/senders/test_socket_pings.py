@@ -10,6 +10,8 @@ from rxresponses import (
     ConnectionLostError,
     ConnectionOptions,
     PongTimeoutError,
+    ResponsesWebSocket,
+    ServerEvent,
 )
 
 from ..support.clients import (
@@ -17,10 +19,10 @@ from ..support.clients import (
 )
 from ..support.frames import completed, created, delta
 from ..support.internals import (
-    connection_of,
     read_pause_of,
+    websocket_of,
 )
-from ..support.raw_server import LARGE, PongCounter, raw_socket
+from ..support.raw_server import LARGE, PongCounter, RawServer, raw_socket
 from ..support.recorder import WAIT, AsyncRecorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 
@@ -127,16 +129,23 @@ class TestPings:
 
         run_in_virtual_time(main)
 
+    async def upload(
+        self, peer: RawServer, socket: ResponsesWebSocket, loop: VirtualTimeLoop
+    ) -> tuple[AsyncRecorder[ServerEvent], AsyncRecorder[ServerEvent]]:
+        """Send a request, then a large one that the peer does not read."""
+        first = AsyncRecorder(socket.send_request(ask(), stream_id="a"))
+        await peer.until_received(1)
+        peer.pause()
+        large = AsyncRecorder(socket.send_request(ask("x" * LARGE)))
+        await loop.settle()
+        return first, large
+
     def test_scenario_26_no_pong_while_a_large_request_is_written(self) -> None:
         """The buffers to a half-open connection are full: the ping itself cannot be written."""
 
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(self.OPTIONS) as (peer, socket):
-                first = AsyncRecorder(socket.send_request(ask(), stream_id="a"))
-                await peer.until_received(1)
-                peer.pause()
-                large = AsyncRecorder(socket.send_request(ask("x" * LARGE)))
-                await loop.settle()
+                first, large = await self.upload(peer, socket, loop)
                 await loop.advance(20)
                 await loop.advance(14)
                 assert not large.ended
@@ -151,14 +160,8 @@ class TestPings:
     def test_a_slow_upload_counts_as_a_sign_of_life(self) -> None:
         async def main(loop: VirtualTimeLoop) -> None:
             async with raw_socket(self.OPTIONS) as (peer, socket):
-                first = AsyncRecorder(socket.send_request(ask(), stream_id="a"))
-                await peer.until_received(1)
-                peer.pause()
-                large = AsyncRecorder(socket.send_request(ask("x" * LARGE)))
-                await loop.settle()
-                websocket = connection_of(socket)._websocket
-                assert websocket is not None
-                left = websocket.transport.get_write_buffer_size
+                first, large = await self.upload(peer, socket, loop)
+                left = websocket_of(socket).transport.get_write_buffer_size
                 await loop.advance(20)
                 for _ in range(5):
                     before = left()
