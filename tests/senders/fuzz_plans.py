@@ -8,9 +8,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 
-from rxresponses import (
-    ConnectionOptions,
-)
+from rxresponses import ConnectionOptions
 from rxresponses.testing import (
     Close,
     Delay,

@@ -24,16 +24,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import DropStreamIds, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
 
-from ..support.clients import (
-    WITH_LANES,
-    ask,
-    fast_retries,
-    inputs,
-    late_retries,
-    response_id,
-    states_of,
-    until_state,
-)
+from ..support.clients import WITH_LANES, ask, fast_retries, inputs, late_retries, response_id, states_of, until_state
 from ..support.recorder import Recorder
 
 

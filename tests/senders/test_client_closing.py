@@ -11,13 +11,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from rxresponses import (
-    ClientState,
-    ConnectionOptions,
-    PoolOptions,
-    ResponsesClient,
-    SocketClosedError,
-)
+from rxresponses import ClientState, ConnectionOptions, PoolOptions, ResponsesClient, SocketClosedError
 from rxresponses.testing import Close, DelayUpgrade, Failure, Fault, Gate, Hold, RefuseUpgrade, ResponsesServer
 
 from ..support.clients import (

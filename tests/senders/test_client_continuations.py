@@ -9,13 +9,7 @@ import reactivex
 from reactivex import Observable
 from reactivex import operators as ops
 
-from rxresponses import (
-    PoolOptions,
-    PreviousResponseLostError,
-    QueueTimeoutError,
-    Response,
-    ResponsesClient,
-)
+from rxresponses import PoolOptions, PreviousResponseLostError, QueueTimeoutError, Response, ResponsesClient
 from rxresponses import operators as rops
 from rxresponses.testing import Close, DropStreamIds, Failure, Fault, Hold, Inject, Raw, ResponsesServer
 

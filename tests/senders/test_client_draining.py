@@ -7,13 +7,7 @@ import threading
 
 import pytest
 
-from rxresponses import (
-    ClientState,
-    PoolOptions,
-    ResponsesClient,
-    ServerEvent,
-    SocketClosedError,
-)
+from rxresponses import ClientState, PoolOptions, ResponsesClient, ServerEvent, SocketClosedError
 from rxresponses.testing import DelayUpgrade, Failure, Fault, Hold, RefuseUpgrade, ResponsesServer
 
 from ..support.clients import (

@@ -16,10 +16,7 @@ from rxresponses import (
 )
 from rxresponses.testing import FunctionCall, Hold, Raw, ResponsesServer
 
-from ..support.clients import (
-    ask,
-    response_id,
-)
+from ..support.clients import ask, response_id
 from ..support.conversations import first_response_id, lose_connections
 from ..support.recorder import Recorder
 

@@ -7,21 +7,10 @@ from typing import Any
 
 import pytest
 
-from rxresponses import (
-    InvalidRequestError,
-    PreviousResponseLostError,
-    ResponseCreate,
-    ResponsesClient,
-    user_message,
-)
+from rxresponses import InvalidRequestError, PreviousResponseLostError, ResponseCreate, ResponsesClient, user_message
 from rxresponses.testing import Failure, Fault, ResponsesServer
 
-from ..support.clients import (
-    WITH_LANES,
-    ask,
-    inputs,
-    run,
-)
+from ..support.clients import WITH_LANES, ask, inputs, run
 from ..support.conversations import HISTORY, HISTORY_AS_SENT, first_response_id, lose_connections
 from ..support.recorder import AsyncRecorder, Recorder
 

@@ -17,15 +17,7 @@ from rxresponses import (
 )
 from rxresponses.testing import Fault, Hold, RefuseUpgrade, ResponsesServer
 
-from ..support.clients import (
-    WITH_LANES,
-    ask,
-    fast_retries,
-    response_id,
-    states_of,
-    until_state,
-    without_pings,
-)
+from ..support.clients import WITH_LANES, ask, fast_retries, response_id, states_of, until_state, without_pings
 from ..support.recorder import AsyncRecorder, Recorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from rxresponses import (
-    ConnectionOptions,
-    PoolOptions,
-    QueueFullError,
-    QueueTimeoutError,
-    ResponsesClient,
-)
+from rxresponses import ConnectionOptions, PoolOptions, QueueFullError, QueueTimeoutError, ResponsesClient
 from rxresponses.testing import Hold, ResponsesServer
 
-from ..support.clients import (
-    ONE_AT_A_TIME,
-    ask,
-    inputs,
-    resubscribe_on_every_error,
-    run,
-)
+from ..support.clients import ONE_AT_A_TIME, ask, inputs, resubscribe_on_every_error, run
 from ..support.recorder import AsyncRecorder, Recorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time
 

@@ -6,13 +6,7 @@ import socket as sockets
 
 import pytest
 
-from rxresponses import (
-    Backoff,
-    ConfigurationError,
-    ConnectFailedError,
-    PoolOptions,
-    ResponsesClient,
-)
+from rxresponses import Backoff, ConfigurationError, ConnectFailedError, PoolOptions, ResponsesClient
 from rxresponses.senders.pool_driver import PoolDriver
 from rxresponses.testing import Fault, Hold, RefuseUpgrade, ResponsesServer
 

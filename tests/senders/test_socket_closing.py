@@ -9,24 +9,10 @@ import time
 import pytest
 from reactivex import operators as ops
 
-from rxresponses import (
-    ConnectionLostError,
-    ConnectionOptions,
-    ConnectionState,
-    ResponsesWebSocket,
-    SocketClosedError,
-)
-from rxresponses.testing import (
-    Fault,
-    Hold,
-    ResponsesServer,
-    Stall,
-)
+from rxresponses import ConnectionLostError, ConnectionOptions, ConnectionState, ResponsesWebSocket, SocketClosedError
+from rxresponses.testing import Fault, Hold, ResponsesServer, Stall
 
-from ..support.clients import (
-    ask,
-    inputs,
-)
+from ..support.clients import ask, inputs
 from ..support.internals import connections_of, spin_until, until_write_blocks
 from ..support.raw_server import silent_listener
 from ..support.recorder import WAIT, Recorder

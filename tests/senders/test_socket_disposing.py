@@ -20,11 +20,7 @@ from rxresponses import (
     ServerEvent,
 )
 from rxresponses import operators as rops
-from rxresponses.testing import (
-    Failure,
-    Hold,
-    ResponsesServer,
-)
+from rxresponses.testing import Failure, Hold, ResponsesServer
 
 from ..support.clients import CLOSE_ON_DISPOSE, WITH_LANES, ask, inputs
 from ..support.recorder import WAIT, Recorder

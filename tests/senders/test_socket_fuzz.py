@@ -34,15 +34,7 @@ from rxresponses import (
     ResponseTimeoutError,
     SocketClosedError,
 )
-from rxresponses.testing import (
-    DropStreamIds,
-    Expire,
-    Fault,
-    Hold,
-    IgnoreSteer,
-    ResponsesServer,
-    Stall,
-)
+from rxresponses.testing import DropStreamIds, Expire, Fault, Hold, IgnoreSteer, ResponsesServer, Stall
 from rxresponses.testing.journal import Exchange
 from rxresponses.testing.replies import Reply
 from rxresponses.testing.request import Request

@@ -17,10 +17,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Failure, Hold, Raw, ResponsesServer
 
-from ..support.clients import (
-    ask,
-    inputs,
-)
+from ..support.clients import ask, inputs
 from ..support.frames import response
 from ..support.recorder import Recorder
 

@@ -8,20 +8,10 @@ import pytest
 from reactivex import Observable
 from reactivex import operators as ops
 
-from rxresponses import (
-    ConnectFailedError,
-    ConnectionLostError,
-    ConnectionState,
-    ResponsesWebSocket,
-    ServerEvent,
-)
+from rxresponses import ConnectFailedError, ConnectionLostError, ConnectionState, ResponsesWebSocket, ServerEvent
 from rxresponses.testing import Close, Expire, Fault, Hold, RefuseUpgrade, ResponsesServer
 
-from ..support.clients import (
-    WITH_LANES,
-    ask,
-    inputs,
-)
+from ..support.clients import WITH_LANES, ask, inputs
 from ..support.raw_server import silent_listener
 from ..support.recorder import WAIT, Recorder
 

@@ -6,22 +6,11 @@ import asyncio
 
 import pytest
 
-from rxresponses import (
-    ConnectionLostError,
-    ConnectionOptions,
-    PongTimeoutError,
-    ResponsesWebSocket,
-    ServerEvent,
-)
+from rxresponses import ConnectionLostError, ConnectionOptions, PongTimeoutError, ResponsesWebSocket, ServerEvent
 
-from ..support.clients import (
-    ask,
-)
+from ..support.clients import ask
 from ..support.frames import completed, created, delta
-from ..support.internals import (
-    read_pause_of,
-    websocket_of,
-)
+from ..support.internals import read_pause_of, websocket_of
 from ..support.raw_server import LARGE, PongCounter, RawServer, raw_socket
 from ..support.recorder import WAIT, AsyncRecorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time

@@ -18,9 +18,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Hold, Inject, Raw, ResponsesServer
 
-from ..support.clients import (
-    ask,
-)
+from ..support.clients import ask
 from ..support.frames import completed, created, delta
 from ..support.recorder import Recorder
 

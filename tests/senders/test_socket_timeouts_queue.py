@@ -5,18 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rxresponses import (
-    ConnectTimeoutError,
-    QueueTimeoutError,
-    ResponsesWebSocket,
-)
+from rxresponses import ConnectTimeoutError, QueueTimeoutError, ResponsesWebSocket
 from rxresponses.testing import Hold, ResponsesServer
 
-from ..support.clients import (
-    ask,
-    inputs,
-    without_pings,
-)
+from ..support.clients import ask, inputs, without_pings
 from ..support.raw_server import silent_listener
 from ..support.recorder import AsyncRecorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time

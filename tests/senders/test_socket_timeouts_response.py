@@ -18,17 +18,9 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Hold, ResponsesServer
 
-from ..support.clients import (
-    WITH_LANES,
-    ask,
-    inputs,
-    without_pings,
-)
+from ..support.clients import WITH_LANES, ask, inputs, without_pings
 from ..support.frames import delta
-from ..support.internals import (
-    TIMEOUTS,
-    read_pause_of,
-)
+from ..support.internals import TIMEOUTS, read_pause_of
 from ..support.raw_server import raw_socket
 from ..support.recorder import AsyncRecorder, Recorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses import (
-    IdleTimeoutError,
-    ResponsesWebSocket,
-    SteerTimeoutError,
-)
+from rxresponses import IdleTimeoutError, ResponsesWebSocket, SteerTimeoutError
 from rxresponses.testing import Hold, ResponsesServer, Text
 
-from ..support.clients import (
-    ask,
-    without_pings,
-)
+from ..support.clients import ask, without_pings
 from ..support.frames import accepted, completed, created, delta
-from ..support.internals import (
-    read_pause_of,
-)
+from ..support.internals import read_pause_of
 from ..support.raw_server import raw_socket
 from ..support.recorder import AsyncRecorder
 from ..support.virtual_time import VirtualTimeLoop, run_in_virtual_time

@@ -15,12 +15,7 @@ from reactivex import Observable
 from reactivex.abc import ObserverBase
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxresponses import (
-    ConnectionState,
-    ResponsesWebSocket,
-    ServerEvent,
-    SocketClosedError,
-)
+from rxresponses import ConnectionState, ResponsesWebSocket, ServerEvent, SocketClosedError
 
 WAIT = 30.0  # seconds after which something hangs; nothing takes that long when all is well
 AT_THE_END = 0  # instead of the number of an event
