@@ -354,13 +354,13 @@ class TestDrain:
         assert drained.wait().values == [True]
 
 
-@pytest.mark.parametrize(("after", "told"), [(0, "response.steer.failed"), (3, "error")])
-def test_the_successor_fails(server: ResponsesServer, client: ResponsesClient, after: int, told: str) -> None:
+@pytest.mark.parametrize(("after", "last_type"), [(0, "response.steer.failed"), (3, "error")])
+def test_the_successor_fails(server: ResponsesServer, client: ResponsesClient, after: int, last_type: str) -> None:
     server.on("shorter", ["text", Failure("server_error", after=after)])
     target = HeldResponse(server, client, store=False)
     steer = Recorder(client.steer(target.id, "shorter")).wait_for(1)
     target.gate.open()
-    assert steer.wait().types[-1] == told
+    assert steer.wait().types[-1] == last_type
     assert steer.completions == 1
     assert Recorder(client.send_request(ask("next"))).wait().types[-1] == "response.completed"
 

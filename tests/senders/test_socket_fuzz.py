@@ -118,7 +118,7 @@ class SocketMachine(RuleBasedStateMachine):
         before = self.observer(planned.parent) if planned.parent is not None else None
         previous = before.response_ids[-1] if before is not None and before.response_ids else None
         if previous in self.targets.values():
-            previous = None  # the response could not be told from a late successor
+            previous = None  # the response could not be distinguished from a late successor
         tag = f"#{len(self.creates)}"
         observer = CheckedObserver(self.monitor, tag, planned.thread, self.action(planned), planned.at)
         self.creates.append(observer)
@@ -335,8 +335,8 @@ class SocketMachine(RuleBasedStateMachine):
         # An error raised from `on_error` of a closed socket may also reach the caller of `subscribe`.
         assert {one.tag for one in raised} - late <= reported.keys() <= {one.tag for one in raised}, (reported, raised)
         for observer in raised:
-            told = isinstance(observer.error, ObserverFailure) or observer.disposed or observer.tag in late
-            assert told, f"{observer} raised, and did not get its error"
+            delivered = isinstance(observer.error, ObserverFailure) or observer.disposed or observer.tag in late
+            assert delivered, f"{observer} raised, and did not get its error"
 
     def check_watches(self) -> None:
         heard = {id(event) for watch in self.watches for event in watch.kept}
@@ -377,25 +377,25 @@ class SocketMachine(RuleBasedStateMachine):
             last[key] = position
 
     def check_stream(self, observer: CheckedObserver, exchange: Exchange | None) -> None:
-        told = f"{observer}: {[event.type for event in observer.events]}, {exchange}"
+        about = f"{observer}: {[event.type for event in observer.events]}, {exchange}"
         whole = self.asked[observer.tag].text.replace("#", observer.tag)
         if exchange is None:
-            assert not observer.events, told
+            assert not observer.events, about
         else:
-            assert len(observer.events) <= exchange.events or exchange.outcome == "refused", told
-            assert set(observer.response_ids) <= {exchange.response_id}, told
-            assert whole.startswith(observer.text), told
-        assert not any(event.is_terminal for event in observer.events[:-1]), told
-        assert not observer.events or observer.events[0].type in ("response.created", "error"), told
+            assert len(observer.events) <= exchange.events or exchange.outcome == "refused", about
+            assert set(observer.response_ids) <= {exchange.response_id}, about
+            assert whole.startswith(observer.text), about
+        assert not any(event.is_terminal for event in observer.events[:-1]), about
+        assert not observer.events or observer.events[0].type in ("response.created", "error"), about
         numbers = [event.sequence_number for event in observer.events if event.sequence_number is not None]
-        assert numbers == sorted(set(numbers)), told
+        assert numbers == sorted(set(numbers)), about
         if observer.completed:
-            assert exchange is not None, told
-            self.check_ending(observer, exchange, whole, told)
+            assert exchange is not None, about
+            self.check_ending(observer, exchange, whole, about)
         elif observer.error is not None and not isinstance(observer.error, ObserverFailure):
-            self.check_error(observer, exchange, told)
+            self.check_error(observer, exchange, about)
 
-    def check_ending(self, observer: CheckedObserver, exchange: Exchange, whole: str, told: str) -> None:
+    def check_ending(self, observer: CheckedObserver, exchange: Exchange, whole: str, about: str) -> None:
         last = observer.events[-1]
         outcomes = {
             "response.completed": ("completed",),
@@ -403,31 +403,31 @@ class SocketMachine(RuleBasedStateMachine):
             "error": ("refused", "failed"),
             "response.failed": ("failed",),
         }
-        assert exchange.outcome in outcomes[last.type], told
+        assert exchange.outcome in outcomes[last.type], about
         if exchange.outcome in ("completed", "incomplete"):
-            assert len(observer.events) == exchange.events, told
+            assert len(observer.events) == exchange.events, about
         if exchange.outcome == "completed":
-            assert observer.text == whole, told
+            assert observer.text == whole, about
 
-    def check_error(self, observer: CheckedObserver, exchange: Exchange | None, told: str) -> None:
+    def check_error(self, observer: CheckedObserver, exchange: Exchange | None, about: str) -> None:
         error = observer.error
         kinds: tuple[type[Exception], ...] = (ConnectionLostError, ConnectFailedError, SocketClosedError)
         if self.options.max_buffered_bytes < 2**20 and observer.thread == "loop":
             kinds += (BufferOverflowError,)
-        assert isinstance(error, (*kinds, ResponseTimeoutError)), told
-        assert isinstance(error, RequestError), told
+        assert isinstance(error, (*kinds, ResponseTimeoutError)), about
+        assert isinstance(error, RequestError), about
         if error.delivery == "not_sent":
-            assert exchange is None, told
+            assert exchange is None, about
         elif error.delivery == "unknown":
-            assert not observer.events, told
+            assert not observer.events, about
         else:
-            assert error.delivery == "started", told
-            assert exchange is not None, told
-            assert observer.events, told
+            assert error.delivery == "started", about
+            assert exchange is not None, about
+            assert observer.events, about
         if error.response_id is not None:
-            assert exchange is not None, told
-            assert error.response_id == exchange.response_id, told
-        assert error.stream_id == self.asked[observer.tag].lane, told
+            assert exchange is not None, about
+            assert error.response_id == exchange.response_id, about
+        assert error.stream_id == self.asked[observer.tag].lane, about
 
     def check_steers(self) -> None:
         sent: dict[str, int] = defaultdict(int)
@@ -437,16 +437,16 @@ class SocketMachine(RuleBasedStateMachine):
                 sent[message["input"]] += 1
         own_words = {one.tag: one.text for one in self.steers}
         for observer in self.steers:
-            told = f"{observer}: {[event.type for event in observer.events]}, sent {sent[observer.tag]} times"
-            assert sent[observer.tag] <= 1, told
+            about = f"{observer}: {[event.type for event in observer.events]}, sent {sent[observer.tag]} times"
+            assert sent[observer.tag] <= 1, about
             if observer.events:
-                assert sent[observer.tag] == 1, told
-                assert observer.events[0].type.startswith(("response.steer.", "error")), told
+                assert sent[observer.tag] == 1, about
+                assert observer.events[0].type.startswith(("response.steer.", "error")), about
             if isinstance(observer.error, RequestError):
-                assert (observer.error.delivery == "not_sent") <= (sent[observer.tag] == 0), told
+                assert (observer.error.delivery == "not_sent") <= (sent[observer.tag] == 0), about
             # One response answers all accepted steers of a response.
             fellows = {tag for tag, target in self.targets.items() if target == self.targets[observer.tag]}
-            assert set(own_words[observer.tag].split()) <= fellows, told
+            assert set(own_words[observer.tag].split()) <= fellows, about
 
 
 TestSocketMachine = SocketMachine.TestCase

@@ -86,8 +86,8 @@ def test_no_error_and_no_log_line_shows_a_secret(
         assert KEY not in repr(record.args)
         assert record.exc_info is None or is_clean(record.exc_info[1])
     if trouble is not go_away:
-        told = {record.name for record in caplog.records if "Authorization" in record.getMessage()}
-        assert told == {
+        logged_by = {record.name for record in caplog.records if "Authorization" in record.getMessage()}
+        assert logged_by == {
             "rxresponses.transport",
             "rxresponses.testing",
         }  # the header that the client sent, and the server received
