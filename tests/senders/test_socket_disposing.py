@@ -30,7 +30,8 @@ class TestStreams:
     def test_scenario_08_the_second_stream_sees_nothing_of_the_first(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
-        server.reply("one two three four", "five six")
+        gate = server.gate()
+        server.reply(["one two three four", Hold(gate, after=0)], "five six")
         deltas = 0
 
         def stop(event: ServerEvent) -> None:
@@ -41,6 +42,7 @@ class TestStreams:
 
         everything = Recorder(socket.events)
         first: Recorder[ServerEvent] = Recorder(socket.send_request(ask()), stop)
+        gate.open()  # `stop` needs the subscription
         second = Recorder(socket.send_request(ask())).wait()
         assert second.text == "five six"
         assert not first.ended
