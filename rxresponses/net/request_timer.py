@@ -49,7 +49,7 @@ class RequestTimer:
         self._handle = self._loop.call_at(deadline, self._check)
 
     def restart(self) -> None:
-        """Start the timeouts of all requests that were sent again, from now on."""
+        """For each request that has been sent, begin its timeout again, from now."""
         now = self._loop.time()
         for request in self._protocol.open_requests():
             if request.state is not QUEUED:
