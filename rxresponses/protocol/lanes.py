@@ -217,8 +217,7 @@ class Lanes:
             self.reserve_or_free(steer.stream_id)
 
     def start_successor(self, lane: str | None, steer: ProtocolSteer) -> None:
-        """Let the successor of a steer run on the lane that is reserved for it."""
-        del self.reserved[lane]
+        """Let the successor of a steer run on the lane that was reserved for it."""
         self.in_flight[lane] = steer
         self.changed = True
 

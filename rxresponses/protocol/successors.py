@@ -71,6 +71,7 @@ class Successors:
         """Begin the successor on a lane and return its steer, `None` if the lane is not reserved."""
         if lane not in self._lanes.reserved:
             return None
+        del self._lanes.reserved[lane]
         next_steer = self._steers.next_on_lane(lane, response_field(event, "previous_response_id"))
         steer = self._steers.begin_successor(next_steer)
         self._lanes.start_successor(lane, steer)
