@@ -45,7 +45,7 @@ class Successors:
         if steer.target_id in self._responses.by_id:
             return steer  # the lane is reserved when the target ends
         if not steer.lane_known:
-            # The steer names its target by an id that no event has carried.  Then the target is what runs there.
+            # No event has carried the id that the steer names.  The target is then the response that is open there.
             target = self._responses.by_stream_id.get(event.stream_id)
             steer.set_lane(event.stream_id if target is None else target.stream_id)
         lane = steer.stream_id
