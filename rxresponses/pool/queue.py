@@ -10,7 +10,7 @@ from .ordering import LaneOrder, RequestHeap
 
 
 class RequestQueue:
-    """The requests that wait: how many, how long, in which order; the router says where each of them waits.
+    """The requests that wait: how many, for how long, and in which order.  The router decides where each one waits.
 
     At most `max_waiting` requests stay in the queue, each for at most `timeout` seconds before it is sent.
     """

@@ -138,10 +138,10 @@ class PoolDriver:
         self._client.acted(self)
 
     def _tell_connections(self, now: float) -> None:
-        """Tell the connections whether requests here wait for their responses.
+        """Tell the connections whether requests in the queue wait for their responses.
 
-        Then a lagging consumer must not pause a connection for long.  A connection that is not open yet needs not be
-        told: while one is connecting, the requests wait for that.
+        If so, a lagging consumer must not pause its connection for long.  A new connection starts with false, which is
+        right: while it connects, the requests wait for that, not for responses.
         """
         awaited = self.pool.awaits_responses(now)
         if awaited is not self._awaited:
