@@ -182,9 +182,8 @@ class Listener:
                 break
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), fault.seconds)
-        if self._stop.is_set():
-            # The delay ended because the server stops.  Whether websockets notices that yet depends on its version.
-            refusal = refusal or RefuseUpgrade()
+                refusal = RefuseUpgrade(503)  # the server stops before the delay is over
+                break
         refusal = refusal or check_upgrade(request.path, headers.get("authorization"), self._api_key)
         upgrade.status = refusal.status if refusal is not None else 101
         self._journal.notify()
