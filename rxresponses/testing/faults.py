@@ -71,7 +71,8 @@ class DelayUpgrade(CheckedArguments):
     """Wait before the WebSocket upgrade is answered.
 
     Args:
-        seconds: how long to wait.  After 10 seconds the server gives the upgrade up and hangs up.
+        seconds: how long to wait.  After 10 seconds the server closes the TCP connection without an answer.
+            If the server stops before, it answers with status 503.
     """
 
     seconds: float = math.inf
