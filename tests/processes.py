@@ -1,4 +1,4 @@
-"""The processes of a test run: workers that share the tests, and programs that tests start.
+"""The processes that share a test run.
 
 A run of many test files is shared by as many workers as the machine has cores (pytest-xdist).  A run of few
 files stays in one process, because starting the workers would take longer than the tests.  `-n` chooses
@@ -8,8 +8,6 @@ another number, and `-p no:xdist` switches the workers off.
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
 
 import pytest
 
@@ -28,20 +26,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if option.numprocesses is None and option.dist == "no" and not interactive and _files(config) > FEW:
         option.numprocesses = min(_cores(), MOST)
         option.dist = "worksteal"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let the programs that tests start share their bytecode, where the environment forbids to write any.
-
-    Each of these programs would otherwise compile the package and its dependencies again.
-    """
-    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
-        folder = tempfile.TemporaryDirectory(prefix="rxresponses-bytecode-")
-        config.add_cleanup(folder.cleanup)
-        patch = pytest.MonkeyPatch()
-        config.add_cleanup(patch.undo)
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        patch.setenv("PYTHONPYCACHEPREFIX", folder.name)
 
 
 def _files(config: pytest.Config) -> int:
