@@ -7,6 +7,7 @@ another number, and `-p no:xdist` switches the workers off.
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -26,6 +27,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if option.numprocesses is None and option.dist == "no" and not interactive and _files(config) > FEW:
         option.numprocesses = min(_cores(), MOST)
         option.dist = "worksteal"
+
+
+def pytest_collection_finish() -> None:
+    """Take the tests themselves out of the garbage collector's work: they are many, and stay until the end."""
+    gc.freeze()
 
 
 def _files(config: pytest.Config) -> int:
