@@ -37,7 +37,9 @@ else:
 
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
-_SECRET = frozenset({"authorization", "domain_secrets", "headers"})
+SECRET_FIELDS = frozenset({"authorization", "domain_secrets", "headers"})
+"""Fields of tool definitions that hold credentials."""
+
 # Borrowed, not inherited: the mixin's ABCMeta would make every isinstance() of users ten times dearer.
 _json_from_dict = DataClassJsonMixin.from_dict.__func__  # type: ignore[attr-defined]
 _json_from_json = DataClassJsonMixin.from_json.__func__  # type: ignore[attr-defined]
@@ -84,6 +86,7 @@ class Model:
 
     __signature__ = _Signature()
     dataclass_json_config: ClassVar[dict[str, Any] | None] = None
+    _secret_fields: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, **values: Any) -> None:
         plan = plan_of(type(self))
@@ -120,7 +123,10 @@ class Model:
             for name, default in plan_of(type(self)).fields.items()
             if (value := getattr(self, name)) != default or value.__class__ is not default.__class__
         }
-        return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)!r}' for name, value in given.items())})"
+        shown = {
+            name: _hidden(value) if name in self._secret_fields else _shown(value) for name, value in given.items()
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def extra(self) -> Mapping[str, Any]:
@@ -172,7 +178,7 @@ class Unread(Model):
 def _shown(value: Any) -> Any:
     """Return what a `repr` shows of plain JSON: tools have credentials in it, as for an MCP server."""
     if isinstance(value, Mapping):
-        return {name: _hidden(one) if name in _SECRET else _shown(one) for name, one in value.items()}
+        return {name: _hidden(one) if name in SECRET_FIELDS else _shown(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         shown = map(_shown, value)
         return tuple(shown) if isinstance(value, tuple) else list(shown)
@@ -353,14 +359,21 @@ def _restore_below(value: Any, data: Any) -> None:
             _restore_below(one, data[key])
 
 
-def _is_model(hint: Any) -> bool:
+def members_of(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type itself where it is no union."""
+    origin = typing.get_origin(hint)
+    return typing.get_args(hint) if origin is typing.Union or origin is types.UnionType else (hint,)
+
+
+def is_model(hint: Any) -> bool:
+    """Whether a type in an annotation is a model class."""
     # In Python 3.10, `list[int]` is an instance of `type` too.
     return typing.get_origin(hint) is None and isinstance(hint, type) and issubclass(hint, Model)
 
 
 def _converter(hint: Any) -> Convert | None:
     """Return how a value of this type is read, or `None` when no model is in it."""
-    if _is_model(hint):
+    if is_model(hint):
         return lambda value, make: value if isinstance(value, hint) else make(hint, value)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
@@ -387,7 +400,7 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
     converters = {arg: convert for arg in args if (convert := _converter(arg)) is not None}
     if not converters:
         return None
-    models = [arg for arg in converters if _is_model(arg)]
+    models = [arg for arg in converters if is_model(arg)]
     by_type = {kind: arg for arg in models if isinstance(kind := getattr(arg, "type", None), str)}
     only = models[0] if len(models) == 1 else None
     of_list = next((convert for arg, convert in converters.items() if arg not in models), None)

@@ -139,7 +139,7 @@ class ResponseComputerToolCall(Model):
 class ResponseComputerToolCallOutputScreenshot(Model):
     """The screen after an action, by URL (`data:` included) or by file id."""
 
-    type: str | None = None
+    type: str = "computer_screenshot"
     file_id: str | None = None
     image_url: str | None = None
 

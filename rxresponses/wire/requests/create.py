@@ -1,0 +1,155 @@
+"""The `response.create` message: a request for one response."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Literal
+
+from dataclasses_json import config
+from msgspec import UNSET, UnsetType
+
+from ...errors import InvalidRequestError
+from ..base import model
+from .checks import check_stream_id
+from .input_items import InputItem
+from .sent import Sent
+from .settings import (
+    Reasoning,
+    ResponseConversationParam,
+    ResponseCreateAccessPrograms,
+    ResponseCreateContextManagement,
+    ResponseCreateImage,
+    ResponseCreateModeration,
+    ResponseCreatePromptCacheOptions,
+    ResponseCreateStreamOptions,
+    ResponsePrompt,
+    ResponseTextConfig,
+)
+from .tool_choice import ToolChoice
+from .tools import Tool
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
+
+
+def _always(value: object) -> bool:
+    return True
+
+
+@model
+class ResponseCreate(Sent):
+    """Ask for one response.
+
+    `model` or `prompt` is required.  `extra_body` is merged into the JSON, for fields this version does not know.
+    `stream_id` names the lane; `generate=False` warms up: no output, but a response id to chain from.  `stream` may be
+    left out or be true, since a socket always streams; `background` is not available over a WebSocket.
+
+    Raises `InvalidRequestError`, naming the field, for values that cannot be right.
+    """
+
+    model: str | UnsetType | None = UNSET
+    input: str | Sequence[InputItem] | UnsetType | None = UNSET
+    instructions: str | UnsetType | None = UNSET
+    previous_response_id: str | UnsetType | None = UNSET
+    stream_id: str | UnsetType | None = UNSET
+    generate: bool | UnsetType | None = UNSET
+    store: bool | UnsetType | None = UNSET
+    tools: Sequence[Tool] | UnsetType | None = UNSET
+    tool_choice: ToolChoice | UnsetType | None = UNSET
+    parallel_tool_calls: bool | UnsetType | None = UNSET
+    max_tool_calls: int | UnsetType | None = UNSET
+    max_output_tokens: int | UnsetType | None = UNSET
+    temperature: float | UnsetType | None = UNSET
+    top_p: float | UnsetType | None = UNSET
+    top_logprobs: int | UnsetType | None = UNSET
+    text: ResponseTextConfig | Mapping[str, Any] | UnsetType | None = UNSET
+    reasoning: Reasoning | Mapping[str, Any] | UnsetType | None = UNSET
+    include: Sequence[str] | UnsetType | None = UNSET
+    metadata: Mapping[str, str] | UnsetType | None = UNSET
+    conversation: str | ResponseConversationParam | Mapping[str, Any] | UnsetType | None = UNSET
+    context_management: Sequence[ResponseCreateContextManagement | Mapping[str, Any]] | UnsetType | None = UNSET
+    prompt: ResponsePrompt | Mapping[str, Any] | UnsetType | None = UNSET
+    prompt_cache_key: str | UnsetType | None = UNSET
+    prompt_cache_options: ResponseCreatePromptCacheOptions | Mapping[str, Any] | UnsetType | None = UNSET
+    prompt_cache_retention: str | UnsetType | None = UNSET
+    moderation: ResponseCreateModeration | Mapping[str, Any] | UnsetType | None = UNSET
+    image: ResponseCreateImage | Mapping[str, Any] | UnsetType | None = UNSET
+    access_programs: ResponseCreateAccessPrograms | Mapping[str, Any] | UnsetType | None = UNSET
+    safety_identifier: str | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    truncation: str | UnsetType | None = UNSET
+    user: str | UnsetType | None = UNSET
+    stream: bool | UnsetType | None = UNSET
+    stream_options: ResponseCreateStreamOptions | Mapping[str, Any] | UnsetType | None = UNSET
+    background: bool | UnsetType | None = UNSET
+    background_options: Mapping[str, Any] | UnsetType | None = UNSET
+    extra_body: Mapping[str, Any] = field(default_factory=dict, metadata=config(exclude=_always))
+    type: Literal["response.create"] = "response.create"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.extra_body.keys() & {one.name for one in dataclasses.fields(self)}:
+            raise InvalidRequestError(f"`extra_body` holds {name!r}, which is a field of its own", field="extra_body")
+        if not self.model and not self.prompt:
+            raise InvalidRequestError("a request needs `model`, or a `prompt` that brings one", field="model")
+        if self.background is True:
+            raise InvalidRequestError(
+                "`background` responses do not exist over a WebSocket; leave it out", field="background"
+            )
+        if self.stream is False:
+            raise InvalidRequestError("a WebSocket always streams; leave `stream` out", field="stream")
+        if isinstance(self.stream_id, str):
+            check_stream_id(self.stream_id)
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """The same as `extra_body`."""
+        return self.extra_body
+
+    @classmethod
+    def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
+        """Build from the JSON of a `response.create`; unknown fields become `extra_body`."""
+        if not isinstance(kvs, Mapping):
+            raise InvalidRequestError(f"a request is a JSON object, not {type(kvs).__name__}")
+        kind = kvs.get("type", "response.create")
+        if kind != "response.create":
+            raise InvalidRequestError(f"the type must be 'response.create', not {kind!r}", field="type")
+        known = {one.name for one in dataclasses.fields(cls)} - {"extra_body"}
+        extra = {name: value for name, value in kvs.items() if name not in known}
+        return cls(**{name: value for name, value in kvs.items() if name in known}, extra_body=extra)
+
+    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
+        """Return the JSON that is sent: without the fields that mean nothing on a socket."""
+        data = super().to_dict(encode_json)
+        for name in ("stream", "background"):
+            data.pop(name, None)
+        if data.get("stream_id", UNSET) is None:
+            del data["stream_id"]  # the default lane has no name, not even `null`
+        return data
+
+
+def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | None = None) -> ResponseCreate:
+    """Return the request as a `ResponseCreate`, bound to the lane `stream_id` when one is given.
+
+    Raises `InvalidRequestError` when it is no request, or names another lane itself.
+    """
+    if isinstance(request, ResponseCreate):
+        create = request
+    elif isinstance(request, Mapping):
+        create = ResponseCreate.from_dict(request)
+    else:
+        raise InvalidRequestError(
+            f"a request is a ResponseCreate or a mapping with its fields, not {type(request).__name__}"
+        )
+    if stream_id is None:
+        return create
+    own = create.stream_id
+    if own is UNSET or own is None:
+        return dataclasses.replace(create, stream_id=stream_id)
+    if own != stream_id:
+        raise InvalidRequestError(
+            f"the request names the lane {own!r}, but it is sent on the lane {stream_id!r}", field="stream_id"
+        )
+    return create

@@ -1,0 +1,56 @@
+"""The base of all classes that a user builds and a request sends."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from dataclasses_json import config
+from msgspec import UNSET
+
+from ..base import SECRET_FIELDS, Model
+from .checks import check, rules_of
+
+
+def _is_unset(value: object) -> bool:
+    return value is UNSET
+
+
+class Sent(Model):
+    """Base of requests, and of the items, tools and settings that they are made of.
+
+    A field that was not given stays out of the JSON; `None` is sent as `null`.  Each field is checked when the object
+    is made: a value of a wrong type raises `InvalidRequestError`, so that a mistake shows where it was written.
+    """
+
+    dataclass_json_config: ClassVar[dict[str, Any] | None] = config(exclude=_is_unset)["dataclasses_json"]
+    _secret_fields = SECRET_FIELDS
+
+    def __post_init__(self) -> None:
+        cls: Any = type(self)
+        for name, rule in rules_of(cls).items():
+            check(name, getattr(self, name), rule)
+
+    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
+        """Return the JSON that is sent.
+
+        Objects of received classes go without their `null` fields.  In these classes `None` means "absent", and
+        servers refuse such a `null` in input.
+        """
+        return typing.cast("dict[str, Any]", _without_absent(self, super().to_dict(encode_json)))
+
+
+def _without_absent(value: Any, data: Any) -> Any:
+    """Drop the `null` fields of received models from their JSON, at every depth; plain JSON stays as it is."""
+    if isinstance(value, Model):
+        return {
+            name: one if name in value.extra else _without_absent(getattr(value, name, None), one)
+            for name, one in data.items()
+            if one is not None or isinstance(value, Sent) or name in value.extra
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_absent(one, encoded) for one, encoded in zip(value, data, strict=True)]
+    if isinstance(value, Mapping):
+        return {name: _without_absent(one, data[name]) for name, one in value.items()}
+    return data
