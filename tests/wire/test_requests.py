@@ -688,37 +688,3 @@ def test_encoding_leaves_the_request_as_it_was() -> None:
     assert codec.encode(request) == first
     assert request.input is items
     assert items[0] == {"role": "user", "content": [{"a": None}]}
-
-
-# --- the official SDK
-
-
-def test_requests_have_the_fields_of_the_sdk() -> None:
-    theirs = pytest.importorskip("openai.types.responses.responses_client_event").ResponseCreate
-    missing = sorted(theirs.model_fields.keys() - {field.name for field in fields(ResponseCreate)})
-    print("missing in ResponseCreate:", missing)
-    assert missing == []
-
-
-def test_steers_have_the_fields_of_the_sdk() -> None:
-    theirs = pytest.importorskip("openai.types.responses.response_steer_event").ResponseSteerEvent
-    assert theirs.model_fields.keys() == {field.name for field in fields(ResponseSteer)}
-
-
-@pytest.mark.parametrize(
-    ("ours", "module"),
-    [
-        (EasyInputMessage, "easy_input_message"),
-        (FunctionCallOutput, "response_input_item"),
-        (ItemReference, "response_input_item"),
-        (FunctionTool, "function_tool"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_items_have_fields_of_the_sdk_only(ours: type[Model], module: str) -> None:
-    theirs = getattr(pytest.importorskip(f"openai.types.responses.{module}"), ours.__name__)
-    names = {field.name for field in fields(ours)}  # type: ignore[arg-type]
-    print(f"missing in {ours.__name__}:", sorted(theirs.model_fields.keys() - names))
-    assert names <= theirs.model_fields.keys()
-    compulsory = {name for name, field in theirs.model_fields.items() if field.is_required() and name != "type"}
-    assert compulsory <= names
