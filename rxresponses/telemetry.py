@@ -269,9 +269,7 @@ def _request_attributes(create: ResponseCreate, openai: bool) -> Attributes:
 
 
 def _output_type(text: Any) -> str | None:
-    text_format = text.get("format") if isinstance(text, Mapping) else None
-    kind = text_format.get("type") if isinstance(text_format, Mapping) else None
-    return _OUTPUT_TYPES.get(str(kind))
+    return _OUTPUT_TYPES.get(str(_part(_part(text, "format"), "type")))
 
 
 def _finish_reasons(response: Response) -> list[str] | None:
@@ -300,8 +298,13 @@ def _server(url: str | None) -> Attributes:
 
 
 def _id_of(conversation: Any) -> str | None:
-    value = conversation.get("id") if isinstance(conversation, Mapping) else conversation
+    value = conversation if isinstance(conversation, str) else _part(conversation, "id")
     return value if isinstance(value, str) else None
+
+
+def _part(value: Any, name: str) -> Any:
+    """Return a field of a setting, which is a mapping or an object; `None` where there is none."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def _field(value: Any, *names: str) -> Any:

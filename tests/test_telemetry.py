@@ -19,9 +19,12 @@ from rxresponses import (
     ConnectionLostError,
     InvalidRequestError,
     Response,
+    ResponseConversationParam,
     ResponseCreate,
+    ResponseFormatJSONObject,
     ResponsesClient,
     ResponsesWebSocket,
+    ResponseTextConfig,
     ServerEvent,
 )
 from rxresponses import operators as rops
@@ -238,7 +241,9 @@ class TestSpan:
         [
             ({"conversation": "conv_1"}, "gen_ai.conversation.id", "conv_1"),
             ({"conversation": {"id": "conv_1"}}, "gen_ai.conversation.id", "conv_1"),
+            ({"conversation": ResponseConversationParam(id="conv_1")}, "gen_ai.conversation.id", "conv_1"),
             ({"text": {"format": {"type": "json_schema"}}}, "gen_ai.output.type", "json"),
+            ({"text": ResponseTextConfig(format=ResponseFormatJSONObject())}, "gen_ai.output.type", "json"),
             ({"text": {"format": {"type": "text"}}}, "gen_ai.output.type", "text"),
             ({"text": {"format": "odd"}}, "gen_ai.output.type", None),
             ({"text": {"verbosity": "low"}}, "gen_ai.output.type", None),
