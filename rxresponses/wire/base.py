@@ -397,6 +397,8 @@ def _list_converter(hint: Any) -> Convert | None:
 
 
 def _union_converter(args: tuple[Any, ...]) -> Convert | None:
+    if any(typing.get_origin(arg) is Mapping for arg in args):
+        return None  # what users build takes plain JSON, which stays as it is
     converters = {arg: convert for arg in args if (convert := _converter(arg)) is not None}
     if not converters:
         return None

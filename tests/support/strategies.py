@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from msgspec import UnsetType
 
 from rxresponses.wire.base import Model, UnknownItem, plan_of
 from rxresponses.wire.codec import decode
@@ -76,12 +77,12 @@ def _make_wire(cls: type[Model]) -> SearchStrategy[JSON]:
 def _values(hint: Any) -> SearchStrategy[Any]:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union or origin is types.UnionType:
-        return st.one_of([_values(arg) for arg in args])
+        return st.one_of([_values(arg) for arg in args if arg is not UnsetType])
     if origin is Literal:
         return st.sampled_from(args)
-    if origin is list:
+    if origin in (list, Sequence):
         return st.lists(_values(args[0]), max_size=2)
-    if origin is dict:
+    if origin in (dict, Mapping):
         return st.dictionaries(texts, _values(args[1]), max_size=2)
     if isinstance(hint, type) and issubclass(hint, Model):
         return wire(hint)
@@ -133,14 +134,16 @@ def _kinds(hint: Any) -> Iterator[str]:
             yield from _kinds(arg)
     elif hint is Any:
         yield from _SAMPLES
-    elif origin is list:
+    elif origin in (list, Sequence):
         yield "array"
-    elif origin is dict or (origin is None and isinstance(hint, type) and issubclass(hint, Model)):
+    elif origin is Literal:
+        yield "string"
+    elif origin in (dict, Mapping) or (origin is None and isinstance(hint, type) and issubclass(hint, Model)):
         yield "object"
     elif hint is float:
         yield from ("integer", "float")
     else:
-        yield from {str: ["string"], int: ["integer"], bool: ["boolean"], types.NoneType: []}[hint]
+        yield from {str: ["string"], int: ["integer"], bool: ["boolean"], types.NoneType: [], UnsetType: []}[hint]
 
 
 def holds(data: Any, original: Any) -> bool:

@@ -131,9 +131,7 @@ def _checked_fields(value: Model) -> dict[str, Any]:
     leaves = {wire: given[name] for wire, name in plan.leaves.items() if name in given}
     try:
         msgspec.convert(leaves, plan.checker)
-    except UnicodeEncodeError as error:
-        raise msgspec.ValidationError(str(error)) from error
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise msgspec.ValidationError(f"{type(value).__name__}: {error}") from error
     return {**given, **value.extra}
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dataclasses_json import config
 from msgspec import UNSET
 
-from ..base import SECRET_FIELDS, Model
+from ..base import SECRET_FIELDS, Model, build
 from .checks import check, rules_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
 
 
 def _is_unset(value: object) -> bool:
@@ -31,6 +34,15 @@ class Sent(Model):
         cls: Any = type(self)
         for name, rule in rules_of(cls).items():
             check(name, getattr(self, name), rule)
+
+    @classmethod
+    def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
+        """Build from plain JSON data; mappings in it stay mappings.
+
+        Raises `DecodeError` or `InvalidRequestError` when the data do not fit.  `infer_missing` has no effect, since
+        what is sent must be complete.
+        """
+        return build(cls, kvs)
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
         """Return the JSON that is sent.
