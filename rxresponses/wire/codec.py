@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from ..errors import DecodeError, FrameError
-from .base import Model, plan_of
+from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
 from .jsontext import read_json
+from .plans import plan_of
 
 
 class _Peek(msgspec.Struct):

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import UnsetType
 
-from rxresponses.wire.base import Model, UnknownItem, plan_of
+from rxresponses.wire.base import Model, UnknownItem
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import REGISTRY, ServerEvent
+from rxresponses.wire.plans import plan_of
 
 JSON = dict[str, Any]
 

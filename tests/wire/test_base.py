@@ -14,8 +14,9 @@ from dataclasses_json import config
 from hypothesis import given
 
 from rxresponses.errors import DecodeError
-from rxresponses.wire.base import Model, UnknownItem, build, model, plan_of
+from rxresponses.wire.base import Model, UnknownItem, build, model
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.plans import plan_of
 from tests.support.strategies import events, models_in
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from rxresponses.errors import DecodeError, FrameError
 from rxresponses.wire import codec
-from rxresponses.wire.base import plan_of
 from rxresponses.wire.events import (
     REGISTRY,
     TERMINAL_TYPES,
@@ -22,6 +21,7 @@ from rxresponses.wire.events import (
     UnknownEvent,
 )
 from tests.effort import examples
+from rxresponses.wire.plans import plan_of
 from tests.support.strategies import event_data, events, holds, json_values, models_in, wire, wrong_values
 
 every_event = pytest.mark.parametrize("cls", REGISTRY.values(), ids=REGISTRY)

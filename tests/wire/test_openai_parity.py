@@ -14,9 +14,10 @@ import rxresponses.events
 import rxresponses.models
 from rxresponses import models
 from rxresponses.wire import requests
-from rxresponses.wire.base import Model, UnknownItem, model, plan_of
+from rxresponses.wire.base import Model, UnknownItem, model
 from rxresponses.wire.events import REGISTRY, ResponseErrorEvent
 from rxresponses.wire.models import Response, ResponseError, ResponseUsage
+from rxresponses.wire.plans import plan_of
 from rxresponses.wire.requests.sent import Sent
 
 sdk = pytest.importorskip("openai.types.responses")

@@ -23,7 +23,8 @@ from rxresponses.models import (
     ShellCommandOutput,
 )
 from rxresponses.wire import codec, requests
-from rxresponses.wire.base import Model, build, plan_of
+from rxresponses.wire.base import Model, build
+from rxresponses.wire.plans import plan_of
 from rxresponses.wire.requests import (
     CodeInterpreter,
     CodeInterpreterToolAuto,

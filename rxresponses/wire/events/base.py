@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DecodeError
-from ..base import Model, Unread, build, model, plan_of, unread
+from ..base import Model, Unread, build, model, unread
 from ..jsontext import read_json
+from ..plans import plan_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11

@@ -1,0 +1,237 @@
+"""How a model class is read from JSON data: a `Plan` for each class, made once from its annotations.
+
+msgspec checks all plain fields of a class together.  A field that holds models has a converter, which finds the class
+of each object: unions are told apart by `type`.  Fields that the class does not declare are kept aside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass
+from typing import Any
+
+import msgspec
+
+from ..errors import DecodeError
+
+
+class Modelled:
+    """Marks the model classes, so that annotations can be searched for them; `Model` is the only direct subclass."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How objects are made of JSON data: the codecs differ in `known` only."""
+
+    known: Callable[[type[Any], Mapping[str, Any]], Any]
+    """Makes an object of the given class; raises `DecodeError` when the data do not fit."""
+    unknown: Callable[[Mapping[str, Any], str | None], Any]
+    """Keeps an object that no class takes, and the reason why, `None` for a type that is not known."""
+
+
+Convert = Callable[[Any, Maker], Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How objects of one class are made: from keyword arguments, and from JSON data."""
+
+    fields: Mapping[str, Any]
+    """Attribute → its default, `MISSING` where it has none."""
+    factories: Mapping[str, Callable[[], Any]]
+    """Attribute → the function that makes its default."""
+    compulsory: frozenset[str]
+    """Attributes without a default."""
+    finish: Callable[[Any], None] | None
+    """The `__post_init__` of the class."""
+
+    # What follows goes by the names of the fields on the wire.
+    leaves: Mapping[str, str]
+    """Name → attribute, for the plain fields."""
+    checker: Any
+    """The msgspec class that checks the plain fields."""
+    nested: Mapping[str, Convert]
+    """Name → converter, for the fields that hold models."""
+    required: frozenset[str]
+    """Fields without a default."""
+    defaulted: frozenset[str]
+    """Fields with a default that do not take `null`: there `null` counts as absent."""
+    attributes: Mapping[str, str]
+    """Name → attribute, where the two differ: `async` → `async_`."""
+
+
+_plans: dict[type[Any], Plan] = {}
+
+
+def plan_of(cls: type[Any]) -> Plan:
+    """Return the plan of a class.  It is made on first use, so that importing is fast."""
+    plan = _plans.get(cls)
+    if plan is None:
+        plan = _plans[cls] = _make_plan(cls)
+    return plan
+
+
+def _make_plan(cls: type[Any]) -> Plan:
+    hints = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)
+    names = {field.name: _wire_name(field) for field in fields}
+    nested = {field.name: convert for field in fields if (convert := _converter(hints[field.name])) is not None}
+    leaves = {name: wire for name, wire in names.items() if name not in nested}
+    checked = [(name, _checked_type(hints[name]), msgspec.UNSET) for name in leaves]
+    compulsory = {field.name for field in fields if field.default is field.default_factory is MISSING}
+    return Plan(
+        fields={
+            field.name: field.default if field.default_factory is MISSING else field.default_factory()
+            for field in fields
+        },
+        factories={field.name: field.default_factory for field in fields if field.default_factory is not MISSING},
+        compulsory=frozenset(compulsory),
+        finish=getattr(cls, "__post_init__", None),
+        leaves={wire: name for name, wire in leaves.items()},
+        checker=msgspec.defstruct(cls.__name__, checked, rename=leaves),
+        nested={names[name]: convert for name, convert in nested.items()},
+        required=frozenset(names[name] for name in compulsory),
+        defaulted=frozenset(
+            wire for name, wire in names.items() if name not in compulsory and not _admits_none(hints[name])
+        ),
+        attributes={wire: name for name, wire in names.items() if wire != name},
+    )
+
+
+def _wire_name(field: dataclasses.Field[Any]) -> str:
+    rename = field.metadata.get("dataclasses_json", {}).get("letter_case")
+    return field.name if rename is None else typing.cast("str", rename(field.name))
+
+
+def _checked_type(hint: Any) -> Any:
+    """Return the type that msgspec checks: any value is right where msgspec does not know the annotation."""
+    try:
+        msgspec.json.Decoder(hint)
+    except TypeError:
+        return Any
+    return hint
+
+
+def _admits_none(hint: Any) -> bool:
+    return hint is Any or types.NoneType in typing.get_args(hint)
+
+
+def read_fields(
+    cls: type[Any], data: Mapping[str, Any], maker: Maker, *, complete: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split JSON data into the fields of a class, checked and with their models made, and all other fields.
+
+    Both go by the names on the wire.  Raises `DecodeError` for values that do not fit, and, if the data must be
+    `complete`, for required fields that are missing.
+    """
+    if not isinstance(data, Mapping):
+        raise DecodeError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
+    plan = plan_of(cls)
+    leaves: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in data.items():
+        if value is None and name in plan.defaulted:
+            extra[name] = None
+        elif name in plan.leaves:
+            leaves[name] = value
+        elif (convert := plan.nested.get(name)) is not None:
+            try:
+                values[name] = convert(value, maker)
+            except DecodeError as error:
+                raise DecodeError(f"{cls.__name__}.{name}: {error}") from error
+        else:
+            extra[name] = value
+    try:
+        checked = msgspec.convert(leaves, plan.checker)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter from a lone surrogate in its message
+        raise DecodeError(f"{cls.__name__}: {error}") from error
+    for name in leaves:
+        values[name] = getattr(checked, plan.leaves[name])
+    missing = plan.required - values.keys()
+    if missing and complete:
+        raise DecodeError(f"{cls.__name__}: required field {min(missing)!r} is missing")
+    return values, extra
+
+
+def members_of(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type itself where it is no union."""
+    return typing.get_args(hint) if _is_union(hint) else (hint,)
+
+
+def _is_union(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    return origin is typing.Union or origin is types.UnionType
+
+
+def is_model(hint: Any) -> bool:
+    """Whether a type in an annotation is a model class."""
+    # In Python 3.10, `list[int]` is an instance of `type` too.
+    return typing.get_origin(hint) is None and isinstance(hint, type) and issubclass(hint, Modelled)
+
+
+def _converter(hint: Any) -> Convert | None:
+    """Return how a value of this type is read, or `None` when the type has no model in it."""
+    if is_model(hint):
+        return lambda value, maker: value if isinstance(value, hint) else maker.known(hint, value)
+    if typing.get_origin(hint) is list:
+        return _list_converter(typing.get_args(hint)[0])
+    return _union_converter(typing.get_args(hint)) if _is_union(hint) else None
+
+
+def _list_converter(hint: Any) -> Convert | None:
+    convert = _converter(hint)
+    if convert is None:
+        return None
+
+    def convert_list(value: Any, maker: Maker) -> Any:
+        if not isinstance(value, list):
+            raise DecodeError(f"expected a list, got {type(value).__name__}")
+        return [convert(element, maker) for element in value]
+
+    return convert_list
+
+
+def _union_converter(args: tuple[Any, ...]) -> Convert | None:
+    if any(typing.get_origin(arg) is Mapping for arg in args):
+        return None  # the classes that users build take plain JSON too, and it stays as it is
+    converters = {arg: convert for arg in args if (convert := _converter(arg)) is not None}
+    if not converters:
+        return None
+    models = [arg for arg in converters if is_model(arg)]
+    by_type = {kind: arg for arg in models if isinstance(kind := getattr(arg, "type", None), str)}
+    only = models[0] if len(models) == 1 else None
+    of_list = next((convert for arg, convert in converters.items() if arg not in models), None)
+    rest = tuple(arg for arg in args if arg not in converters)
+    plain: Any = typing.Union[rest] if rest else None  # noqa: UP007
+
+    def convert_union(value: Any, maker: Maker) -> Any:
+        if isinstance(value, Modelled):
+            return value
+        if isinstance(value, dict) and models:
+            return maker.known(only, value) if only is not None else _tagged(by_type, value, maker)
+        if isinstance(value, list) and of_list is not None:
+            return of_list(value, maker)
+        if plain is None:
+            raise DecodeError(f"expected an object, got {type(value).__name__}")
+        try:
+            return msgspec.convert(value, plain)
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+            raise DecodeError(f"it is no {'object' if models else 'list'}; {error}") from error
+
+    return convert_union
+
+
+def _tagged(by_type: Mapping[str, type[Any]], value: Mapping[str, Any], maker: Maker) -> Any:
+    kind = value.get("type")
+    known = by_type.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        return maker.unknown(value, None)
+    try:
+        return maker.known(known, value)
+    except DecodeError as error:
+        # An object that does not validate must not make the whole event unreadable: it is kept as it came.
+        return maker.unknown(value, str(error))
