@@ -1,6 +1,6 @@
-"""Every error of the package: one tree, the facts in attributes, the text made from them.
+"""Every error of the package: one tree, with the facts in attributes and a text made from them.
 
-What went wrong with a request also says what the server can have seen of it: see `Delivery`.
+An error of a request also says what the server can have seen of the request: see `Delivery`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 from .headers import Headers
 
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
-"""What is known of a request when it fails.
+"""What the client knows of a request that has failed.
 
-`not_sent`: the frame was never written; `rejected`: the server refused it before any output;
-`unknown`: it was written, or may have been, and nothing came back; `started`: the server had begun to answer.
+- `not_sent`: the frame of the request was never written.
+- `rejected`: the server refused the request before any output.
+- `unknown`: the frame was written, or may have been, and nothing came back.
+- `started`: the server had begun to answer.
 """
 
 
 class ResponsesError(Exception):
-    """Base of every error that this package raises or hands to `on_error`.
+    """Base of every error that this package raises or passes to `on_error`.
 
-    `tries` is how often it was tried, where `retry_with_backoff` handed the error on, else `None`.
+    `tries` is the number of tries of the request, if `retry_with_backoff` passed the error on; else `None`.
     """
 
     tries: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For copies and for other processes: `args` is only the text, without the keywords of `__init__`.
+        # `copy` and `pickle` would call `__init__` with `args`, which has only the text and none of the keywords.
         return _restored, (type(self), self.args), self.__dict__
 
 
@@ -38,7 +40,7 @@ def _restored(kind: type[ResponsesError], args: tuple[Any, ...]) -> ResponsesErr
 
 
 class DecodeError(ResponsesError, ValueError):
-    """JSON does not fit the class it should become; `str()` names the class and the field."""
+    """JSON data do not fit the class they are read into; the text names the class and the field."""
 
 
 class FrameError(DecodeError):
@@ -50,7 +52,7 @@ class FrameError(DecodeError):
 
 
 class InvalidRequestError(ResponsesError, ValueError):
-    """A request is wrong in itself, so nothing was sent; `field` names the part to correct."""
+    """A request is invalid, so nothing was sent; `field` names the part to correct."""
 
     delivery: Delivery = "not_sent"
 
@@ -60,24 +62,20 @@ class InvalidRequestError(ResponsesError, ValueError):
 
 
 class ConfigurationError(ResponsesError, ValueError):
-    """URL, credentials or options cannot be used as given; nothing was connected or sent."""
+    """URL, credentials or options cannot be used as given, so nothing was connected or sent."""
 
     delivery: Delivery = "not_sent"
 
 
 class RequestError(ResponsesError):
-    """A request that was accepted from the caller did not reach its terminal event.
+    """A valid request did not reach its terminal event.
 
-    `delivery` is what is known of it; `response_id` and `stream_id` say which one it was.
+    `delivery` says what the server can have seen of the request.  `response_id` and `stream_id` are those of its
+    response and its lane, `None` where they are not known.
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        delivery: Delivery,
-        response_id: str | None = None,
-        stream_id: str | None = None,
+        self, message: str, *, delivery: Delivery, response_id: str | None = None, stream_id: str | None = None
     ) -> None:
         super().__init__(message)
         self.delivery: Delivery = delivery
@@ -86,17 +84,17 @@ class RequestError(ResponsesError):
 
 
 class LaneLimitError(RequestError):
-    """A connection takes 32 distinct lane names in its life, and this would be one more."""
+    """A connection takes 32 distinct lane names in its life, and the request names one more."""
 
 
 class QueueFullError(RequestError):
-    """As many requests as `max_queued` allows wait in the client, and this would be one more."""
+    """`max_queued` requests wait in the client already, so it refuses this one."""
 
 
 class PreviousResponseLostError(RequestError):
-    """The response that a request continues, or steers, is on no connection, and is not stored.
+    """The response that a request continues or steers is not stored, and no open connection holds it.
 
-    `previous_response_id` names it.  Nothing was sent: the server could not have known it either.
+    `previous_response_id` is the id of that response.  Nothing was sent, since the server would not find it either.
     """
 
     def __init__(self, message: str, *, previous_response_id: str, stream_id: str | None = None) -> None:
@@ -105,15 +103,15 @@ class PreviousResponseLostError(RequestError):
 
 
 class SocketClosedError(RequestError):
-    """This side closed, by `close()` or `drain()`, now or before: what is closed sends nothing any more."""
+    """The program called `close()` or `drain()`, before the request or while it ran."""
 
 
 class ConnectionLostError(RequestError):
-    """The connection went away before the terminal event.
+    """The connection was lost before the terminal event.
 
-    `close_code` and `close_reason` are those of the close frame, 1006 when there was none;
-    `code` is the server's error code when it announced the end with an `error` event.
-    The transport's own exception is `__cause__`.
+    `close_code` and `close_reason` are those of the close frame; without a close frame the code is 1006.  `code` is
+    the server's error code, if an `error` event announced the end of the connection.  The transport's own exception
+    is `__cause__`.
     """
 
     def __init__(
@@ -134,22 +132,22 @@ class ConnectionLostError(RequestError):
 
 
 class MessageTooBigError(ConnectionLostError):
-    """A message exceeded a limit: the server's own for a request, or `max_message_size` here.
+    """A message was too long: for the server, or for `max_message_size` of this connection.
 
-    Sending the same again would end the same, so it is never retried.
+    The same request would fail in the same way again, so it is never retried.
     """
 
 
 class PongTimeoutError(ConnectionLostError):
-    """The peer answered no ping for `ping_timeout`, so the connection was given up as dead."""
+    """The peer answered no ping for `ping_timeout` seconds, so the client ended the connection."""
 
 
 class ConnectFailedError(RequestError):
     """No connection could be made, so nothing was sent.
 
-    `status` and `headers` are those of a refused upgrade, else `None` and empty; headers are found in any
-    case.  `code` and `type` are those of the error in its body, `None` where it gave none.  The transport's
-    own exception is `__cause__`.
+    If the server refused the upgrade, `status` and `headers` are those of its answer, and `code` and `type` those of
+    the error in the body; else they are `None` and empty.  Names of headers are found in upper and lower case.  The
+    transport's own exception is `__cause__`.
     """
 
     def __init__(
@@ -170,16 +168,16 @@ class ConnectFailedError(RequestError):
 
 
 class ConnectTimeoutError(ConnectFailedError, TimeoutError):
-    """The handshake was not done within `connect_timeout`."""
+    """The handshake took longer than `connect_timeout` seconds."""
 
 
 class ResponseFailedError(RequestError):
     """The server ended the response with `response.failed` or `error`, or refused a steer.
 
-    Raised by the operators that reduce events to something else.  `code`, `type`, `status`,
-    `param` and `headers` are the server's, `None` or empty where it gave none; headers are found in
-    any case.  `event` is the event itself.  That of a refused steer, `response.steer.failed`, brings back
-    the input: `event.steer.input`.
+    Emitted by the operators that reduce events to other values.  `event` is the server's event.  `code`, `type`,
+    `status`, `param` and `headers` are the server's, `None` or empty where it gave none.  Names of headers are found
+    in upper and lower case.  The event of a refused steer, `response.steer.failed`, returns the input of the steer:
+    `event.steer.input`.
     """
 
     def __init__(
@@ -206,9 +204,9 @@ class ResponseFailedError(RequestError):
 
 
 class UnreadableResponseError(RequestError, DecodeError):
-    """The terminal event came, but the response in it, which was asked for, cannot be read.
+    """The terminal event came, but the response in it cannot be read.
 
-    Raised by the operators that reduce events to something else.  `event` is the event, with all that came.
+    Emitted by the operators that need this response.  `event` is the event; its `raw` is the frame as received.
     """
 
     def __init__(
@@ -219,7 +217,7 @@ class UnreadableResponseError(RequestError, DecodeError):
 
 
 class RequiredInput(Protocol):
-    """A stub of an input item that the server waits for; `SteerRequiredInput` is the class of these stubs."""
+    """A stub of an input item that the server waits for: an interface, which `SteerRequiredInput` fulfils."""
 
     @property
     def type(self) -> str:
@@ -235,7 +233,7 @@ class RequiredInput(Protocol):
 
     @property
     def execution(self) -> str | None:
-        """Where the call is executed, for calls that know several places."""
+        """Whether the server or the client executes the call, for calls that both can execute."""
 
     @property
     def approval_request_id(self) -> str | None:
@@ -243,12 +241,12 @@ class RequiredInput(Protocol):
 
 
 class SteerPendingError(RequestError):
-    """A steer was taken, but its answer waits for a request of this side: `response.steer.pending`.
+    """The server accepted a steer, but needs the outputs of function calls before it answers.
 
-    Raised by the operators that reduce events to something else.  To have the answer, send one
-    `ResponseCreate` that continues `response_id` on its lane, with `required_input` filled in: these are
-    stubs of the outputs that the server waits for, empty where they could not be read.  The server keeps
-    the input of the steer itself.  `event` is the event.
+    Emitted by the operators that reduce events to other values, for `response.steer.pending`; `event` is that event.
+    To get the answer, send one `ResponseCreate` that continues `response_id` on its lane, with the items of
+    `required_input` filled in.  These are stubs of the outputs that the server waits for; there are none if they
+    could not be read.  The server keeps the input of the steer, so do not send it again.
     """
 
     def __init__(
@@ -260,12 +258,12 @@ class SteerPendingError(RequestError):
         stream_id: str | None = None,
     ) -> None:
         stubs = ", ".join(
-            " ".join(filter(None, (one.type, one.call_id or one.approval_request_id))) for one in required_input
+            " ".join(filter(None, (stub.type, stub.call_id or stub.approval_request_id))) for stub in required_input
         )
         super().__init__(
-            f"the response waits for the outputs of function calls{f' ({stubs})' if stubs else ''} before it answers "
-            "the steer: send one ResponseCreate that continues it on its lane, with `required_input` filled in; "
-            "the server has the input of the steer",
+            f"the server needs the outputs of function calls{f' ({stubs})' if stubs else ''} before it answers the "
+            "steer: send one ResponseCreate that continues the response on its lane, with `required_input` filled in; "
+            "the server keeps the input of the steer",
             delivery="started",
             response_id=response_id,
             stream_id=stream_id,
@@ -275,24 +273,20 @@ class SteerPendingError(RequestError):
 
 
 class ResponseTimeoutError(RequestError, TimeoutError):
-    """A request took longer than the `seconds` it was given: base of the clocks' own errors.
+    """A request took longer than a timeout of `seconds`: base of the errors of all timeouts.
 
-    Those of the operators cannot see whether a request was sent: their `unknown` may be one that still
-    waited here.  The clocks of `ConnectionOptions` know, and tell `QueueTimeoutError` of it.
+    The timeouts of `ConnectionOptions` know whether the request was sent: a request that waited in the client fails
+    with `QueueTimeoutError`.  The operators with a timeout do not see that, so with `delivery` `unknown` their
+    request may never have been sent.
     """
 
-    _what: ClassVar[str] = "no answer within {seconds:g} s; allow more time"
-    _what_when: ClassVar[Mapping[Delivery, str]] = {}  # for a `delivery` that means something else
+    _text: ClassVar[str] = "no answer within {seconds:g} s; allow more time"
+    _text_for: ClassVar[Mapping[Delivery, str]] = {}  # texts for single values of `delivery`, in place of `_text`
 
     def __init__(
-        self,
-        seconds: float,
-        *,
-        delivery: Delivery,
-        response_id: str | None = None,
-        stream_id: str | None = None,
+        self, seconds: float, *, delivery: Delivery, response_id: str | None = None, stream_id: str | None = None
     ) -> None:
-        text = self._what_when.get(delivery, self._what)
+        text = self._text_for.get(delivery, self._text)
         super().__init__(text.format(seconds=seconds), delivery=delivery, response_id=response_id, stream_id=stream_id)
         self.seconds = seconds
 
@@ -300,52 +294,52 @@ class ResponseTimeoutError(RequestError, TimeoutError):
 class TerminalTimeoutError(ResponseTimeoutError):
     """No terminal event came within `seconds`."""
 
-    _what = (
-        "no terminal event within {seconds:g} s; the request was given up here, the server may still be "
-        "working on it: allow more time, or ask for a shorter answer"
+    _text = (
+        "no terminal event within {seconds:g} s; the client gave the request up, and the server may still be working "
+        "on it: allow more time, or ask for a shorter answer"
     )
-    _what_when: ClassVar[Mapping[Delivery, str]] = {
+    _text_for: ClassVar[Mapping[Delivery, str]] = {
         "unknown": (
-            "no terminal event within {seconds:g} s, nor any other; the request was given up here, where it may still "
-            "have waited for a connection or its lane, or the server may be working on it: allow more time, or set "
-            "`queue_timeout` to tell the two apart"
+            "no terminal event within {seconds:g} s, and no other event either; the client gave the request up: it "
+            "may still have waited in the client for a connection or its lane, or the server may be working on it; "
+            "allow more time, or set `queue_timeout` to tell the two cases apart"
         )
     }
 
 
 class FirstEventTimeoutError(ResponseTimeoutError):
-    """Not one event came within `seconds`."""
+    """No event at all came within `seconds`."""
 
-    _what = (
-        "no event at all within {seconds:g} s; the request was given up here, the server may have it and still "
-        "answer it: allow more time, or, if doing it twice does no harm, send it again on another lane or connection, "
-        "since its own lane may be taken until that answer has ended"
+    _text = (
+        "no event at all within {seconds:g} s; the client gave the request up, and the server may still answer it: "
+        "allow more time, or, if the request may run twice, send it again on another lane or connection, since its "
+        "own lane may be busy until that answer has ended"
     )
 
 
 class IdleTimeoutError(ResponseTimeoutError):
-    """No event came for `seconds`, and the terminal one had not come yet."""
+    """No event came for `seconds`, before the terminal event."""
 
-    _what = (
-        "nothing came for {seconds:g} s before the terminal event; the request was given up here, the server may "
-        "still be working on it: allow longer pauses, or, if doing it twice does no harm, send it again on another "
-        "lane or connection, since its own lane may be taken until that response has ended"
+    _text = (
+        "no event for {seconds:g} s before the terminal event; the client gave the request up, and the server may "
+        "still be working on it: allow longer pauses, or, if the request may run twice, send it again on another lane "
+        "or connection, since its own lane may be busy until that response has ended"
     )
-    _what_when: ClassVar[Mapping[Delivery, str]] = {
+    _text_for: ClassVar[Mapping[Delivery, str]] = {
         "unknown": (
-            "nothing came at all for {seconds:g} s; the request was given up here, where it may still have waited for "
-            "a connection or its lane, or the server may be working on it: allow more time, or use the option "
-            "`idle_timeout` of the connection, which counts within a response"
+            "no event at all for {seconds:g} s; the client gave the request up: it may still have waited in the client "
+            "for a connection or its lane, or the server may be working on it; allow more time, or use the option "
+            "`idle_timeout` of the connection, which counts the pauses within a response only"
         )
     }
 
 
 class QueueTimeoutError(ResponseTimeoutError):
-    """A request waited for `seconds` in this client's queue, and was never sent."""
+    """A request waited in this client's queue for `seconds`, and was never sent."""
 
-    _what = (
-        "waited {seconds:g} s here for its lane or a free slot; nothing was sent, so it may be sent again: "
-        "use another lane or connection, or allow more time"
+    _text = (
+        "the request waited {seconds:g} s in the client, for its lane or for fewer responses on the connection; it was "
+        "not sent, so it may be sent again: use another lane or connection, or allow more time"
     )
 
     def __init__(self, seconds: float, *, stream_id: str | None = None) -> None:
@@ -353,38 +347,39 @@ class QueueTimeoutError(ResponseTimeoutError):
 
 
 class SteerTimeoutError(ResponseTimeoutError):
-    """A steer waited for `seconds` for its answer, or, accepted and its target ended, for its response to begin.
+    """The answer to a steer, or the response that follows an accepted steer, did not come within `seconds`.
 
-    `delivery` tells which: `unknown`, or `started`.  Some servers ignore what they do not know.
+    With `delivery` `unknown` the answer is missing; some servers ignore a steer in silence.  With `started` the server
+    accepted the steer and ended the steered response, and the response that follows did not begin.
     """
 
-    _what = (
-        "the server did not answer the steer within {seconds:g} s, and may not know steering: the response goes on "
-        "as it was, or with the new input; send the input as a request of its own if it must be heard"
+    _text = (
+        "the server did not answer the steer within {seconds:g} s, and may not support steering: the response goes on, "
+        "with or without the new input; send the input as a request of its own if the model must get it"
     )
-    _what_when: ClassVar[Mapping[Delivery, str]] = {
+    _text_for: ClassVar[Mapping[Delivery, str]] = {
         "started": (
-            "the server accepted the steer and the steered response has ended, but none followed within {seconds:g} s; "
-            "the steer was given up here, and a response that follows later is swallowed: allow more time, or send the "
-            "input as a request of its own, best on another lane, if doing it twice does no harm"
+            "the server accepted the steer and the steered response has ended, but no response followed within "
+            "{seconds:g} s; the client gave the steer up, and ignores a response that follows later: allow more time, "
+            "or, if the input may be answered twice, send it as a request of its own, best on another lane"
         )
     }
 
 
 class ObserverExitError(ResponsesError):
-    """An observer raised what is no `Exception`, such as `SystemExit`: its stream ends with this instead.
+    """An observer raised an exception that is no `Exception`, such as `SystemExit`; its stream ends with this error.
 
-    What it raised is `__cause__`.  On an event loop of the program it goes on out of the loop as well.
+    The exception is `__cause__`.  On an event loop of the program, the exception leaves the loop as well.
     """
 
 
 def as_exception(raised: BaseException) -> Exception:
-    """Return what the stream of an observer that raised ends with."""
+    """Return the error that ends the stream of an observer which raised this exception."""
     if isinstance(raised, Exception):
         return raised
     error = ObserverExitError(
-        f"an observer raised {raised!r}, so its stream was ended here; to end the program from a callback, end the "
-        "stream, and exit where it is waited for"
+        f"an observer raised {raised!r}, so its stream was ended; to end the program from a callback, end the stream "
+        "there, and exit where the program waits for the stream"
     )
     error.__cause__ = raised
     return error
@@ -393,7 +388,7 @@ def as_exception(raised: BaseException) -> Exception:
 class BufferOverflowError(RequestError):
     """The consumer fell behind by more than `max_buffered`, so its stream was ended.
 
-    `unit` says of what: "values", or "bytes" where the consumer is on another event loop.
+    `unit` is the unit of `max_buffered`: "values", or "bytes" where the consumer is on another event loop.
     """
 
     def __init__(
@@ -406,8 +401,8 @@ class BufferOverflowError(RequestError):
         stream_id: str | None = None,
     ) -> None:
         super().__init__(
-            f"more than {max_buffered} {unit} waited for their consumer, so its stream was ended here; "
-            "consume faster, raise max_buffered, or give it a connection of its own, which is paused instead",
+            f"more than {max_buffered} {unit} waited for the consumer, so its stream was ended: consume faster, raise "
+            "`max_buffered`, or give the stream a connection of its own, which is paused instead",
             delivery=delivery,
             response_id=response_id,
             stream_id=stream_id,

@@ -200,7 +200,7 @@ def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
     assert " 30 s" in str(make(30.0, **where))
     assert " 0.25 s" in str(make(0.25, **where))
     for other in CLASSES:
-        assert vars(other).get("_what") != make._what or other is make
+        assert vars(other).get("_text") != make._text or other is make
 
 
 @pytest.mark.parametrize("make", [TerminalTimeoutError, IdleTimeoutError])
@@ -210,7 +210,7 @@ def test_where_nothing_came_the_request_may_not_have_left(make: Any) -> None:
     assert " 5 s" in str(make(5.0, delivery="started"))
 
 
-def test_a_steer_that_waited_in_vain_says_for_what() -> None:
+def test_a_steer_that_waited_in_vain_says_for_text() -> None:
     assert "did not answer" in str(SteerTimeoutError(5.0, delivery="unknown"))
     assert "accepted the steer" in str(SteerTimeoutError(5.0, delivery="started"))
     assert " 5 s" in str(SteerTimeoutError(5.0, delivery="started"))
