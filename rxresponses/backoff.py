@@ -1,4 +1,4 @@
-"""Whether to try again, and how long to wait before: rules, without a clock of their own."""
+"""Rules of retries: whether a request may be sent again, and how long to wait before."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .errors import (
 )
 
 RATE_LIMIT_CODES = frozenset({"rate_limit_exceeded", "slow_down", "too_many_requests"})
-"""Codes that say: later, and not only this request."""
+"""Error codes by which a server asks for fewer requests."""
 
 _TRANSIENT_CODES = RATE_LIMIT_CODES | {
     "response_already_in_flight",
@@ -37,12 +37,12 @@ _HOPELESS = (ConfigurationError, InvalidRequestError, LaneLimitError, MessageToo
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """Delays between tries, in seconds: `initial`, then `factor` times the one before, at most `max_delay`.
+    """Delays between tries, in seconds: `initial`, then `factor` times the previous delay, at most `max_delay`.
 
-    Each is shortened by a random share of up to `jitter` (0 to 1), so that many clients do not come
-    back at once.  What the server asks for is obeyed: then a delay is that long, and up to `jitter` of
-    `initial` longer.  Of more than `max_retry_after` seconds nothing is retried: the error says how long, for
-    the program to decide.  `max_retries` tries follow the first one.
+    Each delay is shortened by a random share of up to `jitter` (0 to 1), so that many clients do not come back at
+    once.  If the server asks for a wait, the delay is that wait, and up to `jitter` times `initial` longer.  If it asks
+    for more than `max_retry_after` seconds, the request is not tried again, and the text of its error says how long
+    the wait would be.  `max_retries` is the number of tries after the first one.
     """
 
     initial: float = 0.5
@@ -63,30 +63,32 @@ class Backoff:
             raise ConfigurationError(f"`max_retries` must be a whole number of at least 0, not {self.max_retries!r}")
 
     def delay(self, retry: int, hint: float | None = None, *, draw: Callable[[], float] = random.random) -> float:
-        """Return the seconds to wait before the `retry`-th retry, counted from 1; `hint` is the server's wish."""
+        """Return the seconds to wait before a retry, counted from 1; `hint` is the wait that the server asks for."""
         if hint is not None:
             return min(hint, self.max_retry_after) + self.initial * self.jitter * draw()
-        # The exponent is bounded, since a client that tries for days would overflow a float.
+        # The exponent is bounded, because a client that retries for days would make a float overflow.
         grown = min(self.max_delay, self.initial * self.factor ** min(retry - 1, 64))
         return grown * (1 - self.jitter * draw())
 
     def is_too_long(self, hint: float | None) -> bool:
-        """Whether the server asks for a longer wait than is worth beginning."""
+        """Whether the server asks for a longer wait than `max_retry_after`."""
         return hint is not None and hint > self.max_retry_after
 
     def tell(self, error: Exception, hint: float | None) -> None:
-        """Have the text of an error say that the server asks for too long a wait."""
+        """Add to the text of an error that the server asks for too long a wait."""
         if isinstance(error, ResponsesError):
             error.args = (
                 f"{error}; the server asks to wait {hint:g} s, more than `max_retry_after` of the backoff "
-                f"({self.max_retry_after:g} s), so it was not tried again: do it then, or allow more",
+                f"({self.max_retry_after:g} s), so the request was not tried again: send it after that time, or raise "
+                "`max_retry_after`",
             )
 
 
 def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Return the seconds that `Retry-After` asks for (RFC 9110, section 10.2.3), `None` without one.
+    """Return the seconds to wait that `Retry-After` asks for (RFC 9110, section 10.2.3), `None` without that header.
 
-    `Retry-After-Ms`, which some services send, tells more.  `now` is the time of day, for a date.
+    `Retry-After-Ms`, which some services send in addition, is more precise, so it comes first.  The header may hold a
+    date, and a date needs the time of day: `now`, in seconds since 1970, by default read from the system's clock.
     """
     values = {name.lower(): value for name, value in headers.items()}
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
@@ -104,18 +106,18 @@ def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> floa
 
 
 def is_rate_limit(error: BaseException) -> bool:
-    """Whether the server wants fewer requests, not another one."""
+    """Whether the server refused a request because there are too many."""
     code, status = getattr(error, "code", None), getattr(error, "status", None)
     if _is_spent(error):
-        return False  # also a 429, but no waiting helps
+        return False  # this is a 429 too, but waiting does not help
     return code in RATE_LIMIT_CODES or status == 429
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether the same request may be sent again by itself: nothing is done twice, and it may help.
+    """Whether the request may be sent again automatically: nothing is done twice, and the next try may succeed.
 
-    So only what was `not_sent` or `rejected`, and of that only what passes: no connection, rate
-    limits, a server that is busy or out of order; never a wrong request, key or URL.
+    The request must have been `not_sent` or `rejected`, for a reason that may pass: no connection, a rate limit, a
+    server that is busy or fails.  A wrong request, key or URL is never retried.
     """
     if isinstance(error, _HOPELESS) or getattr(error, "delivery", None) not in ("not_sent", "rejected"):
         return False

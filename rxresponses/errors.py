@@ -13,10 +13,8 @@ from .headers import Headers
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What the client knows of a request that has failed.
 
-- `not_sent`: the frame of the request was never written.
-- `rejected`: the server refused the request before any output.
-- `unknown`: the frame was written, or may have been, and nothing came back.
-- `started`: the server had begun to answer.
+`not_sent`: its frame was never written.  `rejected`: the server refused it before any output.  `unknown`: its frame
+was written, or may have been, and nothing came back.  `started`: the server had begun to answer.
 """
 
 
@@ -68,10 +66,9 @@ class ConfigurationError(ResponsesError, ValueError):
 
 
 class RequestError(ResponsesError):
-    """A valid request did not reach its terminal event.
+    """A valid request did not reach its terminal event; `delivery` says what the server can have seen of it.
 
-    `delivery` says what the server can have seen of the request.  `response_id` and `stream_id` are those of its
-    response and its lane, `None` where they are not known.
+    `response_id` and `stream_id` are those of its response and its lane, `None` where they are not known.
     """
 
     def __init__(
@@ -94,7 +91,7 @@ class QueueFullError(RequestError):
 class PreviousResponseLostError(RequestError):
     """The response that a request continues or steers is not stored, and no open connection holds it.
 
-    `previous_response_id` is the id of that response.  Nothing was sent, since the server would not find it either.
+    `previous_response_id` is its id.  Nothing was sent, since the server would not find the response either.
     """
 
     def __init__(self, message: str, *, previous_response_id: str, stream_id: str | None = None) -> None:
@@ -109,9 +106,8 @@ class SocketClosedError(RequestError):
 class ConnectionLostError(RequestError):
     """The connection was lost before the terminal event.
 
-    `close_code` and `close_reason` are those of the close frame; without a close frame the code is 1006.  `code` is
-    the server's error code, if an `error` event announced the end of the connection.  The transport's own exception
-    is `__cause__`.
+    `close_code` and `close_reason` are those of the close frame; without one the code is 1006.  `code` is the code of
+    the `error` event that announced the end, if one did.  The transport's own exception is `__cause__`.
     """
 
     def __init__(
@@ -132,10 +128,7 @@ class ConnectionLostError(RequestError):
 
 
 class MessageTooBigError(ConnectionLostError):
-    """A message was too long: for the server, or for `max_message_size` of this connection.
-
-    The same request would fail in the same way again, so it is never retried.
-    """
+    """A message was too long: for the server, or for `max_message_size`.  Never retried: it would fail again."""
 
 
 class PongTimeoutError(ConnectionLostError):
@@ -145,9 +138,8 @@ class PongTimeoutError(ConnectionLostError):
 class ConnectFailedError(RequestError):
     """No connection could be made, so nothing was sent.
 
-    If the server refused the upgrade, `status` and `headers` are those of its answer, and `code` and `type` those of
-    the error in the body; else they are `None` and empty.  Names of headers are found in upper and lower case.  The
-    transport's own exception is `__cause__`.
+    If the server refused the upgrade, `status` and `headers` are those of its answer, `code` and `type` those of the
+    error in the body; else they are `None`.  Names of headers are found in any case.  `__cause__` is the transport's.
     """
 
     def __init__(
@@ -174,10 +166,9 @@ class ConnectTimeoutError(ConnectFailedError, TimeoutError):
 class ResponseFailedError(RequestError):
     """The server ended the response with `response.failed` or `error`, or refused a steer.
 
-    Emitted by the operators that reduce events to other values.  `event` is the server's event.  `code`, `type`,
-    `status`, `param` and `headers` are the server's, `None` or empty where it gave none.  Names of headers are found
-    in upper and lower case.  The event of a refused steer, `response.steer.failed`, returns the input of the steer:
-    `event.steer.input`.
+    Emitted by the operators that reduce events to other values.  `event` is the server's event; that of a refused
+    steer has the steer's input: `event.steer.input`.  `code`, `type`, `status`, `param` and `headers` are the
+    server's, `None` or empty where it gave none.  Names of headers are found in any case.
     """
 
     def __init__(
@@ -243,10 +234,9 @@ class RequiredInput(Protocol):
 class SteerPendingError(RequestError):
     """The server accepted a steer, but needs the outputs of function calls before it answers.
 
-    Emitted by the operators that reduce events to other values, for `response.steer.pending`; `event` is that event.
-    To get the answer, send one `ResponseCreate` that continues `response_id` on its lane, with the items of
-    `required_input` filled in.  These are stubs of the outputs that the server waits for; there are none if they
-    could not be read.  The server keeps the input of the steer, so do not send it again.
+    Emitted by the operators that reduce events to other values, for the event `response.steer.pending` (`event`).
+    To get the answer, send one `ResponseCreate` that continues `response_id` on its lane, with the stubs of
+    `required_input` filled in; there are none if they could not be read.  The server keeps the input of the steer.
     """
 
     def __init__(
@@ -275,9 +265,8 @@ class SteerPendingError(RequestError):
 class ResponseTimeoutError(RequestError, TimeoutError):
     """A request took longer than a timeout of `seconds`: base of the errors of all timeouts.
 
-    The timeouts of `ConnectionOptions` know whether the request was sent: a request that waited in the client fails
-    with `QueueTimeoutError`.  The operators with a timeout do not see that, so with `delivery` `unknown` their
-    request may never have been sent.
+    The timeouts of `ConnectionOptions` know whether the request was sent (`QueueTimeoutError`: it was not).  The
+    operators with a timeout do not, so with `delivery` `unknown` their request may never have been sent.
     """
 
     _text: ClassVar[str] = "no answer within {seconds:g} s; allow more time"
@@ -347,10 +336,9 @@ class QueueTimeoutError(ResponseTimeoutError):
 
 
 class SteerTimeoutError(ResponseTimeoutError):
-    """The answer to a steer, or the response that follows an accepted steer, did not come within `seconds`.
+    """The server did not answer a steer within `seconds` (`delivery` `unknown`): some servers ignore steers.
 
-    With `delivery` `unknown` the answer is missing; some servers ignore a steer in silence.  With `started` the server
-    accepted the steer and ended the steered response, and the response that follows did not begin.
+    Or it accepted the steer and ended the steered response, and none followed within `seconds` (`started`).
     """
 
     _text = (

@@ -1,4 +1,4 @@
-"""Header fields of an answer, to look things up in."""
+"""Header fields of a server's answer."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 
 class Headers(Mapping[str, str]):
-    """Header fields as a server sent them, read-only: names are found, and compared, in any case.
+    """Header fields as a server sent them, read-only; upper and lower case do not matter in names.
 
-    Iterating gives the server's spelling.  The values of a field that came several times are joined
-    by ", ", as HTTP means them (RFC 9110, section 5.2).  `repr` shows the names only, as a value may be
-    a secret: `dict(headers)` shows all.
+    Iterating gives the server's spelling.  The values of a field that came several times are joined by ", " (RFC 9110,
+    section 5.2).  `repr` shows the names only, because a value may be a secret; `dict(headers)` has the values too.
     """
 
     def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        self._fields: dict[str, tuple[str, str]] = {}  # by the name in lower case
+        self._fields: dict[str, tuple[str, str]] = {}  # name in lower case → name as sent, value
         for name, value in fields.items() if isinstance(fields, Mapping) else fields:
             spelling, before = self._fields.get(name.lower(), (name, None))
             self._fields[name.lower()] = spelling, value if before is None else f"{before}, {value}"

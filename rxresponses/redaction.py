@@ -1,4 +1,4 @@
-"""What messages and logs may show: URLs without their query, handshakes without credentials."""
+"""Keeps secrets out of messages and logs: shows URLs without their query, handshakes without credentials."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _HARMLESS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
 
 
 def is_secret(name: str) -> bool:
-    """Whether a header or query parameter of this name is a credential, by the look of it."""
+    """Whether a header or query parameter is a credential, judging by its name."""
     return any(word in name.lower() for word in _SECRET_NAMES)
 
 
 def display(url: str) -> str:
-    """Return the URL without its query, which may hold secrets, for messages."""
+    """Return the URL for messages: without its query, which may hold secrets."""
     return url.split("?", 1)[0]
 
 
 class _HideSecrets(logging.Filter):
-    """websockets logs the handshake at DEBUG; what may be secret must not be read there.
+    """Hides credentials in the handshakes that websockets logs at level DEBUG.
 
-    Of the headers only well-known harmless ones are shown, of the request's path not the query.
+    Only headers that are known to be harmless are shown, and the request's path without its query.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -33,14 +33,14 @@ class _HideSecrets(logging.Filter):
             name = str(args[0]).lower()
             if name not in _HARMLESS and not name.startswith("sec-websocket"):
                 record.args = (args[0], "(hidden)")
-        else:  # the request line is put together from different parts by different versions
+        else:  # The versions of websockets log the request line in different parts.
             record.args = tuple(display(arg) if isinstance(arg, str) and arg[:1] == "/" else arg for arg in args)
         return True
 
 
 @functools.cache
 def discreet_logger(name: str) -> logging.Logger:
-    """Return a logger that websockets may write its handshakes to."""
+    """Return a logger for websockets, whose records of handshakes show no credentials."""
     logger = logging.getLogger(name)
     logger.addFilter(_HideSecrets())
     return logger
