@@ -1,4 +1,4 @@
-"""How a connection is made: limits, clocks and headers, in one frozen dataclass."""
+"""Options of a socket and of a client, checked when they are made."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ _TIMES = (
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionOptions:
-    """Options of one socket.  Times are seconds, sizes bytes.
+    """Options of one socket.  Times are in seconds, sizes in bytes.
 
-    `connect_timeout` bounds the wait for an asynchronous `api_key` function, and then the whole handshake,
-    `close_timeout` the closing one.  A connection is alive as long as pongs come back: a ping goes out each
-    `ping_interval`, and none answered for `ping_timeout` is a lost connection; `None` turns either off.
-    `max_message_size` bounds what is received (images arrive in one frame, so it is generous),
-    `max_request_size` what is sent.
-    Clocks of a request, `None` for none: `queue_timeout` while it waits here, `first_event_timeout`
-    from when it was sent, `idle_timeout` between its events, each with its own error; and
-    `steer_timeout` for the answer to a steer, and again, once it is accepted and the steered response
-    has ended, for the response that follows to begin.  A request that a clock ended after it was sent was
-    disposed, in effect: it keeps its lane until the server has ended it, so set `queue_timeout` along with
-    `first_event_timeout` or `idle_timeout`, or what waits behind it may wait for ever.
+    Of the connection: `connect_timeout` limits the wait for an asynchronous `api_key` function, and then the whole
+    handshake; `close_timeout` limits the closing handshake.  The client sends a ping every `ping_interval`, and ends
+    the connection when a ping is not answered within `ping_timeout`; `None` turns either off.  `max_message_size`
+    limits received messages (images arrive in one frame, so the default is large), `max_request_size` those sent.
 
-    `max_active` responses run at once on a connection, further ones wait here.  `lanes` says whether
-    the server echoes `stream_id`; `None` finds it out, which lets one request at a time go first.
-    `on_dispose` says what becomes of a request that is disposed after it was sent: with "drain" the
-    server works on and its events are swallowed, with "close" the connection is closed to stop the
-    spending, for everyone on it.  Whatever ends a subscription here disposes the request: a clock that runs
-    out, a consumer whose buffer overflows, an observer that raises; so with "close" it closes the connection
-    too.  `max_buffered_bytes` bounds what waits for a subscriber on another event loop.
+    Of a request, with an error of its own for each; `None` means no limit: `queue_timeout` limits the wait in the
+    client, `first_event_timeout` the time from sending to the first event, `idle_timeout` the time between two
+    events.  `steer_timeout` limits the wait for the answer to a steer; and, after the server has accepted the steer
+    and ended the steered response, the wait for the response that follows.  A request that a timeout ends after it
+    was sent is disposed: it keeps its lane until the server has ended it.  So set `queue_timeout` together with
+    `first_event_timeout` or `idle_timeout`, or requests that wait behind it on its lane may wait for ever.
 
-    `headers` go with the handshake; their values, like all credentials, are in no repr and no log.  An
-    `authorization` header takes the place of the API key; with an `api-key` header, as Azure has it, the
-    key of the environment is not sent.
-    `allow_insecure_credentials` lets a key travel over `ws://` to a host that is not loopback.
-    `ssl` replaces the default TLS context.
+    `max_active` responses run at once on a connection; further requests wait in the client.  `lanes` says whether the
+    server echoes `stream_id`; with `None` the socket finds out, and sends one request at a time until it knows.
+
+    `on_dispose` says what happens when a request is disposed after it was sent.  With "drain" the server goes on, and
+    the socket drops the events.  With "close" the socket closes the connection to stop the spending, for all requests
+    on it.  A request is also disposed when a timeout ends it, when its consumer's buffer overflows, and when its
+    observer raises; with "close", each of these closes the connection.  `max_buffered_bytes` limits the events that
+    wait for a subscriber on another event loop.
+
+    `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log.  An
+    `authorization` header replaces the API key.  With an `api-key` header, as Azure uses it, the key of the
+    environment is not sent.  `allow_insecure_credentials` permits sending a key over `ws://` to a host that is not
+    loopback.  `ssl` replaces the default TLS context.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -94,7 +94,7 @@ class ConnectionOptions:
             raise ConfigurationError(f"`ssl` must be an ssl.SSLContext, not {type(self.ssl).__name__}")
         if not isinstance(self.headers, Mapping):
             raise ConfigurationError(f"`headers` must be a mapping, not {type(self.headers).__name__}")
-        object.__setattr__(self, "headers", dict(self.headers))  # what was checked is what is sent
+        object.__setattr__(self, "headers", dict(self.headers))  # a copy: what is checked must be what is sent
         for name, value in self.headers.items():
             if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
                 raise ConfigurationError(
@@ -106,22 +106,25 @@ class ConnectionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolOptions:
-    """Options of a client: how many connections, for how long, and who may wait.  Times are seconds.
+    """Options of a client's pool of connections.  Times are in seconds.
 
-    `max_connections` are open at most; those that only finish their work come on top.  `max_queued`
-    requests may wait.  `min_idle` connections stay open from the first request on, with work or without
-    (for its model, where a service routes by it); of the others one without work is closed after
-    `close_idle_after`, unless it holds a response that is not stored.
-    A connection is used until `max_age`; the server ends one after 60 minutes.  The next one is opened
-    and takes the new work a twentieth of `max_age` before that, and earlier by a random share of it of up
-    to `age_jitter` (0 to 0.9), so that not all are replaced at once.  What runs by then ends where it is,
-    and conversations that are not stored go on there until `max_age`.
-    A connection holds the latest response of 32 conversations, where the server has no lanes of one: with
-    more that are not stored (`store=False`), a new one takes the place of the one used longest ago.
+    At most `max_connections` are open; connections that only finish their responses do not count.  At most
+    `max_queued` requests wait in the client.  `min_idle` connections stay open from the first request on, even
+    without a request; where a service routes by model, they are for the model of that request.  Any other connection
+    is closed `close_idle_after` seconds after its last response, unless it holds a response that is not stored.
 
-    `backoff` is for connections that cannot be made, and for requests that the server refuses for now:
-    after its `max_retries` what waits gets the last error; at once, when the server asks for a wait of more
-    than its `max_retry_after`.
+    A connection takes new requests until `max_age`, because the server ends every connection after 60 minutes.  Its
+    replacement opens a twentieth of `max_age` before that, or earlier by a random share of `max_age` of up to
+    `age_jitter` (0 to 0.9), so that not all connections are replaced at once.  New requests then go to the
+    replacement. Responses that run finish on the old connection, and conversations that are not stored go on there
+    until `max_age`.
+
+    A connection holds the latest response of 32 conversations, or of one where the server has no lanes.  If there are
+    more that are not stored (`store=False`), a new conversation replaces the one used longest ago.
+
+    `backoff` sets the delays after a connection could not be made, and after the server refused a request for now.
+    When its `max_retries` are used up, the waiting requests end with the last error.  They end at once when the
+    server asks for a wait of more than its `max_retry_after`.
     """
 
     max_connections: int = 8

@@ -1,8 +1,8 @@
-"""Frames to events and requests to frames: msgspec on the public dataclasses.
+"""Turns frames into events and requests into frames, with msgspec on the public dataclasses.
 
-The event path is `decode`: msgspec reads the type, then the fields straight into the class.  What
-msgspec cannot do (events that hold tagged unions, escaped lone surrogates, unknown types, fields
-that do not validate) takes the slower road over `json` and `build`, with the same result.
+`decode` is on the way of every event.  msgspec reads the type, and then the fields straight into the event's class.  It
+cannot read every frame: events with tagged unions, escaped lone surrogates, unknown types, fields that do not validate.
+`json` and `build` read these frames, more slowly, with the same result.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class _Peek(msgspec.Struct):
 
 
 class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None"]):
-    """Wire type → decoder, made on first use; `None` where an event needs the slower road."""
+    """Event type → decoder of msgspec, made on first use; `None` where msgspec cannot read the event."""
 
     def __missing__(self, kind: str) -> tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None:
         cls = REGISTRY.get(kind)
         if cls is None:
-            return None  # not stored: a server may invent types without end
+            return None  # not kept: the number of unknown types has no limit
         plan, hints, entry = plan_of(cls), typing.get_type_hints(cls), None
-        # Lists of models are nearly always empty in deltas; only a filled one needs `build`.
+        # Lists of models are nearly always empty in deltas; only a filled list needs `build`.
         lists = tuple(name for name in plan.nested if typing.get_origin(hints.get(name)) is list)
         if len(lists) == len(plan.nested) and not plan.attributes:
-            with suppress(TypeError):  # msgspec takes no unions of dataclasses
+            with suppress(TypeError):  # msgspec cannot read unions of dataclasses
                 entry = (msgspec.json.Decoder(cls).decode, lists)
         self[kind] = entry
         return entry
@@ -50,9 +50,9 @@ _direct = _Direct()
 def decode(frame: bytes | str) -> ServerEvent:
     """Return the event of one frame.
 
-    Never raises for a JSON object: an unknown type, or a known one whose fields do not validate,
-    becomes an `UnknownEvent`; so does an object that Python cannot read whole, as it is nested too deeply
-    or has an integer of thousands of digits.  Raises `FrameError` for anything else.
+    Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown, if its fields do not
+    validate, or if Python cannot read it whole, because it is nested too deeply or has an integer of thousands of
+    digits.  Raises `FrameError` for a frame that is no JSON object.
     """
     try:
         entry = _direct[_peek(frame).type]
@@ -66,14 +66,14 @@ def decode(frame: bytes | str) -> ServerEvent:
                 event.__dict__["raw"] = frame
                 return event
     except (ValueError, RecursionError):
-        pass  # not valid, or not in msgspec's eyes, as lone surrogates are
+        pass  # not valid, or not for msgspec, which refuses lone surrogates
     return _decode_slowly(frame)
 
 
 def _decode_slowly(frame: bytes | str) -> ServerEvent:
     try:
         data, reason = read_json(frame)
-    except UnicodeDecodeError as error:  # Python names the encoding that it guessed from the first bytes
+    except UnicodeDecodeError as error:  # Python's text names an encoding guessed from the first bytes
         raise FrameError("its text is not UTF-8", frame) from error
     except (ValueError, RecursionError) as error:
         raise FrameError(str(error) or type(error).__name__, frame) from error
@@ -88,14 +88,14 @@ def _decode_slowly(frame: bytes | str) -> ServerEvent:
 
 
 def undecodable(frame: bytes | str, error: DecodeError) -> ServerEvent:
-    """Return the event that stands for a frame which is no JSON object."""
+    """Return an event for a frame that is no JSON object."""
     event = unknown_event({}, str(error))
     event.__dict__["raw"] = frame
     return event
 
 
 def encode(value: Model | dict[str, Any]) -> bytes:
-    """Return the frame of a request, as UTF-8 JSON; unknown fields and lone surrogates survive."""
+    """Return the frame of a request as UTF-8 JSON, with its unknown fields and lone surrogates."""
     data = value.to_dict() if isinstance(value, Model) else value
     try:
         return msgspec.json.encode(data)

@@ -1,4 +1,4 @@
-"""The one place where an event becomes an error."""
+"""Turns the events that mean a failure into errors; no other module does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADVICE = {
     "invalid_stream_id": "a lane name is 1 to 256 letters, digits, '_', '-' or '.'",
     "model_mismatch": "this connection serves another model; open one for this model",
     "previous_response_not_found": "start again with the full input and no previous_response_id",
-    "rate_limit_exceeded": "wait, as long as the retry-after header says where there is one, and send it again",
+    "rate_limit_exceeded": "wait, for the time in the retry-after header if there is one, and send it again",
     "response_already_in_flight": "wait for the running response to end, or open another connection",
     "server_error": "send it again after a while",
     "websocket_connection_limit_reached": "open a new connection",
@@ -34,11 +34,11 @@ _ADVICE = {
 
 
 def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> ResponseFailedError | None:
-    """Return the error that `event` stands for, `None` when it is no failure.
+    """Return the error that `event` means, `None` when the event is no failure.
 
-    A failure is `error`, `response.failed`, another terminal event whose response has the status
-    `failed`, or a refused steer; also as an `UnknownEvent`, as far as that can be read.  `first` is the
-    first event of the response: an `error` with nothing before it means that the request was rejected.
+    A failure is `error`, `response.failed`, another terminal event whose response has the status `failed`, or a refused
+    steer.  An `UnknownEvent` of these types is read as far as possible.  `first` is the first event of the response: an
+    `error` without an event before it means that the server rejected the request.
     """
     if event.type == "response.steer.failed":
         return _steer_failure(event)
@@ -62,8 +62,8 @@ def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> Response
 
 
 def pending_of(event: ServerEvent) -> SteerPendingError:
-    """Return the error that `response.steer.pending` stands for where a result was promised."""
-    if not isinstance(event, ResponseSteerPendingEvent):  # it could not be read
+    """Return the error for `response.steer.pending`, for operators whose observer waits for a result."""
+    if not isinstance(event, ResponseSteerPendingEvent):  # its fields did not validate
         return SteerPendingError((), event=event, stream_id=event.stream_id)
     target = event.steer.previous_response_id
     return SteerPendingError(event.required_input, event=event, response_id=target, stream_id=event.stream_id)
@@ -77,8 +77,8 @@ def response_of(event: ServerEvent) -> Response | None:
 def unreadable(event: ServerEvent) -> UnreadableResponseError:
     """Return the error for a terminal event whose response is needed and cannot be read."""
     return UnreadableResponseError(
-        f"{event.type} came without a readable response: {getattr(event, 'reason', None)}; the response has ended at "
-        "the server, and what can be read of it is in `event` of this error",
+        f"the response in {event.type} cannot be read: {getattr(event, 'reason', None)}; the response has ended at the "
+        "server, and `event` of this error has all that came",
         event=event,
         response_id=response_id_of(event),
         stream_id=event.stream_id,
@@ -93,7 +93,7 @@ def _steer_failure(event: ServerEvent) -> ResponseFailedError:
     return ResponseFailedError(
         f"the server refused the steer{_reason(code, kind)}: {message or 'no reason given'} "
         f"[the input came back: {first}send it as a request of its own]",
-        delivery="rejected",  # so too when it was accepted before: it comes back unused
+        delivery="rejected",  # also after the server accepted the steer: it returns the input unused
         event=event,
         code=code,
         type=kind,
@@ -104,7 +104,7 @@ def _steer_failure(event: ServerEvent) -> ResponseFailedError:
 def _unknown_failure(event: UnknownEvent, first: ServerEvent | None) -> ResponseFailedError | None:
     extra = event.extra
     if event.type == "error":
-        # Flat, nested, or, from the simplest of servers, a mere string.
+        # The fields are at the top level or nested in `error`; some simple servers have a mere string there.
         nested = extra.get("error")
         facts = {**extra, "type": None, **(nested if isinstance(nested, Mapping) else {})}
         if isinstance(nested, str):

@@ -1,4 +1,4 @@
-"""JSON text to plain data, whatever a peer sends."""
+"""Reads JSON text, even where Python's parser gives up."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import re
 from typing import Any
 
-_DEPTH = 100  # far more than the protocol has, and far less than what Python's parser gives up at
+_DEPTH = 100  # levels of nesting: far more than the protocol has, far fewer than Python's parser can read
 _MARK = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _LEFT_OUT = f"values were left out: those nested deeper than {_DEPTH} levels, and integers of too many digits"
 
 
 def read_json(text: bytes | str) -> tuple[Any, str | None]:
-    """Return what JSON text holds; and why not all of it, `None` if it is all.
+    """Return the data of JSON text, and the reason why values are missing in it, `None` if none are.
 
-    Python refuses integers of thousands of digits, and nesting as deep as its stack.  Neither makes the text
-    wrong: such values are `None` then, and the rest is there.  Raises `ValueError` for what is no JSON;
-    what is left out for its depth is not looked into.
+    Python cannot read integers of thousands of digits, and nesting as deep as its stack.  Both are valid JSON, so such
+    values become `None`, and the rest is read.  Raises `ValueError` for text that is no JSON; text that is left out for
+    its depth is not checked.
     """
     try:
         return json.loads(text), None
@@ -29,7 +29,7 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
 
 
 def _shallow(text: str) -> str:
-    """Put `null` in the place of what is nested too deeply."""
+    """Replace values that are nested too deeply by `null`."""
     kept: list[str] = []
     start = depth = 0
     quoted = False

@@ -140,7 +140,7 @@ def test_scenario_04_all_that_the_server_said() -> None:
     assert error.stream_id == "main"
     assert str(error) == (
         "the server rejected the request (rate_limit_exceeded): slow down "
-        "[wait, as long as the retry-after header says where there is one, and send it again]"
+        "[wait, for the time in the retry-after header if there is one, and send it again]"
     )
 
 
