@@ -1,4 +1,4 @@
-"""Server events, one class for each type."""
+"""Server events: a class for each type."""
 
 from .audio import (
     ResponseAudioDeltaEvent,

@@ -1,4 +1,4 @@
-"""What the model speaks, and the transcript of it."""
+"""Events of spoken answers: the audio, and its transcript."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ResponseAudioDeltaEvent(ServerEvent):
 
 @model
 class ResponseAudioDoneEvent(ServerEvent):
-    """The audio is whole."""
+    """The audio is complete."""
 
     type: Literal["response.audio.done"] = "response.audio.done"
 
@@ -33,6 +33,6 @@ class ResponseAudioTranscriptDeltaEvent(ServerEvent):
 
 @model
 class ResponseAudioTranscriptDoneEvent(ServerEvent):
-    """The transcript is whole."""
+    """The transcript is complete."""
 
     type: Literal["response.audio.transcript.done"] = "response.audio.transcript.done"

@@ -1,4 +1,4 @@
-"""The base of all server events, their registry, and the one table of terminal types."""
+"""The base of all server events, the registry of their classes, and the table of terminal types."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TERMINAL_TYPES = frozenset({"response.completed", "response.failed", "response.i
 """The event types that end a request."""
 
 REGISTRY: dict[str, type[ServerEvent]] = {}
-"""Wire `type` → event class."""
+"""`type` on the wire → event class."""
 
 
 @model
 class ServerEvent(Model):
-    """One event from the server.
+    """An event from the server.
 
-    `raw` is the frame exactly as it was received, `None` for an event that was built by hand.
-    `stream_id` is the named lane it belongs to, `None` on the default lane.
+    `raw` is the frame exactly as received, `None` for an event that was built by hand.  `stream_id` is the name of the
+    event's lane, `None` for the default lane.
     """
 
     type: str
@@ -45,13 +45,13 @@ class ServerEvent(Model):
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """Fields of the frame that this class does not declare; read from `raw` when asked for.
+        """Fields of the frame that this class does not declare; read from `raw` on first use.
 
-        What Python cannot read, as an integer of thousands of digits, is `None`.
+        A value that Python cannot read, such as an integer of thousands of digits, is `None`.
         """
         if "_extra" not in self.__dict__:
             raw = self.raw
-            # The wire codec did not look at unknown fields, so not at their UTF-8 either.
+            # msgspec skips unknown fields, so their UTF-8 is not checked yet.
             text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
             plan = plan_of(type(self))
             fields, _ = read_json(text or "{}")
@@ -92,16 +92,16 @@ class ContentEvent(ItemEvent):
 
 @model
 class UnknownEvent(Unread, ServerEvent):
-    """An event of a type this version does not know, or a known one whose fields do not validate.
+    """An event of a type this version does not know, or of a known type whose fields do not validate.
 
-    `reason` then says why.  `type`, and `sequence_number` and `stream_id` where they are usable,
-    are attributes; everything else is in `extra`.  A frame that is no JSON object at all has the
-    type `""`, and only `raw` and `reason`.
+    In the second case `reason` says why.  `type`, `sequence_number` and `stream_id` are attributes if they have the
+    right type; all other fields are in `extra`.  A frame that is no JSON object has the type `""`, and only `raw` and
+    `reason`.
     """
 
 
 def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build) -> ServerEvent:
-    """Build the event that JSON data describe; `UnknownEvent` for what no class takes."""
+    """Build an event from JSON data; an `UnknownEvent` if no class fits them."""
     kind = data.get("type")
     cls = REGISTRY.get(kind) if isinstance(kind, str) else None
     reason: str | None = None
@@ -116,7 +116,7 @@ def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build)
 
 
 def unknown_event(data: Mapping[str, Any], reason: str | None) -> UnknownEvent:
-    """Keep what no class takes: the routing fields as attributes, the rest in `extra`."""
+    """Build an event that no class fits: the routing fields are attributes, the rest is in `extra`."""
     extra = dict(data)
     fields: dict[str, Any] = {"type": ""}
     for name, kind in (("type", str), ("sequence_number", int), ("stream_id", str)):

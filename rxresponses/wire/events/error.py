@@ -11,7 +11,7 @@ from .base import ServerEvent
 
 @model
 class ResponseErrorDetail(Model):
-    """The error as WebSocket frames nest it."""
+    """The error, in the frames that nest it in a field of its own."""
 
     type: str | None = None
     code: str | None = None
@@ -23,10 +23,10 @@ class ResponseErrorDetail(Model):
 
 @model
 class ResponseErrorEvent(ServerEvent):
-    """Something went wrong with a request, or with the connection.  Terminal.
+    """A request or the connection failed.  Terminal.
 
-    The facts stand at the top level, whether the frame had them there or nested in `error`.
-    `status` is an HTTP status; `headers` may hold `retry-after`.
+    The fields are at the top level, also if the frame had them nested in `error`.  `status` is an HTTP status;
+    `headers` may hold `retry-after`.
     """
 
     type: Literal["error"] = "error"
@@ -45,5 +45,5 @@ class ResponseErrorEvent(ServerEvent):
 
     @property
     def error_type(self) -> str | None:
-        """The kind of error, such as `invalid_request_error`; `None` where the frame had none."""
+        """The type of the error, such as `invalid_request_error`; `None` if the frame has none."""
         return None if self.error is None else self.error.type

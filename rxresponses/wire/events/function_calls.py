@@ -1,4 +1,4 @@
-"""Calls of tools that the client runs."""
+"""Events of calls of tools that the client runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ResponseFunctionCallArgumentsDeltaEvent(ItemEvent):
 
 @model
 class ResponseFunctionCallArgumentsDoneEvent(ItemEvent):
-    """The arguments are whole; some servers add the name of the function."""
+    """The arguments are complete; some servers add the name of the function."""
 
     type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
     arguments: str
@@ -27,7 +27,7 @@ class ResponseFunctionCallArgumentsDoneEvent(ItemEvent):
 
 @model
 class ResponseCustomToolCallInputDeltaEvent(ItemEvent):
-    """The next characters of the input to a free-form tool."""
+    """The next characters of the input to a custom tool."""
 
     type: Literal["response.custom_tool_call_input.delta"] = "response.custom_tool_call_input.delta"
     delta: str
@@ -35,7 +35,7 @@ class ResponseCustomToolCallInputDeltaEvent(ItemEvent):
 
 @model
 class ResponseCustomToolCallInputDoneEvent(ItemEvent):
-    """The input to a free-form tool is whole."""
+    """The input to a custom tool is complete."""
 
     type: Literal["response.custom_tool_call_input.done"] = "response.custom_tool_call_input.done"
     input: str

@@ -1,4 +1,4 @@
-"""Tools that the server runs: searches, the code interpreter, image generation."""
+"""Events of tools that the server runs: searches, the code interpreter, image generation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ResponseFileSearchCallInProgressEvent(ItemEvent):
 
 @model
 class ResponseFileSearchCallSearchingEvent(ItemEvent):
-    """A file search is under way."""
+    """A file search runs."""
 
     type: Literal["response.file_search_call.searching"] = "response.file_search_call.searching"
 
@@ -38,7 +38,7 @@ class ResponseWebSearchCallInProgressEvent(ItemEvent):
 
 @model
 class ResponseWebSearchCallSearchingEvent(ItemEvent):
-    """A web search is under way."""
+    """A web search runs."""
 
     type: Literal["response.web_search_call.searching"] = "response.web_search_call.searching"
 
@@ -67,7 +67,7 @@ class ResponseCodeInterpreterCallCodeDeltaEvent(ItemEvent):
 
 @model
 class ResponseCodeInterpreterCallCodeDoneEvent(ItemEvent):
-    """The code is whole."""
+    """The code is complete."""
 
     type: Literal["response.code_interpreter_call_code.done"] = "response.code_interpreter_call_code.done"
     code: str
@@ -89,7 +89,7 @@ class ResponseCodeInterpreterCallCompletedEvent(ItemEvent):
 
 @model
 class ResponseImageGenCallInProgressEvent(ItemEvent):
-    """An image is asked for."""
+    """A call of the image generation begins."""
 
     type: Literal["response.image_generation_call.in_progress"] = "response.image_generation_call.in_progress"
 
@@ -103,7 +103,7 @@ class ResponseImageGenCallGeneratingEvent(ItemEvent):
 
 @model
 class ResponseImageGenCallPartialImageEvent(ItemEvent):
-    """The image as far as it has come, as base64."""
+    """An unfinished image, as base64."""
 
     type: Literal["response.image_generation_call.partial_image"] = "response.image_generation_call.partial_image"
     partial_image_b64: str
@@ -116,6 +116,6 @@ class ResponseImageGenCallPartialImageEvent(ItemEvent):
 
 @model
 class ResponseImageGenCallCompletedEvent(ItemEvent):
-    """An image is done; it comes with its output item."""
+    """An image is done; it is in the output item of the call."""
 
     type: Literal["response.image_generation_call.completed"] = "response.image_generation_call.completed"

@@ -1,4 +1,4 @@
-"""How output items and their parts come into being."""
+"""Events of output items and of the parts of their content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import ContentEvent, ItemEvent, ServerEvent
 
 @model
 class ResponseOutputItemAddedEvent(ServerEvent):
-    """An output item begins; most of its content is still to come."""
+    """An output item begins; most of its content follows."""
 
     type: Literal["response.output_item.added"] = "response.output_item.added"
     item: ResponseOutputItem
@@ -21,7 +21,7 @@ class ResponseOutputItemAddedEvent(ServerEvent):
 
 @model
 class ResponseOutputItemDoneEvent(ServerEvent):
-    """An output item is whole."""
+    """An output item is complete."""
 
     type: Literal["response.output_item.done"] = "response.output_item.done"
     item: ResponseOutputItem
@@ -30,7 +30,7 @@ class ResponseOutputItemDoneEvent(ServerEvent):
 
 @model
 class ResponseContentPartAddedEvent(ContentEvent):
-    """A part of an item begins."""
+    """A part of an item's content begins."""
 
     type: Literal["response.content_part.added"] = "response.content_part.added"
     part: ContentPart
@@ -38,7 +38,7 @@ class ResponseContentPartAddedEvent(ContentEvent):
 
 @model
 class ResponseContentPartDoneEvent(ContentEvent):
-    """A part of an item is whole."""
+    """A part of an item's content is complete."""
 
     type: Literal["response.content_part.done"] = "response.content_part.done"
     part: ContentPart
@@ -46,6 +46,6 @@ class ResponseContentPartDoneEvent(ContentEvent):
 
 @model
 class ResponseCompactionCompactingEvent(ItemEvent):
-    """The server is compacting earlier turns."""
+    """The server compacts earlier turns of the conversation."""
 
     type: Literal["response.compaction.compacting"] = "response.compaction.compacting"

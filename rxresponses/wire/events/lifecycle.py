@@ -1,4 +1,4 @@
-"""How a response comes and goes."""
+"""Events of the beginning and the end of a response."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ class LifecycleEvent(ServerEvent):
 
 @model
 class ResponseCreatedEvent(LifecycleEvent):
-    """The response exists; its id is known from here on."""
+    """The response exists; this event is the first with its id."""
 
     type: Literal["response.created"] = "response.created"
 
 
 @model
 class ResponseQueuedEvent(LifecycleEvent):
-    """The response waits for its turn."""
+    """The response waits at the server."""
 
     type: Literal["response.queued"] = "response.queued"
 
 
 @model
 class ResponseInProgressEvent(LifecycleEvent):
-    """The model is at work."""
+    """The model works on the response."""
 
     type: Literal["response.in_progress"] = "response.in_progress"
 
 
 @model
 class ResponseCompletedEvent(LifecycleEvent):
-    """The response is whole.  Terminal."""
+    """The response is complete.  Terminal."""
 
     type: Literal["response.completed"] = "response.completed"
 
@@ -53,6 +53,6 @@ class ResponseFailedEvent(LifecycleEvent):
 
 @model
 class ResponseIncompleteEvent(LifecycleEvent):
-    """The response was cut short; `response.incomplete_details` says why.  Terminal."""
+    """The response ended early; `response.incomplete_details` says why.  Terminal."""
 
     type: Literal["response.incomplete"] = "response.incomplete"

@@ -1,4 +1,4 @@
-"""Tools of remote MCP servers."""
+"""Events of the tools of remote MCP servers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from .base import ItemEvent
 
 @model
 class ResponseMcpListToolsInProgressEvent(ItemEvent):
-    """An MCP server is asked for its tools."""
+    """The server asks an MCP server for its tools."""
 
     type: Literal["response.mcp_list_tools.in_progress"] = "response.mcp_list_tools.in_progress"
 
 
 @model
 class ResponseMcpListToolsCompletedEvent(ItemEvent):
-    """The tools of an MCP server are known."""
+    """The server has the list of an MCP server's tools."""
 
     type: Literal["response.mcp_list_tools.completed"] = "response.mcp_list_tools.completed"
 
 
 @model
 class ResponseMcpListToolsFailedEvent(ItemEvent):
-    """An MCP server did not tell its tools."""
+    """An MCP server did not list its tools."""
 
     type: Literal["response.mcp_list_tools.failed"] = "response.mcp_list_tools.failed"
 
@@ -46,7 +46,7 @@ class ResponseMcpCallArgumentsDeltaEvent(ItemEvent):
 
 @model
 class ResponseMcpCallArgumentsDoneEvent(ItemEvent):
-    """The arguments are whole."""
+    """The arguments are complete."""
 
     type: Literal["response.mcp_call_arguments.done"] = "response.mcp_call_arguments.done"
     arguments: str

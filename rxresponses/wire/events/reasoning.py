@@ -1,4 +1,4 @@
-"""What the model thinks: its reasoning, and the summary of it."""
+"""Events of the model's reasoning and of its summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ResponseReasoningTextDeltaEvent(ContentEvent):
 
 @model
 class ResponseReasoningTextDoneEvent(ContentEvent):
-    """A stretch of reasoning is whole."""
+    """A part of the reasoning is complete."""
 
     type: Literal["response.reasoning_text.done"] = "response.reasoning_text.done"
     text: str
@@ -42,7 +42,7 @@ class ResponseReasoningSummaryPartAddedEvent(SummaryEvent):
 
 @model
 class ResponseReasoningSummaryPartDoneEvent(SummaryEvent):
-    """A part of the summary is at its end; `status` is `incomplete` when it was cut short."""
+    """A part of the summary ends; `status` is `incomplete` if it ended early."""
 
     type: Literal["response.reasoning_summary_part.done"] = "response.reasoning_summary_part.done"
     part: SummaryPart
@@ -59,7 +59,7 @@ class ResponseReasoningSummaryTextDeltaEvent(SummaryEvent):
 
 @model
 class ResponseReasoningSummaryTextDoneEvent(SummaryEvent):
-    """The text of a part of the summary is whole."""
+    """The text of a part of the summary is complete."""
 
     type: Literal["response.reasoning_summary_text.done"] = "response.reasoning_summary_text.done"
     text: str

@@ -1,4 +1,4 @@
-"""Shell commands and patches."""
+"""Events of shell commands and patches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import ItemEvent, ServerEvent
 
 @model
 class ShellCallOutputDelta(Model):
-    """The next characters that a command printed."""
+    """The next characters of a command's output."""
 
     stdout: str | None = None
     stderr: str | None = None
@@ -45,7 +45,7 @@ class ResponseShellCallCommandDeltaEvent(ShellCommandEvent):
 
 @model
 class ResponseShellCallCommandDoneEvent(ShellCommandEvent):
-    """A command is whole."""
+    """A command is complete."""
 
     type: Literal["response.shell_call_command.done"] = "response.shell_call_command.done"
     command: str
@@ -62,7 +62,7 @@ class ResponseShellCallOutputContentDeltaEvent(ShellCommandEvent):
 
 @model
 class ResponseShellCallOutputContentDoneEvent(ShellCommandEvent):
-    """All that a command printed, and how it ended."""
+    """The whole output of a command, and how the command ended."""
 
     type: Literal["response.shell_call_output_content.done"] = "response.shell_call_output_content.done"
     output: list[ShellCommandOutput] = field(default_factory=list)
@@ -79,7 +79,7 @@ class ResponseApplyPatchCallOperationDiffDeltaEvent(ItemEvent):
 
 @model
 class ResponseApplyPatchCallOperationDiffDoneEvent(ItemEvent):
-    """A V4A diff is whole."""
+    """A V4A diff is complete."""
 
     type: Literal["response.apply_patch_call_operation_diff.done"] = "response.apply_patch_call_operation_diff.done"
     diff: str

@@ -1,4 +1,4 @@
-"""What became of a message that steers a running response."""
+"""Events that answer a steer: new input for a running response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import ServerEvent
 
 @model
 class Steer(Model):
-    """A steering message that the server took, and the response it was for."""
+    """A steer that the server accepted, and the response that it steers."""
 
     id: str | None = None
     previous_response_id: str | None = None
@@ -19,14 +19,14 @@ class Steer(Model):
 
 @model
 class FailedSteer(Steer):
-    """A steering message that the server did not take; `input` is plain JSON, to be sent again."""
+    """A steer that the server refused; `input` is its input as plain JSON, to send again."""
 
     input: str | list[Any] | None = None
 
 
 @model
 class SteerError(Model):
-    """Why a steering message failed."""
+    """Why a steer failed."""
 
     code: str | None = None
     message: str | None = None
@@ -35,7 +35,7 @@ class SteerError(Model):
 
 @model
 class SteerRequiredInput(Model):
-    """A stub of an input item to be filled and sent; `type` says of which kind."""
+    """A stub of an input item, to fill in and send; `type` is the type of the item."""
 
     type: str
     call_id: str | None = None
@@ -46,7 +46,7 @@ class SteerRequiredInput(Model):
 
 @model
 class ResponseSteerAcceptedEvent(ServerEvent):
-    """The server has the message and will act on it."""
+    """The server accepted the steer and will act on it."""
 
     type: Literal["response.steer.accepted"] = "response.steer.accepted"
     steer: Steer
@@ -54,7 +54,7 @@ class ResponseSteerAcceptedEvent(ServerEvent):
 
 @model
 class ResponseSteerPendingEvent(ServerEvent):
-    """The message waits until a request brings `required_input`."""
+    """The steer waits for a request that brings the items of `required_input`."""
 
     type: Literal["response.steer.pending"] = "response.steer.pending"
     steer: Steer
@@ -64,7 +64,7 @@ class ResponseSteerPendingEvent(ServerEvent):
 
 @model
 class ResponseSteerFailedEvent(ServerEvent):
-    """The message was not taken, and comes back in `steer.input`."""
+    """The server refused the steer, and returns its input in `steer.input`."""
 
     type: Literal["response.steer.failed"] = "response.steer.failed"
     steer: FailedSteer

@@ -1,4 +1,4 @@
-"""What the model says: text, its annotations, refusals."""
+"""Events of the model's text, its annotations, and refusals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import ContentEvent
 
 @model
 class ResponseTextDeltaEvent(ContentEvent):
-    """The next characters of a text; `logprobs` for each token of them, when asked for."""
+    """The next characters of a text; `logprobs` has an entry for each token if the request included them."""
 
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
     delta: str
@@ -22,7 +22,7 @@ class ResponseTextDeltaEvent(ContentEvent):
 
 @model
 class ResponseTextDoneEvent(ContentEvent):
-    """A text is whole."""
+    """A text is complete."""
 
     type: Literal["response.output_text.done"] = "response.output_text.done"
     text: str
@@ -48,7 +48,7 @@ class ResponseRefusalDeltaEvent(ContentEvent):
 
 @model
 class ResponseRefusalDoneEvent(ContentEvent):
-    """A refusal is whole."""
+    """A refusal is complete."""
 
     type: Literal["response.refusal.done"] = "response.refusal.done"
     refusal: str

@@ -1,4 +1,4 @@
-"""All server events together."""
+"""The union of all server events."""
 
 from __future__ import annotations
 
@@ -153,4 +153,4 @@ ResponsesServerEvent: TypeAlias = (
     | ResponseRefusalDoneEvent
     | UnknownEvent
 )
-"""Any event from the server, for those who want a checker to know that no case is left out."""
+"""Any event from the server; with this type, a type checker can tell whether a `match` covers every event."""

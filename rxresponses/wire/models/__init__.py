@@ -1,4 +1,4 @@
-"""Responses, their output items, and all that these are made of."""
+"""Responses, their output items, and the objects inside these."""
 
 from .annotations import (
     Annotation,

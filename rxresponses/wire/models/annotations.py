@@ -1,4 +1,4 @@
-"""Where the model's text comes from: citations of files and pages."""
+"""Annotations of the model's text: citations of files and web pages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class AnnotationContainerFileCitation(Model):
 
 @model
 class AnnotationFilePath(Model):
-    """A generated file that the character at `index` stands for."""
+    """A generated file, linked at the character at `index`."""
 
     type: Literal["file_path"] = "file_path"
     file_id: str | None = None

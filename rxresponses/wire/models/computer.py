@@ -1,4 +1,4 @@
-"""Output items of computer use: the actions to perform, the screenshots given back."""
+"""Output items of computer use: the actions to perform, and the screenshots in return."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ ComputerAction: TypeAlias = (
     | ActionWait
     | UnknownItem
 )
-"""What the client is asked to do on the computer."""
+"""An action for the client to perform on the computer."""
 
 
 @model
 class SafetyCheck(Model):
-    """A concern that the user must acknowledge before the call goes on."""
+    """A safety concern, which the user must acknowledge before the call goes on."""
 
     id: str | None = None
     code: str | None = None
@@ -146,7 +146,7 @@ class ResponseComputerToolCallOutputScreenshot(Model):
 
 @model
 class ResponseComputerToolCallOutputItem(Model):
-    """What the client gave back for a computer call."""
+    """The client's answer to a computer call."""
 
     type: Literal["computer_call_output"] = "computer_call_output"
     id: str | None = None

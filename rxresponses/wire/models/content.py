@@ -1,4 +1,4 @@
-"""What messages are made of: text with its annotations and log probabilities, refusals, reasoning."""
+"""Parts of messages: text with its annotations and log probabilities, refusals, reasoning, input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .annotations import Annotation
 
 @model
 class LogprobTopLogprob(Model):
-    """One of the likeliest alternatives to a token."""
+    """One of the most likely alternatives to a token."""
 
     token: str | None = None
     bytes: list[int] | None = None
@@ -20,7 +20,7 @@ class LogprobTopLogprob(Model):
 
 @model
 class Logprob(Model):
-    """The natural logarithm of a token's probability, and its likeliest alternatives."""
+    """The natural logarithm of a token's probability, and the most likely alternatives."""
 
     token: str | None = None
     bytes: list[int] | None = None
@@ -30,7 +30,7 @@ class Logprob(Model):
 
 @model
 class ResponseOutputText(Model):
-    """A stretch of the model's text."""
+    """A part of the model's text."""
 
     type: Literal["output_text"] = "output_text"
     text: str = ""
@@ -48,7 +48,7 @@ class ResponseOutputRefusal(Model):
 
 @model
 class ReasoningText(Model):
-    """A stretch of the model's reasoning itself."""
+    """A part of the model's reasoning itself."""
 
     type: Literal["reasoning_text"] = "reasoning_text"
     text: str = ""
@@ -64,7 +64,7 @@ class SummaryText(Model):
 
 @model
 class PromptCacheBreakpoint(Model):
-    """A mark up to which the input is to be cached."""
+    """Marks the end of the input to cache."""
 
     mode: str | None = None
     ttl: str | None = None
@@ -72,7 +72,7 @@ class PromptCacheBreakpoint(Model):
 
 @model
 class ResponseInputText(Model):
-    """Text that was given to the model."""
+    """Text for the model."""
 
     type: Literal["input_text"] = "input_text"
     text: str = ""
@@ -81,7 +81,7 @@ class ResponseInputText(Model):
 
 @model
 class ResponseInputImage(Model):
-    """An image that was given to the model, by URL (`data:` included) or by file id."""
+    """An image for the model, by URL (`data:` included) or by file id."""
 
     type: Literal["input_image"] = "input_image"
     detail: str | None = None
@@ -92,7 +92,7 @@ class ResponseInputImage(Model):
 
 @model
 class ResponseInputFile(Model):
-    """A file that was given to the model: its base64 data, its id or its URL."""
+    """A file for the model: its base64 data, its id or its URL."""
 
     type: Literal["input_file"] = "input_file"
     detail: str | None = None
@@ -116,4 +116,4 @@ ReasoningPart: TypeAlias = ReasoningText | UnknownItem
 """A part of a reasoning item's content."""
 
 InputContent: TypeAlias = ResponseInputText | ResponseInputImage | ResponseInputFile | UnknownItem
-"""A part of what a tool gave back to the model."""
+"""A part of a tool's output for the model."""

@@ -27,12 +27,12 @@ class CallerProgram(Model):
 
 
 Caller: TypeAlias = CallerDirect | CallerProgram | UnknownItem
-"""Who called a tool."""
+"""Whether the model itself or a program called a tool."""
 
 
 @model
 class ResponseFunctionToolCall(Model):
-    """A call of one of the client's functions; `arguments` is JSON text, `call_id` what the answer names."""
+    """A call of a function of the client; `arguments` is JSON text, and the answer refers to `call_id`."""
 
     type: Literal["function_call"] = "function_call"
     id: str | None = None
@@ -47,7 +47,7 @@ class ResponseFunctionToolCall(Model):
 
 @model
 class ResponseFunctionToolCallOutputItem(Model):
-    """What a function gave back."""
+    """The result of a function call."""
 
     type: Literal["function_call_output"] = "function_call_output"
     id: str | None = None
@@ -62,7 +62,7 @@ class ResponseFunctionToolCallOutputItem(Model):
 
 @model
 class ResponseCustomToolCall(Model):
-    """A call of one of the client's free-form tools; `input` is whatever text the model wrote for it."""
+    """A call of a custom tool of the client; `input` is the text that the model wrote for the tool."""
 
     type: Literal["custom_tool_call"] = "custom_tool_call"
     id: str | None = None
@@ -77,7 +77,7 @@ class ResponseCustomToolCall(Model):
 
 @model
 class ResponseCustomToolCallOutputItem(Model):
-    """What a free-form tool gave back."""
+    """The result of a call of a custom tool."""
 
     type: Literal["custom_tool_call_output"] = "custom_tool_call_output"
     id: str | None = None
@@ -90,7 +90,7 @@ class ResponseCustomToolCallOutputItem(Model):
 
 @model
 class Program(Model):
-    """Code that the model wrote to call several tools."""
+    """A program that the model wrote to call several tools."""
 
     type: Literal["program"] = "program"
     id: str | None = None
@@ -101,7 +101,7 @@ class Program(Model):
 
 @model
 class ProgramOutput(Model):
-    """What a program gave back."""
+    """The result of a program."""
 
     type: Literal["program_output"] = "program_output"
     id: str | None = None

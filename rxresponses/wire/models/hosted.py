@@ -29,7 +29,7 @@ class ImageGenerationCallError(Model):
 
 @model
 class ImageGenerationCallSvgUsage(Model):
-    """The tokens that drawing an SVG took."""
+    """The tokens spent on drawing an SVG."""
 
     model: str | None = None
     input_tokens: int | None = None
@@ -58,7 +58,7 @@ class ImageGenerationCall(Model):
 
 @model
 class OutputLogs(Model):
-    """What the code printed."""
+    """The printed output of the code."""
 
     type: Literal["logs"] = "logs"
     logs: str | None = None
@@ -73,12 +73,12 @@ class OutputImage(Model):
 
 
 CodeInterpreterOutput: TypeAlias = OutputLogs | OutputImage | UnknownItem
-"""What running code gave."""
+"""An output of the code interpreter."""
 
 
 @model
 class ResponseCodeInterpreterToolCall(Model):
-    """Code that the model wrote and ran; `outputs` only when the request included them."""
+    """Code that the model wrote and the server ran; `outputs` only if the request included them."""
 
     type: Literal["code_interpreter_call"] = "code_interpreter_call"
     id: str | None = None

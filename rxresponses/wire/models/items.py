@@ -1,4 +1,4 @@
-"""All output items together."""
+"""The union of all output items."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ ResponseOutputItem: TypeAlias = (
     | ResponseCustomToolCallOutputItem
     | UnknownItem
 )
-"""One thing that a response put out."""
+"""An output item of a response."""

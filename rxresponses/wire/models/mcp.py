@@ -1,4 +1,4 @@
-"""Output items of remote MCP servers: their tools, calls of these, and the user's approval."""
+"""Output items of remote MCP servers: lists of tools, calls of tools, and the user's approval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..base import Model, UnknownItem, model
 
 @model
 class McpProtocolError(Model):
-    """The MCP server answered with an error of the protocol."""
+    """The MCP server answered with an error of the MCP protocol."""
 
     type: Literal["mcp_protocol_error"] = "mcp_protocol_error"
     code: int | None = None
@@ -19,7 +19,7 @@ class McpProtocolError(Model):
 
 @model
 class McpToolExecutionError(Model):
-    """The tool ran and failed; `content` is what it says."""
+    """The tool ran and failed; `content` is its output."""
 
     type: Literal["mcp_tool_execution_error"] = "mcp_tool_execution_error"
     content: Any = None
@@ -27,7 +27,7 @@ class McpToolExecutionError(Model):
 
 @model
 class HTTPError(Model):
-    """The MCP server could not be asked; `code` is the HTTP status."""
+    """The request to the MCP server failed; `code` is the HTTP status."""
 
     type: Literal["http_error"] = "http_error"
     code: int | None = None
@@ -55,7 +55,7 @@ class McpCall(Model):
 
 @model
 class McpListToolsTool(Model):
-    """A tool that an MCP server has."""
+    """A tool of an MCP server."""
 
     name: str | None = None
     description: str | None = None

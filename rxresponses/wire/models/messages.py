@@ -1,4 +1,4 @@
-"""Output items that the model says or thinks: messages, reasoning, compaction."""
+"""Output items of the model itself: messages, reasoning, compaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .content import OutputContent, ReasoningPart, SummaryPart
 
 @model
 class ResponseOutputMessage(Model):
-    """What the model says; `phase` tells commentary on the way from the final answer."""
+    """A message of the model; `phase` is `commentary` on the way, `final_answer` at the end."""
 
     type: Literal["message"] = "message"
     id: str | None = None
@@ -23,7 +23,7 @@ class ResponseOutputMessage(Model):
 
 @model
 class ResponseReasoningItem(Model):
-    """How the model got there; to be sent back when the conversation is kept by the client."""
+    """The model's reasoning; a client that keeps the conversation itself sends it back as input."""
 
     type: Literal["reasoning"] = "reasoning"
     id: str | None = None
@@ -35,7 +35,7 @@ class ResponseReasoningItem(Model):
 
 @model
 class ResponseCompactionItem(Model):
-    """Earlier turns, compacted into a form that only the server reads."""
+    """Earlier turns of the conversation, compacted into a form that only the server can read."""
 
     type: Literal["compaction"] = "compaction"
     id: str | None = None
@@ -45,7 +45,7 @@ class ResponseCompactionItem(Model):
 
 @model
 class AdditionalTools(Model):
-    """Tools that came into play during the response, as they were defined."""
+    """Definitions of tools that were added during the conversation."""
 
     type: Literal["additional_tools"] = "additional_tools"
     id: str | None = None

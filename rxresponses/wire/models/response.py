@@ -1,4 +1,4 @@
-"""The response itself: its output, what it cost, why it ended as it did."""
+"""The response itself, its usage, and why it failed or ended early."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .messages import ResponseOutputMessage
 
 @model
 class InputTokensDetailsCacheWriteTokensDetails(Model):
-    """Tokens written to the cache, by how long they stay there."""
+    """Tokens written to the cache, by the time they stay there."""
 
     ttl_12h_tokens: int | None = None
     ttl_30m_tokens: int | None = None
@@ -21,7 +21,7 @@ class InputTokensDetailsCacheWriteTokensDetails(Model):
 
 @model
 class InputTokensDetails(Model):
-    """How many input tokens came from the cache, and how many went there."""
+    """How many input tokens were read from the cache, and how many were written to it."""
 
     cache_write_tokens: int | None = None
     cached_tokens: int | None = None
@@ -37,7 +37,7 @@ class OutputTokensDetails(Model):
 
 @model
 class ResponseUsage(Model):
-    """The tokens that a response took."""
+    """The tokens that a response used."""
 
     input_tokens: int | None = None
     input_tokens_details: InputTokensDetails | None = None
@@ -48,14 +48,14 @@ class ResponseUsage(Model):
 
 @model
 class MisalignmentSteer(Model):
-    """A message that would bring a stopped response back on its way."""
+    """A message to steer a response that was stopped."""
 
     message: str | None = None
 
 
 @model
 class Misalignment(Model):
-    """What the model was about to do when it was stopped."""
+    """Why a response was stopped as misaligned."""
 
     detailed_explanation: str | None = None
     error_type: str | None = None
@@ -83,10 +83,10 @@ class IncompleteDetails(Model):
 
 @model
 class Response(Model):
-    """A response, as far as it has come.
+    """A response, finished or not.
 
-    What it only repeats of the request (`tools`, `text`, `reasoning`, …) is plain JSON.  Times are
-    seconds since 1970.
+    Fields that only repeat the request (`tools`, `text`, `reasoning`, …) are plain JSON.  Times are in seconds since
+    1970.
     """
 
     id: str
@@ -132,7 +132,7 @@ class Response(Model):
 
     @property
     def output_text(self) -> str:
-        """The text of all messages, put together."""
+        """The text of all messages, joined."""
         return "".join(
             part.text
             for item in self.output

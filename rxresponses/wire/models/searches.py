@@ -21,7 +21,7 @@ class FileSearchResult(Model):
 
 @model
 class ResponseFileSearchToolCall(Model):
-    """A search in vector stores; `results` only when the request included them."""
+    """A search in vector stores; `results` only if the request included them."""
 
     type: Literal["file_search_call"] = "file_search_call"
     id: str | None = None
@@ -66,12 +66,12 @@ class ActionFind(Model):
 
 
 WebSearchAction: TypeAlias = ActionSearch | ActionOpenPage | ActionFind | UnknownItem
-"""What the model did on the web."""
+"""An action of the model on the web."""
 
 
 @model
 class ResponseFunctionWebSearch(Model):
-    """One action on the web."""
+    """A call of the web search: one action on the web."""
 
     type: Literal["web_search_call"] = "web_search_call"
     id: str | None = None

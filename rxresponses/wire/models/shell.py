@@ -1,4 +1,4 @@
-"""Output items of shells and patches: commands, what they printed, changes to files."""
+"""Output items of shells and patches: commands, their outputs, changes to files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LocalShellCall(Model):
 
 @model
 class LocalShellCallOutput(Model):
-    """What the local shell gave back, as JSON text."""
+    """The output of the local shell, as JSON text."""
 
     type: Literal["local_shell_call_output"] = "local_shell_call_output"
     id: str | None = None
@@ -105,7 +105,7 @@ ShellOutcome: TypeAlias = OutputOutcomeTimeout | OutputOutcomeExit | UnknownItem
 
 @model
 class ShellCommandOutput(Model):
-    """What one command printed, and how it ended."""
+    """The output of one command, and how the command ended."""
 
     outcome: ShellOutcome | None = None
     stdout: str | None = None
@@ -115,7 +115,7 @@ class ShellCommandOutput(Model):
 
 @model
 class ResponseFunctionShellToolCallOutput(Model):
-    """What the commands of a shell call printed, one entry for each."""
+    """The outputs of the commands of a shell call, an entry for each command."""
 
     type: Literal["shell_call_output"] = "shell_call_output"
     id: str | None = None
@@ -172,7 +172,7 @@ class ResponseApplyPatchToolCall(Model):
 
 @model
 class ResponseApplyPatchToolCallOutput(Model):
-    """Whether a change was made, and the log of it."""
+    """Whether a file was changed, and the log of the change."""
 
     type: Literal["apply_patch_call_output"] = "apply_patch_call_output"
     id: str | None = None
