@@ -34,20 +34,20 @@ def test_jitter_takes_a_share_off() -> None:
     assert 0.75 <= backoff.delay(1) <= 1.0
 
 
-def test_the_server_s_wish_is_obeyed_and_spread() -> None:
+def test_a_retry_after_of_the_server_is_obeyed_with_jitter() -> None:
     backoff = Backoff(initial=1.0, max_delay=5.0, jitter=0.5)
     assert backoff.delay(1, 60.0, draw=least) == 60.0  # longer than any delay of its own
     assert backoff.delay(9, 0.1, draw=most) == 0.6
 
 
-def test_a_wish_may_be_too_long() -> None:
+def test_a_retry_after_may_be_too_long() -> None:
     backoff = Backoff(initial=1.0, jitter=0.5, max_retry_after=60.0)
     assert [backoff.is_too_long(hint) for hint in (None, 0.0, 60.0, 60.1, 1e300)] == [False, False, False, True, True]
-    assert backoff.delay(1, 1e300, draw=least) == 60.0  # whoever asks all the same
+    assert backoff.delay(1, 1e300, draw=least) == 60.0  # if a caller asks for the delay all the same
     assert not Backoff().is_too_long(600.0)
 
 
-def test_the_error_says_that_the_server_wished_for_too_long() -> None:
+def test_the_error_says_that_the_retry_after_is_too_long() -> None:
     error = errors.ConnectFailedError("refused", status=429)
     Backoff(max_retry_after=60.0).tell(error, 90_000.0)
     assert str(error).startswith("refused; the server asks to wait 90000 s, more than `max_retry_after`")
@@ -74,7 +74,7 @@ def test_the_error_says_that_the_server_wished_for_too_long() -> None:
         {"max_retries": True},
     ],
 )
-def test_impossible_options_name_themselves(options: dict[str, object]) -> None:
+def test_invalid_options_are_named(options: dict[str, object]) -> None:
     with pytest.raises(errors.ConfigurationError, match=next(iter(options))):
         Backoff(**options)  # type: ignore[arg-type]
 
@@ -141,7 +141,7 @@ def failed(delivery: Delivery = "rejected", **facts: object) -> errors.ResponseF
         (failed("started", code="server_error"), False),
     ],
 )
-def test_what_may_be_sent_again(error: Exception, answer: bool) -> None:
+def test_which_errors_are_retryable(error: Exception, answer: bool) -> None:
     assert is_retryable(error) is answer
 
 
@@ -158,5 +158,5 @@ def test_what_may_be_sent_again(error: Exception, answer: bool) -> None:
         (ValueError("no"), False),
     ],
 )
-def test_what_asks_for_fewer_requests(error: Exception, answer: bool) -> None:
+def test_which_errors_are_rate_limits(error: Exception, answer: bool) -> None:
     assert is_rate_limit(error) is answer

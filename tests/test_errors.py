@@ -145,7 +145,7 @@ def test_the_facts_are_attributes(make: Any, args: tuple[Any, ...], attributes: 
 
 
 @each
-def test_what_failed_with_a_request_says_how_far_it_came(
+def test_errors_of_requests_have_a_delivery(
     make: type[ResponsesError], args: tuple[Any, ...], attributes: dict[str, Any]
 ) -> None:
     if not issubclass(make, (RequestError, InvalidRequestError, ConfigurationError)):
@@ -195,7 +195,7 @@ def test_decode_error_texts() -> None:
 
 
 @pytest.mark.parametrize("make", [cls for cls in CLASSES if issubclass(cls, ResponseTimeoutError)])
-def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
+def test_each_timeout_has_a_text_of_its_own_with_its_seconds(make: Any) -> None:
     where = {} if make is QueueTimeoutError else {"delivery": "unknown"}
     assert " 30 s" in str(make(30.0, **where))
     assert " 0.25 s" in str(make(0.25, **where))
@@ -204,19 +204,19 @@ def test_each_clock_says_its_time_in_words_of_its_own(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [TerminalTimeoutError, IdleTimeoutError])
-def test_where_nothing_came_the_request_may_not_have_left(make: Any) -> None:
+def test_the_text_says_that_a_request_without_events_may_not_have_been_sent(make: Any) -> None:
     assert "still have waited" in str(make(5.0, delivery="unknown"))
     assert "have waited" not in str(make(5.0, delivery="started"))
     assert " 5 s" in str(make(5.0, delivery="started"))
 
 
-def test_a_steer_that_waited_in_vain_says_for_text() -> None:
+def test_a_steer_timeout_says_what_did_not_come() -> None:
     assert "did not answer" in str(SteerTimeoutError(5.0, delivery="unknown"))
     assert "accepted the steer" in str(SteerTimeoutError(5.0, delivery="started"))
     assert " 5 s" in str(SteerTimeoutError(5.0, delivery="started"))
 
 
-def test_a_pending_steer_says_what_it_waits_for() -> None:
+def test_a_pending_steer_lists_the_stubs_in_its_text() -> None:
     stubs = "(function_call_output call_1, mcp_approval_response mcpr_1, something_new)"
     assert stubs in str(SteerPendingError(STUBS, event=EVENT))
     assert SteerPendingError(list(STUBS), event=EVENT).required_input == STUBS
@@ -225,7 +225,7 @@ def test_a_pending_steer_says_what_it_waits_for() -> None:
     assert "()" not in str(SteerPendingError((), event=EVENT))
 
 
-def test_overflows_say_their_number() -> None:
+def test_an_overflow_says_its_limit_and_unit() -> None:
     assert "more than 100 values" in str(BufferOverflowError(100))
     assert "more than 100 bytes" in str(BufferOverflowError(100, unit="bytes"))
     assert BufferOverflowError(100).unit == "values"
@@ -247,6 +247,6 @@ def test_a_failed_connect_sent_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [RequestError, ConnectionLostError, ResponseFailedError, TerminalTimeoutError])
-def test_nobody_forgets_the_delivery(make: Any) -> None:
+def test_delivery_is_compulsory(make: Any) -> None:
     with pytest.raises(TypeError, match="delivery"):
         make("broken")

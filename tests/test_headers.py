@@ -18,7 +18,7 @@ def test_names_are_found_in_any_case(name: str) -> None:
     assert name in HEADERS
 
 
-def test_what_is_not_there() -> None:
+def test_missing_names() -> None:
     assert "Date" not in HEADERS
     assert HEADERS.get("Date") is None
     with pytest.raises(KeyError, match="date"):
@@ -38,7 +38,7 @@ def test_a_field_that_came_twice_keeps_both_values(second: str) -> None:
     assert dict(Headers([("Vary", ""), (second, "b")])) == {"Vary": ", b"}
 
 
-def test_they_are_made_of_mappings_and_of_each_other() -> None:
+def test_headers_are_made_of_mappings_and_of_headers() -> None:
     assert dict(Headers({"A": "1"})) == dict(Headers(Headers({"A": "1"}))) == {"A": "1"}
 
 
@@ -46,20 +46,20 @@ SAME = {"retry-after": "5", "X-Request-Id": "req_1"}
 
 
 @pytest.mark.parametrize("same", [SAME, Headers(SAME)])
-def test_equality_does_not_look_at_case_either(same: Any) -> None:
+def test_equality_ignores_case(same: Any) -> None:
     headers = HEADERS
     assert headers == same
     assert same == headers
 
 
 @pytest.mark.parametrize("other", [Headers(), {**SAME, "retry-after": "6"}, [("retry-after", "5")], {5: "5"}, None])
-def test_what_is_not_equal(other: Any) -> None:
+def test_other_headers_are_not_equal(other: Any) -> None:
     headers = HEADERS
     assert headers != other
     assert other != headers
 
 
-def test_they_do_not_change() -> None:
+def test_headers_are_read_only() -> None:
     assert not isinstance(HEADERS, MutableMapping)
     assert not isinstance(HEADERS, Hashable)
     given = {"A": "1"}

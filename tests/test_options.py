@@ -130,7 +130,7 @@ def test_headers_are_a_mapping(headers: object) -> None:
     assert "`headers` must be a mapping" in refused(headers=headers)
 
 
-def test_later_changes_do_not_come_in() -> None:
+def test_later_changes_of_the_headers_have_no_effect() -> None:
     headers = {"a": "b"}
     options = ConnectionOptions(headers=headers)
     headers["a"] = "b\r\nX: 1"
@@ -184,7 +184,7 @@ def test_options_can_be_copied() -> None:
         {"backoff": 1.0},
     ],
 )
-def test_impossible_options_of_a_pool_name_themselves(options: dict[str, Any]) -> None:
+def test_invalid_pool_options_are_named(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         PoolOptions(**options)
 

@@ -97,7 +97,7 @@ def test_defaults_are_filled_in_and_never_shared() -> None:
     assert one.pets is not other.pets
 
 
-def test_only_declared_fields_are_taken_and_only_by_name() -> None:
+def test_a_constructor_takes_declared_fields_by_keyword_only() -> None:
     with pytest.raises(TypeError, match=r"^Cat needs the field 'name'$"):
         Cat()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"^Cat has no field 'age'$"):
@@ -124,29 +124,29 @@ def test_equality_and_hash_go_by_class_and_fields() -> None:
     assert len({Home(address="here", pets=[Dog()]), Home(address="here", pets=[Dog()])}) == 1
 
 
-def test_what_came_beside_the_fields_does_not_count_in_comparisons() -> None:
+def test_unknown_fields_do_not_count_in_comparisons() -> None:
     assert build(Cat, {"type": "cat", "name": "Tom", "x": 1}) == Cat(name="Tom")
 
 
-def test_the_repr_shows_what_is_not_default() -> None:
+def test_the_repr_shows_the_fields_that_are_not_at_their_default() -> None:
     home = Home(address="here", pets=[Cat(name="Tom", lives=9)], tags={"a": 1})
     assert repr(home) == "Home(address='here', pets=[Cat(name='Tom', lives=9)], tags={'a': 1})"
     assert eval(repr(home)) == home
     assert repr(Home(address="", anything=False)) == "Home(address='', anything=False)"
 
 
-def test_the_signature_is_that_of_the_fields() -> None:
+def test_the_signature_lists_the_fields() -> None:
     assert str(inspect.signature(Cat)) == (
         "(*, type: \"Literal['cat']\" = 'cat', name: 'str', lives: 'int | None' = None)"
     )
     assert inspect.signature(Home).parameters["pets"].default == []
 
 
-def test_the_base_has_no_fields_to_show() -> None:
+def test_the_signature_of_the_base_class_is_that_of_its_constructor() -> None:
     assert str(inspect.signature(Model)) == "(**values: 'Any') -> 'None'"
 
 
-def test_they_are_dataclasses() -> None:
+def test_models_are_dataclasses() -> None:
     cat = Cat(name="Tom")
     assert dataclasses.is_dataclass(cat)
     assert dataclasses.asdict(cat) == {"type": "cat", "name": "Tom", "lives": None}
@@ -207,13 +207,13 @@ def test_unions_are_told_apart_by_type(read: Any) -> None:
 
 
 @both
-def test_a_union_takes_its_plain_members_too(read: Any) -> None:
+def test_a_union_takes_plain_values_of_its_members_too(read: Any) -> None:
     home = read(Home, {"address": "here", "size": "big", "note": "\ud83c", "pet": None, "strays": [{}]})
     assert (home.size, home.note, home.pet, home.strays) == ("big", "\ud83c", None, [Dog()])
 
 
 @both
-def test_models_stand_for_themselves(read: Any) -> None:
+def test_json_data_may_hold_models_already(read: Any) -> None:
     cat = Cat(name="Tom")
     home = read(Home, {"address": "here", "owner": cat, "pet": cat, "pets": [cat], "size": Size()})
     assert home == Home(address="here", owner=cat, pet=cat, pets=[cat], size=Size())
@@ -228,7 +228,7 @@ def test_null_counts_as_absent_where_there_is_a_default_that_is_not_null(read: A
 
 
 @both
-def test_what_msgspec_cannot_check_is_taken_as_it_comes(read: Any) -> None:
+def test_values_of_types_that_msgspec_does_not_know_are_not_checked(read: Any) -> None:
     assert read(Home, {"address": "here", "opaque": (Dog(), Cat(name="Tom"))}).opaque == (Dog(), Cat(name="Tom"))
 
 
@@ -253,7 +253,9 @@ def test_what_msgspec_cannot_check_is_taken_as_it_comes(read: Any) -> None:
         ({"tags": []}, "Home: Expected `object`, got `array` - at `$.tags`"),
     ],
 )
-def test_what_does_not_fit_is_named(read: Any, changes: dict[str, Any], message: str | None) -> None:
+def test_the_error_names_the_class_and_the_field_that_does_not_fit(
+    read: Any, changes: dict[str, Any], message: str | None
+) -> None:
     if message is None:
         assert read(Home, {"address": "here", **changes}).first == Cat(name="Tom")
     else:
@@ -263,7 +265,7 @@ def test_what_does_not_fit_is_named(read: Any, changes: dict[str, Any], message:
 
 
 @both
-def test_what_is_missing_or_no_object_is_named(read: Any) -> None:
+def test_the_error_names_a_missing_field_and_a_value_that_is_no_object(read: Any) -> None:
     with pytest.raises(DecodeError, match=r"^Home: required field 'address' is missing$"):
         read(Home, {})
     with pytest.raises(DecodeError, match=r"^Home: expected an object, got list$"):
@@ -271,7 +273,7 @@ def test_what_is_missing_or_no_object_is_named(read: Any) -> None:
 
 
 @both
-def test_an_odd_member_of_a_union_is_kept_beside_the_good_ones(read: Any) -> None:
+def test_an_object_that_no_class_takes_is_kept_beside_valid_ones(read: Any) -> None:
     odd = [{"type": "cat", "name": 5}, {"type": 5, "name": "x"}, {"name": "x"}, {"type": "", "x": None}]
     home = read(Home, {"address": "here", "pets": [{"type": "dog"}, *odd]})
     assert home.pets[0] == Dog()
@@ -282,7 +284,7 @@ def test_an_odd_member_of_a_union_is_kept_beside_the_good_ones(read: Any) -> Non
     assert home.to_dict()["pets"][1] == odd[0]
 
 
-def test_missing_fields_can_be_inferred_when_asked_for() -> None:
+def test_missing_required_fields_are_none_with_infer_missing() -> None:
     with pytest.warns(RuntimeWarning, match="infer_missing"):
         assert Cat.from_dict({}, infer_missing=True).name is None
 
@@ -328,7 +330,7 @@ def test_a_model_made_by_hand_has_no_unknown_fields() -> None:
 # --- unknown items
 
 
-def test_unknown_items_are_equal_when_all_that_came_is() -> None:
+def test_unknown_items_are_equal_if_all_their_json_is() -> None:
     items = build(
         Home, {"address": "", "pets": [{"type": "b", "x": 1}, {"type": "b", "x": 1}, {"type": "b", "x": 2}]}
     ).pets
@@ -338,7 +340,7 @@ def test_unknown_items_are_equal_when_all_that_came_is() -> None:
     assert items[0] != "b"
 
 
-def test_the_repr_of_an_unknown_item_shows_all_that_came() -> None:
+def test_the_repr_of_an_unknown_item_shows_all_its_json() -> None:
     home = build(Home, {"address": "", "pet": {"type": "cat", "name": 5}})
     assert repr(home.pet) == (
         "<UnknownItem(type='cat') extra={'name': 5} reason='Cat: Expected `str`, got `int` - at `$.name`'>"

@@ -44,7 +44,7 @@ def delta(**changes: object) -> str:
     return json.dumps({**DELTA, **changes})
 
 
-# --- the two codecs, on every type
+# --- both codecs, with every event type
 
 
 @every_event
@@ -66,7 +66,7 @@ def test_both_codecs_read_the_same(cls: type[ServerEvent], data: st.DataObject) 
 @every_event
 @few
 @given(data=st.data())
-def test_nothing_is_lost_on_the_way_back(cls: type[ServerEvent], data: st.DataObject) -> None:
+def test_an_event_is_written_back_with_all_its_fields(cls: type[ServerEvent], data: st.DataObject) -> None:
     frame = json.dumps(data.draw(wire(cls)))
     event = codec.decode(frame)
     original = json.loads(frame)
@@ -131,12 +131,12 @@ def test_generated_events_are_typed(event: ServerEvent) -> None:
     assert type(event) is REGISTRY[event.type]
 
 
-# --- frames that are none
+# --- frames that are no JSON objects
 
 
 @many
 @given(frame=st.binary(max_size=20) | st.text(st.characters(), max_size=20) | json_values.map(json.dumps))
-def test_whatever_comes_is_an_event_or_a_frame_error(frame: bytes | str) -> None:
+def test_any_frame_is_an_event_or_a_frame_error(frame: bytes | str) -> None:
     _decode_whatever(frame)
 
 
@@ -180,7 +180,7 @@ def _decode_whatever(frame: bytes | str) -> None:
         ("1" * 5000, "null"),
     ],
 )
-def test_what_is_no_json_object_raises_a_frame_error(frame: bytes | str, reason: str) -> None:
+def test_a_frame_that_is_no_json_object_raises_a_frame_error(frame: bytes | str, reason: str) -> None:
     with pytest.raises(FrameError, match=reason) as caught:
         codec.decode(frame)
     assert caught.value.frame == frame
@@ -194,7 +194,7 @@ def test_what_is_no_json_object_raises_a_frame_error(frame: bytes | str, reason:
     ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "1" * 5000],
     ids=["lists", "objects", "integer"],
 )
-def test_an_object_that_python_cannot_read_is_an_event_all_the_same(absurd: str, convert: Any) -> None:
+def test_an_object_that_python_cannot_read_whole_is_an_unknown_event(absurd: str, convert: Any) -> None:
     response = f'{{"id": "resp_1", "x": [{absurd}, "é"]}}'
     frame = convert(f'{{"response": {response}, "sequence_number": 3, "stream_id": "a", "type": "response.completed"}}')
     event = codec.decode(frame)
@@ -232,7 +232,7 @@ def test_a_frame_too_deep_for_its_class_is_kept_as_an_unknown_event(monkeypatch:
     assert event.reason == "it is nested too deeply"
 
 
-# --- the direct road
+# --- events that msgspec reads directly
 
 
 @pytest.mark.parametrize("convert", [str, str.encode], ids=["str", "bytes"])
@@ -263,7 +263,7 @@ def test_null_for_a_list_counts_as_absent_and_is_written_back() -> None:
     assert event.to_dict()["logprobs"] is None
 
 
-def test_a_list_of_models_without_unions_in_it_is_empty_on_the_direct_road_only() -> None:
+def test_a_filled_list_of_models_is_read_by_build() -> None:
     frame = json.dumps(
         {
             "type": "response.shell_call_output_content.done",
@@ -276,7 +276,7 @@ def test_a_list_of_models_without_unions_in_it_is_empty_on_the_direct_road_only(
     assert event.output[0].outcome.type == "exit"
 
 
-def test_broken_utf8_in_a_field_nobody_reads_breaks_nothing() -> None:
+def test_broken_utf8_in_an_unknown_field_breaks_nothing() -> None:
     frame = b'{"type": "response.refusal.delta", "delta": "no", "x_new": "\xff"}'
     event = codec.decode(frame)
     assert event.type == "response.refusal.delta"

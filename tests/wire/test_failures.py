@@ -60,7 +60,7 @@ def test_an_error_before_any_other_event_is_a_rejection(make: Callable[[], Opera
 
 
 @reducing
-def test_each_response_in_a_row_is_judged_by_itself(make: Callable[[], Operator[Any]]) -> None:
+def test_each_response_of_a_sequence_is_judged_by_itself(make: Callable[[], Operator[Any]]) -> None:
     error = run(make(), created(), delta("x"), completed(), error_event()).error
 
     assert isinstance(error, ResponseFailedError)
@@ -94,7 +94,9 @@ def test_scenario_37_a_refused_steer_is_a_rejection(make: Callable[[], Operator[
 
 @pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING if name != "raise_on_failure"])
 @pytest.mark.parametrize("before", [[], [accepted()], [created(), delta("x"), completed()]])
-def test_scenario_37_a_pending_steer_is_no_empty_result(make: Callable[[], Operator[Any]], before: list[Any]) -> None:
+def test_scenario_37_a_pending_steer_is_an_error_where_a_result_is_expected(
+    make: Callable[[], Operator[Any]], before: list[Any]
+) -> None:
     end = pending()
     seen = run(make(), *before, end)
 
@@ -120,7 +122,9 @@ def test_scenario_37_the_response_that_follows_a_steer_is_judged_by_itself(make:
 @pytest.mark.parametrize(
     "make", [rops.accumulate_response, rops.final_response, rops.usage, rops.collect_text, rops.function_calls]
 )
-def test_a_terminal_event_that_cannot_be_read_is_an_error_where_it_is_needed(make: Callable[[], Operator[Any]]) -> None:
+def test_an_unreadable_terminal_event_is_an_error_where_its_response_is_needed(
+    make: Callable[[], Operator[Any]],
+) -> None:
     event = unknown(type="response.completed", response={"id": 5, "status": "completed"}, stream_id="main")
     error = run(make(), created(), event).error
 
@@ -131,7 +135,7 @@ def test_a_terminal_event_that_cannot_be_read_is_an_error_where_it_is_needed(mak
     assert "id" in str(error)
 
 
-def test_scenario_04_all_that_the_server_said() -> None:
+def test_scenario_04_the_error_has_all_facts_of_the_event() -> None:
     error = failure(error_event())
 
     assert (error.code, error.type, error.status, error.param) == ("rate_limit_exceeded", "requests", 429, "model")
@@ -193,7 +197,7 @@ def test_scenario_04_every_wire_shape(
         ({"type": "response.failed", "response": {"id": "r", "error": "x"}}, "the response failed: no reason given"),
     ],
 )
-def test_little_information_is_still_an_error(frame: dict[str, Any], text: str) -> None:
+def test_an_event_with_few_facts_is_still_an_error(frame: dict[str, Any], text: str) -> None:
     error = failure(decode(json.dumps(frame)))
 
     assert str(error) == text
@@ -253,11 +257,11 @@ def test_a_pending_steer_that_cannot_be_read() -> None:
         unknown(type="response.incomplete"),
     ],
 )
-def test_what_is_no_failure(event: ServerEvent) -> None:
+def test_other_events_are_no_failures(event: ServerEvent) -> None:
     assert failure_of(event) is None
 
 
-def test_advice_names_what_to_do() -> None:
+def test_the_text_advises_what_to_do() -> None:
     event = decode('{"type": "error", "code": "previous_response_not_found", "message": "gone"}')
 
     assert "full input" in str(failure(event))

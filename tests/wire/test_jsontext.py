@@ -15,12 +15,12 @@ LONG = "1" * 5000
 
 
 @pytest.mark.parametrize("convert", [str, str.encode])
-def test_all_of_it(convert: Any) -> None:
+def test_valid_text_is_read_whole(convert: Any) -> None:
     assert read_json(convert('{"a": ["é", 1, null]}')) == ({"a": ["é", 1, None]}, None)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1} x', b"\xff\x00", b'{"a": "\xff"}'])
-def test_what_is_no_json(text: bytes | str) -> None:
+def test_text_that_is_no_json_raises(text: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_json(text)
 
@@ -61,18 +61,18 @@ def test_brackets_in_strings_do_not_count(string: str, escape: bool) -> None:
     ["[" * 100_000, DEEP + "]", DEEP[:-1], f"[{DEEP}, x]", f'[{DEEP}, "]', f"[{DEEP}}}", f"[{DEEP}, \\n]"],
     ids=["never closed", "closed twice", "one missing", "a word", "a string", "another bracket", "an escape"],
 )
-def test_deep_text_that_is_no_json(text: str) -> None:
+def test_deeply_nested_text_that_is_no_json_raises(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_json(text)
 
 
-def test_broken_utf8_behind_what_is_too_deep() -> None:
+def test_broken_utf8_inside_values_that_are_too_deep() -> None:
     with pytest.raises(UnicodeDecodeError):
         read_json(f'["{"a" * 10}", {DEEP}, "'.encode() + b'\xff"]')
 
 
 @given(json_values)
-def test_what_is_not_deep_is_kept_as_it_is(data: Any) -> None:
+def test_values_that_are_not_too_deep_are_kept(data: Any) -> None:
     text = json.dumps(data)
     assert jsontext._shallow(text) == text
     assert read_json(f"[{text}, {LONG}]")[0] == [json.loads(text), None]

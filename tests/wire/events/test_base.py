@@ -42,7 +42,7 @@ def test_the_union_leaves_no_event_out() -> None:
     assert set(typing.get_args(ResponsesServerEvent)) == {*REGISTRY.values(), UnknownEvent}
 
 
-def test_terminal_are_four_types() -> None:
+def test_four_types_are_terminal() -> None:
     assert set(TERMINAL_TYPES) == {"response.completed", "response.failed", "response.incomplete", "error"}
     assert set(REGISTRY) > TERMINAL_TYPES
 
@@ -53,7 +53,7 @@ def test_an_event_knows_whether_it_is_terminal(kind: str) -> None:
     assert decode(json.dumps(data)).is_terminal == (kind in TERMINAL_TYPES)
 
 
-def test_bases_tell_what_an_event_is_about() -> None:
+def test_base_classes_group_events_by_their_subject() -> None:
     assert issubclass(ResponseTextDeltaEvent, ContentEvent)
     assert issubclass(ContentEvent, ItemEvent)
     assert {kind for kind, cls in REGISTRY.items() if issubclass(cls, LifecycleEvent)} == {
@@ -75,7 +75,7 @@ def test_the_base_picks_the_class_by_type() -> None:
     assert ServerEvent.from_dict(json.loads(text)) == ResponseTextDeltaEvent(delta="a", stream_id="main")
 
 
-def test_a_class_reads_its_own_type_only() -> None:
+def test_a_class_reads_events_of_its_own_type_only() -> None:
     data = {"type": "response.output_text.delta", "delta": "a"}
     assert ResponseTextDeltaEvent.from_dict(data).delta == "a"
     assert ResponseTextDeltaEvent.from_dict({"delta": "a"}).type == "response.output_text.delta"
@@ -84,7 +84,7 @@ def test_a_class_reads_its_own_type_only() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "5", '"x"'])
-def test_what_is_no_object_is_no_event(text: str) -> None:
+def test_a_value_that_is_no_object_is_no_event(text: str) -> None:
     with pytest.raises(DecodeError, match="ServerEvent: expected an object"):
         ServerEvent.from_json(text)
 
@@ -162,7 +162,7 @@ def test_scenario_44_an_object_without_a_type_is_kept(read: Any, kind: object) -
 
 
 @read_json
-def test_scenario_44_an_odd_item_does_not_cost_the_event(read: Any) -> None:
+def test_scenario_44_an_invalid_item_does_not_make_the_event_unknown(read: Any) -> None:
     text = '{"type": "response.output_item.done", "item": {"type": "message", "content": 5}}'
     event = read(text)
     assert isinstance(event, ResponseOutputItemDoneEvent)
@@ -171,7 +171,7 @@ def test_scenario_44_an_odd_item_does_not_cost_the_event(read: Any) -> None:
     assert event.to_dict()["item"] == {"type": "message", "content": 5}
 
 
-def test_unknown_events_are_equal_when_all_that_came_is() -> None:
+def test_unknown_events_are_equal_if_all_their_json_is() -> None:
     one, same, other = (decode(json.dumps({"type": "response.new", "x": x})) for x in (1, 1, 2))
     assert one == same != other
     assert hash(one) == hash(same)
@@ -183,7 +183,7 @@ def test_unknown_events_are_equal_when_all_that_came_is() -> None:
 
 @read_json
 @pytest.mark.parametrize("kind", REGISTRY)
-def test_scenario_49_events_need_no_more_than_their_meaning(read: Any, kind: str) -> None:
+def test_scenario_49_events_need_only_the_fields_without_which_they_mean_nothing(read: Any, kind: str) -> None:
     meaning = {
         "response": {"id": "resp_1"},
         "item": {"type": "message"},

@@ -43,7 +43,7 @@ def test_scenario_04_headers_come_from_either_place(read: Any) -> None:
 
 
 @read_json
-def test_scenario_04_the_top_level_wins_over_what_is_nested(read: Any) -> None:
+def test_scenario_04_the_top_level_wins_over_nested_fields(read: Any) -> None:
     event = read(json.dumps({"type": "error", "code": "outer", "error": {"code": "inner", "message": "m"}}))
     assert (event.code, event.message) == ("outer", "m")
     assert event.error == ResponseErrorDetail(code="inner", message="m")

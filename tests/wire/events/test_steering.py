@@ -14,12 +14,12 @@ from rxresponses.wire.events import (
 )
 
 
-def test_an_accepted_message_names_its_response() -> None:
+def test_an_accepted_steer_names_its_response() -> None:
     event = decode('{"type": "response.steer.accepted", "steer": {"id": "steer_1", "previous_response_id": "resp_1"}}')
     assert event == ResponseSteerAcceptedEvent(steer=Steer(id="steer_1", previous_response_id="resp_1"))
 
 
-def test_a_pending_message_lists_what_is_to_be_filled_in() -> None:
+def test_a_pending_steer_lists_the_items_to_fill_in() -> None:
     stubs = [
         {"type": "function_call_output", "call_id": "call_1", "name": "add"},
         {"type": "mcp_approval_response", "approval_request_id": "mcpr_1"},
@@ -35,7 +35,7 @@ def test_a_pending_message_lists_what_is_to_be_filled_in() -> None:
     assert event.required_input[3].extra == {"handle": 5}
 
 
-def test_a_failed_message_comes_back_as_it_was_sent() -> None:
+def test_a_failed_steer_returns_its_input_as_it_was_sent() -> None:
     message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Stop"}]}
     data = {
         "type": "response.steer.failed",

@@ -71,7 +71,7 @@ def test_scenario_02_an_incomplete_response_keeps_reason_and_usage() -> None:
     assert usage.output_tokens_details.reasoning_tokens == 2
 
 
-def test_what_a_response_repeats_of_its_request_is_plain_json() -> None:
+def test_fields_that_repeat_the_request_are_plain_json() -> None:
     data = {
         "id": "r",
         "tools": [{"type": "function", "name": "f"}],
@@ -144,7 +144,7 @@ def test_items_are_typed_down_to_their_parts() -> None:
     assert holds(response.to_dict()["output"], output)
 
 
-def test_a_call_that_lacks_nothing_but_its_answer_can_be_sent_back() -> None:
+def test_a_call_with_only_its_required_fields_is_typed() -> None:
     call = build(ResponseFunctionToolCall, {"type": "function_call", "call_id": "c", "name": "f", "async": True})
     assert call.async_ is True
     assert call.arguments == ""
@@ -154,7 +154,7 @@ def test_a_call_that_lacks_nothing_but_its_answer_can_be_sent_back() -> None:
 
 @settings(max_examples=examples(50))
 @given(data=wire(Response))
-def test_responses_have_the_same_public_json_face(data: JSON) -> None:
+def test_responses_have_the_public_json_methods(data: JSON) -> None:
     response = Response.from_json(json.dumps(data))
     assert response == build(Response, json.loads(json.dumps(data)))
     assert holds(response.to_dict(), json.loads(json.dumps(data)))

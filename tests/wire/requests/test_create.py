@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 from decimal import Decimal
 from enum import Enum
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,52 +18,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
-from rxresponses.errors import DecodeError, InvalidRequestError
 from rxresponses.wire import codec
-from rxresponses.wire.base import Model
-from rxresponses.wire.events import ResponseCompletedEvent
-from rxresponses.wire.models import ResponseFunctionToolCall, ResponseInputImage, ResponseInputText
+from rxresponses.wire.models import ResponseInputText
 from rxresponses.wire.requests import (
     EasyInputMessage,
     FunctionCallOutput,
     FunctionTool,
-    ItemReference,
     ResponseCreate,
-    ResponseSteer,
     check_stream_id,
     create_from,
-    function_result,
     user_message,
 )
+from tests.support.requests import any_create, deep, endless, refused, sent
 from tests.support.strategies import json_values, texts, unknown_fields
 
 MINIMAL = {"model": "m", "type": "response.create"}
 LANE_CHARACTERS = string.ascii_letters + string.digits + "_-."
-
-endless: list[Any] = []
-endless.append(endless)
-deep: list[Any] = []
-for _ in range(200_000):
-    deep = [deep]
-
-
-def sent(request: ResponseCreate) -> Any:
-    """What a server reads."""
-    return json.loads(codec.encode(request))
-
-
-def refused(make: Callable[[], object], field: str | None) -> str:
-    """Check that it is refused for this field; return the text."""
-    with pytest.raises(InvalidRequestError) as caught:
-        make()
-    assert caught.value.field == field
-    assert caught.value.delivery == "not_sent"
-    assert len(str(caught.value)) < 250
-    return str(caught.value)
-
-
-def any_create(**fields: Any) -> ResponseCreate:
-    return ResponseCreate(**({"model": "m"} | fields))
 
 
 # --- each field
@@ -139,7 +109,7 @@ def test_a_model_or_a_prompt_is_needed(model: Any) -> None:
     assert ResponseCreate(model=model, prompt={"id": "pmpt_1"}).prompt == {"id": "pmpt_1"}
 
 
-def test_streams_always() -> None:
+def test_a_request_always_streams() -> None:
     refused(lambda: any_create(stream=False), "stream")
     assert sent(any_create(stream=True, background=False)) == MINIMAL
 
@@ -156,7 +126,7 @@ def test_the_type_is_fixed() -> None:
         assert f"must be 'response.create', not {kind!r}" in text
 
 
-# --- what users get wrong
+# --- mistakes of users
 
 
 class Colour(Enum):
@@ -249,7 +219,7 @@ def test_mistakes_within_an_item_are_refused_where_it_is_made(make: Callable[[],
 
 
 @pytest.mark.parametrize("name", ["stream_id", "stream", "type", "model", "extra_body"])
-def test_extra_body_goes_round_no_rule(name: str) -> None:
+def test_extra_body_cannot_hold_fields_of_the_class(name: str) -> None:
     assert repr(name) in refused(lambda: any_create(extra_body={"x": 1, name: False}), "extra_body")
 
 
@@ -279,7 +249,7 @@ def test_absent_is_absent_and_null_is_null() -> None:
     }
 
 
-def test_unknown_fields_go_along() -> None:
+def test_unknown_fields_are_sent() -> None:
     request = any_create(extra_body={"x_new": [1, None, {"y": None}]})
     assert sent(request) == MINIMAL | {"x_new": [1, None, {"y": None}]}
     assert request.extra == request.extra_body
@@ -450,241 +420,3 @@ def test_the_default_lane_has_no_name() -> None:
     assert create_from(any_create(stream_id=None), "a").stream_id == "a"
     request = any_create(stream_id="a")
     assert create_from(request) is request
-
-
-# --- items
-
-
-def test_user_message() -> None:
-    assert user_message("hello").to_dict() == {"type": "message", "role": "user", "content": "hello"}
-    parts = (ResponseInputText(text="what is this?"), ResponseInputImage(image_url="data:x"))
-    assert sent(any_create(input=[user_message(parts)]))["input"] == [
-        {
-            "type": "message",
-            "role": "user",
-            "content": [
-                {"type": "input_text", "text": "what is this?"},
-                {"type": "input_image", "image_url": "data:x"},
-            ],
-        }
-    ]
-
-
-@pytest.mark.parametrize(
-    ("value", "output"),
-    [
-        ("sunny", "sunny"),
-        ("", ""),
-        ("\ud83c", "\ud83c"),
-        (None, "null"),
-        (True, "true"),
-        (1.5, "1.5"),
-        (["größe"], '["größe"]'),
-        ({"a": None}, '{"a": null}'),
-    ],
-)
-def test_function_result(value: object, output: str) -> None:
-    call = ResponseFunctionToolCall(id="fc_1", call_id="call_1", name="weather")
-    answer = function_result(call, value)
-    assert answer == function_result("call_1", value)
-    assert answer.to_dict() == {"type": "function_call_output", "call_id": "call_1", "output": output}
-
-
-@given(json_values)
-def test_function_results_are_the_json_of_the_value(value: Any) -> None:
-    output = function_result("call_1", value).output
-    assert isinstance(output, str)
-    assert value == (output if isinstance(value, str) else json.loads(output))
-
-
-@pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"sunny", math.nan, endless, deep, {("a",): 1}, datetime.date(2026, 1, 1)], ids=type
-)
-def test_function_results_that_are_no_json(value: object) -> None:
-    text = refused(lambda: function_result("call_1", value), "output")
-    assert text.startswith("the function's result is not JSON: ")
-
-
-@pytest.mark.parametrize(
-    "call", ["", None, 5, {"call_id": "call_1"}, ResponseFunctionToolCall(), SimpleNamespace(call_id=5)], ids=repr
-)
-def test_function_results_need_a_call(call: Any) -> None:
-    refused(lambda: function_result(call, "sunny"), "call_id")
-
-
-def test_item_reference_and_function_tool() -> None:
-    assert ItemReference(id="msg_1").to_dict() == {"type": "item_reference", "id": "msg_1"}
-    # The service wants `parameters` even when there are none, and takes `null`.
-    assert FunctionTool(name="f").to_dict() == {"type": "function", "name": "f", "parameters": None}
-    tool = FunctionTool(name="f", parameters={"type": "object"}, strict=None, description="d", defer_loading=False)
-    assert tool.to_dict() == {
-        "type": "function",
-        "name": "f",
-        "parameters": {"type": "object"},
-        "strict": None,
-        "description": "d",
-        "defer_loading": False,
-    }
-    assert sent(any_create(tools=[tool, {"type": "web_search", "filters": None}]))["tools"] == [
-        tool.to_dict(),
-        {"type": "web_search", "filters": None},
-    ]
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        user_message("hello"),
-        user_message([{"type": "input_text", "text": "hello", "x_new": None}]),
-        EasyInputMessage(role="assistant", content="hello", phase=None),
-        FunctionCallOutput(call_id="c", output="x", status="completed"),
-        ItemReference(id="msg_1"),
-        FunctionTool(name="f", parameters={"a": None}, strict=True),
-    ],
-    ids=lambda item: type(item).__name__,
-)
-def test_items_survive_the_round_trip(item: Model) -> None:
-    cls = type(item)
-    assert cls.from_dict(item.to_dict()) == item
-    assert cls.from_json(item.to_json()) == item
-    with_more = cls.from_dict(item.to_dict() | {"x_new": {"a": None}})
-    assert with_more.to_dict() == item.to_dict() | {"x_new": {"a": None}}
-
-
-def test_wrong_items_are_decode_errors() -> None:
-    with pytest.raises(DecodeError, match="role"):
-        EasyInputMessage.from_dict({"role": 5, "content": "x"})
-    with pytest.raises(DecodeError, match="call_id"):
-        FunctionCallOutput.from_dict({"output": "x"})
-
-
-# --- steering
-
-
-def test_steer() -> None:
-    for text_or_items in ("stop", [{"role": "user", "content": "stop"}], [user_message("stop").to_dict()]):
-        data = {"type": "response.steer", "previous_response_id": "resp_1", "input": text_or_items}
-        steer = ResponseSteer(previous_response_id="resp_1", input=text_or_items)
-        assert json.loads(codec.encode(steer)) == data
-        assert ResponseSteer.from_dict(data) == steer
-    assert ResponseSteer(previous_response_id="resp_1", input=[user_message("stop")]).to_dict() == data
-    with pytest.raises(TypeError, match="stream_id"):
-        ResponseSteer(previous_response_id="resp_1", input="stop", stream_id="main")  # type: ignore[call-arg]
-
-
-def test_json_of_no_steer_is_refused() -> None:
-    not_a_mapping: Any = [1]
-    assert "list" in refused(lambda: ResponseSteer.from_dict(not_a_mapping), None)
-    odd = {"previous_response_id": "resp_1", "input": "stop", "stream_id": "a"}
-    assert "stream_id" in refused(lambda: ResponseSteer.from_dict(odd), "stream_id")
-
-
-@pytest.mark.parametrize("response_id", ["", None, 5])
-def test_a_steer_needs_a_response(response_id: Any) -> None:
-    refused(lambda: ResponseSteer(previous_response_id=response_id, input="stop"), "previous_response_id")
-
-
-@pytest.mark.parametrize("items", ["", [], None, UNSET, 5, b"stop", {"role": "user", "content": "stop"}], ids=repr)
-def test_a_steer_needs_input(items: Any) -> None:
-    refused(lambda: ResponseSteer(previous_response_id="resp_1", input=items), "input")
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        "stop",
-        None,
-        {"role": "developer", "content": "stop"},
-        {"content": "stop"},
-        EasyInputMessage(role="assistant", content="stop"),
-        FunctionCallOutput(call_id="call_1", output="stop"),
-        {"role": "user", "content": math.nan},
-    ],
-    ids=repr,
-)
-def test_a_steer_takes_messages_of_the_user_only(item: Any) -> None:
-    refused(lambda: ResponseSteer(previous_response_id="resp_1", input=[user_message("good"), item]), "input[1]")
-
-
-# --- answers as input
-
-
-OUTPUT: list[dict[str, Any]] = [
-    {
-        "type": "reasoning",
-        "id": "rs_1",
-        "summary": [{"type": "summary_text", "text": "thinking", "x_part": None}],
-        "encrypted_content": None,
-        "x_item": {"a": None},
-    },
-    {
-        "type": "message",
-        "id": "msg_1",
-        "role": "assistant",
-        "status": "completed",
-        "content": [
-            {
-                "type": "output_text",
-                "text": "hello",
-                "annotations": [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}],
-                "x_null": None,
-            }
-        ],
-    },
-    {
-        "type": "function_call",
-        "id": "fc_1",
-        "call_id": "call_1",
-        "name": "weather",
-        "arguments": '{"city": null}',
-        "namespace": None,
-        "async": None,
-        "status": "completed",
-    },
-    {"type": "x_new_call", "id": "x_1", "data": {"a": None}, "b": None},
-]
-
-
-def answered() -> ResponseCompletedEvent:
-    data = {"type": "response.completed", "response": {"id": "resp_1", "output": OUTPUT}}
-    event = codec.decode(json.dumps(data))
-    assert isinstance(event, ResponseCompletedEvent)
-    return event
-
-
-def without(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name not in names}
-
-
-def test_output_items_are_input_items() -> None:
-    call = answered().response.output[2]
-    assert isinstance(call, ResponseFunctionToolCall)
-    request = any_create(input=[*answered().response.output, function_result(call, {"celsius": 20})])
-    reasoning, message, function_call, unknown, result = sent(request)["input"]
-    # `null` fields of a class mean "absent" and are refused in input; unknown fields and plain JSON keep theirs.
-    assert without(OUTPUT[0], "encrypted_content").items() <= reasoning.items()
-    assert "encrypted_content" not in reasoning
-    part = message["content"][0]
-    assert without(message, "content") == without(OUTPUT[1], "content")
-    assert part["x_null"] is None
-    assert part["annotations"] == OUTPUT[1]["content"][0]["annotations"]
-    assert function_call == without(OUTPUT[2], "namespace", "async")
-    assert unknown == OUTPUT[3]
-    assert result == {"type": "function_call_output", "call_id": "call_1", "output": '{"celsius": 20}'}
-
-
-def test_output_items_within_plain_json_are_treated_alike() -> None:
-    parts = [ResponseInputImage(detail="auto"), {"type": "x", "a": None}]
-    item = {"role": "user", "content": parts, "b": None}
-    assert sent(any_create(input=[item]))["input"] == [
-        {"role": "user", "content": [{"type": "input_image", "detail": "auto"}, {"type": "x", "a": None}], "b": None}
-    ]
-
-
-def test_encoding_leaves_the_request_as_it_was() -> None:
-    items = [{"role": "user", "content": [{"a": None}]}, *answered().response.output]
-    request = any_create(input=items, extra_body={"a": {"b": None}})
-    first = codec.encode(request)
-    assert codec.encode(request) == first
-    assert request.input is items
-    assert items[0] == {"role": "user", "content": [{"a": None}]}

@@ -56,6 +56,7 @@ from rxresponses.wire.requests import (
 )
 from rxresponses.wire.requests.checks import Rule, rules_of
 from rxresponses.wire.requests.sent import Sent
+from tests.support.requests import sent
 from tests.support.strategies import holds, wire, wrong_values
 
 CLASSES: list[type[Sent]] = [
@@ -80,10 +81,6 @@ def given_fields(one: Sent) -> dict[str, Any]:
         for field in dataclasses.fields(one)  # type: ignore[arg-type]
         if (value := getattr(one, field.name)) is not UNSET
     }
-
-
-def sent(one: Model) -> Any:
-    return json.loads(codec.encode(one))
 
 
 def without_null(value: Any) -> Any:
@@ -358,7 +355,9 @@ CREATE = {"model": "m"}
     ],
     ids=lambda value: value if isinstance(value, str) and value.isascii() else "",
 )
-def test_mistakes_inside_are_refused_where_they_are(make: Any, fields: dict[str, Any], name: str, problem: str) -> None:
+def test_mistakes_inside_a_request_are_named_by_their_place(
+    make: Any, fields: dict[str, Any], name: str, problem: str
+) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         make(**fields)
     assert caught.value.field == name
