@@ -155,7 +155,7 @@ def test_the_error_of_a_steer_names_what_did_not_come() -> None:
         str(ALL.error(steer, START + 9)) for steer in (a_steer(SENT), a_steer(STARTED, successor_due=True))
     )
     assert "did not answer the steer" in unanswered
-    for known in ("accepted the steer", "the steered response has ended", "none followed"):
+    for known in ("accepted the steer", "the steered response has ended", "no response followed"):
         assert known in unfollowed
         assert known not in unanswered
 

@@ -20,8 +20,8 @@ from rxresponses.wire.events import (
     ServerEvent,
     UnknownEvent,
 )
-from tests.effort import examples
 from rxresponses.wire.plans import plan_of
+from tests.effort import examples
 from tests.support.strategies import event_data, events, holds, json_values, models_in, wire, wrong_values
 
 every_event = pytest.mark.parametrize("cls", REGISTRY.values(), ids=REGISTRY)
