@@ -1,7 +1,8 @@
 """The Responses API's WebSocket mode, as RxPY Observables.
 
-Observers run on the loop of their socket, so they must not block: `.run()` in one waits for ever, for
-events that only the thread it blocks can deliver.  Chain what follows, with `ops.flat_map` for example.
+Observers run on the event loop of their socket, so they must not block.  `.run()` inside an observer never returns: it
+waits for events that only the blocked thread can deliver.  Chain the next Observable instead, with `ops.flat_map` for
+example.
 """
 
 from . import operators

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import typing
 from typing import Any
@@ -343,3 +344,10 @@ def test_encoding_takes_models_and_plain_data() -> None:
 
 def test_encoding_escapes_lone_surrogates() -> None:
     assert codec.encode({"input": "\ud83c"}) == b'{"input":"\\ud83c"}'
+
+
+@pytest.mark.parametrize("name", ["codec", "events", "models"])
+def test_the_public_modules_have_the_names_of_the_wire(name: str) -> None:
+    public, ours = (importlib.import_module(f"{package}.{name}") for package in ("rxresponses", "rxresponses.wire"))
+    assert public.__all__
+    assert all(getattr(public, each) is getattr(ours, each) for each in public.__all__)
