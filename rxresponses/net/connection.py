@@ -57,7 +57,7 @@ class Connection:
         credentials: Credentials,
         options: ConnectionOptions,
         *,
-        echoes: bool | None,
+        echoes_stream_id: bool | None,
     ) -> None:
         self.cancelled_outside = False  # by other code than this library's: most likely the program ends its loop
         self.error_for: Callable[[RequestSubscription], Exception] = closed_error  # what its end means for a request
@@ -68,7 +68,9 @@ class Connection:
         self._credentials = credentials
         self._options = options
         self._protocol = Protocol(
-            max_active=options.max_active, echoes_stream_id=echoes, close_on_dispose=options.on_dispose == "close"
+            max_active=options.max_active,
+            echoes_stream_id=echoes_stream_id,
+            close_on_dispose=options.on_dispose == "close",
         )
         self._timer = RequestTimer(loop, self._protocol, Timeouts.of(options), self.read_pause, self._overdue)
         self._dispatcher = EventDispatcher(
@@ -92,7 +94,7 @@ class Connection:
     # Requests.
 
     @property
-    def echoes(self) -> bool | None:
+    def echoes_stream_id(self) -> bool | None:
         """Whether the server echoes `stream_id`, `None` until an event has shown it."""
         return self._protocol.lanes.echoes_stream_id
 

@@ -281,11 +281,11 @@ class ResponsesClient(Source):
             callbacks = DriverCallbacks(
                 connect=self._connect,
                 encode=self._frame,
-                tell_error=self._deliver_error,
+                deliver_error=self._deliver_error,
                 observer_raised=self._observer_raised,
                 is_closing=lambda: self._closing,
-                orphaned=self._connection_cancelled,
-                loop_ends=self._loop_is_ending,
+                connection_cancelled=self._connection_cancelled,
+                loop_is_ending=self._loop_is_ending,
                 acted=self._acted,
             )
             self._driver = PoolDriver(pool, self._loop, callbacks)
@@ -299,7 +299,7 @@ class ResponsesClient(Source):
             self._events, self._unrouted, opened, ended, self._connections.discard, self._observer_raised
         )
         connection = Connection(
-            self._loop, listener, self._url, self._credentials, self._connection_options, echoes=has_lanes
+            self._loop, listener, self._url, self._credentials, self._connection_options, echoes_stream_id=has_lanes
         )
         self._connections.add(connection)
         return connection

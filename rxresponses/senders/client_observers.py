@@ -122,8 +122,8 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         if self._first is None:
             self._first = event
             pool.began(request, self._connection_request.response_id)
-            if pool.has_lanes is None and self._connection.echoes is not None:
-                pool.has_lanes = self._connection.echoes
+            if pool.has_lanes is None and self._connection.echoes_stream_id is not None:
+                pool.has_lanes = self._connection.echoes_stream_id
                 self._driver.wake()
             failure = failure_of(event)
             if failure is not None and failure.delivery == "rejected" and not request.cancelled:

@@ -26,12 +26,12 @@ class DriverCallbacks:
     connect: Callable[[bool | None, Callable[[], None], Callable[[Connection], None]], Connection]
     """Return a connection, for `has_lanes`, and what it calls once it is open and once it has ended."""
     encode: Callable[[ResponseCreate], bytes]
-    tell_error: Callable[[RequestSubscription, Exception], None]
+    deliver_error: Callable[[RequestSubscription, Exception], None]
     observer_raised: Callable[[BaseException], None]
     is_closing: Callable[[], bool]
-    orphaned: Callable[[], None]
+    connection_cancelled: Callable[[], None]
     """A connection's task was cancelled from outside."""
-    loop_ends: Callable[[], bool]
+    loop_is_ending: Callable[[], bool]
     """Whether the program is ending the loop, so that a request started now would never finish."""
     acted: Callable[[PoolDriver], None]
     """The actions of the pool are done."""
@@ -88,7 +88,7 @@ class PoolDriver:
         for request in waiting:
             self.pool.withdraw(request)
         for request in waiting:
-            self._client.tell_error(request, closed_error(request))  # type: ignore[arg-type]
+            self._client.deliver_error(request, closed_error(request))  # type: ignore[arg-type]
 
     def has_work(self) -> bool:
         """Whether a subscriber still waits for a request or a steer."""
@@ -124,7 +124,7 @@ class PoolDriver:
         self._woken = False
         if self._client.is_closing():
             return
-        if self._client.loop_ends():
+        if self._client.loop_is_ending():
             self.fail_waiting()
             return
         now = self.now()
@@ -167,7 +167,7 @@ class PoolDriver:
     def _do(self, action: Action) -> None:
         """Do an action, unless an observer that was told an error just before has closed the client."""
         if isinstance(action, FailRequest):
-            self._client.tell_error(action.request, action.error)  # type: ignore[arg-type]
+            self._client.deliver_error(action.request, action.error)  # type: ignore[arg-type]
         elif isinstance(action, SendRequest):
             self._send(action.request)  # type: ignore[arg-type]
         elif self._client.is_closing():
@@ -211,7 +211,7 @@ class PoolDriver:
         """Fail a request that was about to be sent."""
         self.pool.unsent(request, self.now())
         self.wake()
-        self._client.tell_error(request, error)
+        self._client.deliver_error(request, error)
 
     def _open(self, connection: PoolConnection) -> None:
         opened, ended = partial(self._opened, connection), partial(self._ended, connection)
@@ -226,8 +226,8 @@ class PoolDriver:
         error = net_connection.error_for(ConnectionRequest(b"", None, None, NO_OBSERVER))
         self.pool.connection_ended(connection, None if _is_own(error) else error, self.now())
         if net_connection.cancelled_outside:
-            self._client.orphaned()
-            if self._client.loop_ends():
+            self._client.connection_cancelled()
+            if self._client.loop_is_ending():
                 self.fail_waiting()
         self.wake()
 

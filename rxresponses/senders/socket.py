@@ -168,7 +168,12 @@ class ResponsesWebSocket(Source):
                 self._events, self._unrouted, self._opened, self._ended, self._closed_down, self._observer_raised
             )
             self._connection = Connection(
-                self._loop, listener, self._url, self._credentials, self._options, echoes=self._server_has_lanes
+                self._loop,
+                listener,
+                self._url,
+                self._credentials,
+                self._options,
+                echoes_stream_id=self._server_has_lanes,
             )
             self._connections.add(self._connection)
             self._state.on_next(ConnectionState.CONNECTING)

@@ -42,7 +42,7 @@ class Watched:
             url,
             Credentials(None),
             options or ConnectionOptions(),
-            echoes=None,
+            echoes_stream_id=None,
         )
 
     def note(self, name: str) -> None:
