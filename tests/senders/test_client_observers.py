@@ -161,7 +161,7 @@ class TestEvents:
     def test_the_pool_is_told_whether_the_server_has_lanes(self) -> None:
         driver = Driver(has_lanes=None)
         sent = driver.send()
-        driver.connection.echoes = True
+        driver.connection.echoes_stream_id = True
         woken = driver.woken
         sent.receive(CREATED)
         assert driver.pool.has_lanes is True
