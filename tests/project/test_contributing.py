@@ -21,6 +21,7 @@ def section(title: str) -> str:
 
 
 ROWS = [line.split(" | ") for line in section("The rooms").splitlines() if line.startswith("| ")][1:]
+FILES = re.findall(r"`([\w/]+\.py)`", section("The rooms").split("### Where a rule stands")[1])
 COMMANDS = re.findall(r"\| `(.*)` \|$", section("Running things"), re.MULTILINE)
 PATHS = sorted({path for path in re.findall(r"`((?:rxresponses|tests|\.ci)/[\w./]*)`", PAGE) if "NAME" not in path})
 
@@ -31,19 +32,23 @@ def test_every_room_has_its_row() -> None:
     assert named == rooms
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("| `"))
-def test_the_files_of_a_room_are_there(row: list[str]) -> None:
-    rooms = re.findall(r"`(\w+)/`", row[0]) or ["."]
-    for name in re.findall(r"`(\w+\.py|\w+/)`", row[1]):
-        assert (PACKAGE / rooms[0] / name).exists() or (PACKAGE / name).exists(), name
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_with_a_rule_is_there(file: str) -> None:
+    assert (PACKAGE / file).is_file()
 
 
-def test_every_module_that_holds_a_rule_is_named() -> None:
-    for row in ROWS:
-        for room in re.findall(r"`(protocol|pool)/`", row[0]):
-            modules = {path.name for path in (PACKAGE / room).glob("*.py")} - {"__init__.py", "actions.py"}
-            entry = {f"{room}.py", "request.py"}  # the class that callers hold, and a request as the rules see it
-            assert modules - entry <= set(re.findall(r"`(\w+\.py)`", row[1]))
+@pytest.mark.parametrize("room", ["protocol", "pool", "net", "batch"])
+def test_every_module_that_holds_a_rule_is_named(room: str) -> None:
+    modules = {f"{room}/{path.name}" for path in (PACKAGE / room).glob("*.py")} - {f"{room}/__init__.py"}
+    # A request as the rules see it, the timer that asks them, and the socket below them decide nothing.
+    assert modules - set(FILES) <= {"protocol/request.py", "net/request.py", "net/request_timer.py"} | {
+        *("net/transport.py", "batch/progress.py")
+    }
+
+
+@pytest.mark.parametrize(("name", "path"), re.findall(r"`(\w+)` in `([\w/]+\.py)`", PAGE))
+def test_a_name_is_where_the_page_says(name: str, path: str) -> None:
+    assert re.search(rf"^(class {name}\b|{name} = |{name}: )", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -51,7 +56,7 @@ def test_a_path_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("file", sorted(set(re.findall(r"`(\w+\.py)`", section("How to add")))))
+@pytest.mark.parametrize("file", sorted(set(re.findall(r"`(\w+\.py)`", section("How to change and add")))))
 def test_a_file_of_a_recipe_exists(file: str) -> None:
     assert list(PACKAGE.rglob(file))
 
@@ -90,11 +95,11 @@ def test_the_other_commands_are_of_the_extra_dev_or_of_the_checkout() -> None:
 
 def test_the_glossary_and_the_recipes_are_complete() -> None:
     assert section("Glossary").count("\n| ") >= 10
-    recipes = re.findall(r"^\*\*(.+)\*\*$", section("How to add"), re.MULTILINE)
+    recipes = re.findall(r"^\*\*(.+)\*\*$", section("How to change and add"), re.MULTILINE)
     assert [re.sub(r"^an? ", "", recipe.lower()).split()[0] for recipe in recipes] == [
-        *("event", "operator", "fault", "option", "command")
+        *("rule", "event", "operator", "fault", "option", "command")
     ]
-    for lines in re.split(r"^\*\*.+\*\*$", section("How to add"), flags=re.MULTILINE)[1:]:
+    for lines in re.split(r"^\*\*.+\*\*$", section("How to change and add"), flags=re.MULTILINE)[1:]:
         assert re.findall(r"^(\d)\. ", lines, re.MULTILINE) == list("12345")
 
 

@@ -77,7 +77,7 @@ class Driver:
     def __init__(self, *, has_lanes: bool | None = True, **options: Any) -> None:
         backoff = Backoff(initial=1.0, jitter=0.0, max_retries=2)
         self.pool = Pool(PoolOptions(backoff=backoff, **options), has_lanes=has_lanes, draw=lambda: 0.0)
-        self.connection: Any = SimpleNamespace(echoes=has_lanes)
+        self.connection: Any = SimpleNamespace(echoes_stream_id=has_lanes)
         self.woken = 0
         self.failed: list[FailRequest] = []
         self.connections: list[PoolConnection] = []
