@@ -28,35 +28,43 @@ _ELEMENTS = {"input": "items", "tools": "tools", "content": "parts", "output": "
 
 @dataclass(frozen=True)
 class Rule:
-    """The values that one field takes, besides "not given"."""
+    """The values that one field takes."""
 
+    optional: bool
+    """Whether the field may be left out: then it is `UNSET`."""
     plain: Any
-    """The type of plain values, for msgspec: the annotation without model classes and lists of objects."""
+    """The type of plain values, for msgspec; `None` if the field takes only objects and lists of objects."""
     classes: tuple[type[Model], ...]
     """The model classes whose instances the field takes."""
     elements: tuple[type[Model], ...]
-    """The model classes that a list in this field may hold besides mappings; empty where it takes no such list."""
+    """The model classes that a list in this field may hold, besides mappings; empty if it takes no list of objects."""
 
 
 @cache
 def rules_of(cls: type[Any]) -> Mapping[str, Rule]:
     """Return the rule of each field of a class.  The annotations are read on first use, so that importing is fast."""
     hints = typing.get_type_hints(cls)
-    return {one.name: _rule(hints[one.name]) for one in dataclasses.fields(cls)}
+    return {field.name: _rule(hints[field.name]) for field in dataclasses.fields(cls)}
 
 
 def _rule(hint: Any) -> Rule:
     plain: list[Any] = []
     classes: list[type[Model]] = []
     elements: tuple[type[Model], ...] = ()
-    for kind in members_of(hint):
+    members = members_of(hint)
+    for kind in members:
         if is_model(kind):
             classes.append(kind)
         elif typing.get_origin(kind) is Sequence and (models := _models_in(typing.get_args(kind)[0])):
             elements = models
         elif kind is not UnsetType:
             plain.append(kind)
-    return Rule(typing.Union[tuple(plain)] if plain else None, tuple(classes), elements)  # noqa: UP007
+    return Rule(
+        optional=UnsetType in members or Any in members,
+        plain=typing.Union[tuple(plain)] if plain else None,  # noqa: UP007
+        classes=tuple(classes),
+        elements=elements,
+    )
 
 
 def _models_in(hint: Any) -> tuple[type[Model], ...]:
@@ -65,7 +73,7 @@ def _models_in(hint: Any) -> tuple[type[Model], ...]:
 
 def check(name: str, value: object, rule: Rule) -> None:
     """Raise `InvalidRequestError` unless a field takes this value."""
-    if value is UNSET:
+    if value is UNSET and rule.optional:
         return
     if isinstance(value, Model):
         _check_class(name, value, rule.classes)
@@ -94,6 +102,8 @@ def _check_elements(name: str, values: Sequence[object], rule: Rule) -> None:
 
 def _check_plain(name: str, value: object, rule: Rule) -> None:
     try:
+        if rule.plain is None:
+            raise msgspec.ValidationError("no plain value is right")
         msgspec.convert(value, rule.plain)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter from a lone surrogate in its message
         problem = f": {error}"
@@ -123,12 +133,13 @@ def _plain(value: object) -> object:
 
 
 def _checked_fields(value: Model) -> dict[str, Any]:
-    """Return the fields that are sent of an object.
+    """Return the fields of an object that are sent.
 
-    Classes of received things are not checked when a user makes one, so their plain fields are checked here.
+    An output item or another received object is not checked when a user makes it, so its plain fields are checked here.
     """
     plan = plan_of(type(value))
-    given = {name: one for name in plan.fields if (one := getattr(value, name)) is not UNSET and one is not None}
+    fields = {name: getattr(value, name) for name in plan.fields}
+    given = {name: field for name, field in fields.items() if field is not UNSET and field is not None}
     leaves = {wire: given[name] for wire, name in plan.leaves.items() if name in given}
     try:
         msgspec.convert(leaves, plan.checker)
@@ -138,11 +149,11 @@ def _checked_fields(value: Model) -> dict[str, Any]:
 
 
 def check_stream_id(stream_id: object) -> None:
-    """Raise `InvalidRequestError` unless this can name a lane."""
+    """Raise `InvalidRequestError` unless this is a valid name of a lane."""
     if not isinstance(stream_id, str) or _STREAM_ID.fullmatch(stream_id) is None:
         shown = repr(stream_id) if len(repr(stream_id)) <= 80 else f"{repr(stream_id)[:77]}..."
         raise InvalidRequestError(
-            f"{shown} is no lane name: it takes 1 to 256 letters, digits, '_', '-' or '.'; "
-            "the default lane has no stream_id at all",
+            f"{shown} is no lane name: a lane name has 1 to 256 letters, digits, '_', '-' or '.'; the default lane has "
+            "no stream_id at all",
             field="stream_id",
         )

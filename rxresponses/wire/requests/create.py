@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
 from ..base import model
+from ..plans import plan_of
 from .checks import check_stream_id
 from .input_items import InputItem
 from .sent import Sent
@@ -40,13 +41,13 @@ def _always(value: object) -> bool:
 
 @model
 class ResponseCreate(Sent):
-    """Ask for one response.
+    """A request for one response.
 
-    `model` or `prompt` is required.  `extra_body` is merged into the JSON, for fields this version does not know.
-    `stream_id` names the lane; `generate=False` warms up: no output, but a response id to chain from.  `stream` may be
-    left out or be true, since a socket always streams; `background` is not available over a WebSocket.
+    `model` or `prompt` is required.  `extra_body` is merged into the JSON, for fields that this version does not know.
+    `stream_id` names the lane.  `generate=False` is a warm-up: it has no output, but a response id to continue from.
+    `stream` may be left out or be true, since a socket always streams; a WebSocket has no `background` responses.
 
-    Raises `InvalidRequestError`, naming the field, for values that cannot be right.
+    Raises `InvalidRequestError`, which names the field, for invalid values.
     """
 
     model: str | UnsetType | None = UNSET
@@ -90,10 +91,10 @@ class ResponseCreate(Sent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.extra_body.keys() & {one.name for one in dataclasses.fields(self)}:
+        for name in self.extra_body.keys() & plan_of(type(self)).fields.keys():
             raise InvalidRequestError(f"`extra_body` holds {name!r}, which is a field of its own", field="extra_body")
         if not self.model and not self.prompt:
-            raise InvalidRequestError("a request needs `model`, or a `prompt` that brings one", field="model")
+            raise InvalidRequestError("a request needs `model`, or a `prompt` that names a model", field="model")
         if self.background is True:
             raise InvalidRequestError(
                 "`background` responses do not exist over a WebSocket; leave it out", field="background"
@@ -116,12 +117,12 @@ class ResponseCreate(Sent):
         kind = kvs.get("type", "response.create")
         if kind != "response.create":
             raise InvalidRequestError(f"the type must be 'response.create', not {kind!r}", field="type")
-        known = {one.name for one in dataclasses.fields(cls)} - {"extra_body"}
+        known = plan_of(cls).fields.keys() - {"extra_body"}
         extra = {name: value for name, value in kvs.items() if name not in known}
         return cls(**{name: value for name, value in kvs.items() if name in known}, extra_body=extra)
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
-        """Return the JSON that is sent: without the fields that mean nothing on a socket."""
+        """Return the JSON that is sent: without `stream` and `background`, which have no meaning on a socket."""
         data = super().to_dict(encode_json)
         for name in ("stream", "background"):
             data.pop(name, None)
@@ -131,9 +132,9 @@ class ResponseCreate(Sent):
 
 
 def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | None = None) -> ResponseCreate:
-    """Return the request as a `ResponseCreate`, bound to the lane `stream_id` when one is given.
+    """Return the request as a `ResponseCreate`, for the lane `stream_id` if that is given.
 
-    Raises `InvalidRequestError` when it is no request, or names another lane itself.
+    Raises `InvalidRequestError` if it is no request, or names another lane.
     """
     if isinstance(request, ResponseCreate):
         create = request

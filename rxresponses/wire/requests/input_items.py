@@ -46,7 +46,7 @@ InputContent: TypeAlias = (
 """A part of a message or of a tool's output; parts of an earlier answer are for messages of the assistant."""
 
 Caller: TypeAlias = CallerDirect | CallerProgram | UnknownItem | Mapping[str, Any]
-"""What called the tool, as the tool call says."""
+"""Whether the model or a program called the tool: the same as in the tool call."""
 
 
 @model
@@ -183,7 +183,7 @@ def function_result(call: ResponseFunctionToolCall | RequiredInput | str, output
     call_id = call if isinstance(call, str) else getattr(call, "call_id", None)
     if not isinstance(call_id, str) or not call_id:
         raise InvalidRequestError(
-            "nothing can answer this call without its call_id: pass a function call, or its `call_id`", field="call_id"
+            "the answer needs the `call_id` of its call: pass a function call, or its `call_id`", field="call_id"
         )
     if not isinstance(output, str):
         try:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @model
 class ResponseSteer(Sent):
-    """Give a running response new input: a string, or messages of the user.
+    """New input for a running response: a string, or messages of the user.
 
-    There is no `stream_id`: the steered response decides the lane.
+    There is no `stream_id`: the steer belongs to the lane of the steered response.
 
-    Raises `InvalidRequestError`, naming the field, for values that cannot be right.
+    Raises `InvalidRequestError`, which names the field, for invalid values.
     """
 
     previous_response_id: str
@@ -42,7 +42,7 @@ class ResponseSteer(Sent):
         """Build from the JSON of a `response.steer`."""
         if not isinstance(kvs, Mapping):
             raise InvalidRequestError(f"a steer is a JSON object, not {type(kvs).__name__}")
-        for name in kvs.keys() - {one.name for one in dataclasses.fields(cls)}:
+        for name in kvs.keys() - {field.name for field in dataclasses.fields(cls)}:
             raise InvalidRequestError(f"a steer has no field {name!r}", field=name)
         return cls(**{"previous_response_id": None, "input": None, **kvs})
 
@@ -53,6 +53,8 @@ def _check_user_message(name: str, item: InputItem) -> None:
         for part in ("role", "type", "content")
     )
     if role != "user" or kind not in (None, "message"):
-        raise InvalidRequestError(f"a steer takes messages of the user only, and `{name}` is none", field=name)
+        raise InvalidRequestError(
+            f"a steer takes messages of the user only, and `{name}` is no such message", field=name
+        )
     if not isinstance(content, (str, list, tuple)) or not content:
         raise InvalidRequestError(f"`{name}` needs `content`: a string or a list of parts", field=name)

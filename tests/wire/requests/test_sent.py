@@ -168,6 +168,9 @@ def test_required_fields_and_unknown_keywords_are_type_errors(cls: type[Sent]) -
         with pytest.raises(TypeError, match=f"^{cls.__name__} needs the field '"):
             cls()
         assert name in {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unset: dict[str, Any] = dict.fromkeys(plan_of(cls).compulsory, UNSET)
+        with pytest.raises(InvalidRequestError, match="UnsetType"):
+            cls(**unset)
     with pytest.raises(TypeError, match="has no field 'x_new'"):
         cls(x_new=1)
 
@@ -321,6 +324,8 @@ CREATE = {"model": "m"}
         (WebSearchTool, {"filters": "yes"}, "filters", "Expected `object | null`, got `str`"),
         (CodeInterpreter, {"container": 5}, "container", "Expected `str | object`, got `int`"),
         (CompoundFilter, {"type": "and", "filters": [5]}, "filters[0]", "must be an object, not int"),
+        (CompoundFilter, {"type": "and", "filters": None}, "filters", "must be a list of objects, not NoneType"),
+        (ItemReference, {"id": None}, "id", "Expected `str`, got `null`"),
         (CompoundFilter, {"type": "and", "filters": 5}, "filters", "must be a list of objects, not int"),
         (
             ResponseCreate,
