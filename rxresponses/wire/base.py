@@ -212,7 +212,7 @@ _DATACLASSES_JSON = Maker(known=lambda cls, data: cls.from_dict(data), unknown=_
 
 def _with_extra(instance: M, extra: Mapping[str, Any]) -> M:
     if extra:
-        # Instances are frozen for their users; nobody else has this new instance yet.
+        # Instances are frozen for their users; this new instance has no user yet.
         instance.__dict__["_extra"] = extra
     return instance
 

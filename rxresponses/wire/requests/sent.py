@@ -57,12 +57,12 @@ def _without_absent(value: Any, data: Any) -> Any:
     """Drop the `null` fields of received models from their JSON, at every depth; plain JSON stays as it is."""
     if isinstance(value, Model):
         return {
-            name: one if name in value.extra else _without_absent(getattr(value, name, None), one)
-            for name, one in data.items()
-            if one is not None or isinstance(value, Sent) or name in value.extra
+            name: item if name in value.extra else _without_absent(getattr(value, name, None), item)
+            for name, item in data.items()
+            if item is not None or isinstance(value, Sent) or name in value.extra
         }
     if isinstance(value, (list, tuple)):
-        return [_without_absent(one, encoded) for one, encoded in zip(value, data, strict=True)]
+        return [_without_absent(item, encoded) for item, encoded in zip(value, data, strict=True)]
     if isinstance(value, Mapping):
-        return {name: _without_absent(one, data[name]) for name, one in value.items()}
+        return {name: _without_absent(item, data[name]) for name, item in value.items()}
     return data
