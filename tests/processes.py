@@ -12,7 +12,7 @@ import os
 
 import pytest
 
-FEW = 10  # test files
+FEW = 20  # test files
 MOST = 8  # workers: each of them imports all tests
 
 
