@@ -357,16 +357,18 @@ class SteerTimeoutError(ResponseTimeoutError):
 class ObserverExitError(ResponsesError):
     """An observer raised an exception that is no `Exception`, such as `SystemExit`; its stream ends with this error.
 
-    The exception is `__cause__`.  On an event loop of the program, the exception leaves the loop as well.
+    So does a stream whose tool (`answer_calls`) or whose `api_key` function raised such an exception.  The exception
+    is `__cause__`, but not that of an `api_key` function, whose text may quote the key.  On an event loop of the
+    program, `SystemExit` and `KeyboardInterrupt` leave the loop as well.
     """
 
 
-def as_exception(raised: BaseException) -> Exception:
-    """Return the error that ends the stream of an observer which raised this exception."""
+def as_exception(raised: BaseException, raiser: str = "an observer") -> Exception:
+    """Return the error that ends the stream of an observer, or of another `raiser`, which raised this exception."""
     if isinstance(raised, Exception):
         return raised
     error = ObserverExitError(
-        f"an observer raised {raised!r}, so its stream was ended; to end the program from a callback, end the stream "
+        f"{raiser} raised {raised!r}, so its stream was ended; to end the program from a callback, end the stream "
         "there, and exit where the program waits for the stream"
     )
     error.__cause__ = raised

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import reactivex
 from reactivex import Observable
 from reactivex import operators as ops
 
-from .errors import ConfigurationError, DecodeError
-from .net.loops import running_loop
+from .errors import ConfigurationError, DecodeError, ObserverExitError, as_exception
+from .net.loops import Raised, outcome_on_thread, pass_on_exit, running_loop
 from .wire.models import ResponseFunctionToolCall
 from .wire.requests import FunctionCallOutput, function_result
 
@@ -36,8 +38,10 @@ def answer_calls(
 
     An error that a function raises goes to the log, and its text is the output for the model.  So does the error
     for arguments that are no JSON object, and for a name that `functions` does not have.  With
-    `on_error="raise"` the error goes to `on_error` instead.  Raises `ConfigurationError` if `functions` is no
-    mapping to functions.
+    `on_error="raise"` the error goes to `on_error` instead.  So does, in either case, an exception that is no
+    `Exception`, such as `SystemExit`, as `ObserverExitError`; on a loop of the program an exit leaves the loop as
+    well, and where no loop runs, it reaches the caller.  Raises `ConfigurationError` if `functions` is no mapping to
+    functions.
     """
     if not isinstance(functions, Mapping) or not all(map(callable, functions.values())):
         raise ConfigurationError("`functions` must be a mapping from names to functions")
@@ -47,6 +51,8 @@ def answer_calls(
     def answer(call: ResponseFunctionToolCall) -> Observable[FunctionCallOutput]:
         def output_of(error: Exception, _: Observable[Any]) -> Observable[FunctionCallOutput]:
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
+            if isinstance(error, ObserverExitError):
+                return reactivex.throw(error)  # an exit ends the stream; it is no answer for the model
             return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {error}"}))
 
         output = reactivex.defer(lambda _: _call(functions, call)).pipe(
@@ -67,17 +73,34 @@ def _call(functions: Mapping[str, Callable[..., object]], call: ResponseFunction
     arguments = _arguments(call)
     loop = running_loop()
     if loop is not None:
-        return reactivex.from_future(loop.create_task(_run(function, arguments)))
+        return reactivex.from_future(loop.create_task(_run(function, arguments))).pipe(ops.map(_value))
     if inspect.iscoroutinefunction(function):
         raise ConfigurationError(f"the tool {call.name!r} is a coroutine function, and no event loop runs here")
     return reactivex.just(function(**arguments))
 
 
 async def _run(function: Callable[..., object], arguments: Mapping[str, Any]) -> object:
-    if inspect.iscoroutinefunction(function):
-        return await function(**arguments)
-    value = await asyncio.to_thread(function, **arguments)
-    return await value if inspect.isawaitable(value) else value
+    """Return what a tool returns, or what it raises as `Raised`."""
+    try:
+        if inspect.iscoroutinefunction(function):
+            return await function(**arguments)
+        call = partial(contextvars.copy_context().run, partial(function, **arguments))
+        value = await outcome_on_thread(call, "rxresponses tool")
+        if isinstance(value, Raised):
+            raise value.error
+        return await value if inspect.isawaitable(value) else value
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return Raised(error)
+
+
+def _value(outcome: object) -> object:
+    """Return what a tool has returned, or raise what it has raised."""
+    if isinstance(outcome, Raised):
+        pass_on_exit(outcome.error)
+        raise as_exception(outcome.error, "a tool")
+    return outcome
 
 
 def _arguments(call: ResponseFunctionToolCall) -> Mapping[str, Any]:

@@ -6,7 +6,9 @@ import asyncio
 import contextvars
 import json
 import logging
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from rxresponses import (
     DecodeError,
     FunctionCallOutput,
     InvalidRequestError,
+    ObserverExitError,
     Response,
     ResponseFunctionToolCall,
     ResponsesWebSocket,
@@ -183,6 +186,97 @@ class TestOnALoop:
             await cancelled.wait()
 
         asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+async def leave_later() -> None:
+    await asyncio.sleep(0)
+    sys.exit(3)
+
+
+def empty() -> object:
+    return next(iter([]))
+
+
+async def empty_later() -> object:
+    return next(iter([]))
+
+
+def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+TOOLS = {function.__name__: function for function in (leave, leave_later, empty, empty_later, cancelled)} | {
+    "returns_a_coroutine": lambda: leave_later()
+}
+
+
+class TestToolsThatRaiseAnything:
+    @pytest.fixture
+    def server(self, server: ResponsesServer) -> ResponsesServer:
+        for name in TOOLS:
+            server.on(f"<{name}>", [FunctionCall(name, {})])
+        return server
+
+    @pytest.fixture
+    def socket(self, server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
+        """A socket on the background loop, beside another one that must go on."""
+        with ResponsesWebSocket(server.url) as socket, ResponsesWebSocket(server.url) as other:
+            question = {"model": "m", "input": "hi"}
+            Recorder(other.send_request(question)).wait()
+            yield socket
+            for sender in (socket, other):
+                assert Recorder(sender.send_request(question)).wait().completions == 1
+        with ResponsesWebSocket(server.url) as later:
+            assert Recorder(later.send_request(question)).wait().completions == 1
+
+    def answers(self, socket: ResponsesWebSocket, name: str, **options: Any) -> Recorder[FunctionCallOutput]:
+        asked = socket.send_request({"model": "m", "input": f"<{name}>"})
+        return Recorder(asked.pipe(rops.function_calls(), answer_calls(TOOLS, **options))).wait()
+
+    @pytest.mark.parametrize("on_error", ["output", "raise"])
+    @pytest.mark.parametrize("name", ["leave", "leave_later", "returns_a_coroutine"])
+    def test_scenario_57_an_exit_ends_the_stream_of_the_call(
+        self, socket: ResponsesWebSocket, name: str, on_error: str
+    ) -> None:
+        got = self.answers(socket, name, on_error=on_error)
+        assert got.values == []
+        assert isinstance(got.error, ObserverExitError)
+        assert isinstance(got.error.__cause__, SystemExit)
+        assert "a tool raised SystemExit(3)" in str(got.error)
+
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("empty", "StopIteration"), ("empty_later", "RuntimeError"), ("cancelled", "CancelledError")]
+    )
+    def test_scenario_57_an_error_that_no_future_can_hold(
+        self, socket: ResponsesWebSocket, name: str, kind: str
+    ) -> None:
+        (output,) = self.answers(socket, name).values
+        assert kind in json.loads(str(output.output))["error"]
+        assert type(self.answers(socket, name, on_error="raise").error).__name__ == kind
+
+    @pytest.mark.parametrize("name", ["leave", "leave_later"])
+    def test_scenario_57_an_exit_leaves_the_loop_of_the_program(self, server: ResponsesServer, name: str) -> None:
+        got: list[Exception] = []
+
+        async def main() -> None:
+            async with ResponsesWebSocket(server.url) as socket:
+                asked = socket.send_request({"model": "m", "input": f"<{name}>"})
+                asked.pipe(rops.function_calls(), answer_calls(TOOLS)).subscribe(on_error=got.append)
+                await asyncio.Event().wait()
+
+        with pytest.raises(SystemExit) as end:
+            asyncio.run(main())
+        assert end.value.code == 3
+        assert isinstance(got[0], ObserverExitError)
+        assert got[0].__cause__ is end.value
+
+    def test_scenario_57_an_exit_where_no_loop_runs_reaches_the_caller(self) -> None:
+        with pytest.raises(SystemExit):
+            answers(call("leave", ""), functions=TOOLS)
 
 
 def test_a_turn_of_a_conversation_with_a_tool() -> None:

@@ -8,13 +8,21 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias, cast
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ObserverExitError
+from .loops import pass_on_exit
 
 ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
 class KeyTimeoutError(TimeoutError):
     """The function that returns the key did not return in time."""
+
+
+class KeyExitError(ConfigurationError, ObserverExitError):
+    """The function that returns the key raised an exception that is no `Exception`, such as `SystemExit`.
+
+    It has no `__cause__`, because the text of the exception may quote the key.
+    """
 
 
 class Credentials:
@@ -47,20 +55,23 @@ class Credentials:
         """Return the key for one connection, `None` if there is none.
 
         Raises `ConfigurationError`, whose text does not show the key, when the provider raises or returns
-        something that cannot be a key.  Raises `KeyTimeoutError` when a coroutine function does not return
-        within `timeout` seconds.  Cancelling cancels the provider, and waits until it has cleaned up.
+        something that cannot be a key; `KeyExitError` when it raises an exit such as `SystemExit`, which also
+        leaves the loop, if that is the program's.  Raises `KeyTimeoutError` when a coroutine function does not
+        return within `timeout` seconds.  Cancelling cancels the provider, and waits until it has cleaned up.
         """
         if self._api_key is None or isinstance(self._api_key, str):
             return self._api_key
         try:
             key: object = self._api_key()
-        except (Exception, asyncio.CancelledError) as error:
-            kind = type(error).__name__
+        except BaseException as error:
+            kind = type(error)
+            pass_on_exit(error)
         else:
             if inspect.isawaitable(key):
                 key = await _result(key, timeout)
             if isinstance(key, BaseException):
-                kind = type(key).__name__
+                kind = type(key)
+                pass_on_exit(key)
             else:
                 problem = _problem(key)
                 if problem is None:
@@ -70,7 +81,9 @@ class Credentials:
             del key
         # The text of the provider's exception may quote the secret, so only its type is shown.  It is raised
         # outside of the `except` block, so that the exception is not in `__context__` either.
-        raise ConfigurationError(f"the `api_key` function raised {kind}; no connection was tried")
+        is_exit = not issubclass(kind, (Exception, asyncio.CancelledError))
+        make = KeyExitError if is_exit else ConfigurationError
+        raise make(f"the `api_key` function raised {kind.__name__}; no connection was tried")
 
 
 async def _result(provided: Awaitable[object], timeout: float | None) -> object:
@@ -93,7 +106,7 @@ async def _result(provided: Awaitable[object], timeout: float | None) -> object:
 async def _outcome(provided: Awaitable[object]) -> object:
     try:
         return await provided
-    except (Exception, asyncio.CancelledError) as error:
+    except BaseException as error:  # a task that raises an exit would end its loop
         return error
 
 

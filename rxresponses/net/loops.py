@@ -9,44 +9,170 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# Rounds of cancelling what is left on the background loop at its end: a task that is cancelled may start another one.
+_END_ROUNDS = 100
 
 _lock = threading.RLock()  # reentrant, because a signal handler may close a socket at any point
-_loop: asyncio.AbstractEventLoop | None = None
-_thread_id = 0
+_thread: _BackgroundThread | None = None
 _users = 0
-_process_id = 0
+
+
+class _BackgroundThread(threading.Thread):
+    """The thread of the background loop.
+
+    All sockets of the program share the loop.  So it goes on when a callback raises `SystemExit`, and when other
+    code stops it; it ends only when it is released.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="rxresponses", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self.released = False
+        self._process_id = os.getpid()
+        with contextlib.suppress(AttributeError):  # some loops do not let the method be replaced
+            self.loop.getaddrinfo = _getaddrinfo  # type: ignore[method-assign]
+
+    @property
+    def serves(self) -> bool:
+        """Whether the loop goes on.  A forked process inherits the loop, but not the thread that runs it."""
+        return self._process_id == os.getpid() and self.is_alive() and not self.loop.is_closed()
+
+    def run(self) -> None:
+        """Run the loop until it is released, then cancel its tasks and close it."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            while not self.released:
+                self._survive(self.loop.run_forever)
+            self._cancel_tasks()
+            self._survive(self.loop.run_until_complete, self.loop.shutdown_asyncgens())
+        finally:
+            self.loop.close()
+
+    def _cancel_tasks(self) -> None:
+        cancelled: set[asyncio.Task[Any]] = set()
+        for _ in range(_END_ROUNDS):
+            tasks = asyncio.all_tasks(self.loop)
+            if not tasks:
+                return
+            for task in tasks - cancelled:
+                task.cancel()
+            cancelled |= tasks
+            self._survive(self.loop.run_until_complete, asyncio.gather(*tasks, return_exceptions=True))
+
+    def _survive(self, run: Callable[..., object], *args: object) -> None:
+        """Run the loop; report an exit that leaves it.  After any other exception, the loop itself is broken."""
+        try:
+            run(*args)
+        except RuntimeError:
+            if not self.released or self.loop.is_closed():  # else the loop was stopped during its end
+                raise
+        except Exception:
+            raise
+        except BaseException as error:
+            self.loop.call_exception_handler(
+                {"message": "an exit was raised on the background loop of rxresponses", "exception": error}
+            )
 
 
 def acquire_loop() -> tuple[asyncio.AbstractEventLoop, int]:
-    """Return the background loop and its thread's id; the first user starts it.
+    """Return the background loop and its thread's id; the first user starts it, and replaces one that has ended.
 
     Each call needs one of `release_loop`.  One thread serves all sockets; it is a daemon, so it does
     not keep a program alive.  Callable from any thread.
     """
-    global _loop, _thread_id, _users, _process_id
+    global _thread, _users
     with _lock:
-        # A forked process inherits the loop, but not the thread that runs it.
-        if _loop is None or _loop.is_closed() or _process_id != os.getpid():
-            loop = asyncio.new_event_loop()
-            with contextlib.suppress(AttributeError):  # some loops do not let the method be replaced
-                loop.getaddrinfo = partial(_getaddrinfo, loop)  # type: ignore[method-assign]
-            thread = threading.Thread(target=_run, args=(loop,), name="rxresponses", daemon=True)
+        if _thread is None or not _thread.serves:
+            thread = _BackgroundThread()
             thread.start()
-            _loop, _thread_id, _users, _process_id = loop, thread.ident or 0, 0, os.getpid()
+            _thread, _users = thread, 0
         _users += 1
-        return _loop, _thread_id
+        return _thread.loop, _thread.ident or 0
 
 
-def release_loop() -> None:
-    """Give the background loop back; with its last user, the loop and its thread end."""
-    global _loop, _users
+def release_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Give the background loop back; with its last user, the loop and its thread end.
+
+    Does nothing for a background loop that has been replaced.
+    """
+    global _thread, _users
     with _lock:
+        if _thread is None or _thread.loop is not loop:
+            return
         _users -= 1
-        if _users == 0 and _loop is not None:
-            _loop.call_soon_threadsafe(_loop.stop)
-            _loop = None
+        if _users == 0:
+            thread, _thread = _thread, None
+            thread.released = True
+            if thread.serves:
+                loop.call_soon_threadsafe(loop.stop)
+
+
+def is_serving(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop is the background loop, and goes on."""
+    thread = _thread
+    return thread is not None and thread.loop is loop and thread.serves
+
+
+def on_background_thread() -> bool:
+    """Whether this thread runs the background loop."""
+    return isinstance(threading.current_thread(), _BackgroundThread)
+
+
+def leave_loop(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """Let an exit leave the loop of the program, in the loop's next turn."""
+    loop.call_soon(_raise, error)
+
+
+def pass_on_exit(error: BaseException) -> None:
+    """Let an exit that was raised by code of the program leave the running loop, if that is the program's.
+
+    The background loop goes on for the other sockets.
+    """
+    if isinstance(error, (SystemExit, KeyboardInterrupt)) and not on_background_thread():
+        leave_loop(asyncio.get_running_loop(), error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception as a value: no future holds a `StopIteration`, and a task that raises an exit ends its loop."""
+
+    error: BaseException
+
+
+async def outcome_on_thread(function: Callable[[], T], name: str) -> T | Raised:
+    """Call a function on a daemon thread of its own, and return its value, or the exception that it raised.
+
+    asyncio's own thread pool will not do, because the interpreter waits for its threads when it exits.
+    Cancelling does not stop the function; its outcome is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T | Raised] = loop.create_future()
+
+    def call() -> None:
+        result: T | Raised
+        try:
+            result = function()
+        except BaseException as error:
+            result = Raised(error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits for the outcome
+            loop.call_soon_threadsafe(deliver, result)
+
+    def deliver(result: T | Raised) -> None:
+        if not outcome.done():
+            outcome.set_result(result)
+
+    threading.Thread(target=call, name=name, daemon=True).start()
+    return await outcome
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -69,38 +195,9 @@ def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
     return all(task.cancelling() for task in tasks)
 
 
-async def _getaddrinfo(loop: asyncio.AbstractEventLoop, *args: Any, **options: Any) -> Any:
-    """Look up a host name, on a daemon thread.
-
-    asyncio does this on the loop's thread pool, for which the interpreter waits when it exits: a name
-    server that does not answer would keep the program alive.
-    """
-    answer = loop.create_future()
-
-    def resolve(set_outcome: Callable[..., None], outcome: object) -> None:
-        if not answer.done():
-            set_outcome(outcome)
-
-    def look_up() -> None:
-        try:
-            done = partial(resolve, answer.set_result, socket.getaddrinfo(*args, **options))
-        except Exception as error:
-            done = partial(resolve, answer.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits for the answer
-            loop.call_soon_threadsafe(done)
-
-    threading.Thread(target=look_up, name="rxresponses look-up", daemon=True).start()
-    return await answer
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-    finally:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+async def _getaddrinfo(*args: Any, **options: Any) -> Any:
+    """Look up a host name on a daemon thread: a name server that does not answer keeps no program alive."""
+    found = await outcome_on_thread(partial(socket.getaddrinfo, *args, **options), "rxresponses look-up")
+    if isinstance(found, Raised):
+        raise found.error
+    return found

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from msgspec import UNSET
 from reactivex.abc import ObserverBase
 
-from ..errors import Delivery, InvalidRequestError
+from ..errors import Delivery, InvalidRequestError, ObserverExitError
 from ..net.connection import Connection
 from ..net.request import ConnectionRequest, ConnectionSteer
 from ..net.timing import Timings
@@ -128,6 +128,17 @@ def check_history(history: History | None) -> History | None:
             f"`history` must be a list of items, or a plain function that returns one, not {kind}", field="history"
         )
     return tuple(history)
+
+
+class HistoryExitError(InvalidRequestError, ObserverExitError):
+    """The `history` function raised an exception that is no `Exception`, such as `SystemExit`."""
+
+
+def history_exit_error(raised: BaseException) -> HistoryExitError:
+    """Return the error of a request whose `history` function raised an exception that is no `Exception`."""
+    error = HistoryExitError(f"the `history` function raised {raised!r}; nothing was sent", field="history")
+    error.__cause__ = raised
+    return error
 
 
 def with_history(request: ClientRequest) -> ResponseCreate:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from ..net.loops import acquire_loop, is_ending, release_loop
+from ..net.loops import acquire_loop, is_ending, is_serving, leave_loop, on_background_thread, release_loop
 
 # Seconds after which a loop on which a connection's task was cancelled counts as running on, if no task tells.
 _LOOP_END = 1.0
@@ -19,8 +19,8 @@ _LOOP_END = 1.0
 class LoopBound(ABC):
     """Base of an object that lives on an event loop, and that any thread may use.
 
-    The first subscription chooses the loop: the running loop, else the background loop.  When a loop of
-    the program has ended, the next subscription chooses again.
+    The first subscription chooses the loop: the running loop, else the background loop.  When the loop
+    has ended, the next subscription chooses again.
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,12 @@ class LoopBound(ABC):
                 return None if self._has_ended(running) else self._loop
             if self._loop is None or self._has_ended(running):
                 abandon = self._abandon_loop()
-                if running is not None:
-                    self._loop, self._loop_thread = running, threading.get_ident()
-                else:
+                # An object that is first used in a callback on the background loop needs that loop to go on.
+                self._owns_loop = running is None or on_background_thread()
+                if running is None or self._owns_loop:
                     self._loop, self._loop_thread = acquire_loop()
-                self._owns_loop = running is None
+                else:
+                    self._loop, self._loop_thread = running, threading.get_ident()
                 self._cancelled_at = None
                 self._process_id = os.getpid()
             loop = self._loop
@@ -63,18 +64,20 @@ class LoopBound(ABC):
     def _release_loop(self) -> None:
         """Leave the loop for good."""
         with self._lock:
-            self._loop, self._loop_thread = None, 0
-            if self._owns_loop:
-                self._owns_loop = False
-                release_loop()
+            loop, self._loop, self._loop_thread = self._loop, None, 0
+            if self._owns_loop and loop is not None:
+                release_loop(loop)
+            self._owns_loop = False
 
     def _has_ended(self, running: asyncio.AbstractEventLoop | None) -> bool:
         """Whether nothing can happen on the loop any more, given the loop that runs in this thread."""
         loop = self._loop
         if loop is None or loop.is_closed() or self._process_id != os.getpid():
             return True
+        if self._owns_loop:
+            return not is_serving(loop)
         # A loop that the program has stopped may never run again.  A new connection is better than a hang.
-        return not self._owns_loop and not loop.is_running() and running is not loop
+        return not loop.is_running() and running is not loop
 
     def _run(self, act: Callable[..., None], *args: Any) -> None:
         """Call a function on the loop: at once if this is its thread, else in a later turn of the loop."""
@@ -109,10 +112,6 @@ class LoopBound(ABC):
         if loop is None or loop.is_closed():
             logging.getLogger("rxresponses").error(context["message"], exc_info=error)
         elif isinstance(error, (SystemExit, KeyboardInterrupt)) and not self._owns_loop:
-            loop.call_soon(_raise, error)  # it is meant for the program, and leaves its loop
+            leave_loop(loop, error)  # it is meant for the program, and leaves its loop
         else:
             loop.call_exception_handler(context)
-
-
-def _raise(error: BaseException) -> None:
-    raise error

@@ -16,7 +16,7 @@ from ..pool.lanes import PoolConnection, PoolLane, PoolRequestState
 from ..pool.pool import Pool
 from ..wire.requests import ResponseCreate
 from .client_observers import ClientRequestObserver, ClientSteerObserver
-from .client_request import ClientRequest, ClientSteer, with_history
+from .client_request import ClientRequest, ClientSteer, history_exit_error, with_history
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class PoolDriver:
         except Exception as error:
             self._fail_unsent(request, error)
         except BaseException as error:
-            self._fail_unsent(request, closed_error(request))
+            self._fail_unsent(request, history_exit_error(error))
             self._client.observer_raised(error)
         return None
 

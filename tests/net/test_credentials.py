@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses.errors import ConfigurationError
+from rxresponses.errors import ConfigurationError, ObserverExitError
 from rxresponses.net.credentials import Credentials, KeyTimeoutError
 
 from ..support.recorder import WAIT
@@ -291,3 +291,38 @@ def test_an_awaitable_of_another_loop_is_a_failure() -> None:
 def test_no_repr_shows_the_key() -> None:
     for credentials in (Credentials(SECRET), Credentials(lambda: SECRET)):
         assert repr(credentials) == str(credentials) == "Credentials(set)"
+
+
+def exit_with_secret() -> str:
+    raise SystemExit(SECRET)
+
+
+async def exit_with_secret_later() -> str:
+    await asyncio.sleep(0)
+    raise SystemExit(SECRET)
+
+
+@pytest.mark.parametrize("provider", [exit_with_secret, exit_with_secret_later])
+def test_scenario_57_a_provider_that_exits(provider: Callable[[], Any]) -> None:
+    """The error does not show the text of the exit, which leaves the loop of the program all the same."""
+    errors: list[BaseException] = []
+
+    async def main() -> None:
+        try:
+            await Credentials(provider).get(WAIT)
+        except ConfigurationError as error:
+            errors.append(error)
+        await asyncio.Event().wait()
+
+    with pytest.raises(SystemExit) as end:
+        asyncio.run(main())
+    assert end.value.code == SECRET
+    (error,) = errors
+    assert isinstance(error, ObserverExitError)
+    assert str(error) == "the `api_key` function raised SystemExit; no connection was tried"
+    assert SECRET not in "".join(traceback.format_exception(error)) + frames(error)
+    assert error.__cause__ is error.__context__ is None
+
+
+def test_scenario_57_a_provider_that_raises_StopIteration() -> None:
+    assert "raised StopIteration" in refused(lambda: get(Credentials(lambda: next(iter([])))))

@@ -33,7 +33,7 @@ def wait_for_end(thread: threading.Thread) -> None:
 def no_loop_left() -> Iterator[None]:
     yield
     assert loops._users == 0
-    assert loops._loop is None
+    assert loops._thread is None
 
 
 # --- the background loop
@@ -41,7 +41,7 @@ def no_loop_left() -> Iterator[None]:
 
 def test_the_thread_starts_with_the_first_user() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "rxresponses"]
-    _, thread_id = acquire_loop()
+    loop, thread_id = acquire_loop()
     thread = thread_of(thread_id)
     try:
         assert [one for one in threading.enumerate() if one.name == "rxresponses"] == [thread]
@@ -49,7 +49,7 @@ def test_the_thread_starts_with_the_first_user() -> None:
         assert thread.name == "rxresponses"
         assert thread is not threading.current_thread()
     finally:
-        release_loop()
+        release_loop(loop)
     wait_for_end(thread)
 
 
@@ -62,7 +62,7 @@ def test_the_loop_runs_on_its_thread() -> None:
         assert asyncio.run_coroutine_threadsafe(where(), loop).result(WAIT) == (thread_id, loop, loop)
     finally:
         thread = thread_of(thread_id)
-        release_loop()
+        release_loop(loop)
     wait_for_end(thread)
     assert loop.is_closed()
 
@@ -71,11 +71,11 @@ def test_all_users_share_the_loop_and_the_last_one_ends_it() -> None:
     loop, thread_id = acquire_loop()
     thread = thread_of(thread_id)
     assert acquire_loop() == acquire_loop() == (loop, thread_id)
-    release_loop()
-    release_loop()
+    release_loop(loop)
+    release_loop(loop)
     alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), loop)
     assert alive.result(WAIT) == "alive"
-    release_loop()
+    release_loop(loop)
     wait_for_end(thread)
     assert loop.is_closed()
 
@@ -83,7 +83,7 @@ def test_all_users_share_the_loop_and_the_last_one_ends_it() -> None:
 def test_after_the_last_release_there_is_a_new_loop() -> None:
     first, first_id = acquire_loop()
     first_thread = thread_of(first_id)
-    release_loop()
+    release_loop(first)
     second, second_id = acquire_loop()  # perhaps while the first is still ending
     second_thread = thread_of(second_id)
     try:
@@ -93,14 +93,14 @@ def test_after_the_last_release_there_is_a_new_loop() -> None:
         alive = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), second)
         assert alive.result(WAIT) == "alive"
     finally:
-        release_loop()
+        release_loop(second)
     wait_for_end(second_thread)
 
 
 def test_the_loop_may_be_released_on_its_own_thread() -> None:
     loop, thread_id = acquire_loop()
     thread = thread_of(thread_id)
-    loop.call_soon_threadsafe(release_loop)
+    loop.call_soon_threadsafe(release_loop, loop)
     wait_for_end(thread)
     assert loop.is_closed()
 
@@ -142,7 +142,7 @@ def test_tasks_that_are_left_are_cancelled() -> None:
     thread = thread_of(thread_id)
     asyncio.run_coroutine_threadsafe(start(), loop).result(WAIT)
     assert running.wait(WAIT)
-    release_loop()
+    release_loop(loop)
     wait_for_end(thread)
     assert log == ["cleaned up", "generator closed"]
     assert all(task.done() for task in tasks)
@@ -169,8 +169,119 @@ def test_a_thread_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.Mo
     loop, thread_id = acquire_loop()  # a new loop, which runs
     thread = thread_of(thread_id)
     assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "alive"), loop).result(WAIT) == "alive"
-    release_loop()
+    release_loop(loop)
     wait_for_end(thread)
+
+
+# --- nothing but the last release ends the background loop
+
+
+@pytest.fixture
+def background() -> Iterator[asyncio.AbstractEventLoop]:
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    yield loop
+    release_loop(loop)
+    wait_for_end(thread)
+    assert loop.is_closed()
+
+
+def is_alive(loop: asyncio.AbstractEventLoop) -> bool:
+    return asyncio.run_coroutine_threadsafe(asyncio.sleep(0, True), loop).result(WAIT)
+
+
+@pytest.mark.parametrize("exit_", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("in_task", [False, True], ids=["callback", "task"])
+def test_scenario_57_an_exit_on_the_loop(
+    background: asyncio.AbstractEventLoop, exit_: BaseException, in_task: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = threading.Event()
+
+    def leave() -> None:
+        background.call_soon(left.set)
+        raise exit_
+
+    async def leave_later() -> None:
+        leave()
+
+    if in_task:
+        asyncio.run_coroutine_threadsafe(leave_later(), background)
+    else:
+        background.call_soon_threadsafe(leave)
+    assert left.wait(WAIT)
+    assert is_alive(background)
+    assert acquire_loop()[0] is background
+    release_loop(background)
+    if not isinstance(exit_, GeneratorExit):  # asyncio keeps that in its callback or task
+        assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [exit_]
+
+
+def test_scenario_57_other_code_stops_the_loop(background: asyncio.AbstractEventLoop) -> None:
+    for _ in range(3):
+        background.call_soon_threadsafe(background.stop)
+        assert is_alive(background)
+
+
+def test_scenario_57_exits_while_the_loop_ends() -> None:
+    """Tasks that exit when they are cancelled, and tasks that start others, are all brought to their end."""
+    log: list[str] = []
+
+    async def leave(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append(name)
+            raise SystemExit(3)
+
+    async def begin_another() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tasks.append(asyncio.ensure_future(leave("another")))
+            await asyncio.sleep(0)
+
+    async def start() -> None:
+        tasks.extend(map(asyncio.ensure_future, (leave("a"), begin_another(), leave("b"))))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Future[None]] = []
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    asyncio.run_coroutine_threadsafe(start(), loop).result(WAIT)
+    release_loop(loop)
+    wait_for_end(thread)
+    assert sorted(log) == ["a", "another", "b"]
+    assert all(task.done() for task in tasks)
+    for task in tasks:
+        task.cancelled() or task.exception()
+    assert loop.is_closed()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_scenario_57_a_loop_that_has_ended_all_the_same_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old loop may still be given back; that does not end the new one."""
+
+    def broken(*args: object) -> None:
+        raise ValueError("the selector is closed")
+
+    old, old_id = acquire_loop()
+    old_thread = thread_of(old_id)
+    monkeypatch.setattr(old._selector, "select", broken)  # type: ignore[attr-defined]
+    old.call_soon_threadsafe(lambda: None)
+    wait_for_end(old_thread)
+    assert old.is_closed()
+    assert not loops.is_serving(old)
+    new, new_id = acquire_loop()
+    new_thread = thread_of(new_id)
+    assert new is not old
+    assert loops.is_serving(new)
+    release_loop(old)
+    assert is_alive(new)
+    release_loop(new)
+    wait_for_end(new_thread)
+
+
+# --- forked processes
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -191,7 +302,7 @@ def test_a_forked_process_gets_its_own_loop() -> None:
     with open(reader, "rb") as answer:
         assert answer.read() == b"alive"
     os.waitpid(child, 0)
-    release_loop()
+    release_loop(loop)
     wait_for_end(thread)
 
 
@@ -248,7 +359,7 @@ def test_a_host_name_is_looked_up() -> None:
         with pytest.raises(socket.gaierror):
             asyncio.run_coroutine_threadsafe(loop.getaddrinfo("localhost", "no such service"), loop).result(WAIT)
     finally:
-        release_loop()
+        release_loop(loop)
     assert any(address[4][:2] in (("127.0.0.1", 80), ("::1", 80)) for address in found)
 
 
@@ -269,7 +380,7 @@ def test_an_answer_after_the_task_was_cancelled(monkeypatch: pytest.MonkeyPatch)
     waiting.cancel()
     answer.set()
     assert looked_up.wait(WAIT)
-    release_loop()
+    release_loop(loop)
     wait_for_end(thread)
 
 

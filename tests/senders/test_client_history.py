@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from rxresponses import InvalidRequestError, PreviousResponseLostError, ResponseCreate, ResponsesClient, user_message
+from rxresponses import (
+    InvalidRequestError,
+    ObserverExitError,
+    PreviousResponseLostError,
+    ResponseCreate,
+    ResponsesClient,
+    user_message,
+)
 from rxresponses.testing import Failure, Fault, ResponsesServer
 
 from ..support.clients import WITH_LANES, ask, inputs, run
@@ -225,7 +232,7 @@ class TestReplays:
         run(main())
         assert inputs(server) == ["first"]
 
-    def test_a_function_that_raises_SystemExit(
+    def test_scenario_57_a_history_function_that_raises_SystemExit(
         self, server: ResponsesServer, client: ResponsesClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The background thread reports it, and serves other requests."""
@@ -236,5 +243,6 @@ class TestReplays:
         request = ask("second", previous_response_id="resp_gone", store=False)
         got = Recorder(client.send_request(request, history=history)).wait()
         assert got.error.delivery == "not_sent"
+        assert isinstance(got.error, ObserverExitError)
         assert Recorder(client.send_request(ask("next"))).wait().completions == 1
         assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [SystemExit]

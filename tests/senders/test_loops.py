@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from reactivex import operators as ops
 
 from rxresponses import (
+    ConfigurationError,
+    ObserverExitError,
     PoolOptions,
     ResponseCompletedEvent,
     ResponsesClient,
@@ -275,6 +278,84 @@ class TestClientOnALoopThatEnded:
             assert isinstance(client.send_request(ask()).run(), ResponseCompletedEvent)
         client.close()
         asyncio.run(client.wait_closed(), debug=True)
+
+
+def exit_at_once() -> str:
+    raise SystemExit(3)
+
+
+async def exit_later() -> str:
+    await asyncio.sleep(0)
+    raise SystemExit(3)
+
+
+def empty() -> str:
+    return next(iter([]))
+
+
+@KINDS
+class TestTheBackgroundLoopGoesOn:
+    @pytest.fixture
+    def other(self, server: ResponsesServer) -> Iterator[ResponsesWebSocket]:
+        """A socket on the background loop, which must go on, as must a later socket."""
+        with no_thread_left(), ResponsesWebSocket(server.url) as other:
+            assert Recorder(other.send_request(ask())).wait().completions == 1
+            yield other
+            assert Recorder(other.send_request(ask())).wait().completions == 1
+            with ResponsesWebSocket(server.url) as later:
+                assert Recorder(later.send_request(ask())).wait().completions == 1
+
+    @pytest.mark.parametrize("api_key", [exit_at_once, exit_later, empty])
+    def test_scenario_57_a_key_function_that_exits(
+        self, server: ResponsesServer, other: ResponsesWebSocket, kind: type, api_key: Callable[[], str]
+    ) -> None:
+        with kind(server.url, api_key=api_key) as sender:
+            for _ in range(2):
+                error = Recorder(sender.send_request(ask())).wait().error
+                assert isinstance(error, ConfigurationError)
+                assert isinstance(error, ObserverExitError) is (api_key is not empty)
+                assert error.delivery == "not_sent"
+
+    def test_scenario_57_a_key_function_that_exits_on_the_loop_of_the_program(
+        self, server: ResponsesServer, other: ResponsesWebSocket, kind: type
+    ) -> None:
+        got: list[Recorder[ServerEvent]] = []
+
+        async def main() -> None:
+            async with kind(server.url, api_key=exit_later) as sender:
+                got.append(Recorder(sender.send_request(ask())))
+                await asyncio.Event().wait()
+
+        with pytest.raises(SystemExit):
+            asyncio.run(main())
+        assert isinstance(got[0].error, ObserverExitError)
+
+    def test_scenario_57_a_task_that_exits_and_an_observer_that_stops_the_loop(
+        self, server: ResponsesServer, other: ResponsesWebSocket, kind: type
+    ) -> None:
+        def begin_to_exit(event: ServerEvent) -> None:
+            tasks.append(asyncio.ensure_future(exit_later()))
+
+        tasks: list[asyncio.Task[str]] = []
+        with kind(server.url) as sender:
+            assert Recorder(sender.send_request(ask()), begin_to_exit).wait().completions == 1
+            stop = Recorder(sender.send_request(ask()), lambda _: asyncio.get_running_loop().stop())
+            assert stop.wait().completions == 1
+        assert {type(task.exception()) for task in tasks} == {SystemExit}
+
+    def test_scenario_57_a_sender_first_used_in_a_callback_keeps_the_loop(
+        self, server: ResponsesServer, kind: type
+    ) -> None:
+        """The socket that started the background loop may be closed before the sender that a callback used first."""
+        inner: list[Recorder[ServerEvent]] = []
+        first = ResponsesWebSocket(server.url)
+        with no_thread_left(), kind(server.url) as sender:
+            source = first.send_request(ask()).pipe(ops.take(1))
+            Recorder(source, lambda _: inner.append(Recorder(sender.send_request(ask())))).wait()
+            assert inner[0].wait().completions == 1
+            first.close()
+            asyncio.run(first.wait_closed())
+            assert Recorder(sender.send_request(ask())).wait().completions == 1
 
 
 def finish(loop: VirtualTimeLoop) -> None:
