@@ -216,6 +216,15 @@ class Lanes:
         if steer.lane_known and steer.stream_id in self.reserved:
             self.reserve_or_free(steer.stream_id)
 
+    def free_unneeded(self) -> None:
+        """Free the reserved lanes that no steer waits for any more.
+
+        The lane of a steer may have been guessed; the lane is then corrected when the response of the target tells it.
+        """
+        for lane in list(self.reserved):
+            if not self._steers.successor_may_begin(lane):
+                self.reserve_or_free(lane)
+
     def start_successor(self, lane: str | None, steer: ProtocolSteer) -> None:
         """Let the successor of a steer run on the lane that was reserved for it."""
         self.in_flight[lane] = steer

@@ -130,6 +130,7 @@ class OpenSteers:
         for other in sharing:
             other.successor_due = other.abandoned = False
             other.response_ids = owner.response_ids
+            other.set_lane(steer.stream_id)  # the lane of a steer may have been guessed, and wrongly
         self._open = [other for other in self._open if other not in sharing]
         for other in self.on_lane(steer.stream_id):
             other.successor_due = False  # the lane is not free any more

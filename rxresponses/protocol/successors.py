@@ -42,7 +42,10 @@ class Successors:
             self.settle(steer)
             return steer
         self._steers.accept(steer)
-        if steer.target_id in self._responses.by_id:
+        open_target = self._responses.by_id.get(steer.target_id)
+        if open_target is not None:
+            steer.set_lane(open_target.stream_id)
+            self._lanes.free_unneeded()
             return steer  # the lane is reserved when the target ends
         if not steer.lane_known:
             # No event has carried the id that the steer names.  The target is then the response that is open there.
@@ -75,6 +78,7 @@ class Successors:
         next_steer = self._steers.next_on_lane(lane, response_field(event, "previous_response_id"))
         steer = self._steers.begin_successor(next_steer)
         self._lanes.start_successor(lane, steer)
+        self._lanes.free_unneeded()
         return steer
 
     def begin_any(self, event: ServerEvent, *, accepted_only: bool = False) -> ProtocolSteer | None:
@@ -114,6 +118,7 @@ class Successors:
             return self.begin(request.stream_id, event)
         steer = self._steers.begin_successor(request)
         self._lanes.start_late_successor(steer)
+        self._lanes.free_unneeded()
         return steer
 
     def _request_by_parent(self, event: ServerEvent, late: ProtocolSteer | None) -> ProtocolRequest | None:
@@ -151,6 +156,7 @@ class Successors:
         self._lanes.remove(request)
         self._steers.target_ended(request, steered=was_steered(event))
         self._lanes.reserve_or_free(request.stream_id)
+        self._lanes.free_unneeded()
 
     def hand_over(self, steer: ProtocolSteer) -> bool:
         """Let another steer own the successor of a cancelled steer; return whether there is another that can."""
