@@ -1,11 +1,27 @@
 from __future__ import annotations
 
+import json
 import logging
+import sys
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rxresponses.redaction import discreet_logger, display, is_secret
+from rxresponses.redaction import discreet_logger, display, is_secret, terminal_json, terminal_line, terminal_text
+
+
+def controls(text: str) -> list[str]:
+    """Return the characters of a text that control a terminal."""
+    bidirectional = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")
+    return [
+        char
+        for char in text
+        if (unicodedata.category(char) == "Cc" and char not in "\n\t")
+        or unicodedata.bidirectional(char) in bidirectional
+        or char in "\u061c\u200e\u200f"
+    ]
 
 
 @pytest.mark.parametrize("name", ["Authorization", "api-key", "X-Token", "client_secret", "Set-Cookie", "PASSWORD"])
@@ -44,3 +60,27 @@ def test_handshakes_are_logged_without_credentials(
 def test_a_logger_gets_one_filter() -> None:
     assert discreet_logger("rxresponses.test_redaction") is discreet_logger("rxresponses.test_redaction")
     assert len(logging.getLogger("rxresponses.test_redaction").filters) == 1
+
+
+@pytest.mark.parametrize("show", [terminal_text, terminal_line, terminal_json])
+def test_scenario_68_no_character_controls_a_terminal(show: Callable[[str], str]) -> None:
+    for code in range(sys.maxunicode + 1):
+        char = chr(code)
+        if controls(char):
+            assert not controls(show(f"a{char}b")), hex(code)
+        elif char not in "\n\t\u2028\u2029":
+            assert show(f"a{char}b") == f"a{char}b"
+
+
+def test_scenario_68_a_line_is_one_line_of_bounded_length() -> None:
+    assert terminal_line("a\r\nb\nc\td\u2028e\x85f") == "a b c d e f"
+    assert terminal_line("x" * 2000) == "x" * 2000
+    cut = terminal_line("a" * 10_000 + "b" * 500)
+    assert cut == "a" * 1500 + "… (8500 characters left out) …" + "b" * 500
+    assert terminal_line("abcdef", 4, 1) == "abc… (2 characters left out) …f"
+
+
+def test_scenario_68_escaped_json_is_the_same_value() -> None:
+    text = '{"a": "\x9b\x7f\u202e\u00e9"}'
+    assert json.loads(terminal_json(text)) == json.loads(text)
+    assert terminal_json(text) == '{"a": "\\u009b\\u007f\\u202e\u00e9"}'

@@ -11,9 +11,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from ..redaction import terminal_line
 from . import ask, batch, serve
+from .stderr import write_line
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 _COMMANDS = {"ask": ask.run, "batch": batch.run, "serve": serve.run}
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="rxresponses", description="The Responses API over WebSocket.")
+    parser = _Parser(prog="rxresponses", description="The Responses API over WebSocket.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (ask, batch, serve):
@@ -50,6 +52,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.command == "serve" and (problem := serve.problem_of(args)):
         parser.error(problem)
     return args
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with a line about wrong usage; the message may hold an argument of the user as it was typed."""
+        super().error(terminal_line(message))
 
 
 class _Version(argparse.Action):
@@ -78,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _complain(message: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        print(f"rxresponses: {message}", file=sys.stderr, flush=True)
+        write_line(f"rxresponses: {message}")
     return code
 
 

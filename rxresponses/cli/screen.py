@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..redaction import terminal_json, terminal_line, terminal_text
 from ..wire.events import LifecycleEvent, ResponseErrorEvent, ServerEvent, UnknownEvent
+from .stderr import write_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_LONGEST_DETAIL = 100
-# Control characters in a model's text would control the terminal, so only newline and tab pass.
-_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
+_LONGEST_CELL = 100  # characters
 
 
 class Screen:
@@ -32,7 +32,7 @@ class Screen:
     def text(self, piece: str) -> None:
         """Write a piece of text at once."""
         if self._terminal:
-            piece = piece.replace("\r\n", "\n").translate(_CONTROLS)
+            piece = terminal_text(piece)
         sys.stdout.write(piece)
         sys.stdout.flush()
         self._in_line = not piece.endswith("\n")
@@ -45,17 +45,24 @@ class Screen:
             sys.stdout.flush()
 
     def json_line(self, event: ServerEvent) -> None:
-        """Write the frame as it was received, on one line.  It is UTF-8, whatever the encoding of standard output."""
+        """Write the frame as it was received, on one line.  It is UTF-8, whatever the encoding of standard output.
+
+        A terminal gets the same JSON value with control characters escaped.
+        """
         frame = event.raw if isinstance(event.raw, bytes) else event.to_json().encode()
         # A line break in JSON is white space, because strings escape theirs.
-        sys.stdout.buffer.write(frame.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
+        frame = frame.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
+        if self._terminal:
+            sys.stdout.write(terminal_json(frame.decode(errors="replace")))
+        else:
+            sys.stdout.buffer.write(frame)
         sys.stdout.flush()
 
     def event_line(self, offset: float, event: ServerEvent) -> None:
         """Write the seconds at which an event came, its lane, its type, and a summary of its content."""
         lane = event.stream_id or "default"
         cells = [f"{offset:8.3f}", f"{lane:8}", f"{event.type:40}", _summary(event)]
-        cells = [cell.replace("\n", " ").replace("\t", " ").translate(_CONTROLS) for cell in cells]
+        cells = [_cell(cell) for cell in cells]
         if self._console is None:
             print("  ".join(cells).rstrip(), flush=True)
         else:
@@ -64,7 +71,11 @@ class Screen:
     def note(self, message: str) -> None:
         """Write a line to standard error, after the text so far."""
         self.end_line()
-        print(message.translate(_CONTROLS), file=sys.stderr, flush=True)
+        write_line(message)
+
+
+def _cell(text: str) -> str:
+    return terminal_line(text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…")
 
 
 def _summary(event: ServerEvent) -> str:
@@ -81,8 +92,7 @@ def _summary(event: ServerEvent) -> str:
         summary = event.reason
     elif item is not None:
         summary = item.type
-    summary = summary or ""
-    return summary if len(summary) <= _LONGEST_DETAIL else f"{summary[: _LONGEST_DETAIL - 1]}…"
+    return summary or ""
 
 
 def _summary_of_response(event: LifecycleEvent) -> str:
