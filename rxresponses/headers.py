@@ -12,8 +12,10 @@ class Headers(Mapping[str, str]):
     section 5.2).  `repr` shows the names only, because a value may be a secret; `dict(headers)` has the values too.
     """
 
+    _fields: dict[str, tuple[str, str]] = {}  # of an object that is only half made  # noqa: RUF012
+
     def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        self._fields: dict[str, tuple[str, str]] = {}  # name in lower case → name as sent, value
+        self._fields = {}  # name in lower case → name as sent, value
         for name, value in fields.items() if isinstance(fields, Mapping) else fields:
             spelling, before = self._fields.get(name.lower(), (name, None))
             self._fields[name.lower()] = spelling, value if before is None else f"{before}, {value}"

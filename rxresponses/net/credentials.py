@@ -33,6 +33,8 @@ class Credentials:
     Raises `ConfigurationError` for a value that cannot be a key.
     """
 
+    _api_key: ApiKey | None = None  # of an object that is only half made
+
     def __init__(self, api_key: ApiKey | None, headers: Iterable[str] = ()) -> None:
         own = {name.lower() for name in headers}
         if api_key is None and not own & {"authorization", "api-key"}:
@@ -43,7 +45,7 @@ class Credentials:
                 raise ConfigurationError(problem)
         elif api_key is not None and not callable(api_key):
             raise ConfigurationError(f"`api_key` must be a string or a function, not {type(api_key).__name__}")
-        self._api_key: ApiKey | None = None if "authorization" in own else api_key
+        self._api_key = None if "authorization" in own else api_key
 
     def __repr__(self) -> str:
         return f"Credentials({'set' if self else 'none'})"

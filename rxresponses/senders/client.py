@@ -27,6 +27,7 @@ from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_fro
 from .client_request import ClientRequest, ClientSteer, History, answered_calls, check_history
 from .client_state import ClientState as ClientState
 from .client_state import ClientStateChanges
+from .loop_bound import weakly
 from .pool_driver import DriverCallbacks, PoolDriver
 from .request_fields import request_fields
 from .source import Source
@@ -42,8 +43,8 @@ class ResponsesClient(Source):
     each no longer than `options.queue_timeout` seconds.  With `on_dispose="close"` a connection runs one request, so
     that disposing a request ends no other one.
 
-    A client lives on a loop as a socket does; all methods may be called from any thread.  Raises
-    `ConfigurationError` for a URL, key or option that cannot be used.
+    A client lives on a loop as a socket does, and is closed if it is forgotten; all methods may be called from any
+    thread.  Raises `ConfigurationError` for a URL, key or option that cannot be used.
     """
 
     def __init__(
@@ -63,9 +64,9 @@ class ResponsesClient(Source):
         self._has_lanes = self._server_has_lanes  # what a new driver knows of the server
         self._driver: PoolDriver | None = None  # on the present loop
         self._state_changes = ClientStateChanges()
-        self._state: IsolatedSubject[ClientState] = IsolatedSubject(self._run, self._observer_raised, replay=True)
+        self._state: IsolatedSubject[ClientState] = self._subject(replay=True)
         self._state.on_next(ClientState())
-        self._drained: IsolatedSubject[bool] = IsolatedSubject(self._run, self._observer_raised, replay=True)
+        self._drained: IsolatedSubject[bool] = self._subject(replay=True)
         self._draining = False
         self._drain_timer: asyncio.TimerHandle | None = None
         self._cut_short = False  # closed before all requests had ended
@@ -279,24 +280,33 @@ class ResponsesClient(Source):
                 queue_timeout=self._options.queue_timeout,
             )
             callbacks = DriverCallbacks(
-                connect=self._connect,
-                encode=self._frame,
-                deliver_error=self._deliver_error,
-                observer_raised=self._observer_raised,
-                is_closing=lambda: self._closing,
-                connection_cancelled=self._connection_cancelled,
-                loop_is_ending=self._loop_is_ending,
-                acted=self._acted,
+                # A driver acts for subscribers and connections, never after its client is gone, which closes all.
+                connect=weakly(self._connect, None),  # type: ignore[arg-type]
+                encode=weakly(self._frame, b""),
+                deliver_error=weakly(self._deliver_error, None),
+                observer_raised=weakly(self._observer_raised, None),
+                is_closing=weakly(self._is_closing, True),
+                connection_cancelled=weakly(self._connection_cancelled, None),
+                loop_is_ending=weakly(self._loop_is_ending, False),
+                acted=weakly(self._acted, None),
             )
             self._driver = PoolDriver(pool, self._loop, callbacks)
         return self._driver
+
+    def _is_closing(self) -> bool:
+        return self._closing
 
     def _connect(
         self, has_lanes: bool | None, opened: Callable[[], None], ended: Callable[[Connection], None]
     ) -> Connection:
         assert self._loop is not None
         listener = ConnectionListener(
-            self._events, self._unrouted, opened, ended, self._connections.discard, self._observer_raised
+            self._events,
+            self._unrouted,
+            opened,
+            ended,
+            self._connections.discard,
+            weakly(self._observer_raised, None),
         )
         connection = Connection(
             self._loop, listener, self._url, self._credentials, self._connection_options, echoes_stream_id=has_lanes

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import sys
 import threading
+import warnings
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ..net.loops import acquire_loop, is_ending, is_serving, leave_loop, on_background_thread, release_loop
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Seconds after which a loop on which a connection's task was cancelled counts as running on, if no task tells.
 _LOOP_END = 1.0
@@ -23,13 +30,15 @@ class LoopBound(ABC):
     has ended, the next subscription chooses again.
     """
 
+    # For objects that are only half made, because their constructor raised.
+    _loop: asyncio.AbstractEventLoop | None = None
+    _closing = False
+
     def __init__(self) -> None:
         self._lock = threading.RLock()  # reentrant, because a signal handler may call `close` at any point
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._owns_loop = False  # whether `_loop` is the background loop
         self._process_id = 0
-        self._closing = False
         self._cancelled_at: float | None = None  # when the program cancelled the task of a connection
 
     def _choose_loop(self, running: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop | None:
@@ -53,6 +62,22 @@ class LoopBound(ABC):
         if abandon is not None:
             abandon()
         return loop
+
+    def __del__(self) -> None:
+        """Close an object that was forgotten: it has no request with an observer, since that would hold it."""
+        loop = self._loop
+        if loop is None or self._closing or self._process_id != os.getpid() or sys.is_finalizing():
+            return
+        self._closing = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and everything on it
+            # In a turn of its own, also on this thread: the garbage collector may run at any point.
+            loop.call_soon_threadsafe(self._start_closing)
+            text = f"{self!r} was forgotten: call `close()`, or use `with`"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    @abstractmethod
+    def _start_closing(self) -> None:
+        """Close, on the loop."""
 
     @abstractmethod
     def _abandon_loop(self) -> Callable[[], None]:
@@ -115,3 +140,31 @@ class LoopBound(ABC):
             leave_loop(loop, error)  # it is meant for the program, and leaves its loop
         else:
             loop.call_exception_handler(context)
+
+
+def weakly(method: Callable[P, R], otherwise: R) -> Callable[P, R]:
+    """Return a function that calls a method without keeping its object alive, and returns `otherwise` without it.
+
+    All that lives on the loop calls its sender so; a forgotten sender would never be noticed otherwise.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        found = reference()
+        return otherwise if found is None else found(*args, **kwargs)
+
+    return call
+
+
+def weak_run(run: Callable[..., None]) -> Callable[..., None]:
+    """Return a function as `weakly` does, that calls what it is given itself if there is no object any more."""
+    reference = weakref.WeakMethod(run)
+
+    def call(act: Callable[..., None], *args: Any) -> None:
+        found = reference()
+        if found is None:
+            act(*args)
+        else:
+            found(act, *args)
+
+    return call

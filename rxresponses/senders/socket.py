@@ -17,6 +17,7 @@ from ..options import ConnectionOptions
 from ..pool.responses import UnstoredResponses, lost_error
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
+from .loop_bound import weakly
 from .request_fields import request_fields
 from .source import Source
 
@@ -44,6 +45,9 @@ class ResponsesWebSocket(Source):
     Events are delivered one at a time on the socket's loop; a subscriber on another running loop gets them
     on its own loop.
 
+    A socket that the program has forgotten is closed, with a `ResourceWarning`.  A stream with an observer keeps its
+    socket, as the Observables of requests do; those of `events`, `unrouted` and `state` do not.
+
     Raises `ConfigurationError` for a URL, key or option that cannot be used.
     """
 
@@ -55,7 +59,7 @@ class ResponsesWebSocket(Source):
         options: ConnectionOptions | None = None,
     ) -> None:
         super().__init__(url, api_key, options)
-        self._state: IsolatedSubject[ConnectionState] = IsolatedSubject(self._run, self._observer_raised, replay=True)
+        self._state: IsolatedSubject[ConnectionState] = self._subject(replay=True)
         self._state.on_next(ConnectionState.IDLE)
         self._connection: Connection | None = None  # takes new requests
         self._connection_number = 0  # of the latest connection
@@ -165,7 +169,12 @@ class ResponsesWebSocket(Source):
             assert self._loop is not None
             self._connection_number += 1
             listener = ConnectionListener(
-                self._events, self._unrouted, self._opened, self._ended, self._closed_down, self._observer_raised
+                self._events,
+                self._unrouted,
+                weakly(self._opened, None),
+                weakly(self._ended, None),
+                self._connections.discard,
+                weakly(self._observer_raised, None),
             )
             self._connection = Connection(
                 self._loop,
@@ -193,9 +202,6 @@ class ResponsesWebSocket(Source):
             self._connection = None
             if not self._closing:
                 self._state.on_next(ConnectionState.IDLE)
-
-    def _closed_down(self, connection: Connection) -> None:
-        self._connections.discard(connection)
 
     def _show_closing(self, *, closed: bool) -> None:
         self._state.on_next(ConnectionState.CLOSED if closed else ConnectionState.CLOSING)

@@ -30,7 +30,7 @@ from ..redaction import display
 from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
 from ..wire.requests import ResponseCreate, ResponseSteer, check_stream_id
-from .loop_bound import LoopBound
+from .loop_bound import LoopBound, weak_run, weakly
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 class Lane:
     """A sender bound to one lane: its requests run in order, beside other lanes."""
+
+    stream_id = ""  # of an object that is only half made
 
     def __init__(self, source: Source, stream_id: str) -> None:
         check_stream_id(stream_id)
@@ -61,7 +63,12 @@ class Source(LoopBound):
     """Base of `ResponsesWebSocket` and `ResponsesClient`.
 
     The methods that a subclass implements run on the loop where the sender lives, one at a time.
+
+    A sender lives as long as the program has a reference to it, or an observer that still gets something from it.
+    One that is forgotten is closed, with a `ResourceWarning`.
     """
+
+    _endpoint = ""  # of an object that is only half made
 
     def __init__(self, url: str | None, api_key: ApiKey | None, options: ConnectionOptions | None) -> None:
         super().__init__()
@@ -84,24 +91,23 @@ class Source(LoopBound):
         lanes = self._options.lanes
         self._server_has_lanes = lanes if lanes is not None else is_official(self._url) or None
         buffered = self._options.max_buffered_bytes
-        self._events: IsolatedSubject[ServerEvent] = IsolatedSubject(
-            self._run, self._observer_raised, max_bytes=buffered
-        )
-        self._unrouted: IsolatedSubject[ServerEvent] = IsolatedSubject(
-            self._run, self._observer_raised, max_bytes=buffered
-        )
+        self._events: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
+        self._unrouted: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
         self._connections: set[Connection] = set()  # those that close included
         self._abrupt = False  # whether connections are cut without a closing handshake
         self._last_task: asyncio.Task[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.url}>"
+        return f"<{type(self).__name__} {self.url or '(half made)'}>"
 
     @property
     def url(self) -> str:
         """The endpoint, without its query, which may hold secrets."""
         return display(self._endpoint)
+
+    def _subject(self, **options: Any) -> IsolatedSubject[Any]:
+        return IsolatedSubject(weak_run(self._run), weakly(self._observer_raised, None), **options)
 
     # Sending.
 

@@ -81,6 +81,8 @@ class ResponsesServer:
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_listener"):  # the constructor raised
+            return "<ResponsesServer half made>"
         if self._listener.closed:
             return "<ResponsesServer closed>"
         return f"<ResponsesServer {self.url if self._listener.started.done() else 'not started'}>"
