@@ -22,7 +22,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from .net.timing import Timings, recording
 from .wire.events import TERMINAL_TYPES, ServerEvent
 from .wire.failures import failure_of, response_of
-from .wire.fields import response_id_of
+from .wire.fields import begins_response, response_id_of
 from .wire.models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
 from .wire.requests import ResponseCreate, create_from
 
@@ -195,8 +195,10 @@ class _Operation:
     def note(self, event: ServerEvent) -> None:
         """Note an event; the terminal one ends the operation."""
         if self._first is None:
+            if not begins_response(event):
+                return  # a heartbeat
             self._first = event
-        if self._first_chunk is None and event.type not in _NO_OUTPUT:
+        if self._first_chunk is None and event.type not in _NO_OUTPUT and begins_response(event):
             self._first_chunk = monotonic()
         if event.type in TERMINAL_TYPES:
             self.end(event, failure_of(event, None if event is self._first else self._first))

@@ -30,7 +30,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Close, Failure, Fault, FunctionCall, Hold, RefuseUpgrade, ResponsesServer, Text
 
-from .support.events import completed, created, delta, error_event, failed, incomplete
+from .support.events import completed, created, delta, error_event, failed, incomplete, wire_event
 from .support.recorder import Recorder
 from .support.threads import at_the_same_time
 
@@ -350,7 +350,15 @@ class TestMetrics:
         assert not telemetry.points("gen_ai.client.operation.time_to_first_chunk")
 
         Recorder(telemetry.traced(hot).send_request(ask()))
-        for clock.time, event in ((3, created()), (5, delta("He")), (9, delta("llo")), (10, completed())):
+        beat = wire_event("codex.keepalive")
+        for clock.time, event in (
+            (1, beat),
+            (3, created()),
+            (4, beat),
+            (5, delta("He")),
+            (9, delta("llo")),
+            (10, completed()),
+        ):
             hot.send(event)
         [point] = telemetry.points("gen_ai.client.operation.time_to_first_chunk")
         assert (point.count, point.sum) == (1, 5)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..errors import BufferOverflowError, DecodeError, FrameError, as_exception
 from ..protocol import protocol as rules
-from ..protocol.request import ENDED
+from ..protocol.request import ENDED, SENT
 from ..wire.codec import decode, undecodable
 from ..wire.events.base import ServerEvent
 from .backpressure import ReadPause
@@ -83,7 +83,7 @@ class EventDispatcher:
         if request is None:
             self._deliver_unrouted(event)
             return
-        if self._now is not None:
+        if self._now is not None and request.state is not SENT:  # a heartbeat answers no request
             request.since = self._now()
         self._deliver(request, event)  # type: ignore[arg-type]
         if request.shared_with:

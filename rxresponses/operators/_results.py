@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, pending_of
+from ..wire.fields import begins_response
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ServerEvent)
@@ -40,7 +41,7 @@ def subscribe_to_results(
         nonlocal first
         if event.type not in _END_TYPES:
             if first is None or first.type == "response.steer.accepted":
-                first = event
+                first = event if begins_response(event) else first
             on_event(event)
             return
         if event.type == _STEER_PENDING:

@@ -11,7 +11,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposab
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
 from ..wire.events import TERMINAL_TYPES, ServerEvent
-from ..wire.fields import response_id_of
+from ..wire.fields import begins_response, response_id_of
 from ._clock import clock_for
 from ._results import E
 
@@ -26,13 +26,13 @@ def time_out(
     scheduler: SchedulerBase | None,
     error: type[FirstEventTimeoutError | IdleTimeoutError | TerminalTimeoutError],
     *,
-    any_event_settles: bool = False,
+    first_event_settles: bool = False,
     events_restart: bool = False,
 ) -> Callable[[Observable[E]], Observable[E]]:
     """Give a source `seconds` until its terminal event; then go on with `other`, else end with an `error`.
 
-    With `any_event_settles`, the first event stops the timer.  With `events_restart`, the time starts again with
-    each event.  Events, the timeout and disposing may each be on another thread.
+    With `first_event_settles`, the first event of the response stops the timer.  With `events_restart`, the time
+    starts again with each event.  Events, the timeout and disposing may each be on another thread.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"seconds must be a number, not {seconds!r}")
@@ -68,7 +68,7 @@ def time_out(
                 try:
                     if not closed:
                         if response_id is None:
-                            first = first or event
+                            first = first or (event if begins_response(event) else None)
                             response_id = response_id_of(event)
                         observer.on_next(event)
                 finally:
@@ -80,8 +80,10 @@ def time_out(
 
             def on_next_that_settles(event: E) -> None:
                 # After the first event in time there is no timeout, so the event need not count itself.
-                if state == _IN_TIME or settle():
+                if state == _IN_TIME or (begins_response(event) and settle()):
                     observer.on_next(event)
+                else:
+                    on_next(event)  # a heartbeat, or too late
 
             def on_error(error: Exception) -> None:
                 if settle():
@@ -157,7 +159,7 @@ def time_out(
 
             start_timer(seconds)
             upstream.disposable = source.subscribe(
-                on_next_that_settles if any_event_settles else on_next,
+                on_next_that_settles if first_event_settles else on_next,
                 on_error,
                 on_completed,
                 scheduler=subscribe_scheduler,

@@ -15,7 +15,7 @@ from ._timeout import time_out
 def first_event_timeout(
     seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
 ) -> Callable[[Observable[E]], Observable[E]]:
-    """Emit all events, but give up when no event comes within `seconds` of subscribing.
+    """Emit all events, but give up when no event of the response comes within `seconds` of subscribing.
 
     Marble::
 
@@ -23,10 +23,11 @@ def first_event_timeout(
         first_event_timeout(5): -----X
         (…, other):             -----other's events|
 
-    The first event, whatever its type, stops the timer, and so does a source that completes or fails without an
-    event.  At the timeout the source is disposed (`send_request` says what that does to the request), and the
-    observer gets `FirstEventTimeoutError`.  Its `delivery` is `unknown`, even if the request still waited in this
-    client to be sent.  With `other`, the observer is subscribed to `other` instead, without a timeout.
+    The first event of the response stops the timer, whatever its type, and so does a source that completes or
+    fails without one.  Heartbeats and other events that servers send between those of a response are emitted too,
+    but do not stop the timer.  At the timeout the source is disposed (`send_request` says what that does to the
+    request), and the observer gets `FirstEventTimeoutError`.  Its `delivery` is `unknown`, even if the request still
+    waited in this client to be sent.  With `other`, the observer is subscribed to `other` instead, without a timeout.
 
     The timer starts with the subscription, so it includes the time in which the request waits in this client for
     its lane or its connection.  The options `first_event_timeout` and `queue_timeout` of `ConnectionOptions`
@@ -37,4 +38,4 @@ def first_event_timeout(
     Disposing stops the timer and disposes the source, or `other`.  `seconds` must be a positive number; the call
     raises `ValueError` or `TypeError` otherwise.
     """
-    return time_out(seconds, other, scheduler, FirstEventTimeoutError, any_event_settles=True)
+    return time_out(seconds, other, scheduler, FirstEventTimeoutError, first_event_settles=True)

@@ -13,7 +13,7 @@ from ..errors import DecodeError, ResponseFailedError
 from ..net.timing import Timings, recording
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, response_of
-from ..wire.fields import response_id_of
+from ..wire.fields import begins_response, response_id_of
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
 from ._clock import clock_for
@@ -139,6 +139,8 @@ class _Stopwatch:
     def read(self, event: ServerEvent) -> ResponseMetrics | None:
         """Measure an event; return the metrics if it is the terminal event."""
         if self._first is None:
+            if not begins_response(event):
+                return None  # a heartbeat
             self._first, self._first_event = event, self._now()
         if event.type in TERMINAL_TYPES:
             return self._finish(event, self._first)

@@ -16,6 +16,7 @@ from ..errors import ResponsesError
 from ..net.timing import current_timings, recording
 from ..wire.events import ServerEvent
 from ..wire.failures import failure_of
+from ..wire.fields import begins_response
 from ._clock import clock_for
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ def retry_with_backoff(
     The source may emit events, or what other operators make of them.  If the first value is an event that is a
     failure, it counts as an error: it is held back while another try may follow.  After the first value that was
     emitted, nothing is tried again, because the observer would get half an answer and then a whole answer.
+    Heartbeats and other events that belong to no response do not count: they are emitted, and a try may follow.
 
     `when` says which errors deserve another try.  By default these are errors that pass, after which nothing is
     done twice: `error.delivery` is `not_sent` or `rejected`, because there was no connection, at a rate limit, or
@@ -90,7 +92,7 @@ def retry_with_backoff(
                         failure = failure_of(value) if isinstance(value, ServerEvent) else None
                         if failure is not None and is_handled(failure):
                             return
-                        emitted = True
+                        emitted = not isinstance(value, ServerEvent) or begins_response(value)
                     observer.on_next(value)
 
                 def on_error(error: Exception) -> None:

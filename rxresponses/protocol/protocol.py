@@ -150,6 +150,6 @@ class Protocol:
                 return None
             return self._router.receive(event)
         request = self._by_stream_id.get(event.stream_id)
-        if request is not None and request.state is SENT and event.type.startswith("response."):
-            self.lanes.answered(request, event)
+        if request is not None and request.state is SENT:
+            return self._responses.first_event(request, event)
         return request

@@ -10,6 +10,7 @@ An `error` ends a response, and yet more events of that response may follow: tex
 from __future__ import annotations
 
 from ..wire.events.base import TERMINAL_TYPES, ServerEvent
+from ..wire.fields import begins_response, named_response_id
 from .lanes import Lanes
 from .request import SENT, ProtocolRequest, ProtocolSteer
 
@@ -88,6 +89,18 @@ class Responses:
         if by_error:
             (self._stray_lanes if request.response_ids else self._refused_lanes).add(lane)
 
+    def first_event(self, request: ProtocolRequest, event: ServerEvent) -> ProtocolRequest | None:
+        """Return the request of an event without a response that comes before any event of the request's response.
+
+        The event begins the response, unless it is a heartbeat, or names an ended response.
+        """
+        named = named_response_id(event)
+        if named is not None and self.has_ended(named):
+            return None
+        if begins_response(event):
+            self._lanes.answered(request, event)
+        return request
+
     # Late events of ended responses.
 
     def has_ended(self, response_id: str | None) -> bool:
@@ -105,9 +118,11 @@ class Responses:
             del self._ended[response_id]
             return False
         known_ids = running.response_ids if running is not None else []
-        if response_id in known_ids or not (known_ids or self._ended[response_id]):
+        if response_id in known_ids:
             return False
         if event.type in TERMINAL_TYPES:
+            if not (known_ids or self._ended[response_id]):
+                return False
             self._stray_lanes.discard(event.stream_id)  # nothing comes after it
         return True
 

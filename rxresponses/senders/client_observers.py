@@ -15,6 +15,7 @@ from ..pool.pool import Pool
 from ..protocol.routing import BUSY_CODES
 from ..wire.events.base import ServerEvent
 from ..wire.failures import failure_of
+from ..wire.fields import begins_response
 from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
 from .client_request import ClientRequest, ClientSteer
 
@@ -118,6 +119,8 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             pool.finished(request, now)
 
     def _inspect(self, event: ServerEvent) -> None:
+        if not begins_response(event):
+            return  # a heartbeat: the request is as unanswered as before
         request, pool = self._request, self._pool
         if self._first is None:
             self._first = event

@@ -10,7 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .events.base import ServerEvent, UnknownEvent
+from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
+
+_LIVENESS = frozenset({"keepalive", "keep_alive", "heartbeat", "ping"})  # last words of types that only show life
+
+
+def begins_response(event: ServerEvent) -> bool:
+    """Whether an event shows that the server works on the response, or ends it.
+
+    Between the events of a response, some servers and gateways send events of their own: heartbeats, limits, notices.
+    They say nothing about whether the request was taken, so a request is as unanswered after them as before.
+    """
+    kind = event.type
+    if kind in TERMINAL_TYPES:
+        return True
+    return kind.startswith("response.") and kind.rpartition(".")[2] not in _LIVENESS
 
 
 def response_field(event: ServerEvent | None, name: str) -> str | None:
@@ -23,6 +37,11 @@ def response_field(event: ServerEvent | None, name: str) -> str | None:
 def response_id_of(event: ServerEvent | None) -> str | None:
     """Return the id of the response that a lifecycle event carries."""
     return response_field(event, "id")
+
+
+def named_response_id(event: ServerEvent) -> str | None:
+    """Return the id of its response that some servers put beside the other fields of an event."""
+    return _text(event.extra.get("response_id"))
 
 
 def was_steered(event: ServerEvent) -> bool:

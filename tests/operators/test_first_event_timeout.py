@@ -11,7 +11,7 @@ from rxresponses.testing import Hold, ResponsesServer
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.requests import ResponseCreate
 
-from ..support.events import completed, created, delta, error_event
+from ..support.events import HEARTBEAT_TYPES, completed, created, delta, error_event, wire_event
 from ..support.marbles import ManualScheduler, ManualSource, marbles
 from ..support.recorder import Recorder
 
@@ -107,3 +107,39 @@ def test_scenario_27_on_the_real_clock(server: ResponsesServer, socket: Response
     with pytest.raises(ResponseTimeoutError) as caught:
         source.run()
     assert type(caught.value) is FirstEventTimeoutError
+
+
+@pytest.mark.parametrize("kind", HEARTBEAT_TYPES)
+def test_scenario_63_heartbeats_do_not_stop_the_timer(kind: str) -> None:
+    beat = wire_event(kind)
+    seen = marbles(first_event_timeout(50), (210, beat), (249, beat), (340, created()))
+
+    assert seen.timed == [(210, beat), (249, beat)]
+    assert seen.errors[0][0] == 250
+    assert isinstance(seen.error, FirstEventTimeoutError)
+    assert seen.error.delivery == "unknown"
+
+
+def test_scenario_63_the_first_event_after_a_heartbeat_stops_the_timer() -> None:
+    beat = wire_event("codex.keepalive")
+    seen = marbles(first_event_timeout(50), (210, beat), (220, created()), (400, beat), (950, None))
+
+    assert seen.values == [beat, created(), beat]
+    assert seen.completions == [950]
+
+
+def test_scenario_63_a_timer_that_fires_while_the_observer_handles_a_heartbeat_waits_for_it() -> None:
+    source: ManualSource[ServerEvent] = ManualSource()
+    clock = ManualScheduler()
+    seen: list[object] = []
+
+    def on_next(event: ServerEvent) -> None:
+        clock.fire()
+        seen.append(event)
+
+    source.observable.pipe(first_event_timeout(5, scheduler=clock)).subscribe(on_next, seen.append)
+    source.emit(wire_event("codex.keepalive"), created())
+
+    assert seen[0] == wire_event("codex.keepalive")
+    assert isinstance(seen[1], FirstEventTimeoutError)
+    assert len(seen) == 2

@@ -27,7 +27,18 @@ from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent
 from rxresponses.wire.models import Response
 from rxresponses.wire.requests import ResponseCreate
 
-from ..support.events import USAGE, completed, created, delta, error_event, failed, incomplete, message, text_done
+from ..support.events import (
+    USAGE,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    message,
+    text_done,
+    wire_event,
+)
 from ..support.marbles import ManualScheduler, ManualSource, marbles, run
 from ..support.recorder import Recorder
 
@@ -454,3 +465,19 @@ def test_an_empty_source_is_no_response() -> None:
     reactivex.empty().pipe(metrics(results.append)).subscribe()
 
     assert not results
+
+
+def test_scenario_63_heartbeats_are_not_counted() -> None:
+    beat = wire_event("codex.keepalive")
+    [metric] = marbles(metrics(), (210, beat), (230, BEGUN), (235, beat), (240, delta("x")), (250, completed())).values
+
+    assert (metric.first_event, metric.first_text, metric.total) == (30, 40, 50)
+    assert metric.response_id == "resp_1"
+
+
+def test_scenario_63_a_rejection_behind_a_heartbeat_is_measured_as_one() -> None:
+    [metric] = marbles(metrics(), (210, wire_event("codex.keepalive")), (250, error_event())).values
+
+    assert metric.first_event == metric.total == 50
+    assert metric.error is not None
+    assert metric.error.delivery == "rejected"

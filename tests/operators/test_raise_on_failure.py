@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from reactivex import Observable
 from typing_extensions import assert_type
 
@@ -8,7 +9,18 @@ from rxresponses.operators import filter_by_type, raise_on_failure
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
-from ..support.events import accepted, completed, created, delta, failed, incomplete, pending
+from ..support.events import (
+    HEARTBEAT_TYPES,
+    accepted,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    pending,
+    wire_event,
+)
 from ..support.marbles import ManualSource, marbles, run
 
 
@@ -56,3 +68,11 @@ def test_type_is_kept() -> None:
     assert_type(
         source.pipe(filter_by_type(ResponseTextDeltaEvent), raise_on_failure()), Observable[ResponseTextDeltaEvent]
     )
+
+
+@pytest.mark.parametrize("kind", HEARTBEAT_TYPES)
+def test_scenario_63_heartbeats_before_an_error_leave_it_a_rejection(kind: str) -> None:
+    error = run(raise_on_failure(), wire_event(kind), error_event()).error
+
+    assert isinstance(error, ResponseFailedError)
+    assert error.delivery == "rejected"

@@ -29,7 +29,7 @@ from rxresponses.errors import (
     SocketClosedError,
 )
 from rxresponses.operators import collect_text, retry_with_backoff, text_deltas
-from rxresponses.testing import Close, Failure, Fault, RefuseUpgrade, ResponsesServer
+from rxresponses.testing import Close, Failure, Fault, Raw, RefuseUpgrade, ResponsesServer
 from rxresponses.wire.events import ResponseErrorDetail, ResponseErrorEvent, ServerEvent
 from rxresponses.wire.requests import ResponseCreate
 
@@ -583,4 +583,17 @@ def test_a_shared_response_is_retried_once_for_all_subscribers(
     shared.connect()
 
     assert [got.wait().values for got in both] == [["Hello"], ["Hello"]]
+    assert len(server.requests) == 2
+
+
+def test_scenario_63_a_try_follows_a_rejection_behind_a_heartbeat(server: ResponsesServer) -> None:
+    beat = {"type": "codex.keepalive"}
+    refused = {"type": "error", "status": 429, "error": {"code": "rate_limit_exceeded", "message": "slow down"}}
+    server.reply(Raw([beat, refused]), "hello")
+    with ResponsesWebSocket(server.url) as socket:
+        got = Recorder(
+            socket.send_request(ResponseCreate(model="m", input="hi")).pipe(retry_with_backoff(AT_ONCE))
+        ).wait()
+    assert not got.errors
+    assert [event.type for event in got.values[:2]] == ["codex.keepalive", "response.created"]
     assert len(server.requests) == 2

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rxresponses.protocol.protocol import Protocol
-from rxresponses.protocol.request import SENT
+from rxresponses.protocol.request import SENT, STARTED
 
+from ..support.events import HEARTBEAT_TYPES, wire_event
 from .driver import (
     LANES,
     TERMINAL_KINDS,
@@ -162,3 +163,38 @@ class TestIds:
         assert protocol.receive(completed("r4")) is first
         assert first.response_ids == ["r1", "r2", "r3", "r4"]
         assert_nothing_runs(protocol)
+
+
+class TestTheBeginning:
+    @LANES
+    @pytest.mark.parametrize("kind", HEARTBEAT_TYPES)
+    def test_scenario_63_a_heartbeat_begins_no_response(self, kind: str, lane: str | None) -> None:
+        protocol = Protocol()
+        request = send(protocol, lane)
+        assert protocol.receive(wire_event(kind, lane)) is request
+        assert request.delivery == "unknown"
+        assert protocol.receive(delta("x", lane)) is request
+        assert request.state is STARTED
+
+    @LANES
+    @pytest.mark.parametrize("kind", ["response.queued", "response.in_progress"])
+    def test_scenario_63_a_stray_event_of_an_ended_response_begins_no_other(self, kind: str, lane: str | None) -> None:
+        protocol = Protocol()
+        send(protocol, lane)
+        protocol.receive(created("r1", lane))
+        protocol.receive(completed("r1", lane))
+        request = send(protocol, lane)
+        assert protocol.receive(lifecycle(kind, "r1", lane)) is None
+        assert request.state is SENT
+        assert protocol.receive(lifecycle(kind, "r2", lane)) is request
+        assert request.response_ids == ["r2"]
+
+    def test_scenario_63_a_stray_event_that_names_the_ended_response_begins_no_other(self) -> None:
+        protocol = Protocol()
+        send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(completed("r1"))
+        request = send(protocol)
+        assert protocol.receive(wire_event("response.output_text.delta", delta="x", response_id="r1")) is None
+        assert request.state is SENT
+        assert protocol.receive(wire_event("response.output_text.delta", delta="x", response_id="r2")) is request

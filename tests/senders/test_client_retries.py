@@ -21,6 +21,7 @@ from ..support.clients import (
     STEADY_BACKOFF,
     WITH_LANES,
     ask,
+    fast_retries,
     input_counts,
     inputs,
     late_retries,
@@ -411,3 +412,20 @@ class TestRateLimits:
                 assert isinstance(waiting.error, QueueTimeoutError)
 
         run_in_virtual_time(main)
+
+
+def test_scenario_63_heartbeats_before_a_rate_limit_leave_the_request_to_be_sent_again(
+    server: ResponsesServer,
+) -> None:
+    refused = {
+        "type": "error",
+        "status": 429,
+        "error": {"code": "rate_limit_exceeded", "headers": {"retry-after": "0"}},
+    }
+    beats = [{"type": kind, "stream_id": "lane-1"} for kind in ("codex.keepalive", "codex.rate_limits")]
+    server.reply(Raw([*beats, refused]), "hello")
+    with ResponsesClient(server.url, pool=fast_retries()) as client:
+        got = Recorder(client.send_request(ask())).wait()
+    assert not got.errors
+    assert [event.type for event in got.values[:3]] == ["codex.keepalive", "codex.rate_limits", "response.created"]
+    assert len(server.requests) == 2

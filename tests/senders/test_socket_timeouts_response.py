@@ -420,3 +420,21 @@ class TestOperators:
             idle = socket.send_request(ask("idle"), stream_id="b").pipe(rops.idle_timeout(0.05), ops.ignore_elements())
             assert isinstance(Recorder(first).wait().error, FirstEventTimeoutError)
             assert isinstance(Recorder(idle).wait().error, IdleTimeoutError)
+
+
+class TestHeartbeats:
+    @pytest.mark.parametrize("limits", [{}, {"idle_timeout": 100}], ids=["alone", "with an idle timeout"])
+    def test_scenario_63_no_first_event_but_heartbeats(self, limits: dict[str, float]) -> None:
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with raw_socket(without_pings(first_event_timeout=60, **limits)) as (raw, socket):
+                got = AsyncRecorder(socket.send_request(ask()))
+                await raw.until_received(1)
+                for count in range(1, 3):
+                    await loop.advance(25)
+                    await raw.send({"type": "codex.keepalive"})
+                    await got.until_count(count)
+                await loop.advance(10)
+                assert isinstance(got.error, FirstEventTimeoutError)
+                assert got.error.delivery == "unknown"
+
+        run_in_virtual_time(main)

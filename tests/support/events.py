@@ -104,6 +104,10 @@ def wire_event(kind: str, stream_id: object = None, **fields: Any) -> ServerEven
     )
 
 
+HEARTBEAT_TYPES = ["codex.keepalive", "ping", "session.updated", "codex.rate_limits", "response.heartbeat", ""]
+"""Types of events that belong to no response, and that servers and gateways send between those of a response."""
+
+
 STEER = Steer(id="steer_1", previous_response_id="resp_1")
 
 
