@@ -1,8 +1,8 @@
 """The Responses API's WebSocket mode, as RxPY Observables.
 
-Observers run on the event loop of their socket, so they must not block.  `.run()` inside an observer never returns: it
-waits for events that only the blocked thread can deliver.  Chain the next Observable instead, with `ops.flat_map` for
-example.
+Observers run on the event loop of their socket, so they must not block.  `.run()` inside an observer or a coroutine
+could never return, because it waits for events that only the blocked thread can deliver; it raises `RuntimeError`.
+Chain the next Observable instead, with `ops.flat_map` for example, or `await` it.
 """
 
 from . import operators

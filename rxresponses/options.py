@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ssl import SSLContext
-from typing import Literal
+from typing import Literal, TypeVar
 
 from .backoff import Backoff
 from .errors import ConfigurationError
@@ -15,11 +15,27 @@ from .errors import ConfigurationError
 MEBIBYTE = 2**20
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
-
 _TIMES = (
     *("connect_timeout", "close_timeout", "ping_interval", "ping_timeout"),
     *("queue_timeout", "first_event_timeout", "idle_timeout", "steer_timeout"),
 )
+
+
+Options = TypeVar("Options", "ConnectionOptions", "PoolOptions")
+
+
+def options_of(kind: type[Options], name: str, value: Options | None) -> Options:
+    """Return the options given as the argument `name`, the default ones for `None`.
+
+    Raises `TypeError` for anything else, such as a mapping.  The message shows no values, which may be secret.
+    """
+    if value is None:
+        return kind()
+    if isinstance(value, kind):
+        return value
+    given = ", ".join(f"{key}=…" for key in value) if isinstance(value, Mapping) else "…"
+    shown = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    raise TypeError(f"`{name}` must be a {kind.__name__}, not {shown}: write `{name}={kind.__name__}({given})`")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from .net.observable import EventObservable
 from .net.timing import Timings, recording
 from .wire.events import TERMINAL_TYPES, ServerEvent
 from .wire.failures import failure_of, response_of
@@ -150,7 +151,7 @@ class TracedSender:
                 subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
             return CompositeDisposable(Disposable(operation.dispose), subscription)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
 
 class _Instruments:

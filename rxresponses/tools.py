@@ -17,10 +17,12 @@ from reactivex import operators as ops
 
 from .errors import ConfigurationError, DecodeError, ObserverExitError, as_exception
 from .net.loops import Raised, outcome_on_thread, pass_on_exit, running_loop
+from .operators._arguments import makes_operator
 from .wire.models import ResponseFunctionToolCall
 from .wire.requests import FunctionCallOutput, function_result
 
 
+@makes_operator
 def answer_calls(
     functions: Mapping[str, Callable[..., object]], *, on_error: Literal["output", "raise"] = "output"
 ) -> Callable[[Observable[ResponseFunctionToolCall]], Observable[FunctionCallOutput]]:

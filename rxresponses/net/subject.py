@@ -14,7 +14,9 @@ from reactivex.disposable import Disposable
 
 from ..errors import BufferOverflowError, as_exception
 from .loops import running_loop
+from .observable import EventObservable
 from .observe_on import ObserveOnLoop
+from .run_check import check_run
 
 T = TypeVar("T")
 
@@ -40,7 +42,7 @@ class IsolatedSubject(Generic[T]):
         max_bytes: int = 16 * 2**20,
     ) -> None:
         self.observers: tuple[ObserverBase[T], ...] = ()
-        self.observable: Observable[T] = Observable(self._subscribe)
+        self.observable: Observable[T] = EventObservable(self._subscribe)
         self._run = run
         self._report = report
         self._replay = replay
@@ -89,6 +91,7 @@ class IsolatedSubject(Generic[T]):
 
     def _subscribe(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
         disposed = False
+        subscriber = observer
         loop = running_loop()
         on_loop: ObserveOnLoop[T] | None = None
         if loop is not None:
@@ -115,6 +118,12 @@ class IsolatedSubject(Generic[T]):
             self._run(self._remove, observer)
 
         self._run(add)
+        if loop is not None:
+            try:
+                check_run(subscriber)
+            except RuntimeError:
+                dispose()
+                raise
         return Disposable(dispose)
 
     def _remove(self, observer: ObserverBase[T]) -> None:

@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable, SingleAssignmentDisposable
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
+from ..net.observable import EventObservable
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.fields import begins_response, response_id_of
 from ._clock import clock_for
@@ -166,6 +167,6 @@ def time_out(
             )
             return CompositeDisposable(Disposable(dispose), timer, upstream, fallback)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

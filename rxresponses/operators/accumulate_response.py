@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
 from ..wire.base import Model
 from ..wire.events import (
     ItemEvent,
@@ -55,11 +56,13 @@ from ..wire.models import (
     SummaryText,
 )
 from ..wire.output_text import split_half
+from ._arguments import makes_operator
 from ._results import subscribe_to_results
 
 M = TypeVar("M", bound=Model)
 
 
+@makes_operator
 def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Response]]:
     """Emit the response so far, each time an event adds to it.
 
@@ -103,7 +106,7 @@ def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Resp
 
             return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator
 

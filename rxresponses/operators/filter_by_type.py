@@ -8,7 +8,9 @@ from typing import Any, TypeVar, overload
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
+from ._arguments import makes_operator
 
 A = TypeVar("A", bound=ServerEvent)
 B = TypeVar("B", bound=ServerEvent)
@@ -34,6 +36,7 @@ def filter_by_type(
 ) -> Callable[[Observable[ServerEvent]], Observable[ServerEvent]]: ...
 
 
+@makes_operator
 def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[ServerEvent]], Observable[Any]]:
     """Emit only the events of the given types: classes, wire types such as `"error"`, or both.
 
@@ -77,6 +80,6 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
                 by_class if classes else by_name, observer.on_error, observer.on_completed, scheduler=scheduler
             )
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

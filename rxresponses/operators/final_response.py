@@ -7,12 +7,15 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
 from ..wire.failures import response_of, unreadable
 from ..wire.models import Response
+from ._arguments import makes_operator
 from ._results import ignore, subscribe_to_results
 
 
+@makes_operator
 def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]]:
     """Emit the response once, from its terminal event.
 
@@ -41,6 +44,6 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
 
             return subscribe_to_results(source, observer, scheduler, on_event=ignore, on_result=on_result)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

@@ -8,10 +8,12 @@ from reactivex import Observable
 from reactivex.abc import SchedulerBase
 
 from ..errors import FirstEventTimeoutError
+from ._arguments import makes_operator
 from ._results import E
 from ._timeout import time_out
 
 
+@makes_operator
 def first_event_timeout(
     seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
 ) -> Callable[[Observable[E]], Observable[E]]:

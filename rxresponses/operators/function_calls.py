@@ -7,12 +7,15 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
 from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
 from ..wire.failures import response_of, unreadable
 from ..wire.models import ResponseFunctionToolCall
+from ._arguments import makes_operator
 from ._results import subscribe_to_results
 
 
+@makes_operator
 def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseFunctionToolCall]]:
     """Emit each function call once, as soon as its arguments are whole.
 
@@ -72,6 +75,6 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
 
             return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

@@ -10,12 +10,14 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError, ResponseFailedError
+from ..net.observable import EventObservable
 from ..net.timing import Timings, recording
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, response_of
 from ..wire.fields import begins_response, response_id_of
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
+from ._arguments import makes_operator
 from ._clock import clock_for
 from ._results import E
 
@@ -59,6 +61,7 @@ def metrics(
 ) -> Callable[[Observable[E]], Observable[E]]: ...
 
 
+@makes_operator
 def metrics(
     into: Callable[[ResponseMetrics], object] | None = None, *, scheduler: SchedulerBase | None = None
 ) -> Callable[[Observable[Any]], Observable[Any]]:
@@ -114,7 +117,7 @@ def metrics(
                     scheduler=subscribe_scheduler,
                 )
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator
 

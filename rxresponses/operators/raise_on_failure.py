@@ -7,9 +7,12 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
+from ._arguments import makes_operator
 from ._results import E, subscribe_to_results
 
 
+@makes_operator
 def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
     """Emit all events, but end with an error when the response failed.
 
@@ -39,6 +42,6 @@ def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
                 on_pending=observer.on_next,
             )
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

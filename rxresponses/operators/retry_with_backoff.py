@@ -13,15 +13,18 @@ from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAs
 
 from ..backoff import Backoff, is_retryable, retry_after
 from ..errors import ResponsesError
+from ..net.observable import EventObservable
 from ..net.timing import current_timings, recording
 from ..wire.events import ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response
+from ._arguments import makes_operator
 from ._clock import clock_for
 
 T = TypeVar("T")
 
 
+@makes_operator
 def retry_with_backoff(
     backoff: Backoff | None = None,
     *,
@@ -140,6 +143,6 @@ def retry_with_backoff(
             attempt()
             return CompositeDisposable(timer, upstream)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

@@ -8,11 +8,14 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
+from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
 from ..wire.output_text import TextReader
+from ._arguments import makes_operator
 from ._results import subscribe_to_results
 
 
+@makes_operator
 def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
     """Emit each piece of output text as it comes.
 
@@ -60,6 +63,6 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
                 source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
             )
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

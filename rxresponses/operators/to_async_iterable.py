@@ -15,6 +15,7 @@ from reactivex.disposable import SingleAssignmentDisposable
 
 from ..errors import BufferOverflowError
 from ..net.backpressure import Backlog
+from ._arguments import makes_operator
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@makes_operator
 def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], AsyncStream[T]]:
     """Turn a source into an asynchronous iterable, as the last step of a `pipe`.
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
 from ..wire.failures import response_of, unreadable
 from ..wire.models import ResponseUsage
+from ._arguments import makes_operator
 from ._results import ignore, subscribe_to_results
 
 
+@makes_operator
 def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
     """Emit the token counts once, from the terminal event.
 
@@ -40,6 +43,6 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
 
             return subscribe_to_results(source, observer, scheduler, on_event=ignore, on_result=on_result)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

@@ -20,7 +20,7 @@ from ..net.endpoint import is_official
 from ..net.loops import running_loop
 from ..net.request import RequestSubscription
 from ..net.subject import IsolatedSubject
-from ..options import ConnectionOptions, PoolOptions
+from ..options import ConnectionOptions, PoolOptions, options_of
 from ..pool.pool import Pool
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
@@ -44,7 +44,8 @@ class ResponsesClient(Source):
     that disposing a request ends no other one.
 
     A client lives on a loop as a socket does, and is closed if it is forgotten; all methods may be called from any
-    thread.  Raises `ConfigurationError` for a URL, key or option that cannot be used.
+    thread.  Raises `ConfigurationError` for a URL, key or option that cannot be used, and `TypeError` for `options` or
+    `pool` of a wrong class.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ResponsesClient(Source):
         pool: PoolOptions | None = None,
     ) -> None:
         super().__init__(url, api_key, options)
-        self._pool_options = pool or PoolOptions()
+        self._pool_options = options_of(PoolOptions, "pool", pool)
         # The time in the client's own queue counts: a connection gets only requests that it can send at once.
         self._connection_options = dataclasses.replace(self._options, queue_timeout=None)
         query = dict(parse_qsl(urlsplit(self._endpoint).query, keep_blank_values=True))

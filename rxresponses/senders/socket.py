@@ -48,7 +48,8 @@ class ResponsesWebSocket(Source):
     A socket that the program has forgotten is closed, with a `ResourceWarning`.  A stream with an observer keeps its
     socket, as the Observables of requests do; those of `events`, `unrouted` and `state` do not.
 
-    Raises `ConfigurationError` for a URL, key or option that cannot be used.
+    Raises `ConfigurationError` for a URL, key or option that cannot be used, and `TypeError` for `options` that are no
+    `ConnectionOptions`.
     """
 
     def __init__(

@@ -21,11 +21,13 @@ from ..net.connection_errors import closed_error
 from ..net.credentials import ApiKey, Credentials
 from ..net.endpoint import check_credentials, endpoint, is_official
 from ..net.loops import running_loop
+from ..net.observable import EventObservable
 from ..net.observe_on import ObserveOnLoop
 from ..net.request import RequestSubscription, detach_observer
+from ..net.run_check import check_run
 from ..net.subject import IsolatedSubject
 from ..net.timing import current_timings
-from ..options import ConnectionOptions
+from ..options import ConnectionOptions, options_of
 from ..redaction import display
 from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
@@ -73,7 +75,7 @@ class Source(LoopBound):
     def __init__(self, url: str | None, api_key: ApiKey | None, options: ConnectionOptions | None) -> None:
         super().__init__()
         self._url = url or os.environ.get("OPENAI_BASE_URL") or None
-        self._options = options or ConnectionOptions()
+        self._options = options_of(ConnectionOptions, "options", options)
         self._credentials = Credentials(api_key, self._options.headers)
         self._endpoint = endpoint(self._url)
         check_credentials(
@@ -142,7 +144,8 @@ class Source(LoopBound):
         """Close for good, from any thread; the second call does nothing.
 
         Requests that have not ended get `SocketClosedError`, with their `delivery`.  Returns at once;
-        `wait_closed` and the end of a `with` block wait until the connections are closed.
+        `wait_closed` and the end of a `with` block wait until the connections are closed.  Inside a running loop
+        the end of a plain `with` does not wait, since it would block the loop; the connections close on the loop.
         """
         with self._lock:
             if self._closing:
@@ -202,7 +205,11 @@ class Source(LoopBound):
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             running = running_loop()
+            if running is not None:
+                check_run(observer)
             loop = self._choose_loop(running)
+            if running is None:
+                check_run(observer, self._loop_thread)
             if loop is None:
                 refused = make_request(observer)
                 if running is None:
@@ -225,7 +232,7 @@ class Source(LoopBound):
 
             return Disposable(dispose)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     # What a subclass does on the loop.
 

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import reactivex as rx
+from reactivex import Observable
+from reactivex import operators as ops
+from reactivex.observer import Observer
+
+from rxresponses.net.run_check import check_run
+
+
+def checked(observer: Any, _: Any = None) -> Any:
+    check_run(observer)
+    observer.on_next(1)
+    observer.on_completed()
+
+
+def test_scenario_58_outside_a_run_nothing_is_raised() -> None:
+    seen: list[int] = []
+    Observable(checked).subscribe(seen.append)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    "operator", [ops.map(str), ops.take(1), ops.to_list(), ops.share(), ops.replay(mapper=ops.first())]
+)
+def test_scenario_58_a_subscription_of_the_run_is_refused(operator: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"wait for ever.*await.*ops\.flat_map"):
+        Observable(checked).pipe(operator).run()
+
+
+def test_scenario_58_a_subscription_beside_the_run_is_not_refused() -> None:
+    seen: list[int] = []
+
+    def beside(_: int) -> None:
+        Observable(checked).pipe(ops.map(abs)).subscribe(seen.append)
+
+    assert rx.of(7).pipe(ops.do_action(beside)).run() == 7
+    assert seen == [1]
+
+
+def test_scenario_58_a_run_that_has_its_end_is_not_refused() -> None:
+    def subscribe(observer: Any, _: Any = None) -> Any:
+        observer.on_completed()
+        check_run(observer)
+
+    Observable(subscribe).pipe(ops.to_list()).run()
+
+
+def test_scenario_58_the_search_ends_in_endless_and_unset_closures() -> None:
+    chain: Any = None
+    for _ in range(20_000):
+        chain = lambda error, following=chain: following(error)  # noqa: E731
+        chain = Observer(on_error=chain).on_error
+
+    def subscribe(observer: Any, _: Any = None) -> Any:
+        check_run(Observer(on_error=lambda error: print(unset)))
+        check_run(Observer(on_error=chain))
+        observer.on_completed()
+        unset = 1
+
+    Observable(subscribe).pipe(ops.to_list()).run()
