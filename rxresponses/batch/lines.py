@@ -37,7 +37,7 @@ def open_input(path: str) -> BinaryIO:
     this one does the same.  So an input that cannot be read again raises `ConfigurationError`.
     """
     try:
-        file: BinaryIO = open(0, "rb", closefd=False) if path == "-" else open(path, "rb")  # noqa: SIM115 - the caller's
+        file: BinaryIO = open(0, "rb", closefd=False) if path == "-" else open(path, "rb", opener=_open)  # noqa: SIM115
     except OSError as error:
         raise ConfigurationError(f"cannot read the requests: {error}") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -48,6 +48,10 @@ def open_input(path: str) -> BinaryIO:
             "write the requests to a file first"
         )
     return file
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a FIFO without a writer would block
 
 
 def refuse_as_output(requests: BinaryIO, output: str) -> None:

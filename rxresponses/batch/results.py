@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _BEGIN = b'{"line":'
 _EMBEDDED = "embedded"
+# Appending puts each result at the end of the file, even if another program has shortened it.  Opening a FIFO must
+# not block before the check that it is no regular file.  Windows has a text mode, which changes line ends.
+_OPEN = os.O_RDWR | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class _Head(msgspec.Struct):
@@ -97,6 +100,34 @@ class Results:
             raise self._has_others()
         return count
 
+    def recount(self, lines: Iterable[tuple[int, bytes]]) -> int:
+        """Count again, from the file itself, the results of these lines; return the number of lines.
+
+        Another program may have shortened, removed or replaced the file or the input during the run.
+        """
+        count = 0
+        wanted = array("H")
+        for number, line in lines:
+            count += 1
+            _put(wanted, number, _check(digest(line)))
+        self.answered = self.failed = 0
+        for head in self._heads() if self._is_in_place() else ():
+            if head.line < len(wanted) and wanted[head.line] == _check(head.digest):
+                wanted[head.line] = 0
+                self._count(failed=head.error is not None)
+        return count
+
+    def _heads(self) -> Iterator[_Head]:
+        with open(self._fd, "rb", closefd=False) as file:
+            file.seek(0)
+            yield from filter(None, map(_head, file))
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self._file))
+        except OSError:
+            return False
+
     def begin(self) -> None:
         """Make the file ready for new results: remove a torn last line, and failures that are tried again."""
         if self._retries:
@@ -108,7 +139,10 @@ class Results:
             self._write(b"\n")
 
     def write(self, result: Result) -> None:
-        """Add a result."""
+        """Add a result; raise `OSError` if the file was removed or replaced: the result would be lost."""
+        if not self._is_in_place():
+            raise OSError(f"{self.path} was removed or replaced during the run, and the results in it are lost")
+        self._end_last_line()
         origin = {"server": _EMBEDDED} if self._embedded else {}
         self._write(encode({**result.to_dict(), **origin}) + b"\n")
         self._remember(result.task.line, result.task.digest, failed=result.error is not None)
@@ -117,6 +151,23 @@ class Results:
         # One write, so that a kill leaves at most one torn line.  A full disk takes a part, and then raises.
         while data:
             data = data[os.write(self._fd, data) :]
+
+    def _end_last_line(self) -> None:
+        """Cut off a torn last line, if another program has shortened the file; later lines must not continue it."""
+        size, tail = os.lseek(self._fd, 0, os.SEEK_END), b""
+        for length in (1, 4096, 2**27, size):
+            start = max(size - length, 0)
+            os.lseek(self._fd, start, os.SEEK_SET)
+            tail = os.read(self._fd, size - start)
+            if not tail or tail.endswith(b"\n"):
+                return
+            if b"\n" in tail:
+                break
+        last = tail.rpartition(b"\n")[2]
+        if _head(last) is not None:
+            self._write(b"\n")
+        else:
+            os.ftruncate(self._fd, size - len(last))
 
     def _scan(self, lines: int, retry_failed: bool) -> None:
         with open(self._fd, "rb", closefd=False) as file:
@@ -169,9 +220,10 @@ class Results:
         )
 
     def _remember(self, line: int, digest: str, *, failed: bool) -> None:
-        if line >= len(self._checks):
-            self._checks.frombytes(bytes(self._checks.itemsize * (line + 1 - len(self._checks))))
-        self._checks[line] = _check(digest)
+        _put(self._checks, line, _check(digest))
+        self._count(failed=failed)
+
+    def _count(self, *, failed: bool) -> None:
         if failed:
             self.failed += 1
         else:
@@ -180,6 +232,8 @@ class Results:
     def _leave_failures_out(self) -> None:
         """Replace the file by a copy without the failures, in one step; the copy is locked before that."""
         fd, new = tempfile.mkstemp(prefix=f"{os.path.basename(self._file)}.", dir=os.path.dirname(self._file))
+        os.close(fd)
+        fd = os.open(new, _OPEN)
         try:
             _lock(fd, self.path)
             with open(self._file, "rb") as old, open(fd, "wb", closefd=False) as file:
@@ -227,9 +281,15 @@ def _check(digest: str) -> int:
     return int(digest, 16) % 0xFFFF + 1
 
 
+def _put(checks: array[int], line: int, check: int) -> None:
+    if line >= len(checks):
+        checks.frombytes(bytes(checks.itemsize * (line + 1 - len(checks))))
+    checks[line] = check
+
+
 def _open_alone(file: str, path: str) -> int:
     while True:
-        fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        fd = os.open(file, _OPEN | os.O_CREAT, 0o666)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise ConfigurationError(f"{path} is no regular file, so no run could be resumed: give another output")

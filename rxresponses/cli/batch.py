@@ -88,14 +88,16 @@ def run(args: argparse.Namespace) -> int:
             total = results.check(read_lines(requests))
             screen = Screen()
             if total > results.answered + results.failed:
-                _answer(args, requests, results, total, screen)
+                total = _answer(args, requests, results, total, screen)
             else:
                 _sum_up(results, total, screen)
-            return 1 if results.failed else 0
+            return 0 if results.answered == total else 1
 
 
-def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, total: int, screen: Screen) -> None:
+def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, total: int, screen: Screen) -> int:
+    """Answer the lines that have no result; return the number of lines, of which some may have come meanwhile."""
     from ..batch.batch import Batch
+    from ..batch.lines import read_lines
     from ..batch.progress import Progress
     from ..testing.fallback import url_or_embedded_server
 
@@ -116,7 +118,10 @@ def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, tota
             with progress:
                 batch.run(progress)
         finally:
+            # The exit code follows from the files, which another program may have changed during the run.
+            total = max(total, results.recount(read_lines(requests)))
             _sum_up(results, total, screen)
+    return total
 
 
 @contextlib.contextmanager

@@ -7,15 +7,13 @@ loading the server, the batch or rich.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..redaction import terminal_line
 from . import ask, batch, serve
-from .stderr import write_line
+from .stderr import drop, replace_closed_streams, unbreakable_stderr, write_line
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 _COMMANDS = {"ask": ask.run, "batch": batch.run, "serve": serve.run}
@@ -25,19 +23,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     The code is 0 for success, 1 for a failed response, a lost connection or another error, 2 for wrong usage,
-    130 for Ctrl-C.  A reader that closes the pipe early (such as `head`) wants no more, so that is success.
+    130 for Ctrl-C.  A reader that closes the pipe of standard output early (such as `head`) wants no more, so that is
+    success.  Standard error has no influence on the code.
     """
-    if sys.stdout is None:  # the program was started with a closed standard output
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the program runs
+    replace_closed_streams()
+    with unbreakable_stderr():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    command = None
     try:
-        code = _run(_parse(argv))
+        args = _parse(argv)
+        command = args.command
+        code = _run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        _drop_stdout()
-        return 0
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and command != "batch":  # a batch writes nothing to standard output
+            drop(sys.stdout)
+            return 0
         return _complain(str(error), _FAILED)
     return code
 
@@ -85,12 +91,5 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    with contextlib.suppress(OSError):
-        write_line(f"rxresponses: {message}")
+    write_line(f"rxresponses: {message}")
     return code
-
-
-def _drop_stdout() -> None:
-    """Send what is still buffered to the null device; Python's flush at exit would otherwise fail again."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,8 +1,12 @@
-"""Standard error: each message of the command line is one safe line of text there."""
+"""Standard error: each message is one safe line of text there, and no write to it can stop the program."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from typing import Any, TextIO, cast
 
 from ..redaction import terminal_line
 
@@ -15,3 +19,69 @@ def write_line(message: str) -> None:
     """
     sys.stderr.write(f"{terminal_line(message)}\n")
     sys.stderr.flush()
+
+
+def replace_closed_streams() -> None:
+    """Open the null device for each standard stream with which the program was not started.
+
+    Otherwise the next file, such as the results of a batch, would get the stream's number and what is written to it,
+    and `print` would write a message for standard error to standard output.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open as long as the program runs
+
+
+@contextlib.contextmanager
+def unbreakable_stderr() -> Iterator[None]:
+    """Let no write to standard error raise: notes and progress must not stop the work that they tell of."""
+    before = sys.stderr
+    sys.stderr = cast("TextIO", _Unbreakable(before))
+    try:
+        yield
+    finally:
+        sys.stderr = before
+
+
+class _Unbreakable:
+    """A text stream that drops what cannot be written, for example after its reader has closed the pipe."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        with contextlib.suppress(ValueError):
+            return self._stream.isatty()
+        return False
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):  # `ValueError`: the stream was closed
+            self._drop()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._drop()
+
+    def _drop(self) -> None:
+        drop(self._stream)
+
+
+def drop(stream: TextIO) -> None:
+    """Send what a standard stream has buffered to the null device, and all that follows.
+
+    Python flushes the standard streams at its end, and a flush that fails changes the exit code.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, stream.fileno())
+        finally:
+            os.close(null)
