@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -555,6 +556,23 @@ def test_a_source_that_cannot_be_subscribed_is_an_error(telemetry: Telemetry) ->
 
     assert got.ended
     assert telemetry.attributes["error.type"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_scope_has_the_version_of_the_package(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, socket: ResponsesWebSocket, installed: bool
+) -> None:
+    def version(name: str) -> str:
+        if not installed:
+            raise PackageNotFoundError(name)
+        return "1.2.3"
+
+    monkeypatch.setattr("rxresponses.telemetry.version", version)
+    telemetry.traced(socket).send_request(ask()).run()
+
+    scope = telemetry.span.instrumentation_scope
+    assert scope is not None
+    assert scope.version == ("1.2.3" if installed else "")
 
 
 def test_the_package_does_not_import_opentelemetry() -> None:
