@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -557,6 +558,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert all(request.state is PoolRequestState.ENDED for request in self.requests)
 
 
+@pytest.mark.hypothesis  # its own `runTest` hides that this is a property test
 class TestPoolMachine(PoolMachine.TestCase):  # type: ignore[valid-type, misc]
     """The machine, with so few names for lanes that they run out."""
 

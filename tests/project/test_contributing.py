@@ -65,6 +65,7 @@ def test_a_file_of_a_recipe_exists(file: str) -> None:
 def test_a_command_finds_tests(command: str, pytestconfig: pytest.Config) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("-k", default="")
+    parser.add_argument("-m")
     parser.add_argument("-p")
     parser.add_argument("paths", nargs="*", default=["tests"])
     arguments, options = parser.parse_known_args(shlex.split(command)[3:])
