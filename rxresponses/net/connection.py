@@ -271,4 +271,4 @@ class Connection:
     def _resume(self) -> None:
         self._timer.restart()  # during the pause, events may have arrived that were not read
         if self._websocket is not None:
-            self._websocket.resume()
+            Context().run(self._websocket.resume)  # not in the context of the consumer that has caught up

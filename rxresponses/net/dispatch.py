@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import Protocol
 
 from ..errors import BufferOverflowError, DecodeError, FrameError, as_exception
@@ -138,7 +139,7 @@ class EventDispatcher:
         """End a request's stream with an error."""
         observer, request.observer = request.observer, NO_OBSERVER
         try:
-            observer.on_error(failure)
+            Context().run(observer.on_error, failure)  # another subscriber may have caused it, as by `close`
         except BaseException as error:
             self._report(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from ..errors import BufferOverflowError, as_exception
+from .context import in_subscribers_context
 from .loops import running_loop
 from .observable import EventObservable
 from .observe_on import ObserveOnLoop
@@ -79,6 +81,13 @@ class IsolatedSubject(Generic[T]):
     def _on_next(self, value: T) -> None:
         if self._replay:
             self._latest = (value,)
+            # Any subscriber may cause the next state, while events come in an empty context.
+            Context().run(self._emit, value)
+            return
+        for observer in self.observers:
+            self._guard(observer, observer.on_next, value)
+
+    def _emit(self, value: T) -> None:
         for observer in self.observers:
             self._guard(observer, observer.on_next, value)
 
@@ -87,9 +96,10 @@ class IsolatedSubject(Generic[T]):
         with self._lock:
             observers, self.observers = self.observers, ()
         for observer in observers:
-            self._guard(observer, observer.on_completed)
+            Context().run(self._guard, observer, observer.on_completed)
 
     def _subscribe(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        observer = in_subscribers_context(observer)
         disposed = False
         subscriber = observer
         loop = running_loop()

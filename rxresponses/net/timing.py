@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 
 class Timings:
@@ -41,6 +42,11 @@ class Timings:
 
 
 _current: ContextVar[Timings | None] = ContextVar("rxresponses_timings", default=None)
+
+
+def is_timings_variable(variable: ContextVar[Any]) -> bool:
+    """Whether a context variable is the one of this module, which is none of the program's."""
+    return variable is _current
 
 
 def current_timings() -> Timings | None:

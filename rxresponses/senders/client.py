@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -125,7 +127,7 @@ class ResponsesClient(Source):
                 stores=fields.stores,
                 route=fields.model if self._routes_by_model else None,
                 answered_calls=answered,
-                history=items,
+                history=partial(copy_context().run, items) if callable(items) else items,
             )
             made.sends_history = fields.parent_id is None and bool(items)
             return made

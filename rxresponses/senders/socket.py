@@ -94,7 +94,8 @@ class ResponsesWebSocket(Source):
         another loop that lags too far behind.
         Raises `InvalidRequestError` at once for an invalid request.
 
-        Events are delivered on the socket's loop, or on the running loop that subscribed.
+        Events are delivered on the socket's loop, or on the running loop that subscribed, with the context variables
+        that were set when subscribing.
         """
         create = create_from(request, stream_id)
         fields = request_fields(create)

@@ -8,6 +8,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from reactivex.disposable import Disposable
 from ..errors import ConfigurationError, InvalidRequestError
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
+from ..net.context import in_subscribers_context
 from ..net.credentials import ApiKey, Credentials
 from ..net.endpoint import check_credentials, endpoint, is_official
 from ..net.loops import running_loop
@@ -204,6 +206,7 @@ class Source(LoopBound):
         """Return the cold Observable of a request: each subscription makes a request, and submits it on the loop."""
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            observer = in_subscribers_context(observer)
             running = running_loop()
             if running is not None:
                 check_run(observer)
@@ -284,7 +287,7 @@ class Source(LoopBound):
 
     def _deliver_error(self, request: RequestSubscription, error: Exception) -> None:
         try:
-            request.observer.on_error(error)
+            Context().run(request.observer.on_error, error)  # another subscriber may have caused it
         except BaseException as raised:
             self._observer_raised(raised)
 

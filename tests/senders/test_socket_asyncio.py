@@ -7,6 +7,7 @@ import contextlib
 import sys
 import threading
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -49,18 +50,20 @@ def test_everything_happens_on_the_running_loop(server: ResponsesServer) -> None
     run(main())
 
 
-def test_events_do_not_have_the_context_of_the_first_subscription(server: ResponsesServer) -> None:
+def test_scenario_66_events_have_the_context_of_their_own_subscription(server: ResponsesServer) -> None:
+    """Not that of the first subscription, which has opened the connection."""
     name: ContextVar[str | None] = ContextVar("name", default=None)
-    names: list[str | None] = []
+    names: list[tuple[str, str | None]] = []
 
     async def main() -> None:
         async with ResponsesWebSocket(server.url) as socket:
             for one in ("first", "second"):
                 name.set(one)
-                await socket.send_request(ask()).pipe(ops.do_action(lambda _: names.append(name.get())))
+                note = partial(lambda one, _: names.append((one, name.get())), one)
+                await socket.send_request(ask()).pipe(ops.do_action(note))
 
     run(main())
-    assert set(names) == {None}
+    assert set(names) == {("first", "first"), ("second", "second")}
 
 
 def test_async_for(server: ResponsesServer) -> None:
