@@ -16,7 +16,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from .errors import ConfigurationError, DecodeError, ObserverExitError, as_exception
-from .net.loops import Raised, outcome_on_thread, pass_on_exit, running_loop
+from .net.loops import Raised, outcome_on_thread, pass_on_exit, running_loop, start_task
 from .operators._arguments import makes_operator
 from .wire.models import ResponseFunctionToolCall
 from .wire.requests import FunctionCallOutput, function_result
@@ -75,7 +75,8 @@ def _call(functions: Mapping[str, Callable[..., object]], call: ResponseFunction
     arguments = _arguments(call)
     loop = running_loop()
     if loop is not None:
-        return reactivex.from_future(loop.create_task(_run(function, arguments))).pipe(ops.map(_value))
+        outcome = start_task(loop, _run(function, arguments), "rxresponses tool")
+        return reactivex.from_future(outcome).pipe(ops.map(_value))
     if inspect.iscoroutinefunction(function):
         raise ConfigurationError(f"the tool {call.name!r} is a coroutine function, and no event loop runs here")
     return reactivex.just(function(**arguments))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import cast
@@ -28,6 +28,7 @@ from .credentials import Credentials
 from .dispatch import EventDispatcher
 from .endpoint import endpoint
 from .keep_alive import keep_alive
+from .loops import start_task
 from .request import AnyConnectionRequest, RequestSubscription, notify_end
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
@@ -103,7 +104,7 @@ class Connection:
         if self._task is None:
             # In an empty context: the events of all requests are delivered in the context of this task, which
             # must not be that of the first subscriber.
-            self._task = Context().run(self._loop.create_task, self._run(model), name="rxresponses connection")
+            self._task = Context().run(start_task, self._loop, self._run(model), "rxresponses connection")
             # Not in the task itself: a program that ends its loop may cancel the task before its first step.
             self._task.add_done_callback(self._task_done)
 
@@ -190,6 +191,22 @@ class Connection:
     # The tasks.
 
     async def _run(self, model: str | None) -> None:
+        try:
+            await self._connect_and_work(model)
+        except GeneratorExit:  # the program has closed the loop, so nothing can be awaited: the next use tells
+            raise
+        except BaseException:
+            await self._shut()
+            raise
+        else:
+            await self._shut()
+
+    async def _shut(self) -> None:
+        self.end(closed_error)
+        if self._websocket is not None:
+            await self._websocket.shut(self._options.close_timeout, abrupt=self._abrupt)
+
+    async def _connect_and_work(self, model: str | None) -> None:
         url = endpoint(self._url, model)
         try:
             key = await self._credentials.get(self._options.connect_timeout)
@@ -207,10 +224,6 @@ class Connection:
             self._abrupt = True
             self.cancelled_outside = not self._ended
             raise
-        finally:
-            self.end(closed_error)
-            if self._websocket is not None:
-                await self._websocket.shut(self._options.close_timeout, abrupt=self._abrupt)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self.cancelled_outside |= not self._ended  # cancelled before its first step
@@ -219,16 +232,18 @@ class Connection:
 
     async def _work(self, websocket: FrameConnection) -> None:
         """Send requests and pings until the connection has ended."""
-        tasks = [self._loop.create_task(self._send_requests(websocket), name="rxresponses requests")]
+        tasks = [start_task(self._loop, self._send_requests(websocket), "rxresponses requests")]
         if self._options.ping_interval is not None:
             pings = self._send_pings(websocket, self._options.ping_interval)
-            tasks.append(self._loop.create_task(pings, name="rxresponses pings"))
+            tasks.append(start_task(self._loop, pings, "rxresponses pings"))
         try:
             await self._ended_event.wait()
-        finally:
-            for task in tasks:
-                task.cancel()  # a write may be stuck for as long as the server does not read
-            await asyncio.gather(*tasks, return_exceptions=True)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            await _cancel(tasks)
+            raise
+        await _cancel(tasks)
 
     async def _send_requests(self, websocket: FrameConnection) -> None:
         """Write the requests that may be sent, in order, as fast as the transport takes them."""
@@ -272,3 +287,9 @@ class Connection:
         self._timer.restart()  # during the pause, events may have arrived that were not read
         if self._websocket is not None:
             Context().run(self._websocket.resume)  # not in the context of the consumer that has caught up
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()  # a write may be stuck for as long as the server does not read
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias, cast
 
 from ..errors import ConfigurationError, ObserverExitError
-from .loops import pass_on_exit
+from .loops import pass_on_exit, start_task
 
 ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
@@ -92,7 +92,7 @@ async def _result(provided: Awaitable[object], timeout: float | None) -> object:
     """Return what a provider's awaitable returns, or the exception it raises."""
     # In a task of its own: a `CancelledError` from inside the provider is its failure, while a cancellation
     # of this task goes on to the caller, once the provider has cleaned up.
-    task = asyncio.ensure_future(_outcome(provided))
+    task = start_task(asyncio.get_running_loop(), _outcome(provided), "rxresponses api_key")
     try:
         await asyncio.wait({task}, timeout=timeout)
     finally:

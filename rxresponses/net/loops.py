@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -34,14 +34,13 @@ class _BackgroundThread(threading.Thread):
         super().__init__(name="rxresponses", daemon=True)
         self.loop = asyncio.new_event_loop()
         self.released = False
-        self._process_id = os.getpid()
         with contextlib.suppress(AttributeError):  # some loops do not let the method be replaced
             self.loop.getaddrinfo = _getaddrinfo  # type: ignore[method-assign]
 
     @property
     def serves(self) -> bool:
-        """Whether the loop goes on.  A forked process inherits the loop, but not the thread that runs it."""
-        return self._process_id == os.getpid() and self.is_alive() and not self.loop.is_closed()
+        """Whether the loop goes on."""
+        return self.is_alive() and not self.loop.is_closed()
 
     def run(self) -> None:
         """Run the loop until it is released, then cancel its tasks and close it."""
@@ -173,6 +172,40 @@ async def outcome_on_thread(function: Callable[[], T], name: str) -> T | Raised:
 
     threading.Thread(target=call, name=name, daemon=True).start()
     return await outcome
+
+
+def start_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    """Start a task of this library on a loop.
+
+    A program may close its loop while the task waits.  asyncio would log that the task was destroyed, which says
+    nothing to that program: the sender tells its observers, and warns if it was forgotten.
+    """
+    task = loop.create_task(work, name=name)
+    with contextlib.suppress(AttributeError):  # some loops have tasks of their own
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task
+
+
+def after_fork(act: Callable[[], None]) -> None:
+    """Call a function in each forked process, in its first thread."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=act)
+
+
+def _forget_parent() -> None:
+    """Forget the background loop of the parent: a forked process inherits it, but not the thread that runs it."""
+    global _lock, _thread, _users
+    _inherited.append(_thread)
+    _lock, _thread, _users = threading.RLock(), None, 0
+
+
+_inherited: list[object] = []  # what belongs to a parent process: nothing may delete it, as that would end it
+after_fork(_forget_parent)
+
+
+def keep_for_parent(*objects: object) -> None:
+    """Keep what a forked process has inherited, and must neither use nor delete."""
+    _inherited.extend(objects)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -63,6 +63,13 @@ class IsolatedSubject(Generic[T]):
         """Complete the streams of all observers, and of all that subscribe later."""
         self._notify(self._on_completed)
 
+    def forget_observers(self) -> None:
+        """In a forked process, forget the observers: they are the parent's.  The latest value stays."""
+        self.observers = ()
+        self._lock = threading.RLock()
+        self._notifications.clear()
+        self._notifying = False
+
     def _notify(self, notification: Callable[[], None]) -> None:
         """Do a notification after those before it, so that all observers get all of them in the same order.
 

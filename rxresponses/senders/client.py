@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, PreviousResponseLostError, SocketClosed
 from ..net.connection import Connection, ConnectionListener
 from ..net.credentials import ApiKey
 from ..net.endpoint import is_official
-from ..net.loops import running_loop
+from ..net.loops import keep_for_parent, running_loop
 from ..net.request import RequestSubscription
 from ..net.subject import IsolatedSubject
 from ..options import ConnectionOptions, PoolOptions, options_of
@@ -73,6 +73,7 @@ class ResponsesClient(Source):
         self._draining = False
         self._drain_timer: asyncio.TimerHandle | None = None
         self._cut_short = False  # closed before all requests had ended
+        self._made()
 
     # Sending.
 
@@ -239,6 +240,16 @@ class ResponsesClient(Source):
             end_connections()
 
         return end
+
+    def _forget_parent(self) -> None:
+        keep_for_parent(self._driver, self._drain_timer)
+        if self._driver is not None:
+            self._has_lanes = self._driver.pool.has_lanes
+        self._driver = self._drain_timer = None
+        super()._forget_parent()
+        if not self._closing:
+            self._state_changes = ClientStateChanges()
+            self._state.on_next(ClientState())
 
     def _stop_timers(self) -> None:
         if self._driver is not None:

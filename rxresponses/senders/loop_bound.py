@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import sys
 import threading
 import warnings
@@ -14,10 +13,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from ..net.loops import acquire_loop, is_ending, is_serving, leave_loop, on_background_thread, release_loop
+from ..net.loops import (
+    acquire_loop,
+    after_fork,
+    is_ending,
+    is_serving,
+    keep_for_parent,
+    leave_loop,
+    on_background_thread,
+    release_loop,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_living: weakref.WeakSet[LoopBound] = weakref.WeakSet()
 
 # Seconds after which a loop on which a connection's task was cancelled counts as running on, if no task tells.
 _LOOP_END = 1.0
@@ -38,7 +48,6 @@ class LoopBound(ABC):
         self._lock = threading.RLock()  # reentrant, because a signal handler may call `close` at any point
         self._loop_thread = 0
         self._owns_loop = False  # whether `_loop` is the background loop
-        self._process_id = 0
         self._cancelled_at: float | None = None  # when the program cancelled the task of a connection
 
     def _choose_loop(self, running: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop | None:
@@ -57,16 +66,25 @@ class LoopBound(ABC):
                 else:
                     self._loop, self._loop_thread = running, threading.get_ident()
                 self._cancelled_at = None
-                self._process_id = os.getpid()
             loop = self._loop
         if abandon is not None:
             abandon()
         return loop
 
+    def _made(self) -> None:
+        """Note that the constructor has done its work."""
+        _living.add(self)
+
+    def _forget_parent(self) -> None:
+        """In a forked process, forget all that is the parent's: its loop, connections, requests and observers."""
+        keep_for_parent(self._loop)
+        self._lock = threading.RLock()
+        self._loop, self._loop_thread, self._owns_loop, self._cancelled_at = None, 0, False, None
+
     def __del__(self) -> None:
         """Close an object that was forgotten: it has no request with an observer, since that would hold it."""
         loop = self._loop
-        if loop is None or self._closing or self._process_id != os.getpid() or sys.is_finalizing():
+        if loop is None or self._closing or sys.is_finalizing():
             return
         self._closing = True
         with contextlib.suppress(RuntimeError):  # the loop is closed, and everything on it
@@ -97,7 +115,7 @@ class LoopBound(ABC):
     def _has_ended(self, running: asyncio.AbstractEventLoop | None) -> bool:
         """Whether nothing can happen on the loop any more, given the loop that runs in this thread."""
         loop = self._loop
-        if loop is None or loop.is_closed() or self._process_id != os.getpid():
+        if loop is None or loop.is_closed():
             return True
         if self._owns_loop:
             return not is_serving(loop)
@@ -168,3 +186,11 @@ def weak_run(run: Callable[..., None]) -> Callable[..., None]:
             found(act, *args)
 
     return call
+
+
+def _forget_parents() -> None:
+    for one in tuple(_living):
+        one._forget_parent()
+
+
+after_fork(_forget_parents)

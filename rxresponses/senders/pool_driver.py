@@ -10,6 +10,7 @@ from functools import partial
 from ..errors import ConnectionLostError, SocketClosedError
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
+from ..net.loops import start_task
 from ..net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, RequestSubscription
 from ..pool.actions import Action, CloseConnection, FailRequest, OpenConnection, SendRequest
 from ..pool.lanes import PoolConnection, PoolLane, PoolRequestState
@@ -232,7 +233,7 @@ class PoolDriver:
         self.wake()
 
     def _close(self, action: CloseConnection) -> None:
-        task = self._loop.create_task(action.connection.net_connection.close(), name="rxresponses close")
+        task = start_task(self._loop, action.connection.net_connection.close(), "rxresponses close")
         self._closing_tasks.add(task)
         task.add_done_callback(self._closing_tasks.discard)
 

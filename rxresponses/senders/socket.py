@@ -11,6 +11,7 @@ from reactivex.abc import ObserverBase
 
 from ..net.connection import Connection, ConnectionListener
 from ..net.credentials import ApiKey
+from ..net.loops import keep_for_parent
 from ..net.request import AnyConnectionRequest, ConnectionRequest, ConnectionSteer
 from ..net.subject import IsolatedSubject
 from ..options import ConnectionOptions
@@ -65,6 +66,7 @@ class ResponsesWebSocket(Source):
         self._connection: Connection | None = None  # takes new requests
         self._connection_number = 0  # of the latest connection
         self._unstored = UnstoredResponses()
+        self._made()
 
     # Sending.
 
@@ -209,6 +211,13 @@ class ResponsesWebSocket(Source):
         self._state.on_next(ConnectionState.CLOSED if closed else ConnectionState.CLOSING)
         if closed:
             self._state.on_completed()
+
+    def _forget_parent(self) -> None:
+        keep_for_parent(self._connection)
+        self._connection = None
+        super()._forget_parent()
+        if not self._closing:
+            self._state.on_next(ConnectionState.IDLE)
 
     def _abandon_loop(self) -> Callable[[], None]:
         self._connection = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
+from reactivex.scheduler import CurrentThreadScheduler
 
 from ..errors import ConfigurationError, InvalidRequestError
 from ..net.connection import Connection
@@ -22,7 +23,7 @@ from ..net.connection_errors import closed_error
 from ..net.context import in_subscribers_context
 from ..net.credentials import ApiKey, Credentials
 from ..net.endpoint import check_credentials, endpoint, is_official
-from ..net.loops import running_loop
+from ..net.loops import keep_for_parent, running_loop, start_task
 from ..net.observable import EventObservable
 from ..net.observe_on import ObserveOnLoop
 from ..net.request import RequestSubscription, detach_observer
@@ -75,6 +76,7 @@ class Source(LoopBound):
     _endpoint = ""  # of an object that is only half made
 
     def __init__(self, url: str | None, api_key: ApiKey | None, options: ConnectionOptions | None) -> None:
+        self._subjects: tuple[IsolatedSubject[Any], ...] = ()
         super().__init__()
         self._url = url or os.environ.get("OPENAI_BASE_URL") or None
         self._options = options_of(ConnectionOptions, "options", options)
@@ -111,7 +113,9 @@ class Source(LoopBound):
         return display(self._endpoint)
 
     def _subject(self, **options: Any) -> IsolatedSubject[Any]:
-        return IsolatedSubject(weak_run(self._run), weakly(self._observer_raised, None), **options)
+        subject = IsolatedSubject[Any](weak_run(self._run), weakly(self._observer_raised, None), **options)
+        self._subjects = (*self._subjects, subject)
+        return subject
 
     # Sending.
 
@@ -216,7 +220,7 @@ class Source(LoopBound):
             if loop is None:
                 refused = make_request(observer)
                 if running is None:
-                    _deliver_closed_error(refused)
+                    _deliver_closed_error_in_turn(refused)
                 else:
                     running.call_soon(_deliver_closed_error, refused)
                 return Disposable(lambda: detach_observer(refused))
@@ -236,6 +240,18 @@ class Source(LoopBound):
             return Disposable(dispose)
 
         return EventObservable(subscribe)
+
+    def _forget_parent(self) -> None:
+        keep_for_parent(self._connections, self._last_task, *self._subjects)
+        super()._forget_parent()
+        self._connections = set()
+        self._last_task = None
+        for subject in self._subjects:
+            subject.forget_observers()
+        if self._closing and not self._closed.done():  # the parent closes it, and does not tell this process
+            self._show_closing(closed=True)
+            self._closed = concurrent.futures.Future()
+            self._closed.set_result(None)
 
     # What a subclass does on the loop.
 
@@ -273,7 +289,7 @@ class Source(LoopBound):
         if not self._closing and not self._loop_is_ending():
             self._submit(request)
         elif self._loop is None:
-            _deliver_closed_error(request)
+            _deliver_closed_error_in_turn(request)
         else:
             self._loop.call_soon(_deliver_closed_error, request)
 
@@ -296,7 +312,7 @@ class Source(LoopBound):
     def _start_closing(self) -> None:
         self._show_closing(closed=False)
         assert self._loop is not None
-        self._last_task = self._loop.create_task(self._close_connections(), name="rxresponses close")
+        self._last_task = start_task(self._loop, self._close_connections(), "rxresponses close")
         # Not in the task itself, because a program that ends its loop may cancel the task before its first step.
         self._last_task.add_done_callback(lambda _: self._finish_closing())
         self._end_requests()
@@ -323,3 +339,11 @@ def is_interruption(error: BaseException | None) -> bool:
 def _deliver_closed_error(request: RequestSubscription) -> None:
     """Deliver the error of a closed sender; on a loop in a later turn, for the reason that `_refuse` names."""
     request.observer.on_error(closed_error(request))
+
+
+def _deliver_closed_error_in_turn(request: RequestSubscription) -> None:
+    """Deliver the error of a closed sender where no loop runs, once this thread's present subscription is made.
+
+    An observer that subscribes again on every error would otherwise recurse until the stack is full.
+    """
+    CurrentThreadScheduler.singleton().schedule(lambda *_: _deliver_closed_error(request))
