@@ -258,6 +258,35 @@ def test_scenario_57_exits_while_the_loop_ends() -> None:
     assert loop.is_closed()
 
 
+def test_scenario_57_an_exit_right_after_the_last_release() -> None:
+    """The loop leaves by the exit, before it has seen that it is to stop."""
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("cleaned up")
+
+    def leave() -> None:
+        tasks.append(asyncio.ensure_future(forever()))
+        release_loop(loop)
+        loop.call_soon(exit_)
+
+    def exit_() -> None:
+        raise SystemExit(3)
+
+    tasks: list[asyncio.Future[None]] = []
+    loop, thread_id = acquire_loop()
+    thread = thread_of(thread_id)
+    loop.call_soon_threadsafe(leave)
+    wait_for_end(thread)
+    assert ended == ["cleaned up"]
+    assert tasks[0].cancelled()
+    assert loop.is_closed()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_scenario_57_a_loop_that_has_ended_all_the_same_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The old loop may still be given back; that does not end the new one."""

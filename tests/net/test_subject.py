@@ -338,3 +338,15 @@ def test_emitting_inside_on_next_keeps_the_order_for_all() -> None:
     case.subscribe("b")
     case.on_next(1)
     assert case.log == ["a1", "b1", "a2", "b2"]
+
+
+def test_scenario_67_a_forked_process_forgets_the_observers() -> None:
+    """The fork may have happened inside a notification; the latest value stays for new observers."""
+    case = Case(replay=True)
+    case.subscribe("a", lambda value: case.subject.forget_observers())
+    case.subscribe("b")
+    case.on_next(1)
+    assert case.log == ["a1", "b1"]
+    case.subscribe("c")
+    case.on_next(2)
+    assert case.log == ["a1", "b1", "c1", "c2"]
