@@ -21,7 +21,7 @@ from itertools import chain, islice
 from typing import Any
 
 from ..errors import LaneLimitError
-from ..wire.events.base import ServerEvent
+from ..wire.events.base import ERROR_TYPES, ServerEvent
 from .request import ENDED, SENT, STARTED, ProtocolRequest, ProtocolSteer
 from .steering import OpenSteers
 
@@ -172,7 +172,8 @@ class Lanes:
             self.changed = True
             tagged = event.stream_id is not None
             # An `error` without `stream_id` shows nothing: a server with lanes may send it for the connection.
-            if request.stream_id is not None and self.echoes_stream_id is None and (tagged or event.type != "error"):
+            shows = tagged or event.type not in ERROR_TYPES
+            if shows and request.stream_id is not None and self.echoes_stream_id is None:
                 self.echoes_stream_id = tagged
 
     def oldest_unanswered(self) -> ProtocolRequest | None:

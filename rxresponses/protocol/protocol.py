@@ -13,10 +13,10 @@ A connection has ordered lanes: the default lane (`None`) and named lanes.  The 
 
 from __future__ import annotations
 
-from ..wire.events.base import ServerEvent, UnknownEvent
+from ..wire.events.base import ERROR_TYPES, ServerEvent, UnknownEvent
 from ..wire.fields import error_field
 from .lanes import MAX_ACTIVE, Lanes
-from .request import ENDED, QUEUED, SENT, ProtocolRequest, ProtocolSteer
+from .request import ENDED, QUEUED, ProtocolRequest, ProtocolSteer
 from .responses import Responses
 from .routing import LIFECYCLE_TYPES, Router
 from .steering import STEER_TYPES, OpenSteers
@@ -145,11 +145,11 @@ class Protocol:
         if event.type in _SPECIAL_TYPES:
             if event.type in STEER_TYPES:
                 return self._successors.receive_answer(event)
-            if event.type == "error" and error_field(event, "code") in CONNECTION_ERROR_CODES:
+            if event.type in ERROR_TYPES and error_field(event, "code") in CONNECTION_ERROR_CODES:
                 self.connection_error = event
                 return None
             return self._router.receive(event)
         request = self._by_stream_id.get(event.stream_id)
-        if request is not None and request.state is SENT:
+        if request is not None and request.is_silent:
             return self._responses.first_event(request, event)
         return request

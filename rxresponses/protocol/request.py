@@ -27,15 +27,17 @@ class ProtocolRequest:
     that the events of the response have carried, the latest last: some gateways change the id from event to event.
     `since` is the time when the request was queued, when it was sent, or when its last event came, by the caller's
     clock.  `cancelled` means that no subscriber waits for the request any more.  `shared_with` are further steers
-    that the same response answers; they get the same events.
+    that the same response answers; they get the same events.  `is_silent`: no event of the response has come but those
+    that carry the whole response, such as `response.created`.
     """
 
-    __slots__ = ("cancelled", "frame", "response_ids", "shared_with", "since", "state", "stream_id")
+    __slots__ = ("cancelled", "frame", "is_silent", "response_ids", "shared_with", "since", "state", "stream_id")
 
     def __init__(self, frame: bytes, stream_id: str | None) -> None:
         self.frame = frame
         self.stream_id = stream_id
         self.state = QUEUED
+        self.is_silent = True
         self.cancelled = False
         self.response_ids: list[str] = []
         self.since = 0.0

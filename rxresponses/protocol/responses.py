@@ -4,18 +4,41 @@ Most events carry no response, only the `stream_id` of their lane.  They belong 
 on that lane: `by_stream_id` is the one look-up that such an event takes.
 
 An `error` ends a response, and yet more events of that response may follow: text that was on its way, and its
-`response.failed`.  Such late events belong to no request, and must not reach the next request of the lane.
+`response.failed`.  Some servers send `response.done` behind another terminal event, or send a terminal event twice.
+Such late events belong to no request, and must not reach the next request of the lane.
+
+The id of an ended response tells a late event, but not for sure: some servers use an id again, or put the same id into
+each terminal event.  So a terminal event that can only be the end of the running response ends it, whatever its id.
 """
 
 from __future__ import annotations
 
-from ..wire.events.base import TERMINAL_TYPES, ServerEvent
-from ..wire.fields import begins_response, named_response_id
+from dataclasses import dataclass
+
+from ..wire.events.base import ERROR_TYPES, TERMINAL_TYPES, ServerEvent
+from ..wire.fields import begins_response, named_response_id, response_field, response_id_of
 from .lanes import Lanes
 from .request import SENT, ProtocolRequest, ProtocolSteer
 
 # How many ended responses are remembered, because more events of them may come.
 _ENDED_LIMIT = 64
+
+_DONE = "response.done"
+_AFTER_END = frozenset({_DONE})
+_AFTER_ERROR = TERMINAL_TYPES - ERROR_TYPES - {"response.completed", "response.incomplete"}
+
+
+@dataclass
+class _Ended:
+    """How a response ended, as far as it tells which events of it may still come.
+
+    `to_come`: the types of terminal events that may still follow.  `had_begun`: events came before the terminal one.
+    `only_at_end`: they did not have this id.
+    """
+
+    to_come: frozenset[str]
+    had_begun: bool
+    only_at_end: bool
 
 
 class Responses:
@@ -29,16 +52,20 @@ class Responses:
         self.by_stream_id: dict[str | None, ProtocolRequest] = {}
         self.by_id: dict[str, ProtocolRequest] = {}
         self._lanes = lanes
-        self._ended: dict[str, bool] = {}  # response id → whether an `error` ended the response
+        self._ended: dict[str, _Ended] = {}  # by response id
         # Lanes where an `error` ended a response, until the next response opens: events of it may still come.
         self._stray_lanes: set[str | None] = set()
         # Lanes where an `error` refused a request before its response had an id: `response.failed` may follow.
         self._refused_lanes: set[str | None] = set()
+        # Lanes whose latest response ended without `response.done`, until the next begins → whether by an `error`.
+        self._without_done: dict[str | None, bool] = {}
 
     def clear(self) -> None:
         """Forget all responses."""
-        for table in (self.by_stream_id, self.by_id, self._ended, self._stray_lanes, self._refused_lanes):
+        for table in (self.by_stream_id, self.by_id, self._ended, self._without_done):
             table.clear()
+        self._stray_lanes.clear()
+        self._refused_lanes.clear()
 
     # Open responses.
 
@@ -55,6 +82,8 @@ class Responses:
     def open(self, request: ProtocolRequest, event: ServerEvent | None = None) -> None:
         """Give the events that carry no response to a request, from its lifecycle event on."""
         no_lanes = self._lanes.echoes_stream_id is False
+        if event is not None:
+            self._without_done.pop(request.stream_id, None)
         self.by_stream_id[request.stream_id] = request
         if no_lanes or (event is not None and event.stream_id is None):
             self.by_stream_id[None] = request
@@ -74,23 +103,32 @@ class Responses:
         self.by_stream_id.update({lane: other for lane, one in self.by_stream_id.items() if one is steer})
         self.by_id.update(dict.fromkeys(steer.response_ids, other))
 
-    def end(self, request: ProtocolRequest, *, by_error: bool) -> None:
+    def end(self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool, id_is_new: bool) -> None:
         """Forget the response of a request, but remember how to recognise late events of it."""
         lane = request.stream_id
+        by_error = event.type in ERROR_TYPES
+        if event.type in TERMINAL_TYPES:
+            to_come = _AFTER_ERROR if by_error else _AFTER_END - {event.type}
+        else:
+            to_come = TERMINAL_TYPES  # another response began in its place
         for stream_id in (lane, None):
             if self.by_stream_id.get(stream_id) is request:
                 del self.by_stream_id[stream_id]
         for response_id in request.response_ids:
             if self.by_id.get(response_id) is request:
                 del self.by_id[response_id]
-            self._ended[response_id] = by_error
+            only_at_end = id_is_new and response_id == request.response_id and len(request.response_ids) > 1
+            self._ended[response_id] = _Ended(to_come, had_begun, only_at_end)
         while len(self._ended) > _ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
+        self._without_done.pop(lane, None)
+        if _DONE in to_come:
+            self._without_done[lane] = by_error  # the latest last
         if by_error:
             (self._stray_lanes if request.response_ids else self._refused_lanes).add(lane)
 
     def first_event(self, request: ProtocolRequest, event: ServerEvent) -> ProtocolRequest | None:
-        """Return the request of an event without a response that comes before any event of the request's response.
+        """Return the request of the first event that carries no response.
 
         The event begins the response, unless it is a heartbeat, or names an ended response.
         """
@@ -98,6 +136,7 @@ class Responses:
         if named is not None and self.has_ended(named):
             return None
         if begins_response(event):
+            request.is_silent = False
             self._lanes.answered(request, event)
         return request
 
@@ -110,21 +149,48 @@ class Responses:
     def is_late(self, event: ServerEvent, response_id: str, running: ProtocolRequest | None) -> bool:
         """Whether a lifecycle event is of the ended response with this id, and not of the `running` request.
 
-        Some servers use an id again, or one id for all responses.  So `response.created` always begins a new response.
-        Any other event is late if the running request has another id, or if it has no id yet and the ended response
-        ended by an `error`.
+        `response.created` always begins a new response.  An event that does not end a response is late, unless the
+        running request has the id too.
         """
         if event.type == "response.created":
             del self._ended[response_id]
             return False
-        known_ids = running.response_ids if running is not None else []
-        if response_id in known_ids:
+        if running is not None and response_id in running.response_ids:
             return False
         if event.type in TERMINAL_TYPES:
-            if not (known_ids or self._ended[response_id]):
+            ended = self._ended[response_id]
+            if not self._is_late_end(event.type, ended, running):
                 return False
+            ended.to_come &= _AFTER_END - {event.type}
             self._stray_lanes.discard(event.stream_id)  # nothing comes after it
         return True
+
+    @staticmethod
+    def _is_late_end(kind: str, ended: _Ended, running: ProtocolRequest | None) -> bool:
+        """Whether a terminal event with the id of an ended response is of that response."""
+        if running is None or kind in ended.to_come:
+            return True
+        if running.state is SENT:
+            return ended.had_begun  # else the server answers with single events, which may all have the same id
+        # An end that is sent twice comes before the next response goes on.  Later, only the running one can end.
+        return bool(running.response_ids) and running.is_silent and not ended.only_at_end
+
+    def is_second_end(self, event: ServerEvent, request: ProtocolRequest | None) -> bool:
+        """Whether `response.done` follows the terminal event of the response before, and is not of a sent request.
+
+        Without an id only the order tells: the event comes before any event of the next response.  Behind an `error`
+        that refused a request, its id is new, but its status is that of a failure.
+        """
+        lane = event.stream_id if request is None else request.stream_id
+        no_lanes = self._lanes.echoes_stream_id is False
+        if no_lanes and self._without_done:
+            lane = next(reversed(self._without_done))
+        by_error = self._without_done.pop(lane, None)
+        if by_error is None or request is None or request.state is not SENT:
+            return False
+        if by_error:
+            return response_field(event, "status") not in ("completed", "incomplete")
+        return response_id_of(event) is None
 
     def is_failure_of_refused(self, event: ServerEvent, request: ProtocolRequest) -> bool:
         """Whether an event is the `response.failed` of a refused request, and not of the next request on its lane.

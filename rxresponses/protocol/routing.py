@@ -8,10 +8,10 @@ a server answers the requests in the order in which they were sent.  Successors 
 
 from __future__ import annotations
 
-from ..wire.events.base import TERMINAL_TYPES, ServerEvent
+from ..wire.events.base import ERROR_TYPES, TERMINAL_TYPES, ServerEvent
 from ..wire.fields import error_field, response_id_of
 from .lanes import Lanes
-from .request import SENT, ProtocolRequest
+from .request import SENT, STARTED, ProtocolRequest
 from .responses import Responses
 from .steering import OpenSteers
 from .successors import Successors
@@ -35,22 +35,26 @@ class Router:
     def receive(self, event: ServerEvent) -> ProtocolRequest | None:
         """Return the request of a lifecycle event, ended if the event is terminal; `None` if there is no request."""
         response_id = response_id_of(event)
-        if event.type == "error":
+        if event.type in ERROR_TYPES:
             request = self._request_of_error(event)
         elif response_id is not None and self._is_late(event, response_id):
             return None
         else:
             request = self._request_of(event, response_id)
+        if event.type == "response.done" and self._responses.is_second_end(event, request):
+            return None
         if request is None or self._responses.is_failure_of_refused(event, request):
             return None
+        had_begun = request.state is not SENT
         self._lanes.answered(request, event)
         is_terminal = event.type in TERMINAL_TYPES
+        id_is_new = is_terminal and response_id not in request.response_ids
         if not is_terminal:
             self._responses.open(request, event)
         if response_id is not None:
             self._responses.add_id(response_id, request)
         if is_terminal:
-            self._successors.end(request, event)
+            self._successors.end(request, event, had_begun=had_begun, id_is_new=id_is_new)
         return request
 
     def _is_late(self, event: ServerEvent, response_id: str) -> bool:
@@ -61,6 +65,7 @@ class Router:
             self._successors.late_successor_on(lane)
             or self._lanes.in_flight.get(lane)
             or self._responses.by_stream_id.get(lane)
+            or (self._lanes.oldest_unanswered() if lane is None and not self._lanes.echoes_stream_id else None)
         )
         return self._responses.is_late(event, response_id, running)
 
@@ -83,8 +88,14 @@ class Router:
         if request is not None:
             return request
         if has_lanes:
-            return self._successors.begin(None, event)
+            successor = self._successors.begin(None, event)
+            return successor or (self._only_running() if event.type in TERMINAL_TYPES else None)
         return self._lanes.oldest_unanswered() or self._successors.begin_any(event)
+
+    def _only_running(self) -> ProtocolRequest | None:
+        """Return the request whose response runs, if there is no other that the end of a response may be for."""
+        request = self._lanes.only_running() if self._lanes.active == 1 else None
+        return request if request is not None and request.state is STARTED else None
 
     def _request_of_untagged_created(self, event: ServerEvent) -> ProtocolRequest | None:
         """Return the request of a `response.created` from a server that may drop `stream_id`.

@@ -145,14 +145,19 @@ class Successors:
 
     # The end of a response.
 
-    def end(self, request: ProtocolRequest, event: ServerEvent) -> None:
-        """End a request, and reserve its lane if a steer of its response waits for the successor."""
+    def end(
+        self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool = True, id_is_new: bool = False
+    ) -> None:
+        """End a request, and reserve its lane if a steer of its response waits for the successor.
+
+        `had_begun`: events of the response came before this one.  `id_is_new`: they did not have the id of this one.
+        """
         if isinstance(request, ProtocolSteer) and request in self._steers:
             self.settle(request)  # by an `error` that refuses the steer
             return
         for one in (request, *request.shared_with):
             one.state = ENDED
-        self._responses.end(request, by_error=event.type == "error")
+        self._responses.end(request, event, had_begun=had_begun, id_is_new=id_is_new)
         self._lanes.remove(request)
         self._steers.target_ended(request, steered=was_steered(event))
         self._lanes.reserve_or_free(request.stream_id)
@@ -165,7 +170,7 @@ class Successors:
             return False
         other.owns_successor = True
         other.shared_with = tuple(one for one in steer.shared_with if one is not other)
-        other.response_ids, other.since = steer.response_ids, steer.since
+        other.response_ids, other.since, other.is_silent = steer.response_ids, steer.since, steer.is_silent
         self._lanes.replace(steer, other)
         self._responses.hand_over(steer, other)
         steer.state = ENDED  # `shared_with` stays: the event that is being delivered goes to those steers as well

@@ -15,6 +15,7 @@ from .events import (
     SteerError,
     UnknownEvent,
 )
+from .events.base import ERROR_TYPES
 from .fields import response_id_of
 from .models import Response
 
@@ -33,32 +34,49 @@ _ADVICE = {
 }
 
 
+_ANY_ENDING = frozenset({"response.done", "response.cancelled", "response.canceled"})
+"""Terminal types that do not tell by themselves whether the response failed."""
+
+
 def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> ResponseFailedError | None:
     """Return the error that `event` means, `None` when the event is no failure.
 
-    A failure is `error`, `response.failed`, another terminal event whose response has the status `failed`, or a refused
-    steer.  An `UnknownEvent` of these types is read as far as possible.  `first` is the first event of the response: an
-    `error` without an event before it means that the server rejected the request.
+    A failure is `error`, `response.error`, `response.failed`, another terminal event whose response has the status
+    `failed`, `response.done` or `response.cancelled` with an error in it, or a refused steer.  An `UnknownEvent` of
+    these types is read as far as possible.  `first` is the first event of the response: an `error` without an event
+    before it means that the server rejected the request.
     """
     if event.type == "response.steer.failed":
         return _steer_failure(event)
     if event.type not in TERMINAL_TYPES:
         return None
+    facts: Mapping[str, Any]
     if isinstance(event, ResponseErrorEvent):
+        facts = {
+            "code": event.code,
+            "message": event.message,
+            "param": event.param,
+            "type": event.error_type,
+        }
+        if event.type == "response.error" and not any(facts.values()):
+            facts = _mapping(_mapping(event.extra.get("response")).get("error"))
         return _error(
             event,
             first,
-            {"code": event.code, "message": event.message, "param": event.param, "type": event.error_type},
+            facts,
             status=event.status,
             headers=event.headers,
         )
     if isinstance(event, UnknownEvent):
         return _unknown_failure(event, first)
     response = getattr(event, "response", None)
-    if event.type != "response.failed" and getattr(response, "status", None) != "failed":
-        return None
     error = getattr(response, "error", None)
-    return _error(event, first, {} if error is None else vars(error))
+    facts = {} if error is None else vars(error)
+    if event.type in _ANY_ENDING and not facts:
+        facts = _error_facts(event.extra.get("error"))
+    if not _has_failed(event.type, getattr(response, "status", None), facts):
+        return None
+    return _error(event, first, facts)
 
 
 def pending_of(event: ServerEvent) -> SteerPendingError:
@@ -103,17 +121,26 @@ def _steer_failure(event: ServerEvent) -> ResponseFailedError:
 
 def _unknown_failure(event: UnknownEvent, first: ServerEvent | None) -> ResponseFailedError | None:
     extra = event.extra
-    if event.type == "error":
+    if event.type in ERROR_TYPES:
         # The fields are at the top level or nested in `error`; some simple servers have a mere string there.
         nested = extra.get("error")
-        facts = {**extra, "type": None, **(nested if isinstance(nested, Mapping) else {})}
+        facts: Mapping[str, Any] = {**extra, "type": None, **(nested if isinstance(nested, Mapping) else {})}
         if isinstance(nested, str):
-            facts.setdefault("message", nested)
+            facts = {"message": nested, **facts}
         return _error(event, first, facts, status=extra.get("status"), headers=facts.get("headers"))
     response = _mapping(extra.get("response"))
-    if event.type != "response.failed" and response.get("status") != "failed":
-        return None
-    return _error(event, first, _mapping(response.get("error")))
+    facts = _mapping(response.get("error"))
+    if event.type in _ANY_ENDING:
+        facts = _error_facts(response.get("error")) or _error_facts(extra.get("error"))
+    return _error(event, first, facts) if _has_failed(event.type, response.get("status"), facts) else None
+
+
+def _has_failed(kind: str, status: object, facts: Mapping[str, Any]) -> bool:
+    return kind == "response.failed" or status == "failed" or (kind in _ANY_ENDING and bool(facts))
+
+
+def _error_facts(error: object) -> Mapping[str, Any]:
+    return {"message": error} if error and isinstance(error, str) else _mapping(error)
 
 
 def _error(
@@ -125,7 +152,7 @@ def _error(
     headers: object = None,
 ) -> ResponseFailedError:
     code, kind, message = _text(facts.get("code")), _text(facts.get("type")), _text(facts.get("message"))
-    delivery: Delivery = "rejected" if event.type == "error" and first is None else "started"
+    delivery: Delivery = "rejected" if event.type in ERROR_TYPES and first is None else "started"
     what = "the server rejected the request" if delivery == "rejected" else "the response failed"
     advice = _ADVICE.get(code or kind or "")
     return ResponseFailedError(

@@ -35,8 +35,8 @@ def response_field(event: ServerEvent | None, name: str) -> str | None:
 
 
 def response_id_of(event: ServerEvent | None) -> str | None:
-    """Return the id of the response that a lifecycle event carries."""
-    return response_field(event, "id")
+    """Return the id of the response that a lifecycle event carries; an empty id is none."""
+    return response_field(event, "id") or None
 
 
 def named_response_id(event: ServerEvent) -> str | None:
@@ -46,7 +46,7 @@ def named_response_id(event: ServerEvent) -> str | None:
 
 def was_steered(event: ServerEvent) -> bool:
     """Whether the event says that the server ended the response early in order to follow a steer."""
-    if event.type != "response.incomplete":
+    if event.type not in ("response.incomplete", "response.done"):
         return False
     if isinstance(event, UnknownEvent):
         details = _mapping(event.extra.get("response")).get("incomplete_details")

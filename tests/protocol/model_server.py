@@ -61,6 +61,7 @@ class ModelServer:
         self.late_failures: list[ServerResponse] = []  # ended by `error`; `response.failed` is still to come
         self.silent: list[ServerResponse] = []  # of `late_failures`: no other event comes any more
         self.ended: list[str] = []
+        self.not_done: list[ServerResponse] = []  # ended; `response.done` of them may still come
         self._count = 0
 
     def _queue(self, lane: str | None) -> deque[ServerResponse]:
@@ -119,6 +120,8 @@ class ModelServer:
         queue = self._queue(response.lane)
         assert queue.popleft() is response
         self.ended.append(response.response_id)
+        if response.created:
+            self.not_done.append(response)
         if not response.steers:
             return
         if failed or pending:

@@ -226,6 +226,15 @@ class ProtocolMachine(RuleBasedStateMachine):
             frame = self.server.say(response, kind, delta="late")
         assert self.protocol.receive(event_from(frame)) is None
 
+    @precondition(lambda self: self.server.not_done)
+    @rule(data=st.data())
+    def late_done(self, data: st.DataObject) -> None:
+        """Send `response.done` of a response that has ended by another terminal event: it is for no request."""
+        response = data.draw(st.sampled_from(self.server.not_done))
+        self.server.not_done.remove(response)
+        frame = self.server.tag(response.lane, {"type": "response.done", "response": {"id": response.response_id}})
+        assert self.protocol.receive(event_from(frame)) is None
+
     @precondition(lambda self: self.server.steering == "known" and self.server.may_speak())
     @rule(data=st.data(), tell=st.booleans(), again=st.booleans())
     def server_withholds(self, data: st.DataObject, tell: bool, again: bool) -> None:

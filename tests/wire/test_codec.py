@@ -94,7 +94,7 @@ def test_a_field_of_the_wrong_type_makes_an_unknown_event(cls: type[ServerEvent]
     assert isinstance(event, UnknownEvent)
     assert event.reason is not None
     assert name in event.reason
-    assert event.type == cls.type
+    assert event.type == wrong["type"]
     assert event.is_terminal == (cls.type in TERMINAL_TYPES)
     assert holds(event.to_dict(), json.loads(frame))
     assert event.raw == frame

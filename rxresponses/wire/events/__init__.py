@@ -40,8 +40,10 @@ from .items import (
 )
 from .lifecycle import (
     LifecycleEvent,
+    ResponseCancelledEvent,
     ResponseCompletedEvent,
     ResponseCreatedEvent,
+    ResponseDoneEvent,
     ResponseFailedEvent,
     ResponseIncompleteEvent,
     ResponseInProgressEvent,
@@ -108,6 +110,7 @@ __all__ = [
     "ResponseAudioDoneEvent",
     "ResponseAudioTranscriptDeltaEvent",
     "ResponseAudioTranscriptDoneEvent",
+    "ResponseCancelledEvent",
     "ResponseCodeInterpreterCallCodeDeltaEvent",
     "ResponseCodeInterpreterCallCodeDoneEvent",
     "ResponseCodeInterpreterCallCompletedEvent",
@@ -120,6 +123,7 @@ __all__ = [
     "ResponseCreatedEvent",
     "ResponseCustomToolCallInputDeltaEvent",
     "ResponseCustomToolCallInputDoneEvent",
+    "ResponseDoneEvent",
     "ResponseErrorDetail",
     "ResponseErrorEvent",
     "ResponseFailedEvent",

@@ -10,11 +10,23 @@ from ...errors import DecodeError
 from ..base import Model, Unread, build, model, unread
 from ..jsontext import read_json
 from ..plans import plan_of
+from .endings import read_ending
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
-TERMINAL_TYPES = frozenset({"response.completed", "response.failed", "response.incomplete", "error"})
+ERROR_TYPES = frozenset({"error", "response.error"})
+"""The event types that end a request with an error, instead of with its response."""
+
+TERMINAL_TYPES = ERROR_TYPES | {
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    # Not of the official service:
+    "response.done",
+    "response.cancelled",
+    "response.canceled",
+}
 """The event types that end a request."""
 
 REGISTRY: dict[str, type[ServerEvent]] = {}
@@ -105,6 +117,11 @@ def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build)
     kind = data.get("type")
     cls = REGISTRY.get(kind) if isinstance(kind, str) else None
     reason: str | None = None
+    if cls is None:
+        ending = read_ending(data)
+        if ending is not None:
+            data, kind = ending, ending["type"]
+            cls = REGISTRY.get(kind)
     if cls is not None:
         try:
             return typing.cast("ServerEvent", make(cls, data))

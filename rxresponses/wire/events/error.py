@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..base import Model, model
 from ..models.response import Misalignment
-from .base import ServerEvent
+from .base import REGISTRY, ServerEvent
 
 
 @model
@@ -25,11 +25,14 @@ class ResponseErrorDetail(Model):
 class ResponseErrorEvent(ServerEvent):
     """A request or the connection failed.  Terminal.
 
+    A frame of another server or of a gateway that can only be an error is such an event too, whatever its type.  The
+    type `response.error` stays as it is.
+
     The fields are at the top level, also if the frame had them nested in `error`.  `status` is an HTTP status;
     `headers` may hold `retry-after`.
     """
 
-    type: Literal["error"] = "error"
+    type: Literal["error", "response.error"] = "error"
     code: str | None = None
     message: str | None = None
     param: str | None = None
@@ -47,3 +50,6 @@ class ResponseErrorEvent(ServerEvent):
     def error_type(self) -> str | None:
         """The type of the error, such as `invalid_request_error`; `None` if the frame has none."""
         return None if self.error is None else self.error.type
+
+
+REGISTRY["response.error"] = ResponseErrorEvent

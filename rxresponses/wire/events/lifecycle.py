@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..base import model
 from ..models.response import Response
-from .base import ServerEvent
+from .base import REGISTRY, ServerEvent
 
 
 @model
@@ -56,3 +56,24 @@ class ResponseIncompleteEvent(LifecycleEvent):
     """The response ended early; `response.incomplete_details` says why.  Terminal."""
 
     type: Literal["response.incomplete"] = "response.incomplete"
+
+
+@model
+class ResponseDoneEvent(LifecycleEvent):
+    """The response has ended; `response.status` says how.  Terminal.
+
+    Some servers end every response with it, others send it behind another terminal event.  An event of a type that is
+    not known is such an event too if the status of its response says that the response has ended.
+    """
+
+    type: Literal["response.done"] = "response.done"
+
+
+@model
+class ResponseCancelledEvent(LifecycleEvent):
+    """The response was cancelled at the server.  Terminal."""
+
+    type: Literal["response.cancelled", "response.canceled"] = "response.cancelled"
+
+
+REGISTRY["response.canceled"] = ResponseCancelledEvent

@@ -43,8 +43,10 @@ from .items import (
     ResponseOutputItemDoneEvent,
 )
 from .lifecycle import (
+    ResponseCancelledEvent,
     ResponseCompletedEvent,
     ResponseCreatedEvent,
+    ResponseDoneEvent,
     ResponseFailedEvent,
     ResponseIncompleteEvent,
     ResponseInProgressEvent,
@@ -122,6 +124,8 @@ ResponsesServerEvent: TypeAlias = (
     | ResponseCompletedEvent
     | ResponseFailedEvent
     | ResponseIncompleteEvent
+    | ResponseDoneEvent
+    | ResponseCancelledEvent
     | ResponseMcpListToolsInProgressEvent
     | ResponseMcpListToolsCompletedEvent
     | ResponseMcpListToolsFailedEvent

@@ -31,9 +31,10 @@ read_json = pytest.mark.parametrize("read", [decode, ServerEvent.from_json], ids
 
 
 def test_each_class_stands_in_the_registry_under_its_type() -> None:
-    assert len(REGISTRY) == 64
+    assert len(REGISTRY) == 68
     for kind, cls in REGISTRY.items():
-        assert cls.type == kind
+        assert kind in typing.get_args(typing.get_type_hints(cls)["type"])
+        assert REGISTRY[cls.type] is cls
         assert cls.__doc__
         assert issubclass(cls, ServerEvent)
 
@@ -42,8 +43,10 @@ def test_the_union_leaves_no_event_out() -> None:
     assert set(typing.get_args(ResponsesServerEvent)) == {*REGISTRY.values(), UnknownEvent}
 
 
-def test_four_types_are_terminal() -> None:
-    assert set(TERMINAL_TYPES) == {"response.completed", "response.failed", "response.incomplete", "error"}
+def test_four_types_are_terminal_and_four_of_other_servers() -> None:
+    others = {"response.done", "response.cancelled", "response.canceled", "response.error"}
+    assert TERMINAL_TYPES - others == {"response.completed", "response.failed", "response.incomplete", "error"}
+    assert others < TERMINAL_TYPES
     assert set(REGISTRY) > TERMINAL_TYPES
 
 
@@ -63,6 +66,9 @@ def test_base_classes_group_events_by_their_subject() -> None:
         "response.completed",
         "response.failed",
         "response.incomplete",
+        "response.done",
+        "response.cancelled",
+        "response.canceled",
     }
 
 
