@@ -93,7 +93,8 @@ class ResponsesClient(Source):
         stored response may be continued on any connection, and an unstored one (`store=False`) is lost.  Then the
         error is `PreviousResponseLostError`, unless the request has a `history`: the items of the conversation so
         far, or a function that returns them, called on the client's loop for each try.  The client then sends these
-        items before the input, in place of the id, once.  A `history` without `previous_response_id` is sent at once.
+        items before the input, in place of the id, once.  Reasoning items without `encrypted_content` are left out, as
+        `ResponseCreate` says.  A `history` without `previous_response_id` is sent at once.
         The client knows the latest 65,536 responses that are not stored; it takes an unknown response for unstored
         if the request that continues it has `store=False`.
 

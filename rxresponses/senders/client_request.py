@@ -17,6 +17,7 @@ from ..net.timing import Timings
 from ..pool.lanes import PoolRequest
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, user_message
+from ..wire.requests.input_items import without_unstored_reasoning
 
 History: TypeAlias = "Sequence[InputItem] | Callable[[], Sequence[InputItem]]"
 """The items of a conversation so far, or a function that returns them."""
@@ -144,6 +145,8 @@ def history_exit_error(raised: BaseException) -> HistoryExitError:
 def with_history(request: ClientRequest) -> ResponseCreate:
     """Return a request with the whole conversation as its input, in place of `previous_response_id`.
 
+    If a parent is lost, its reasoning items are lost too, even if this request is to be stored.
+
     Raises what the `history` function raises, and `InvalidRequestError` if that returns no list.
     """
     history = request.history() if callable(request.history) else request.history
@@ -151,6 +154,8 @@ def with_history(request: ClientRequest) -> ResponseCreate:
         raise InvalidRequestError(
             f"the `history` function must return a list of items, not {type(history).__name__}", field="history"
         )
+    if request.parent_id is not None:
+        history = without_unstored_reasoning(history)
     own = request.create.input
     if own is UNSET or own is None:
         own = ()

@@ -15,7 +15,8 @@ from rxresponses import (
     ResponsesClient,
     user_message,
 )
-from rxresponses.testing import Failure, Fault, ResponsesServer
+from rxresponses import operators as rops
+from rxresponses.testing import Failure, Fault, Reasoning, ResponsesServer
 
 from ..support.clients import WITH_LANES, ask, inputs, run
 from ..support.conversations import HISTORY, HISTORY_AS_SENT, first_response_id, lose_connections
@@ -246,3 +247,28 @@ class TestReplays:
         assert isinstance(got.error, ObserverExitError)
         assert Recorder(client.send_request(ask("next"))).wait().completions == 1
         assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [SystemExit]
+
+
+@pytest.mark.parametrize("store", [{}, {"store": False}], ids=["stored", "unstored"])
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_scenario_73_reasoning_goes_back_only_if_the_server_can_read_it(
+    server: ResponsesServer, client: ResponsesClient, store: dict[str, Any], encrypted: bool
+) -> None:
+    """Whether the request that continues the unstored response is to be stored does not matter."""
+    server.on("^first", [Reasoning("Hm."), "Hello"])
+    include = ["reasoning.encrypted_content"] if encrypted else []
+    first = client.send_request(ask("first", store=False, include=include)).pipe(rops.final_response()).run()
+    assert [item.type for item in first.output] == ["reasoning", "message"]
+    lose_connections(server, client)
+    again = ask("second", previous_response_id=first.id, **store)
+    Recorder(client.send_request(again, history=[user_message("first"), *first.output])).wait()
+    types = [item["type"] for item in server.requests[-1]["input"]]
+    assert types == ["message", *["reasoning"] * encrypted, "message", "message"]
+
+
+def test_scenario_73_reasoning_in_a_history_without_a_parent(server: ResponsesServer, client: ResponsesClient) -> None:
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": []}
+    for store in (None, False):
+        Recorder(client.send_request(ask("hi", store=store), history=[reasoning])).wait()
+    stored, unstored = ([item["type"] for item in request["input"]] for request in server.requests)
+    assert (stored, unstored) == (["reasoning", "message"], ["message"])

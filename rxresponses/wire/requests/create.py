@@ -14,7 +14,7 @@ from ...errors import InvalidRequestError
 from ..base import model
 from ..plans import plan_of
 from .checks import check_stream_id
-from .input_items import InputItem
+from .input_items import InputItem, without_unstored_reasoning
 from .sent import Sent
 from .settings import (
     Reasoning,
@@ -46,6 +46,11 @@ class ResponseCreate(Sent):
     `model` or `prompt` is required.  `extra_body` is merged into the JSON, for fields that this version does not know.
     `stream_id` names the lane.  `generate=False` is a warm-up: it has no output, but a response id to continue from.
     `stream` may be left out or be true, since a socket always streams; a WebSocket has no `background` responses.
+
+    With `store=False` a client sends the output items of earlier responses back itself.  Reasoning items without
+    `encrypted_content` (and without plain `content`, as open models have it) are not sent: the service has not stored
+    them, and would refuse the request.  To keep the model's reasoning, ask each response for it with
+    `include=["reasoning.encrypted_content"]`.  Models that do not reason refuse that, so it is not the default.
 
     Raises `InvalidRequestError`, which names the field, for invalid values.
     """
@@ -122,12 +127,18 @@ class ResponseCreate(Sent):
         return cls(**{name: value for name, value in kvs.items() if name in known}, extra_body=extra)
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
-        """Return the JSON that is sent: without `stream` and `background`, which have no meaning on a socket."""
+        """Return the JSON that is sent.
+
+        Fields that mean nothing on a socket are left out.  With `store=False`, so are the reasoning items of the input
+        that have no `encrypted_content`.
+        """
         data = super().to_dict(encode_json)
         for name in ("stream", "background"):
             data.pop(name, None)
         if data.get("stream_id", UNSET) is None:
             del data["stream_id"]  # the default lane has no name, not even `null`
+        if self.store is False and isinstance(data.get("input"), (list, tuple)):
+            data["input"] = without_unstored_reasoning(data["input"])
         return data
 
 

@@ -191,3 +191,21 @@ def function_result(call: ResponseFunctionToolCall | RequiredInput | str, output
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"the function's result is not JSON: {error}", field="output") from error
     return FunctionCallOutput(call_id=call_id, output=output)
+
+
+def without_unstored_reasoning(items: Sequence[InputItem]) -> list[InputItem]:
+    """Return the items without the reasoning that only the service's storage could explain.
+
+    A reasoning item without `encrypted_content` or plain `content` is a reference to a stored item.  If the response
+    was not stored, the service refuses a request that holds the reference.
+    """
+    return [item for item in items if _given(item, "type") != "reasoning" or _is_readable(item)]
+
+
+def _is_readable(item: InputItem) -> bool:
+    return bool(_given(item, "encrypted_content") or _given(item, "content"))
+
+
+def _given(item: InputItem, name: str) -> object:
+    value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+    return None if value is UNSET else value

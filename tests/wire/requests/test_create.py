@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
 from rxresponses.wire import codec
-from rxresponses.wire.models import ResponseInputText
+from rxresponses.wire.models import ResponseInputText, ResponseReasoningItem
 from rxresponses.wire.requests import (
     EasyInputMessage,
     FunctionCallOutput,
@@ -420,3 +420,40 @@ def test_the_default_lane_has_no_name() -> None:
     assert create_from(any_create(stream_id=None), "a").stream_id == "a"
     request = any_create(stream_id="a")
     assert create_from(request) is request
+
+
+# --- reasoning that is not stored
+
+REASONING: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": []}
+READABLE: list[dict[str, Any]] = [
+    {**REASONING, "encrypted_content": "gAAA"},
+    {**REASONING, "content": [{"type": "reasoning_text", "text": "Hm."}]},  # of an open model
+    {"type": "message", "role": "user", "content": "Say hello"},
+    {"type": "item_reference", "id": "msg_1"},
+]
+UNREADABLE: list[Any] = [
+    REASONING,
+    {**REASONING, "encrypted_content": None},
+    {**REASONING, "encrypted_content": "", "content": []},
+    ResponseReasoningItem.from_dict(REASONING),
+    ResponseReasoningItem(id="rs_2"),
+    MappingProxyType(REASONING),
+]
+
+
+@pytest.mark.parametrize("item", UNREADABLE)
+def test_scenario_73_reasoning_that_is_not_stored_is_left_out(item: Any) -> None:
+    create = ResponseCreate(model="m", input=[READABLE[0], item, *READABLE[1:]], store=False)
+    assert sent(create)["input"] == READABLE
+    assert len(typing.cast("list[Any]", create.input)) == 5  # the request of the user stays as it is
+
+
+@pytest.mark.parametrize("fields", [{}, {"store": True}, {"store": None}])
+def test_scenario_73_reasoning_that_may_be_stored_is_sent(fields: dict[str, Any]) -> None:
+    assert sent(ResponseCreate(model="m", input=[REASONING], **fields))["input"] == [REASONING]
+
+
+def test_scenario_73_other_input_is_not_touched() -> None:
+    assert sent(ResponseCreate(model="m", input="reasoning", store=False))["input"] == "reasoning"
+    assert sent(ResponseCreate(model="m", input=tuple(READABLE), store=False))["input"] == READABLE
+    assert "input" not in sent(ResponseCreate(model="m", store=False))
