@@ -623,3 +623,9 @@ __all__ = [
     "operators",
     "user_message",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion: most of the submodules are none."""
+    public = {*__all__, "events", "models", "telemetry", "testing"}
+    return sorted(name for name in globals() if name in public or name.startswith("__"))

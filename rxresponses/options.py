@@ -54,6 +54,12 @@ class ConnectionOptions:
     was sent is disposed: it keeps its lane until the server has ended it.  So set `queue_timeout` together with
     `first_event_timeout` or `idle_timeout`, or requests that wait behind it on its lane may wait for ever.
 
+    `idle_timeout` and `first_event_timeout` have no default limit.  A peer that is gone is noticed by the pings, at the
+    latest after `ping_interval` and `ping_timeout`.  A server that answers pings and sends no event is most likely at
+    work: reasoning, tools of the server and slow service tiers are silent for many minutes, and nothing tells such a
+    silence from one without end.  A limit would give up an answer that is made, and paid, to its end.  Where a limit
+    is better than a long wait, 600 to 900 seconds bear what is known of the official service.
+
     `max_active` responses run at once on a connection; further requests wait in the client.  `lanes` says whether the
     server echoes `stream_id`; with `None` the socket finds out, and sends one request at a time until it knows.
 

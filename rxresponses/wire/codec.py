@@ -20,6 +20,7 @@ from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
 from .jsontext import read_json
 from .plans import plan_of
+from .scalars import plain_scalar
 
 
 class _Peek(msgspec.Struct):
@@ -99,5 +100,12 @@ def encode(value: Model | dict[str, Any]) -> bytes:
     data = value.to_dict() if isinstance(value, Model) else value
     try:
         return msgspec.json.encode(data)
-    except (UnicodeEncodeError, TypeError):  # lone surrogates; subclasses of `str` and the like
-        return json.dumps(data, separators=(",", ":")).encode("ascii")
+    except (UnicodeEncodeError, TypeError):  # lone surrogates; subclasses of `str` and the like; numbers of NumPy
+        return json.dumps(data, separators=(",", ":"), default=_plain).encode("ascii")
+
+
+def _plain(value: object) -> object:
+    plain = plain_scalar(value)
+    if plain is value:
+        raise TypeError(f"{type(value).__name__} is no JSON value")
+    return plain

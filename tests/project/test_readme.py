@@ -347,3 +347,38 @@ def _extras() -> list[str]:
 def test_the_operators_named_are_all_there_are() -> None:
     for name in rops.__all__:
         assert f"{name}`" in README or f"{name}(" in README
+
+
+def test_scenario_72_the_programs_pass_a_type_checker(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="needs mypy")
+    for number, block in enumerate(PROGRAMS):
+        (tmp_path / f"program_{number}.py").write_text(block.code, encoding="utf-8")
+    (tmp_path / "delivery.py").write_text(
+        "from rxresponses import RequestError\n\ndef of(error: RequestError) -> str:\n    return error.delivery\n",
+        encoding="utf-8",
+    )
+    assert "a\n`RequestError`, whose `delivery`" in README
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir=cache", "."],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env=environment(MYPYPATH=str(ROOT)),
+    )
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+
+
+def test_scenario_72_the_telemetry_recipe_names_all_that_it_imports() -> None:
+    (install,) = re.findall(r"With OpenTelemetry \(`pip install (.*?)`\)", README)
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packages = {name for name in re.split(r"[\s\"]+", install) if name and not name.startswith(".")}
+    assert '".[otel]"' in install
+    packages |= set(re.findall(r"^[\w-]+", config["options.extras_require"]["otel"], re.MULTILINE))
+    (recipe,) = (block.code for block in PROGRAMS if block.title == "Traces and metrics")
+    imported = {
+        ".".join(name.split(".")[:2]) for name in re.findall(r"^from (opentelemetry\.\S+)", recipe, re.MULTILINE)
+    }
+    assert imported == {"opentelemetry.sdk"}
+    assert packages == {"opentelemetry-api", "opentelemetry-sdk"}

@@ -21,6 +21,7 @@ from msgspec import UNSET, UnsetType
 from ...errors import InvalidRequestError
 from ..base import Model
 from ..plans import is_model, members_of, plan_of
+from ..scalars import plain_scalar
 
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _ELEMENTS = {"input": "items", "tools": "tools", "content": "parts", "output": "parts"}
@@ -129,6 +130,9 @@ def _plain(value: object) -> object:
         return _checked_fields(value)
     if isinstance(value, Mapping):
         return dict(value)
+    plain = plain_scalar(value)
+    if plain is not value:
+        return plain
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 

@@ -10,6 +10,7 @@ from dataclasses_json import config
 from msgspec import UNSET
 
 from ..base import SECRET_FIELDS, Model, build
+from ..scalars import plain_scalar
 from .checks import check, rules_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Sent(Model):
 
     A field that was not given stays out of the JSON; `None` is sent as `null`.  Each field is checked when the object
     is made: a value of a wrong type raises `InvalidRequestError`, so that a mistake shows where it was written.
+    A number of NumPy counts as the Python number.
     """
 
     dataclass_json_config: ClassVar[dict[str, Any] | None] = config(exclude=_is_unset)["dataclasses_json"]
@@ -33,7 +35,11 @@ class Sent(Model):
     def __post_init__(self) -> None:
         cls: Any = type(self)
         for name, rule in rules_of(cls).items():
-            check(name, getattr(self, name), rule)
+            value = getattr(self, name)
+            plain = plain_scalar(value)
+            if plain is not value:
+                object.__setattr__(self, name, plain)
+            check(name, plain, rule)
 
     @classmethod
     def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:

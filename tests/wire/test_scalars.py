@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rxresponses import InvalidRequestError
+from rxresponses.wire import codec
+from rxresponses.wire.requests import FunctionTool, ResponseCreate
+from rxresponses.wire.scalars import plain_scalar
+from tests.support.requests import sent
+
+
+class Scalar:
+    """A scalar as those of NumPy, most of which are no subclass of a Python type."""
+
+    shape = ()
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def item(self) -> object:
+        return self.value
+
+
+class Float64(float):
+    """NumPy's `float64` is a subclass of `float`."""
+
+    shape = ()
+
+    def item(self) -> float:
+        return float(self)
+
+
+class Array(Scalar):
+    shape = (1,)  # type: ignore[assignment]
+
+
+def test_scenario_72_scalars() -> None:
+    for value in (0.5, 3, True, "text"):
+        plain = plain_scalar(Scalar(value))
+        assert plain == value
+        assert type(plain) is type(value)
+    assert type(plain_scalar(Float64(0.5))) is float
+
+
+@pytest.mark.parametrize("value", [None, 0.5, "text", b"text", [1], {}, object(), Scalar(None), Scalar(1j), Array([1])])
+def test_scenario_72_other_values_stay(value: object) -> None:
+    assert plain_scalar(value) is value
+
+
+def test_scenario_72_what_only_looks_like_a_scalar_stays() -> None:
+    class Shape:
+        shape = ()
+
+    shape = Shape()
+    assert plain_scalar(shape) is shape
+
+
+def test_scenario_72_numbers_of_numpy_in_a_request() -> None:
+    number: Any = Float64(0.7)
+    create = ResponseCreate(
+        model=Scalar("m"),  # type: ignore[arg-type]
+        temperature=number,
+        top_p=Scalar(0.5),  # type: ignore[arg-type]
+        max_output_tokens=Scalar(100),  # type: ignore[arg-type]
+        store=Scalar(True),  # type: ignore[arg-type]
+        tools=[FunctionTool(name="f", parameters={"maximum": Scalar(3), "of": [Scalar(0.5), Float64(1.5)]})],
+        extra_body={"top_k": Scalar(40)},
+    )
+    assert (type(create.temperature), create.max_output_tokens, create.store) == (float, 100, True)
+    data = sent(create)
+    assert (data["model"], data["temperature"], data["top_p"]) == ("m", 0.7, 0.5)
+    assert (data["max_output_tokens"], data["store"], data["top_k"]) == (100, True, 40)
+    assert data["tools"][0]["parameters"] == {"maximum": 3, "of": [0.5, 1.5]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": Scalar(float("nan"))},
+        {"temperature": Scalar("warm")},
+        {"max_output_tokens": Scalar(0.5)},
+        {"metadata": {"a": Array([1])}},
+        {"temperature": Array([1])},
+    ],
+)
+def test_scenario_72_a_scalar_that_does_not_fit_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError):
+        ResponseCreate(model="m", **fields)
+
+
+def test_scenario_72_no_json_value() -> None:
+    with pytest.raises(TypeError, match="object is no JSON value"):
+        codec.encode({"value": object()})
+
+
+def test_scenario_72_numpy_itself() -> None:
+    numpy = pytest.importorskip("numpy")
+    create = ResponseCreate(
+        model=numpy.str_("m"),
+        temperature=numpy.float64(0.7),
+        top_p=numpy.float32(0.5),
+        max_output_tokens=numpy.int64(100),
+        store=numpy.bool_(False),
+        text={"format": {"type": "json_schema", "schema": {"maximum": numpy.int32(3), "minimum": numpy.float64(0.5)}}},
+    )
+    data = sent(create)
+    assert (data["model"], data["temperature"], data["top_p"], data["max_output_tokens"]) == ("m", 0.7, 0.5, 100)
+    assert data["store"] is create.store is False
+    assert data["text"]["format"]["schema"] == {"maximum": 3, "minimum": 0.5}
+    with pytest.raises(InvalidRequestError):
+        ResponseCreate(model="m", temperature=numpy.array([0.7]))
