@@ -44,6 +44,7 @@ from .senders.source import Lane
 from .tools import answer_calls
 from .wire import codec
 from .wire.base import UnknownItem
+from .wire.endings import ResponseIncompleteError, ResponseRefusedError
 from .wire.events import (
     TERMINAL_TYPES,
     ContentEvent,
@@ -522,6 +523,7 @@ __all__ = [
     "ResponseImageGenCallInProgressEvent",
     "ResponseImageGenCallPartialImageEvent",
     "ResponseInProgressEvent",
+    "ResponseIncompleteError",
     "ResponseIncompleteEvent",
     "ResponseInputFile",
     "ResponseInputImage",
@@ -554,6 +556,7 @@ __all__ = [
     "ResponseReasoningTextDoneEvent",
     "ResponseRefusalDeltaEvent",
     "ResponseRefusalDoneEvent",
+    "ResponseRefusedError",
     "ResponseShellCallCommandAddedEvent",
     "ResponseShellCallCommandDeltaEvent",
     "ResponseShellCallCommandDoneEvent",

@@ -39,6 +39,8 @@ from rxresponses.errors import (
     TerminalTimeoutError,
     UnreadableResponseError,
 )
+from rxresponses.wire import endings
+from rxresponses.wire.endings import ResponseIncompleteError, ResponseRefusedError
 from rxresponses.wire.events import ResponseErrorEvent, SteerRequiredInput
 
 EVENT = ResponseErrorEvent(code="server_error", message="broken")
@@ -101,6 +103,8 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
         },
     ),
     (UnreadableResponseError, ("broken",), {"event": EVENT, **WHERE}),
+    (ResponseRefusedError, ("I will not.",), {"event": EVENT, **WHERE}),
+    (ResponseIncompleteError, ("max_output_tokens",), {"event": EVENT, **WHERE}),
     (SteerPendingError, (), {"required_input": STUBS, "event": EVENT, **WHERE}),
     (ResponseTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
@@ -114,7 +118,10 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
 IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]
 each = pytest.mark.parametrize(("make", "args", "attributes"), ALL, ids=IDS)
 CLASSES: list[type[BaseException]] = [
-    cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, BaseException)
+    cls
+    for module in (errors, endings)
+    for cls in vars(module).values()
+    if inspect.isclass(cls) and issubclass(cls, BaseException)
 ]
 
 
@@ -153,7 +160,7 @@ def test_errors_of_requests_have_a_delivery(
         return
     delivery = make(*args, **attributes).delivery
     assert delivery in typing.get_args(Delivery)
-    started = make in (SteerPendingError, UnreadableResponseError)
+    started = make in (ResponseIncompleteError, ResponseRefusedError, SteerPendingError, UnreadableResponseError)
     assert delivery == attributes.get("delivery", "started" if started else "not_sent")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
@@ -13,6 +13,7 @@ from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
 from ..options import ConnectionOptions, PoolOptions
 from ..senders.client import ResponsesClient
 from .lines import Task, read_lines, task_of
+from .outcomes import Outcome
 from .progress import Progress
 from .results import Results
 from .run import Run
@@ -25,8 +26,9 @@ class Batch:
     """Answers the lines of `requests` that have no result in `results`.
 
     `url` is the base URL of the API, and `model` the model of lines that name none.  At most `concurrency`
-    lines are in flight, each for at most `timeout` seconds.  `note` shows the user a line of text.  Each run is
-    inside the context `stoppable(run)`, from which the caller may stop it.
+    lines are in flight, each for at most `timeout` seconds.  Responses with one of the outcomes `failing` fail.
+    `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`, from which the caller may
+    stop it.
 
     Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
     results.
@@ -43,6 +45,7 @@ class Batch:
         timeout: float | None,
         note: Callable[[str], None],
         stoppable: Callable[[Run], AbstractContextManager[None]],
+        failing: Collection[Outcome] = (),
     ) -> None:
         self._requests = requests
         self._results = results
@@ -52,6 +55,7 @@ class Batch:
         self._timeout = timeout
         self._note = note
         self._stoppable = stoppable
+        self._failing = failing
         self._client = self._new_client()
 
     def _new_client(self) -> ResponsesClient:
@@ -82,7 +86,7 @@ class Batch:
         """Answer lines until all have a result or the client cannot go on; return the error of the latter."""
         results = self._results
         with self._client as client:
-            run = Run(client, concurrency=self._concurrency, timeout=self._timeout)
+            run = Run(client, concurrency=self._concurrency, timeout=self._timeout, failing=self._failing)
             lines = read_lines(self._requests)
             tasks = (task_of(number, line, self._model) for number, line in lines if number not in results)
             with self._stoppable(run), client.state.subscribe(progress.wait):

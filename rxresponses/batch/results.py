@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -37,6 +37,7 @@ class _Head(msgspec.Struct):
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
     model: str | None = None
     server: str | None = None
+    outcome: str | None = None
     error: dict[str, Any] | None = None
 
 
@@ -45,19 +46,29 @@ class Results:
 
     Opening the file locks it and reads its results; `begin` makes the first change.  A result takes two bytes of
     memory.  `lines` is the highest possible line number.  With `retry_failed`, failed lines count as missing.
-    `model` is the model of lines that name none.  `embedded` says that the embedded server answers.
+    Lines whose outcome is in `failing` count as failed, those of earlier runs too.  `refused` and `incomplete` count
+    the answers with that outcome.  `model` is the model of lines that name none.  `embedded` says that the embedded
+    server answers.
 
     Raises `ConfigurationError` for a file that another run has locked, that is no file of results, or whose
     answers would be mixed with others: those of another `model`, or those that the embedded server made up.
     """
 
     def __init__(
-        self, path: str, *, lines: int, retry_failed: bool = False, model: str | None = None, embedded: bool = False
+        self,
+        path: str,
+        *,
+        lines: int,
+        retry_failed: bool = False,
+        failing: Collection[str] = (),
+        model: str | None = None,
+        embedded: bool = False,
     ) -> None:
         self.path = path
+        self._failing = failing
         self._model = model
         self._embedded = embedded
-        self.answered = self.failed = 0
+        self.answered = self.failed = self.refused = self.incomplete = 0
         self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
         self._checks = array("H")
         self._retries = 0
@@ -110,11 +121,11 @@ class Results:
         for number, line in lines:
             count += 1
             _put(wanted, number, _check(digest(line)))
-        self.answered = self.failed = 0
+        self.answered = self.failed = self.refused = self.incomplete = 0
         for head in self._heads() if self._is_in_place() else ():
             if head.line < len(wanted) and wanted[head.line] == _check(head.digest):
                 wanted[head.line] = 0
-                self._count(failed=head.error is not None)
+                self._count(head.outcome, failed=self._is_failed(head))
         return count
 
     def _heads(self) -> Iterator[_Head]:
@@ -145,7 +156,7 @@ class Results:
         self._end_last_line()
         origin = {"server": _EMBEDDED} if self._embedded else {}
         self._write(encode({**result.to_dict(), **origin}) + b"\n")
-        self._remember(result.task.line, result.task.digest, failed=result.error is not None)
+        self._remember(result.task.line, result.task.digest, result.outcome, failed=result.error is not None)
 
     def _write(self, data: bytes) -> None:
         # One write, so that a kill leaves at most one torn line.  A full disk takes a part, and then raises.
@@ -187,11 +198,11 @@ class Results:
                     raise self._has_others()
                 self._size += len(line)
                 self._ended = line.endswith(b"\n")
-                if head.error is not None and retry_failed:
+                if retry_failed and self._is_failed(head):
                     self._retries += 1
                     continue
                 self._check_origin(head)
-                self._remember(head.line, head.digest, failed=head.error is not None)
+                self._remember(head.line, head.digest, head.outcome, failed=self._is_failed(head))
 
     def _check_origin(self, head: _Head) -> None:
         """Raise for an answer that must not be mixed with those of this run; the file would not show the difference."""
@@ -219,15 +230,20 @@ class Results:
             f"{self.path} has results of lines that the input does not have: give each input its own output"
         )
 
-    def _remember(self, line: int, digest: str, *, failed: bool) -> None:
-        _put(self._checks, line, _check(digest))
-        self._count(failed=failed)
+    def _is_failed(self, head: _Head) -> bool:
+        return head.error is not None or head.outcome in self._failing
 
-    def _count(self, *, failed: bool) -> None:
+    def _remember(self, line: int, digest: str, outcome: str | None, *, failed: bool) -> None:
+        _put(self._checks, line, _check(digest))
+        self._count(outcome, failed=failed)
+
+    def _count(self, outcome: str | None, *, failed: bool) -> None:
         if failed:
             self.failed += 1
-        else:
-            self.answered += 1
+            return
+        self.answered += 1
+        self.refused += outcome == "refused"
+        self.incomplete += outcome == "incomplete"
 
     def _leave_failures_out(self) -> None:
         """Replace the file by a copy without the failures, in one step; the copy is locked before that."""
@@ -252,7 +268,7 @@ class Results:
     def _copy_answers(self, old: BinaryIO, file: BinaryIO) -> None:
         for line in old:
             head = _head(line)
-            if head is not None and head.error is None:
+            if head is not None and not self._is_failed(head):
                 file.write(line.rstrip(b"\n") + b"\n")
 
 

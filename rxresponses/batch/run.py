@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from ..wire.failures import unreadable
 from ..wire.fields import response_id_of
 from ..wire.jsontext import read_json
 from .lines import Task
+from .outcomes import Outcome, error_of, outcome_of
 
 # Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  If a signal comes just
 # before a wait, Python runs its handler only after the wait, so no wait is longer.
@@ -37,7 +38,7 @@ class Sender(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a task: the response, or the error."""
+    """The result of a task: the response, or the error; both for a response that is to fail, such as a refused one."""
 
     task: Task
     response: Mapping[str, Any] | None = None
@@ -50,6 +51,11 @@ class Result:
         tokens = usage.get("output_tokens") if isinstance(usage, dict) else None
         return tokens if isinstance(tokens, int) else 0
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """Why the response is no whole answer, `None` if it is one."""
+        return outcome_of(self.response)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the line of the output: the response as it was received, or the facts about the failure."""
         task = self.task
@@ -58,7 +64,12 @@ class Result:
             head["custom_id"] = task.custom_id
         if task.model is not None:
             head["model"] = task.model
-        return {**head, "response": self.response} if self.error is None else {**head, "error": _facts(self.error)}
+        if (outcome := self.outcome) is not None:
+            head["outcome"] = outcome
+        if self.error is None:
+            return {**head, "response": self.response}
+        kept = {} if self.response is None else {"response": self.response}
+        return {**head, "error": {**_facts(self.error), **kept}}
 
 
 class _RunningTask:
@@ -97,7 +108,8 @@ class _RunningTask:
 class Run:
     """Gives tasks to a sender, at most `concurrency` at once.
 
-    With `timeout`, an answer may take so many seconds from when its request was written.  `clock` returns seconds.
+    With `timeout`, an answer may take so many seconds from when its request was written.  A response with one of the
+    outcomes `failing` gets an error.  `clock` returns seconds.
     """
 
     def __init__(
@@ -106,8 +118,10 @@ class Run:
         *,
         concurrency: int,
         timeout: float | None = None,
+        failing: Collection[Outcome] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._failing = failing
         self.stopping = False
         self._sender = sender
         self._concurrency = concurrency
@@ -186,7 +200,8 @@ class Run:
             return self._sender.send_request(task.request).pipe(ops.do_action(running.see))
 
         def answered(events: list[ServerEvent]) -> Result:
-            return Result(task, response=_response(events))
+            response = _response(events)
+            return Result(task, response, error_of(response) if outcome_of(response) in self._failing else None)
 
         def failed(error: Exception, _: object) -> Observable[Result]:
             return reactivex.of(Result(task, error=error))

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .arguments import DEFAULT_MODEL, add_url, positive_number
 
 if TYPE_CHECKING:
+    from ..batch.outcomes import Outcome
     from ..batch.results import Results
     from ..batch.run import Run
     from .screen import Screen
+
+_OUTCOMES = {"refused": "the model refused to answer", "incomplete": "its answer was cut, as by max_output_tokens"}
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -44,6 +47,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--concurrency", metavar="N", type=_count, default=16, help="requests in flight at once (default: %(default)s)"
     )
     parser.add_argument("--retry-failed", action="store_true", help="send again the lines that failed in earlier runs")
+    for outcome, meaning in _OUTCOMES.items():
+        parser.add_argument(
+            f"--fail-{outcome}",
+            dest="failing",
+            action="append_const",
+            const=outcome,
+            help=f"count a line as failed when {meaning}; those of earlier runs too",
+        )
     parser.add_argument(
         "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
     )
@@ -77,11 +88,13 @@ def run(args: argparse.Namespace) -> int:
 
     with open_input(args.requests) as requests:
         refuse_as_output(requests, args.output)
+        failing: list[Outcome] = args.failing or []
         size = os.fstat(requests.fileno()).st_size  # bytes; each line has one at least, its end
         with Results(
             args.output,
             lines=size,
             retry_failed=args.retry_failed,
+            failing=failing,
             model=args.model,
             embedded=is_embedded(args.url),
         ) as results:
@@ -111,6 +124,7 @@ def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, tota
             timeout=args.timeout,
             note=screen.note,
             stoppable=_stop_on_interrupt,
+            failing=args.failing or [],
         )
         results.begin()
         progress = Progress(total, results.answered, results.failed)
@@ -145,7 +159,10 @@ def _stop_on_interrupt(run: Run) -> Iterator[None]:
 
 
 def _sum_up(results: Results, total: int, screen: Screen) -> None:
-    screen.note(f"{results.answered} of {total} answered, {results.failed} failed: {results.path}")
+    counts = (results.refused, "refused"), (results.incomplete, "incomplete")
+    special = ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
+    answered = f"{results.answered} of {total} answered{f' ({special})' if special else ''}"
+    screen.note(f"{answered}, {results.failed} failed: {results.path}")
     if results.failed:
         screen.note("--retry-failed does the failed ones again")
     if missing := total - results.answered - results.failed:

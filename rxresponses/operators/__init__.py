@@ -8,6 +8,9 @@ response after another, if a source holds several.  Behind them no event shows t
 failure becomes an error: `response.failed`, `error` and `response.steer.failed` become
 `on_error(ResponseFailedError)`.  `response.steer.pending` (the steer waits for the outputs of function calls)
 becomes `on_error(SteerPendingError)`.
+
+A refused or an incomplete response is no failure, since it has a response.  `raise_on_refusal` and
+`raise_on_incomplete` make errors of them.
 """
 
 from .accumulate_response import accumulate_response
@@ -20,6 +23,8 @@ from .function_calls import function_calls
 from .idle_timeout import idle_timeout
 from .metrics import metrics
 from .raise_on_failure import raise_on_failure
+from .raise_on_incomplete import raise_on_incomplete
+from .raise_on_refusal import raise_on_refusal
 from .retry_with_backoff import retry_with_backoff
 from .text_deltas import text_deltas
 from .timeout_on_terminal import timeout_on_terminal
@@ -37,6 +42,8 @@ __all__ = [
     "idle_timeout",
     "metrics",
     "raise_on_failure",
+    "raise_on_incomplete",
+    "raise_on_refusal",
     "retry_with_backoff",
     "text_deltas",
     "timeout_on_terminal",

@@ -21,7 +21,17 @@ from rxresponses.batch import batch as batches
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.results import Results
 from rxresponses.cli.main import main
-from rxresponses.testing import Close, Failure, Fault, Hold, RefuseConcurrent, RefuseUpgrade, ResponsesServer
+from rxresponses.testing import (
+    Close,
+    Failure,
+    Fault,
+    Hold,
+    Raw,
+    Refusal,
+    RefuseConcurrent,
+    RefuseUpgrade,
+    ResponsesServer,
+)
 from rxresponses.testing.request import Request
 from tests.effort import examples
 
@@ -342,6 +352,53 @@ class TestFailures:
         assert code == 1
         assert "2 to do: the same command goes on with them\n" in err
         assert err.endswith(f"rxresponses: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n")
+
+
+class TestOutcomes:
+    """Refused and incomplete answers."""
+
+    @pytest.fixture(autouse=True)
+    def _answers(self, batch: Batch, server: ResponsesServer) -> None:
+        cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        server.on("^no$", Refusal("I will not."))
+        server.on("^cut$", Raw([{"type": "response.incomplete", "response": {"id": "r", "output": [], **cut}}]))
+        batch.ask("no", "cut", "one")
+
+    def test_scenario_70_are_told_apart(self, batch: Batch) -> None:
+        for _ in range(2):
+            code, err = batch()
+            assert code == 0
+            assert err == f"3 of 3 answered (1 refused, 1 incomplete), 0 failed: {batch.results}\n"
+        assert [batch.lines[number].get("outcome") for number in (1, 2, 3)] == ["refused", "incomplete", None]
+
+    def test_scenario_70_fail_if_asked(self, batch: Batch) -> None:
+        code, err = batch("--fail-refused", "--fail-incomplete")
+        assert code == 1
+        assert f"1 of 3 answered, 2 failed: {batch.results}\n" in err
+        assert "line 1: the model refused to answer: I will not.\n" in err
+        assert "line 2: the response is incomplete: max_output_tokens\n" in err
+        errors = {number: line["error"] for number, line in batch.lines.items() if "error" in line}
+        assert {number: error["type"] for number, error in errors.items()} == {
+            1: "ResponseRefusedError",
+            2: "ResponseIncompleteError",
+        }
+        assert errors[2]["response_id"] == errors[2]["response"]["id"] == "r"  # what was paid for is kept
+        assert batch()[0] == 1
+
+    def test_scenario_70_only_the_kind_that_was_asked_for(self, batch: Batch) -> None:
+        code, err = batch("--fail-incomplete")
+        assert code == 1
+        assert f"2 of 3 answered (1 refused), 1 failed: {batch.results}\n" in err
+
+    def test_scenario_70_of_earlier_runs_fail_too(self, batch: Batch, server: ResponsesServer) -> None:
+        assert batch()[0] == 0
+        code, err = batch("--fail-refused")
+        assert code == 1
+        assert f"2 of 3 answered (1 incomplete), 1 failed: {batch.results}\n" in err
+        assert len(server.requests) == 3
+        assert batch("--fail-refused", "--retry-failed")[0] == 1
+        assert len(server.requests) == 4
+        assert batch.lines[1]["error"]["type"] == "ResponseRefusedError"
 
 
 class TestFailuresOfAllLines:

@@ -38,6 +38,8 @@ CASES = {
     "metrics": Case(lambda: rops.metrics(scheduler=TestScheduler()), 1),
     "metrics(into)": Case(lambda: rops.metrics(str), 5),
     "raise_on_failure": Case(rops.raise_on_failure, 5),
+    "raise_on_incomplete": Case(rops.raise_on_incomplete, 5),
+    "raise_on_refusal": Case(rops.raise_on_refusal, 5),
     "retry_with_backoff": Case(rops.retry_with_backoff, 5),
     "text_deltas": Case(rops.text_deltas, 2),
     "timeout_on_terminal": Case(lambda: rops.timeout_on_terminal(5000), 5),
@@ -49,6 +51,8 @@ NOT_REDUCING = {
     "idle_timeout",
     "metrics",
     "metrics(into)",
+    "raise_on_incomplete",
+    "raise_on_refusal",
     "retry_with_backoff",
     "timeout_on_terminal",
 }

@@ -1,0 +1,51 @@
+"""`raise_on_incomplete`: a response that was cut short as an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..wire.endings import ResponseIncompleteError, is_incomplete, reason_of, response_in
+from ..wire.fields import response_id_of
+from ._results import E
+
+
+def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
+    """Emit all events, but end with an error when the response is incomplete.
+
+    Marble::
+
+        events:                --created--"He"--incomplete|
+        raise_on_incomplete(): --created--"He"--X
+
+    A response is incomplete if it reached a limit, such as `max_output_tokens`, or if a filter or a cancellation
+    stopped it.  Its text looks like that of a whole answer.  The terminal event is not emitted; it is the `event` of
+    the `ResponseIncompleteError`, whose `reason` is the server's.  All other events pass, failures too.
+
+    Put this operator before operators that drop events.  Runs on the source's thread.  Disposing disposes the source.
+    """
+
+    def operator(source: Observable[E]) -> Observable[E]:
+        def subscribe(observer: ObserverBase[E], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            def on_next(event: E) -> None:
+                if event.is_terminal:
+                    response = response_in(event)
+                    if event.type == "response.incomplete" or is_incomplete(response):
+                        observer.on_error(
+                            ResponseIncompleteError(
+                                reason_of(response),
+                                event=event,
+                                response_id=response_id_of(event),
+                                stream_id=event.stream_id,
+                            )
+                        )
+                        return
+                observer.on_next(event)
+
+            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+
+        return Observable(subscribe)
+
+    return operator
