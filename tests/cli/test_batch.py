@@ -361,7 +361,13 @@ class TestOutcomes:
     def _answers(self, batch: Batch, server: ResponsesServer) -> None:
         cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
         server.on("^no$", Refusal("I will not."))
-        server.on("^cut$", Raw([{"type": "response.incomplete", "response": {"id": "r", "output": [], **cut}}]))
+        response = {"id": "r", "output": [], **cut}
+
+        def reply(request: Request) -> list[Raw]:
+            lane = {} if request.stream_id is None else {"stream_id": request.stream_id}
+            return [Raw([{"type": "response.incomplete", "response": response, **lane}])]
+
+        server.on("^cut$", reply)
         batch.ask("no", "cut", "one")
 
     def test_scenario_70_are_told_apart(self, batch: Batch) -> None:
