@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from ..backoff import Backoff, is_retryable, retry_after
-from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
+from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError, InvalidRequestError
 from ..options import ConnectionOptions, PoolOptions
 from ..senders.client import ResponsesClient
 from .lines import Task, read_lines, task_of
@@ -19,16 +20,17 @@ from .results import Results
 from .run import Run
 
 OUTAGE = 300.0  # seconds for which a batch waits for a server that has answered and then went away
+_DETAILS = re.compile(r"'[^']*'|\d+")
 BACKOFF = Backoff()  # of the clients
 
 
 class Batch:
     """Answers the lines of `requests` that have no result in `results`.
 
-    `url` is the base URL of the API, and `model` the model of lines that name none.  At most `concurrency`
-    lines are in flight, each for at most `timeout` seconds.  Responses with one of the outcomes `failing` fail.
-    `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`, from which the caller may
-    stop it.
+    `url` is the base URL of the API, `options` those of its connections, and `model` the model of lines that name
+    none.  At most `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the
+    outcomes `failing` fail.  `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`,
+    from which the caller may stop it.
 
     Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
     results.
@@ -40,6 +42,7 @@ class Batch:
         results: Results,
         *,
         url: str | None,
+        options: ConnectionOptions,
         model: str,
         concurrency: int,
         timeout: float | None,
@@ -50,6 +53,7 @@ class Batch:
         self._requests = requests
         self._results = results
         self._url = url
+        self._options = options
         self._model = model
         self._concurrency = concurrency
         self._timeout = timeout
@@ -61,8 +65,7 @@ class Batch:
     def _new_client(self) -> ResponsesClient:
         # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
         pool = PoolOptions(max_connections=self._concurrency, max_queued=self._concurrency, backoff=BACKOFF)
-        options = ConnectionOptions(close_timeout=0.5)  # seconds; a slow server must not delay the end after Ctrl-C
-        return ResponsesClient(self._url, options=options, pool=pool)
+        return ResponsesClient(self._url, options=self._options, pool=pool)
 
     def run(self, progress: Progress) -> None:
         """Answer them; raise `KeyboardInterrupt` after a stop, or the error that every other line would meet.
@@ -119,10 +122,16 @@ def write_results(
             continue
         results.write(result)
         progress.add(result)
-        if error is not None and (kind := (type(error), getattr(error, "code", None))) not in shown:
+        if error is not None and (kind := _kind(error)) not in shown:
             shown.add(kind)
             note(f"line {result.task.line}: {error}")
     return problem
+
+
+def _kind(error: Exception) -> tuple[object, ...]:
+    """Return what errors of a kind have in common: of requests that are refused here, the text without its details."""
+    text = _DETAILS.sub("", str(error)) if isinstance(error, InvalidRequestError) else ""
+    return type(error), getattr(error, "code", None), text
 
 
 def meets_every_line(error: Exception) -> bool:

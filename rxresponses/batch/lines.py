@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+
+import msgspec
 
 from ..errors import ConfigurationError, InvalidRequestError
 
@@ -62,11 +65,68 @@ def refuse_as_output(requests: BinaryIO, output: str) -> None:
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each line, from 1, and the line; leave out blank lines."""
+    """Yield the number of each line, from 1, and the line as UTF-8; leave out blank lines.
+
+    The input may be UTF-8 or UTF-16, which is what some shells of Windows write, with or without a byte order mark.
+    Raises `ConfigurationError` for UTF-16 that cannot be read.
+    """
     file.seek(0)
-    for number, line in enumerate(file, 1):
-        if line := line.strip():
+    encoding = _encoding(file.read(4))
+    file.seek(0)
+    lines: Iterable[bytes] = file if encoding is None else _recoded(file, encoding)
+    for number, line in enumerate(lines, 1):
+        if line := line.removeprefix(codecs.BOM_UTF8).strip() if number == 1 else line.strip():
             yield number, line
+
+
+def _encoding(begin: bytes) -> str | None:
+    """Return the encoding of an input that begins so, `None` for UTF-8.  The first character of a line is ASCII."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if len(begin) >= 2 and 0 in begin[:2] and any(begin[:2]):
+        return "utf-16-be" if begin[0] == 0 else "utf-16-le"
+    return None
+
+
+def _recoded(file: BinaryIO, encoding: str) -> Iterator[bytes]:
+    # `codecs` would split lines at further characters, and a wrapper of `io` would close the file.
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    rest = ""
+    try:
+        while block := file.read(2**16):
+            *lines, rest = (rest + decoder.decode(block)).split("\n")
+            yield from (_utf8(line) for line in lines)
+        yield _utf8(rest + decoder.decode(b"", final=True))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"the requests are no valid UTF-16: {error.reason}") from error
+
+
+def _utf8(line: str) -> bytes:
+    return line.encode("utf-8", "surrogatepass")
+
+
+def checked_ids(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines; raise `ConfigurationError` for the second line with a `custom_id`: their results look alike."""
+    seen: dict[int, int] = {}  # by hash, since an input may have millions of ids
+    for number, line in lines:
+        try:
+            custom_id = _read_id(line).custom_id
+        except (ValueError, RecursionError):
+            custom_id = None  # no request, or for Python's parser; it becomes a failed line
+        if isinstance(custom_id, str):
+            first = seen.setdefault(hash(custom_id), number)
+            if first != number:
+                raise ConfigurationError(
+                    f"lines {first} and {number} of the input have the same `custom_id`, {custom_id!r}"
+                )
+        yield number, line
+
+
+class _Id(msgspec.Struct):
+    custom_id: Any = None
+
+
+_read_id = msgspec.json.Decoder(_Id).decode
 
 
 def digest(line: bytes) -> str:

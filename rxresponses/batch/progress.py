@@ -35,7 +35,7 @@ class Progress:
         self._tokens = 0
         self._clock = clock
         self._before = answered + failed
-        self._start = self._shown = clock()
+        self._start = self._shown = self._latest = clock()
         self._waiting: _Wait | None = None
         self._wait_shown = -math.inf  # when the latest line about waiting was written
         self._bar = _bar(total, self._before, self.__str__) if sys.stderr.isatty() else None
@@ -56,9 +56,12 @@ class Progress:
         new, seconds = done - self._before, self._clock() - self._start
         text = f"{done} of {self._total} done, {self._failed} failed"
         if new and seconds > 0:
-            left = timedelta(seconds=round((self._total - done) * seconds / new))
-            text += f", {self._tokens / seconds:.0f} tokens/s, {left} left"
+            text += f", {self._tokens / seconds:.0f} tokens/s"
         waiting = self._waiting
+        if new and seconds > 0 and waiting is None:  # nobody knows how long a wait lasts
+            # The time since the latest result does not count, or the time left would grow while no result comes.
+            pace = (self._latest - self._start or seconds) / new
+            text += f", {timedelta(seconds=round((self._total - done) * pace))} left"
         return text if waiting is None else f"{text}, {waiting.at(self._clock())}"
 
     def add(self, result: Result) -> None:
@@ -68,6 +71,7 @@ class Progress:
         else:
             self._failed += 1
         self._tokens += result.output_tokens
+        self._latest = self._clock()
         if self._bar is not None:
             for task in self._bar.task_ids:
                 self._bar.update(task, completed=self._answered + self._failed)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import msgspec
 
 from ..errors import ConfigurationError
-from ..wire.codec import encode
 from .lines import digest
+from .lock import lock
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -155,7 +155,7 @@ class Results:
             raise OSError(f"{self.path} was removed or replaced during the run, and the results in it are lost")
         self._end_last_line()
         origin = {"server": _EMBEDDED} if self._embedded else {}
-        self._write(encode({**result.to_dict(), **origin}) + b"\n")
+        self._write(_json({**result.to_dict(), **origin}) + b"\n")
         self._remember(result.task.line, result.task.digest, result.outcome, failed=result.error is not None)
 
     def _write(self, data: bytes) -> None:
@@ -251,11 +251,19 @@ class Results:
         os.close(fd)
         fd = os.open(new, _OPEN)
         try:
-            _lock(fd, self.path)
-            with open(self._file, "rb") as old, open(fd, "wb", closefd=False) as file:
+            lock(fd, self.path)
+            with open(self._fd, "rb", closefd=False) as old, open(fd, "wb", closefd=False) as file:
+                old.seek(0)
                 self._copy_answers(old, file)
-            os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
+            os.chmod(new, stat.S_IMODE(os.fstat(self._fd).st_mode))
             os.fsync(fd)
+            if os.name == "nt":  # Windows does not replace a file that is open
+                os.close(self._fd)
+                os.close(fd)
+                os.replace(new, self._file)
+                self._fd = fd = _open_alone(self._file, self.path)
+                self._ended = True
+                return
             os.replace(new, self._file)
         except BaseException:
             os.close(fd)
@@ -270,6 +278,24 @@ class Results:
             head = _head(line)
             if head is not None and not self._is_failed(head):
                 file.write(line.rstrip(b"\n") + b"\n")
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    """Return JSON that every parser reads: no `-Infinity`, and U+FFFD in place of a lone surrogate."""
+    try:
+        return msgspec.json.encode(data)  # numbers that are not finite become null
+    except (UnicodeEncodeError, TypeError):
+        return msgspec.json.encode(_readable(json.loads(json.dumps(data))))
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {_readable(name): _readable(item) for name, item in value.items()}
+    return value
 
 
 def _head(line: bytes) -> _Head | None:
@@ -309,7 +335,7 @@ def _open_alone(file: str, path: str) -> int:
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise ConfigurationError(f"{path} is no regular file, so no run could be resumed: give another output")
-            _lock(fd, path)
+            lock(fd, path)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), os.stat(file)):
                     return fd
@@ -317,14 +343,3 @@ def _open_alone(file: str, path: str) -> int:
             os.close(fd)
             raise
         os.close(fd)  # another run replaced the file before the lock, and has ended
-
-
-def _lock(fd: int, path: str) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        raise ConfigurationError("this system has no fcntl.flock, which locks the output for one run") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system unlocks it when the process ends, in any way
-    except BlockingIOError:
-        raise ConfigurationError(f"another run is writing {path}: wait for its end, or give another output") from None

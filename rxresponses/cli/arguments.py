@@ -4,13 +4,60 @@ from __future__ import annotations
 
 import argparse
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..options import ConnectionOptions
 
 DEFAULT_MODEL = "gpt-5.2"
 
 
-def add_url(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the service that answers."""
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the service that answers."""
     parser.add_argument("--url", help="base URL of the API (default: OPENAI_BASE_URL, else the official one)")
+    parser.add_argument(
+        "--header",
+        metavar="'NAME: VALUE'",
+        dest="headers",
+        type=_header,
+        action="append",
+        default=[],
+        help="send a header when connecting; may be repeated, and an authorization header replaces the API key",
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="trust the certificates of this file (PEM), and no others")
+    parser.add_argument(
+        "--allow-insecure-credentials",
+        action="store_true",
+        help="send the API key also without encryption, to a host that is not this machine",
+    )
+
+
+def connection_options(args: argparse.Namespace) -> ConnectionOptions:
+    """Return the options of connections that these arguments ask for."""
+    import ssl
+
+    from ..errors import ConfigurationError
+    from ..options import ConnectionOptions
+
+    context = None
+    if args.ca_file is not None:
+        try:
+            context = ssl.create_default_context(cafile=args.ca_file)
+        except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
+            raise ConfigurationError(f"cannot read the certificates in {args.ca_file}: {error}") from error
+    return ConnectionOptions(
+        headers=dict(args.headers),
+        allow_insecure_credentials=args.allow_insecure_credentials,
+        ssl=context,
+        close_timeout=0.5,  # seconds; a slow server must not delay the end after Ctrl-C
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (name.strip() and colon):
+        raise argparse.ArgumentTypeError("must be NAME: VALUE (not shown: it may be a secret)")
+    return name.strip(), value.strip()
 
 
 def positive_number(text: str) -> float:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+import select
+import stat
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
-from .arguments import DEFAULT_MODEL, add_url, positive_number
+from .arguments import DEFAULT_MODEL, add_connection, connection_options, positive_number
+from .stderr import write_line
 
 if TYPE_CHECKING:
     from reactivex import Observable
@@ -30,9 +34,16 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         epilog="Exit codes: 0 for an answer, 1 for a failed response or a lost connection, 2 for wrong usage, 130 for "
         "Ctrl-C.",
     )
-    parser.add_argument("prompt", metavar="PROMPT", type=_prompt, help="the prompt; - reads it from standard input")
+    parser.add_argument(
+        "prompt",
+        metavar="PROMPT",
+        nargs="+",
+        action=_Prompt,
+        help="the prompt, in one or more words; - stands for standard input, which is added to the words if there are "
+        "any.  A file or pipe that has data there already is added without it",
+    )
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="the model to ask (default: %(default)s)")
-    add_url(parser)
+    add_connection(parser)
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=positive_number, help="give up when the answer takes longer"
     )
@@ -41,34 +52,63 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     form.add_argument("--json", action="store_true", help="write each event as a line of JSON, as it was received")
 
 
-def _prompt(text: str) -> str:
-    if text == "-":
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")
-        text = sys.stdin.read() if sys.stdin is not None else ""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the prompt is empty")
-    # An argument that is not valid in the locale's encoding arrives with lone surrogates in it.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+class _Prompt(argparse.Action):
+    """Joins the words of the prompt, and adds standard input where it is asked for or has data."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, args: argparse.Namespace, words: Any, option: Any = None
+    ) -> None:
+        if "-" in words:
+            text = " ".join(word for word in words if word != "-")
+            extra = _standard_input()
+        else:
+            text, extra = " ".join(words), _standard_input() if _has_data(sys.stdin) else ""
+            if extra.strip():
+                write_line("standard input is added to the prompt")
+        text = "\n\n".join(part for part in (text, extra) if part.strip())
+        if not text:
+            parser.error("argument PROMPT: the prompt is empty")
+        # An argument that is not valid in the locale's encoding arrives with lone surrogates in it.
+        args.prompt = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _standard_input() -> str:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    return sys.stdin.read()
+
+
+def _has_data(stream: TextIO) -> bool:
+    """Whether the stream is a file or a pipe with data in it.  To wait for a pipe's end could hang a script."""
+    try:
+        fd = stream.fileno()
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISREG(mode):
+            return os.fstat(fd).st_size > os.lseek(fd, 0, os.SEEK_CUR)
+        return stat.S_ISFIFO(mode) and bool(select.select([fd], [], [], 0)[0])
+    except (OSError, ValueError):  # no file at all, or a system that cannot tell
+        return False
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the answer to standard output; return 0, or raise what the request raises."""
     from .. import operators as rops
-    from ..options import ConnectionOptions
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
     from ..wire.requests import ResponseCreate
     from .screen import Screen
 
     screen = Screen()
-    options = ConnectionOptions(close_timeout=0.5)  # seconds; a slow server must not delay the end after Ctrl-C
+    options = connection_options(args)
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
         events = socket.send_request(ResponseCreate(model=args.model, input=args.prompt))
         if args.timeout is not None:
             events = events.pipe(rops.timeout_on_terminal(args.timeout))
         try:
             last = _show_events(events, screen, args.json) if args.events or args.json else _show_text(events, screen)
+        except KeyboardInterrupt:
+            screen.interrupt()
+            raise
         finally:
             screen.end_line()
     response: Response | None = getattr(last, "response", None)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .arguments import DEFAULT_MODEL, add_url, positive_number
+from .arguments import DEFAULT_MODEL, add_connection, connection_options, positive_number
 
 if TYPE_CHECKING:
     from ..batch.outcomes import Outcome
@@ -29,9 +29,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help="answer a file of requests",
         description="Answer a file of requests.  Each line is the JSON body of a response.create, the same in the "
         "envelope of the batch files (custom_id, method, url, body), or a JSON string, which is a prompt.  Each "
-        "result becomes a line of JSON as soon as it is there: the number of its line, custom_id, and the response or "
-        "the error.  After a run that was stopped or killed, the same command does what is missing.  The API key is "
-        "read from OPENAI_API_KEY.  Without a key and without a URL, the embedded test server answers.",
+        "result becomes a line of JSON as soon as it is there: the number of its line, a digest of that line (by which "
+        "a later run sees that the input has not changed), custom_id, and the response or the error.  After a run that "
+        "was stopped or killed, the same command does what is missing.  The API key is read from OPENAI_API_KEY.  "
+        "Without a key and without a URL, the embedded test server answers.",
         epilog="Exit codes: 0 when each line has its answer, 1 when some failed, 2 for wrong usage, 130 for Ctrl-C.",
     )
     parser.add_argument("requests", metavar="REQUESTS", help="the file; - is standard input, if that is a file")
@@ -58,7 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
     )
-    add_url(parser)
+    add_connection(parser)
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -81,7 +82,7 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Answer the lines that have no result; return 0 when every line has an answer, 1 when some failed."""
-    from ..batch.lines import open_input, read_lines, refuse_as_output
+    from ..batch.lines import checked_ids, open_input, read_lines, refuse_as_output
     from ..batch.results import Results
     from ..testing.fallback import is_embedded
     from .screen import Screen
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
             model=args.model,
             embedded=is_embedded(args.url),
         ) as results:
-            total = results.check(read_lines(requests))
+            total = results.check(checked_ids(read_lines(requests)))
             screen = Screen()
             if total > results.answered + results.failed:
                 total = _answer(args, requests, results, total, screen)
@@ -119,6 +120,7 @@ def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, tota
             requests,
             results,
             url=url,
+            options=connection_options(args),
             model=args.model,
             concurrency=args.concurrency,
             timeout=args.timeout,

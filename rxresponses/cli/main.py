@@ -39,6 +39,9 @@ def _main(argv: Sequence[str] | None) -> int:
         code = _run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        if sys.stderr.isatty():  # the terminal shows ^C, and the shell's prompt belongs on a line of its own
+            sys.stderr.write("\n")
+            sys.stderr.flush()
         return _INTERRUPTED
     except OSError as error:
         if isinstance(error, BrokenPipeError) and command != "batch":  # a batch writes nothing to standard output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LONGEST_CELL = 100  # characters
+_WIDTH = 80  # columns, where standard output is no terminal
 
 
 class Screen:
@@ -44,6 +46,10 @@ class Screen:
             sys.stdout.write("\n")
             sys.stdout.flush()
 
+    def interrupt(self) -> None:
+        """Leave it to `main` to end the line of a terminal, after the `^C` that the terminal shows."""
+        self._in_line = self._in_line and not (self._terminal and sys.stderr.isatty())
+
     def json_line(self, event: ServerEvent) -> None:
         """Write the frame as it was received, on one line.  It is UTF-8, whatever the encoding of standard output.
 
@@ -61,12 +67,17 @@ class Screen:
     def event_line(self, offset: float, event: ServerEvent) -> None:
         """Write the seconds at which an event came, its lane, its type, and a summary of its content."""
         lane = event.stream_id or "default"
-        cells = [f"{offset:8.3f}", f"{lane:8}", f"{event.type:40}", _summary(event)]
+        width = shutil.get_terminal_size().columns if self._terminal else _WIDTH
+        # On a narrow terminal, the summary comes right behind a short type.
+        cells = [f"{offset:8.3f}", f"{lane:8}", f"{event.type:{max(min(width - 40, 40), 1)}}", _summary(event)]
         cells = [_cell(cell) for cell in cells]
         if self._console is None:
-            print("  ".join(cells).rstrip(), flush=True)
+            line = "  ".join(cells).rstrip()
+            if self._terminal and len(line) > width:
+                line = f"{line[: width - 1]}…"
+            print(line, flush=True)
         else:
-            _print_in_colours(self._console, cells, event)
+            _print_in_colours(self._console, cells, event, width)
 
     def note(self, message: str) -> None:
         """Write a line to standard error, after the text so far."""
@@ -124,9 +135,12 @@ _COLOURS: list[tuple[Callable[[ServerEvent], bool], str]] = [
 ]
 
 
-def _print_in_colours(console: Console, cells: list[str], event: ServerEvent) -> None:
+def _print_in_colours(console: Console, cells: list[str], event: ServerEvent, width: int) -> None:
     from rich.text import Text
 
     colour = next((colour for applies, colour in _COLOURS if applies(event)), "")
     offset, lane, kind, summary = cells
-    console.print(Text.assemble((offset, "dim"), "  ", (lane, "blue"), "  ", (kind, colour), "  ", summary))
+    line = Text.assemble((offset, "dim"), "  ", (lane, "blue"), "  ", (kind, colour), "  ", summary)
+    line.rstrip()
+    line.truncate(width, overflow="ellipsis")
+    console.print(line)

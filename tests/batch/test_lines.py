@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rxresponses import ConfigurationError, InvalidRequestError
-from rxresponses.batch.lines import digest, open_input, read_lines, task_of
+from rxresponses.batch.lines import checked_ids, digest, open_input, read_lines, task_of
 
 
 def request_of(line: object) -> Any:
@@ -128,3 +128,35 @@ class TestOpening:
         finally:
             os.close(ours)
             os.close(theirs)
+
+
+@pytest.mark.parametrize("mark", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+def test_scenario_71_encodings_of_windows(tmp_path: Path, encoding: str, mark: bool) -> None:
+    lines = ['"caf\u00e9 \u0a0a \u2028 \U0001f389"', '{"input": "x"}']
+    text = ("\ufeff" if mark else "") + "\r\n".join([lines[0], "", lines[1] * 1, '"' + "y" * 100_000 + '"'])
+    (tmp_path / "in.jsonl").write_bytes(text.encode(encoding))
+    with open_input(str(tmp_path / "in.jsonl")) as file:
+        for _ in range(2):
+            read = list(read_lines(file))
+            assert [number for number, _ in read] == [1, 3, 4]
+            assert [line.decode() for _, line in read[:2]] == lines
+
+
+def test_scenario_71_broken_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b"\xff\xfe" + '"one"'.encode("utf-16-le") + b"x")
+    with open_input(str(tmp_path / "in.jsonl")) as file, pytest.raises(ConfigurationError, match="no valid UTF-16"):
+        list(read_lines(file))
+
+
+def test_scenario_71_a_custom_id_belongs_to_one_line() -> None:
+    lines = [
+        (1, b'{"custom_id":"a"}'),
+        (2, b"{broken"),
+        (3, b'"a"'),
+        (4, b'{"custom_id":"b"}'),
+        (5, b'{"custom_id":7}'),
+    ]
+    assert list(checked_ids(iter(lines))) == lines
+    with pytest.raises(ConfigurationError, match="lines 1 and 6 of the input have the same `custom_id`, 'a'"):
+        list(checked_ids([*lines, (6, b'{"body":{},"custom_id":"a"}')]))

@@ -151,3 +151,22 @@ class TestBar:
         with pytest.raises(RuntimeError), Progress(4, clock=clock):
             raise RuntimeError
         assert terminal.getvalue().endswith("\x1b[?25h")  # the cursor is back
+
+
+class TestTimeLeft:
+    def test_scenario_71_does_not_grow_while_no_result_comes(self, clock: Clock) -> None:
+        progress = Progress(10, clock=clock)
+        clock.now += 10
+        progress.add(ANSWER)
+        clock.now += 1000
+        assert str(progress).endswith(", 0:01:30 left")
+
+    def test_scenario_71_is_not_told_while_the_client_cannot_connect(self, clock: Clock) -> None:
+        progress = Progress(10, clock=clock)
+        clock.now += 10
+        progress.add(ANSWER)
+        progress.wait(ClientState(reconnect_in=5.0))
+        clock.now += 1
+        assert str(progress).endswith(" tokens/s, cannot connect: trying again in 4.0 s")
+        progress.wait(ClientState(open=1))
+        assert str(progress).endswith(", 0:01:30 left")

@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses import ConfigurationError, InvalidRequestError
-from rxresponses.batch import results as results_module
 from rxresponses.batch.lines import Task, digest
+from rxresponses.batch.lock import lock
 from rxresponses.batch.results import Results
 from rxresponses.batch.run import Result
 
@@ -105,6 +108,19 @@ class TestLines:
             output.write(failure(5))
             assert (output.answered, output.failed) == (2, 2)
             assert [number for number in range(7) if number in output] == [1, 2, 4, 5]
+
+    @pytest.mark.parametrize(
+        ("value", "written"),
+        [
+            (-math.inf, None),
+            (math.nan, None),
+            ("a\ud83c", "a\ufffd"),
+            ({"\udf89": ["\ud83c\udf89", -math.inf]}, {"\ufffd": ["\U0001f389", None]}),
+        ],
+    )
+    def test_scenario_71_every_parser_reads_a_result(self, path: Path, value: object, written: object) -> None:
+        fill(path, [answer(1, {"new": value})])
+        assert msgspec.json.decode(path.read_bytes())["response"] == {"new": written}
 
     def test_text_with_lone_surrogates(self, path: Path) -> None:
         fill(path, [answer(1, {"text": "\ud83c"}), answer(2)])
@@ -292,33 +308,46 @@ class TestLock:
 
     def test_a_file_that_was_replaced_before_it_was_locked(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fill(path, [failure(1)])
-        lock = results_module._lock
 
         def late(fd: int, name: str) -> None:
-            monkeypatch.setattr(results_module, "_lock", lock)
+            monkeypatch.setattr("rxresponses.batch.results.lock", lock)
             fill(path, [answer(1)], retry_failed=True)  # another run, from its begin to its end
             lock(fd, name)
 
-        monkeypatch.setattr(results_module, "_lock", late)
+        monkeypatch.setattr("rxresponses.batch.results.lock", late)
         with open_results(path) as output:
             assert (output.answered, output.failed) == (1, 0)
 
     def test_a_file_that_was_removed_before_it_was_locked(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        lock = results_module._lock
 
         def late(fd: int, name: str) -> None:
-            monkeypatch.setattr(results_module, "_lock", lock)
+            monkeypatch.setattr("rxresponses.batch.results.lock", lock)
             path.unlink()
             lock(fd, name)
 
-        monkeypatch.setattr(results_module, "_lock", late)
+        monkeypatch.setattr("rxresponses.batch.results.lock", late)
         fill(path, [answer(1)])
         assert lines(path) == [(1, "response")]
 
-    def test_a_system_without_locks(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_scenario_71_a_system_without_fcntl(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Windows has `msvcrt.locking`, which locks bytes at the place of the file."""
+        locked: list[tuple[int, int]] = []
+
+        def locking(fd: int, mode: int, count: int) -> None:
+            place = os.lseek(fd, 0, os.SEEK_CUR)
+            if locked:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            locked.append((place, count))
+
         monkeypatch.setitem(sys.modules, "fcntl", None)
-        with pytest.raises(ConfigurationError, match=r"no fcntl\.flock"):
-            open_results(path)
+        monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+        with open_results(path) as output:
+            assert locked == [(2**31 - 2, 1)]
+            output.begin()
+            output.write(answer(1))
+            with pytest.raises(ConfigurationError, match="another run is writing"):
+                open_results(path)
+        assert lines(path) == [(1, "response")]
 
 
 class TestRetry:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,3 +52,44 @@ class Ask:
 def ask(server: ResponsesServer, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Ask the embedded server."""
     return Ask(server, capsys)
+
+
+class Batch:
+    """Run `rxresponses batch` in this process, with its files in one folder."""
+
+    def __init__(self, folder: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.requests = folder / "in.jsonl"
+        self.results = folder / "out.jsonl"
+        self.arguments = ["batch", str(self.requests), "-o", str(self.results), "--url", url]
+        self._capsys = capsys
+
+    def ask(self, *requests: object) -> None:
+        self.requests.write_text("".join(json.dumps(request) + "\n" for request in requests))
+
+    def __call__(self, *more: str) -> tuple[int, str]:
+        """Return the exit code and standard error."""
+        code = main([*self.arguments, *more])
+        out, err = self._capsys.readouterr()
+        assert out == ""
+        return code, err
+
+    @property
+    def lines(self) -> dict[int, dict[str, Any]]:
+        """The results by line number; no line has two."""
+        lines = [json.loads(line) for line in self.results.read_text().splitlines()]
+        assert len({line["line"] for line in lines}) == len(lines)
+        return {line["line"]: line for line in lines}
+
+    @property
+    def answers(self) -> dict[int, str]:
+        return {number: text_of(line) for number, line in self.lines.items() if "response" in line}
+
+
+def text_of(line: dict[str, Any]) -> str:
+    text: str = line["response"]["output"][0]["content"][0]["text"]
+    return text.removeprefix("This is the embedded test server, not a model. You asked: ")
+
+
+@pytest.fixture
+def batch(tmp_path: Path, server: ResponsesServer, capsys: pytest.CaptureFixture[str]) -> Batch:
+    return Batch(tmp_path, server.url, capsys)

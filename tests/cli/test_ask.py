@@ -6,6 +6,7 @@ import io
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import reactivex
@@ -203,6 +204,60 @@ class TestPrompt:
         assert ask(prompt="caf\udce9 \U0001f389")[0] == 0
         assert server.requests[0]["input"] == "caf\ufffd \U0001f389"
 
+    def test_scenario_71_unquoted_words(self, capsys: pytest.CaptureFixture[str], server: ResponsesServer) -> None:
+        assert main(["ask", "--url", server.url, "Why", "is", "the sky", "blue?"]) == 0
+        assert server.requests[0]["input"] == "Why is the sky blue?"
+
+    @pytest.mark.parametrize(("words", "noted"), [(["Sum", "up"], True), (["Sum", "up", "-"], False)])
+    @pytest.mark.parametrize("kind", ["pipe", "file"])
+    def test_scenario_71_a_pipe_beside_words(
+        self, start: Start, server: ResponsesServer, tmp_path: Path, kind: str, words: list[str], noted: bool
+    ) -> None:
+        if kind == "file":
+            (tmp_path / "text").write_text("A text.\n")
+            with (tmp_path / "text").open() as file:
+                code, _, err = start("ask", "--url", server.url, *words, stdin=file).end()
+        else:
+            code, _, err = start("ask", "--url", server.url, *words).end(b"A text.\n")
+        assert (code, err) == (0, "standard input is added to the prompt\n" if noted else "")
+        assert server.requests[0]["input"] == "Sum up\n\nA text.\n"
+
+    def test_scenario_71_an_open_pipe_without_data_is_not_waited_for(
+        self, start: Start, server: ResponsesServer
+    ) -> None:
+        server.reply("Hello")
+        program = start("ask", "--url", server.url, "Hi")
+        program.read_until(b"Hello")
+        assert program.end()[0] == 0
+        assert server.requests[0]["input"] == "Hi"
+
+
+class TestConnection:
+    """Options of the connection; `batch` has the same."""
+
+    def test_scenario_71_headers(self, ask: Ask, server: ResponsesServer) -> None:
+        assert ask("--header", "X-One: 1", "--header", "x-two:  2 ")[0] == 0
+        headers = {name.lower(): value for name, value in server.upgrades[0].headers.items()}
+        assert (headers["x-one"], headers["x-two"]) == ("1", "2")
+
+    def test_scenario_71_a_wrong_header_is_not_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "sk-1" not in usage_error(capsys, "ask", "--header", "sk-1", "Hi")
+
+    def test_scenario_71_insecure_credentials(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+        arguments = ["ask", "--url", "http://nowhere.invalid/v1", "Hi"]
+        assert main(arguments) == 2
+        assert main([*arguments, "--allow-insecure-credentials"]) == 1  # it tries to connect
+
+    def test_scenario_71_a_file_of_certificates(self, ask: Ask, tmp_path: Path) -> None:
+        code, _, err = ask("--ca-file", str(tmp_path / "none.pem"))
+        assert code == 2
+        assert "cannot read the certificates in" in err
+        (tmp_path / "empty.pem").write_text("no certificate")
+        assert ask("--ca-file", str(tmp_path / "empty.pem"))[0] == 2
+
 
 class TestEmbeddedServer:
     def test_answers_without_key_and_url(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +283,6 @@ class TestWrongUsage:
             ([], "PROMPT"),
             ([""], "the prompt is empty"),
             ([" \n"], "the prompt is empty"),
-            (["two", "prompts"], "unrecognized arguments: prompts"),
             (["--events", "--json", "x"], "not allowed with"),
             (["--timeout", "0", "x"], "must be a positive number"),
             (["--timeout", "-1", "x"], "must be a positive number"),

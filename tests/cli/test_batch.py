@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import random
 import signal
@@ -12,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,14 +18,11 @@ from rxresponses import Backoff, ClientState
 from rxresponses.batch import batch as batches
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.results import Results
-from rxresponses.cli.main import main
 from rxresponses.testing import (
     Close,
     Failure,
     Fault,
     Hold,
-    Raw,
-    Refusal,
     RefuseConcurrent,
     RefuseUpgrade,
     ResponsesServer,
@@ -35,48 +30,8 @@ from rxresponses.testing import (
 from rxresponses.testing.request import Request
 from tests.effort import examples
 
+from .conftest import Batch
 from .programs import PATIENCE, Start, usage_error
-
-
-class Batch:
-    """Run `rxresponses batch` in this process, with its files in one folder."""
-
-    def __init__(self, folder: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-        self.requests = folder / "in.jsonl"
-        self.results = folder / "out.jsonl"
-        self.arguments = ["batch", str(self.requests), "-o", str(self.results), "--url", url]
-        self._capsys = capsys
-
-    def ask(self, *requests: object) -> None:
-        self.requests.write_text("".join(json.dumps(request) + "\n" for request in requests))
-
-    def __call__(self, *more: str) -> tuple[int, str]:
-        """Return the exit code and standard error."""
-        code = main([*self.arguments, *more])
-        out, err = self._capsys.readouterr()
-        assert out == ""
-        return code, err
-
-    @property
-    def lines(self) -> dict[int, dict[str, Any]]:
-        """The results by line number; no line has two."""
-        lines = [json.loads(line) for line in self.results.read_text().splitlines()]
-        assert len({line["line"] for line in lines}) == len(lines)
-        return {line["line"]: line for line in lines}
-
-    @property
-    def answers(self) -> dict[int, str]:
-        return {number: text_of(line) for number, line in self.lines.items() if "response" in line}
-
-
-def text_of(line: dict[str, Any]) -> str:
-    text: str = line["response"]["output"][0]["content"][0]["text"]
-    return text.removeprefix("This is the embedded test server, not a model. You asked: ")
-
-
-@pytest.fixture
-def batch(tmp_path: Path, server: ResponsesServer, capsys: pytest.CaptureFixture[str]) -> Batch:
-    return Batch(tmp_path, server.url, capsys)
 
 
 class TestRun:
@@ -289,7 +244,7 @@ class TestFailures:
         assert batch.lines[3]["custom_id"] == "a"
         assert "line 2: `input` must be a string or a list of items, not int\n" in err
         assert "line 3: " in err
-        assert "line 4: " not in err  # the same kind as line 2
+        assert "line 4: the line is no JSON: " in err  # another kind than line 2
         assert f"1 of 4 answered, 3 failed: {batch.results}\n--retry-failed does the failed ones again\n" in err
 
     def test_are_not_repeated(self, batch: Batch, server: ResponsesServer) -> None:
@@ -352,59 +307,6 @@ class TestFailures:
         assert code == 1
         assert "2 to do: the same command goes on with them\n" in err
         assert err.endswith(f"rxresponses: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n")
-
-
-class TestOutcomes:
-    """Refused and incomplete answers."""
-
-    @pytest.fixture(autouse=True)
-    def _answers(self, batch: Batch, server: ResponsesServer) -> None:
-        cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-        server.on("^no$", Refusal("I will not."))
-        response = {"id": "r", "output": [], **cut}
-
-        def reply(request: Request) -> list[Raw]:
-            lane = {} if request.stream_id is None else {"stream_id": request.stream_id}
-            return [Raw([{"type": "response.incomplete", "response": response, **lane}])]
-
-        server.on("^cut$", reply)
-        batch.ask("no", "cut", "one")
-
-    def test_scenario_70_are_told_apart(self, batch: Batch) -> None:
-        for _ in range(2):
-            code, err = batch()
-            assert code == 0
-            assert err == f"3 of 3 answered (1 refused, 1 incomplete), 0 failed: {batch.results}\n"
-        assert [batch.lines[number].get("outcome") for number in (1, 2, 3)] == ["refused", "incomplete", None]
-
-    def test_scenario_70_fail_if_asked(self, batch: Batch) -> None:
-        code, err = batch("--fail-refused", "--fail-incomplete")
-        assert code == 1
-        assert f"1 of 3 answered, 2 failed: {batch.results}\n" in err
-        assert "line 1: the model refused to answer: I will not.\n" in err
-        assert "line 2: the response is incomplete: max_output_tokens\n" in err
-        errors = {number: line["error"] for number, line in batch.lines.items() if "error" in line}
-        assert {number: error["type"] for number, error in errors.items()} == {
-            1: "ResponseRefusedError",
-            2: "ResponseIncompleteError",
-        }
-        assert errors[2]["response_id"] == errors[2]["response"]["id"] == "r"  # what was paid for is kept
-        assert batch()[0] == 1
-
-    def test_scenario_70_only_the_kind_that_was_asked_for(self, batch: Batch) -> None:
-        code, err = batch("--fail-incomplete")
-        assert code == 1
-        assert f"2 of 3 answered (1 refused), 1 failed: {batch.results}\n" in err
-
-    def test_scenario_70_of_earlier_runs_fail_too(self, batch: Batch, server: ResponsesServer) -> None:
-        assert batch()[0] == 0
-        code, err = batch("--fail-refused")
-        assert code == 1
-        assert f"2 of 3 answered (1 incomplete), 1 failed: {batch.results}\n" in err
-        assert len(server.requests) == 3
-        assert batch("--fail-refused", "--retry-failed")[0] == 1
-        assert len(server.requests) == 4
-        assert batch.lines[1]["error"]["type"] == "ResponseRefusedError"
 
 
 class TestFailuresOfAllLines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -160,6 +160,7 @@ def test_scenario_68_markup_of_the_screen_library(
     """The bar of a batch and the lines of events show text of a server as it is."""
     terminal = on_terminal()
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
     for form in ([], ["--events"]):
         server.reply(Failure(message=markup, after=2))
         assert ask(*form)[0] == 1
@@ -167,3 +168,39 @@ def test_scenario_68_markup_of_the_screen_library(
     server.reply(Failure(message=markup, after=2))
     assert main(["batch", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out"), "--url", server.url]) == 1
     assert terminal.getvalue().count(markup) >= 4
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_scenario_71_a_narrow_terminal(
+    on_terminal: Callable[[], Terminal],
+    ask: Ask,
+    server: ResponsesServer,
+    monkeypatch: pytest.MonkeyPatch,
+    rich: bool,
+) -> None:
+    terminal = on_terminal()
+    monkeypatch.setenv("COLUMNS", "60")
+    if not rich:
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    server.reply(Text(deltas=["Hello", "x" * 200]))
+    assert ask("--events")[0] == 0
+    lines = shown(terminal).splitlines()
+    assert max(map(len, lines)) == 60
+    assert len(lines) == 10
+    assert any(line.endswith('"Hello"') for line in lines)
+
+
+@pytest.mark.parametrize("form", [[], ["--events"]])
+def test_scenario_71_the_prompt_of_the_shell_is_not_behind_the_echo(
+    on_terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    terminal = on_terminal()
+
+    def interrupted(*_: object) -> Iterator[object]:
+        terminal.write("^C")
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("rxresponses.cli.ask._values", interrupted)
+    assert main(["ask", *form, "Hi"]) == 130
+    assert terminal.getvalue().endswith("^C\n")
