@@ -17,8 +17,11 @@ from reactivex.disposable import Disposable
 from .. import operators as rops
 from ..errors import Delivery, TerminalTimeoutError
 from ..net.timing import Timings, recording
-from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
-from ..wire.failures import unreadable
+from ..wire.assembly import Assembly
+from ..wire.assembly_scopes import WHOLE
+from ..wire.base import Model
+from ..wire.events import ServerEvent
+from ..wire.failures import response_of, unreadable
 from ..wire.fields import response_id_of
 from ..wire.jsontext import read_json
 from .lines import Task
@@ -193,14 +196,20 @@ class Run:
 
     def _result(self, running: _RunningTask) -> Observable[Result]:
         task = running.task
+        assembly = Assembly(WHOLE)
 
         def send(_: object) -> Observable[ServerEvent]:
             if isinstance(task.request, Exception):
                 raise task.request
             return self._sender.send_request(task.request).pipe(ops.do_action(running.see))
 
-        def answered(events: list[ServerEvent]) -> Result:
-            response = _response(events)
+        def is_terminal(event: ServerEvent) -> bool:
+            if not event.is_terminal:
+                assembly.add(event)
+            return event.is_terminal
+
+        def answered(ends: list[ServerEvent]) -> Result:
+            response = _response(assembly, ends[-1])
             return Result(task, response, error_of(response) if outcome_of(response) in self._failing else None)
 
         def failed(error: Exception, _: object) -> Observable[Result]:
@@ -208,23 +217,39 @@ class Run:
 
         events: Observable[ServerEvent] = reactivex.defer(send)
         return events.pipe(
-            rops.raise_on_failure(), ops.filter(_is_kept), ops.to_list(), ops.map(answered), ops.catch(failed)
+            rops.raise_on_failure(), ops.filter(is_terminal), ops.to_list(), ops.map(answered), ops.catch(failed)
         )
 
 
-def _is_kept(event: ServerEvent) -> bool:
-    return event.is_terminal or isinstance(event, ResponseOutputItemDoneEvent)
-
-
-def _response(events: list[ServerEvent]) -> dict[str, Any]:
-    """Return the response of the last event as it was received; if it has no output, with the items before it."""
-    *items, end = map(_frame, events)
-    response = end.get("response")
+def _response(assembly: Assembly, end: ServerEvent) -> dict[str, Any]:
+    """Return the response of the terminal event as it was received, with what only the events before have."""
+    response = _frame(end).get("response")
     if not isinstance(response, dict):
-        raise unreadable(events[-1])
-    if not response.get("output") and items:
-        response["output"] = [item["item"] for item in items]
+        raise unreadable(end)
+    received = response_of(end)
+    whole = assembly.finish(end)
+    if received is None or whole is None:  # it fits no class, and is kept all the same
+        if not response.get("output") and assembly.items():
+            response["output"] = [_data(item.build()) for item in assembly.items()]
+        return response
+    if whole.output is not received.output:
+        frames = {id(item): frame for item, frame in zip(received.output, response.get("output") or (), strict=True)}
+        response["output"] = [frames[id(item)] if id(item) in frames else _data(item) for item in whole.output]
+    if whole.usage is not None and whole.usage is not received.usage:
+        response["usage"] = _data(whole.usage)
     return response
+
+
+def _data(model: Model) -> dict[str, Any]:
+    """Return the JSON data of a model without the fields that are `None` because no event had them."""
+    data: dict[str, Any] = _without_none(model.to_dict())
+    return data
+
+
+def _without_none(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _without_none(value) for name, value in data.items() if value is not None}
+    return [_without_none(value) for value in data] if isinstance(data, list) else data
 
 
 def _frame(event: ServerEvent) -> dict[str, Any]:

@@ -29,7 +29,19 @@ def subscribe_to_results(
     on_pending: Callable[[E], None] | None = None,
     on_completed: Callable[[], None] | None = None,
 ) -> DisposableBase:
-    """Subscribe to the events of responses.
+    """Subscribe to the events of responses; `read_results` says which function gets which event."""
+    on_next = read_results(observer, on_event=on_event, on_result=on_result, on_pending=on_pending)
+    return source.subscribe(on_next, observer.on_error, on_completed or observer.on_completed, scheduler=scheduler)
+
+
+def read_results(
+    observer: ObserverBase[T],
+    *,
+    on_event: Callable[[E], None],
+    on_result: Callable[[E], None],
+    on_pending: Callable[[E], None] | None = None,
+) -> Callable[[E], None]:
+    """Return a function that reads the events of responses.
 
     The events before the terminal event go to `on_event`.  The terminal event goes to `on_result`; if it is a
     failure, its error goes to the observer's `on_error`.  `response.steer.pending` ends its stream without a
@@ -57,8 +69,4 @@ def subscribe_to_results(
         else:
             observer.on_error(failure)
 
-    return source.subscribe(on_next, observer.on_error, on_completed or observer.on_completed, scheduler=scheduler)
-
-
-def ignore(_: object) -> None:
-    """Do nothing with an event."""
+    return on_next

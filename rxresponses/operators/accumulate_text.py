@@ -9,10 +9,10 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
 from ..net.observable import EventObservable
-from ..wire.events import ServerEvent
+from ..wire.events import ResponseTextDeltaEvent, ServerEvent
 from ..wire.output_text import TextReader
 from ._arguments import makes_operator
-from ._results import subscribe_to_results
+from ._results import read_results
 
 
 @makes_operator
@@ -24,8 +24,10 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         events:            --created--"He"----"llo"----completed|
         accumulate_text(): -----------"He"----"Hello"-----------|
 
-    The pieces of text, their order and the halves of characters are those of `text_deltas`.  Of several
-    responses in a row, each starts with an empty text.
+    The texts of several output items and content parts stand in the order of the items and parts, also if their
+    deltas come interleaved.  A text is counted once, although servers repeat it, and the longest source of it wins.
+    The halves of characters are treated as in `text_deltas`.  Of several responses in a row, each starts with an
+    empty text.
 
     Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
     `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
@@ -39,15 +41,12 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
 
             def on_event(event: ServerEvent) -> None:
                 nonlocal whole
-                if piece := text.read(event):
-                    # CPython appends in place, in constant time, to a local string that nothing else refers to.
-                    grown, whole = whole, ""
-                    grown += piece
-                    whole = grown
-                    del grown
-                    observer.on_next(whole)
-                elif event.type == "response.created":
-                    whole = ""
+                piece = text.read(event)
+                if text.has_changed:
+                    is_at_end = text.is_last and isinstance(event, ResponseTextDeltaEvent) and piece == event.delta
+                    before, whole = whole, whole + piece if is_at_end else text.whole()
+                    if whole != before and event.type != "response.created":
+                        observer.on_next(whole)
 
             def on_result(event: ServerEvent) -> None:
                 nonlocal whole
@@ -55,17 +54,36 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
                 rest = text.finish(event)
                 if isinstance(rest, DecodeError):
                     observer.on_error(rest)
-                elif rest:
-                    observer.on_next(before + rest)
+                elif text.text != before:
+                    observer.on_next(text.text)
 
             def on_completed() -> None:
-                if rest := text.flush():
-                    observer.on_next(whole + rest)
+                text.restore(whole)
+                text.flush()
+                if text.text != whole:
+                    observer.on_next(text.text)
                 observer.on_completed()
 
-            return subscribe_to_results(
-                source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
-            )
+            def on_piece(piece: str) -> None:
+                nonlocal whole
+                if text.is_last:
+                    # CPython appends in place, in constant time, to a local string that nothing else refers to.
+                    grown, whole = whole, ""
+                    grown += piece
+                    whole = grown
+                    del grown
+                else:
+                    whole = text.whole()
+                observer.on_next(whole)
+
+            read = read_results(observer, on_event=on_event, on_result=on_result)
+
+            def on_other(event: ServerEvent) -> None:
+                text.restore(whole)
+                read(event)
+
+            on_next = text.reader(on_other, on_piece, is_kept=False)
+            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)
 

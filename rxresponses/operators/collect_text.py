@@ -12,7 +12,7 @@ from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
 from ..wire.output_text import TextReader
 from ._arguments import makes_operator
-from ._results import subscribe_to_results
+from ._results import read_results
 
 
 @makes_operator
@@ -24,7 +24,7 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         events:         --created--"He"--"llo"--completed|
         collect_text(): ------------------------"Hello"--|
 
-    The pieces of text, their order and the halves of characters are those of `text_deltas`.  A response without
+    The order of several texts and the sources of a text are those of `accumulate_text`.  A response without
     text, such as a warm-up, emits the empty string, and so does a source that completes without any event.  A
     source that completes without a terminal event emits the text so far.  Of several responses in a row, each
     emits its text.
@@ -37,39 +37,30 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
             text = TextReader()
-            pieces: list[str] = []
             unemitted = True  # a response, or an empty source, has not emitted its text yet
 
             def on_event(event: ServerEvent) -> None:
                 nonlocal unemitted
                 unemitted = True
-                if piece := text.read(event):
-                    pieces.append(piece)
-                elif event.type == "response.created":
-                    pieces.clear()
-
-            def emit(rest: str) -> None:
-                nonlocal unemitted
-                unemitted = False
-                whole = "".join(pieces) + rest
-                pieces.clear()
-                observer.on_next(whole)
+                text.read(event)
 
             def on_result(event: ServerEvent) -> None:
+                nonlocal unemitted
+                unemitted = False
                 rest = text.finish(event)
                 if isinstance(rest, DecodeError):
                     observer.on_error(rest)
                 else:
-                    emit(rest)
+                    observer.on_next(text.text)
 
             def on_completed() -> None:
                 if unemitted:
-                    emit(text.flush())
+                    text.flush()
+                    observer.on_next(text.text)
                 observer.on_completed()
 
-            return subscribe_to_results(
-                source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
-            )
+            on_next = text.reader(read_results(observer, on_event=on_event, on_result=on_result))
+            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)
 

@@ -8,11 +8,13 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
+from ..wire.assembly import Assembly
+from ..wire.assembly_scopes import WHOLE
 from ..wire.events import ServerEvent
-from ..wire.failures import response_of, unreadable
+from ..wire.failures import unreadable
 from ..wire.models import Response
 from ._arguments import makes_operator
-from ._results import ignore, subscribe_to_results
+from ._results import subscribe_to_results
 
 
 @makes_operator
@@ -24,7 +26,8 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
         events:           --created--"He"--"llo"--completed|
         final_response(): ------------------------response-|
 
-    The response is completed or incomplete, as its `status` says.  A source that completes without a terminal
+    The response is completed or incomplete, as its `status` says.  It is the server's own response; the items and texts
+    that only the events before have are filled in.  A source that completes without a terminal
     event emits nothing.  Of several responses in a row, each is emitted.
 
     Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
@@ -35,14 +38,20 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
 
     def operator(source: Observable[ServerEvent]) -> Observable[Response]:
         def subscribe(observer: ObserverBase[Response], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            assembly = Assembly(WHOLE)
+
+            def on_event(event: ServerEvent) -> None:
+                assembly.add(event)
+
             def on_result(event: ServerEvent) -> None:
-                response = response_of(event)
+                response = assembly.finish(event)
+                assembly.reset()
                 if response is None:
                     observer.on_error(unreadable(event))
                 else:
                     observer.on_next(response)
 
-            return subscribe_to_results(source, observer, scheduler, on_event=ignore, on_result=on_result)
+            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
 
         return EventObservable(subscribe)
 

@@ -8,8 +8,11 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
+from ..wire.assembly import Assembly
+from ..wire.assembly_item import Item
+from ..wire.assembly_scopes import CALLS
 from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
-from ..wire.failures import response_of, unreadable
+from ..wire.failures import unreadable
 from ..wire.models import ResponseFunctionToolCall
 from ._arguments import makes_operator
 from ._results import subscribe_to_results
@@ -24,9 +27,11 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
         events:           --created--args--args--item done--completed|
         function_calls(): -----------------------call----------------|
 
-    A call comes from its `response.output_item.done`.  If a server sends no such event for any call, the calls
-    come from the terminal event.  A call that the response cut short (its `status` is `incomplete`) is left out,
-    because its arguments are no whole JSON.  Of several responses in a row, the calls of each are emitted.
+    A call comes from its `response.output_item.done`.  The calls for which a server sends no such event come with the
+    terminal event, from whatever the events before and the response itself say of them.  Two calls are different if
+    their items are, even if a server gives both the same `call_id`.  A call that the response cut short (its `status`
+    is `incomplete`) is left out, because its arguments are no whole JSON.  Of several responses in a row, the calls of
+    each are emitted.
 
     Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
     `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
@@ -37,43 +42,48 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
         def subscribe(
             observer: ObserverBase[ResponseFunctionToolCall], scheduler: SchedulerBase | None = None
         ) -> DisposableBase:
-            seen = False  # a call was seen: the terminal event repeats it, with some servers under a new id
-            emitted: set[str] = set()
+            assembly = Assembly(CALLS)
+            emitted: set[int] = set()  # the numbers of items
 
-            def take(item: object) -> None:
-                nonlocal seen
-                if not isinstance(item, ResponseFunctionToolCall):
+            def take(item: Item) -> None:
+                call = item.build()
+                if not isinstance(call, ResponseFunctionToolCall) or item.number in emitted:
                     return
-                seen = True
-                key = item.call_id or item.id or ""
-                if item.status == "incomplete" or key in emitted:
-                    return
-                if key:
-                    emitted.add(key)
-                observer.on_next(item)
-
-            def reset() -> None:
-                nonlocal seen
-                seen = False
-                emitted.clear()
+                emitted.add(item.number)
+                if call.status != "incomplete":
+                    observer.on_next(call)
 
             def on_event(event: ServerEvent) -> None:
-                if isinstance(event, ResponseOutputItemDoneEvent):
-                    take(event.item)
-                elif event.type == "response.created":
-                    reset()
+                if event.type == "response.created":
+                    before = assembly.base
+                    assembly.add(event)
+                    if before is not None and not assembly.items():
+                        emitted.clear()
+                elif assembly.add(event) and isinstance(event, ResponseOutputItemDoneEvent):
+                    assert assembly.item is not None
+                    if assembly.item.has_text:  # some servers send the arguments in the terminal event only
+                        take(assembly.item)
 
             def on_result(event: ServerEvent) -> None:
-                if not seen:
-                    response = response_of(event)
-                    if response is None:
-                        observer.on_error(unreadable(event))
-                        return
-                    for item in response.output:
-                        take(item)
-                reset()
+                response = assembly.finish(event)
+                items = assembly.items()
+                if response is None and not items:
+                    observer.on_error(unreadable(event))
+                    return
+                for item in items:
+                    take(item)
+                assembly.reset()
+                emitted.clear()
 
-            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
+            def on_completed() -> None:
+                for item in assembly.items():
+                    if item.is_done:
+                        take(item)
+                observer.on_completed()
+
+            return subscribe_to_results(
+                source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
+            )
 
         return EventObservable(subscribe)
 

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.observable import EventObservable
 from ..wire.endings import ResponseIncompleteError, is_incomplete, reason_of, response_in
 from ..wire.fields import response_id_of
+from ._arguments import makes_operator
 from ._results import E
 
 
+@makes_operator
 def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
     """Emit all events, but end with an error when the response is incomplete.
 
@@ -46,6 +49,6 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return EventObservable(subscribe)
 
     return operator

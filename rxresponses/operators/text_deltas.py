@@ -12,7 +12,7 @@ from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
 from ..wire.output_text import TextReader
 from ._arguments import makes_operator
-from ._results import subscribe_to_results
+from ._results import read_results
 
 
 @makes_operator
@@ -25,8 +25,10 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         text_deltas(): -----------"He"--"llo"-----------|
 
     Texts of several output items or content parts follow one another in the order of arrival.  Empty pieces
-    are left out.  When a server sends no deltas, its whole texts are emitted instead, from
-    `response.output_text.done` or else from the terminal event.
+    are left out.  A text is emitted once, although servers repeat it: where deltas are missing, at the end of a
+    text or all of them, the rest comes from the next event that has the whole text (`response.output_text.done`,
+    the finished part or item, the terminal event).  A whole text that does not begin with what was emitted cannot
+    be told here any more; `accumulate_text` and `collect_text` have it.
 
     Every piece can be printed.  Some servers cut a character into two halves (lone surrogates): the first half
     is held back, and the next piece begins with the whole character.  A half that stays alone becomes U+FFFD.
@@ -59,9 +61,9 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
                     observer.on_next(rest)
                 observer.on_completed()
 
-            return subscribe_to_results(
-                source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
-            )
+            on_next = text.reader(read_results(observer, on_event=on_event, on_result=on_result), observer.on_next)
+
+            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)
 

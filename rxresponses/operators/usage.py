@@ -8,11 +8,13 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
+from ..wire.assembly import Assembly
+from ..wire.assembly_scopes import RESPONSES
 from ..wire.events import ServerEvent
-from ..wire.failures import response_of, unreadable
+from ..wire.failures import unreadable
 from ..wire.models import ResponseUsage
 from ._arguments import makes_operator
-from ._results import ignore, subscribe_to_results
+from ._results import subscribe_to_results
 
 
 @makes_operator
@@ -34,14 +36,20 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
 
     def operator(source: Observable[ServerEvent]) -> Observable[ResponseUsage]:
         def subscribe(observer: ObserverBase[ResponseUsage], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            assembly = Assembly(RESPONSES)
+
+            def on_event(event: ServerEvent) -> None:
+                assembly.add(event)
+
             def on_result(event: ServerEvent) -> None:
-                response = response_of(event)
+                response = assembly.finish(event)
+                assembly.reset()
                 if response is None:
                     observer.on_error(unreadable(event))
                 elif response.usage is not None:
                     observer.on_next(response.usage)
 
-            return subscribe_to_results(source, observer, scheduler, on_event=ignore, on_result=on_result)
+            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
 
         return EventObservable(subscribe)
 

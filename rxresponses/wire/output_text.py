@@ -2,74 +2,159 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import DecodeError
-from .events import ResponseTextDeltaEvent, ResponseTextDoneEvent, ServerEvent
-from .failures import response_of, unreadable
+from .assembly import Assembly
+from .assembly_scopes import TEXTS
+from .events import ResponseTextDeltaEvent, ServerEvent
+from .failures import unreadable
+from .growing_text import GrowingText
 
-
-def split_half(text: str) -> tuple[str, str]:
-    """Return `text` without lone surrogates, and the half character at its end that waits for its other half.
-
-    Some servers cut a delta between the two surrogates of a character, and JSON escapes carry the halves.
-    A surrogate that cannot get its other half any more becomes U+FFFD.
-    """
-    if text.isascii():
-        return text, ""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-        whole = text[:-1] if half else text
-        return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
-    return text, ""
+_NEVER = object()
+_MANY = 1000  # deltas that are kept one by one, before they are joined to save memory
 
 
 class TextReader:
-    """Reads the output text of one response after another, event by event."""
+    """Reads the output text of one response after another, event by event.
 
-    __slots__ = ("_had_deltas", "_had_texts", "_half")
+    Nearly all events are deltas of the part to which the delta before belongs.  The function that `reader` returns
+    reads these, and `read` all others.
+    """
+
+    __slots__ = (
+        "_assembly",
+        "_content_index",
+        "_has_index",
+        "_is_kept",
+        "_item_id",
+        "_output_index",
+        "_pieces",
+        "_text",
+        "has_changed",
+        "is_last",
+        "is_only",
+        "text",
+    )
 
     def __init__(self) -> None:
-        self._reset()
+        self._assembly = Assembly(TEXTS)
+        self._is_kept = True
+        self._pieces: list[str] = []  # deltas that are not in `_text` yet
+        self.has_changed = False
+        """Whether the latest event that `read` got may have changed the text."""
+        self.text = ""
+        """The whole text of the latest response that ended."""
+        self._forget_part()
 
-    def _reset(self) -> None:
-        self._half = ""  # the first half of a character, which waits for the next delta
-        self._had_deltas = False  # then `response.output_text.done` repeats them
-        self._had_texts = False  # whole texts without deltas; then the terminal event repeats them
+    def _forget_part(self) -> None:
+        self._output_index: object = _NEVER  # that of no event
+        self._has_index = True
+        self._content_index: int | None = None
+        self._item_id: str | None = None
+        self._text: GrowingText | None = None
+        self.is_last = self.is_only = False
+        """Whether this part is the last one with text, and the only one; only known if the caller keeps the text."""
+
+    def restore(self, whole: str) -> None:
+        """Take back the only text, which the caller kept."""
+        if self.is_only and self._text is not None:
+            self._text.text = whole
+
+    def _join_pieces(self) -> None:
+        if self._text is not None:
+            self._text.extend(self._pieces)
+            self._pieces.clear()
+
+    def reader(
+        self,
+        on_other: Callable[[ServerEvent], None],
+        on_piece: Callable[[str], None] | None = None,
+        *,
+        is_kept: bool = True,
+    ) -> Callable[[ServerEvent], None]:
+        """Return a function that reads the events of a stream, with the fewest steps for a delta.
+
+        A delta of the same part as the delta before goes to `on_piece`; each other event goes to `on_other`, which
+        calls `read` or `finish`.  If `on_piece` keeps the whole text itself, the text is not kept here too
+        (`is_kept=False`) as long as there is only one; then call `restore` before anything else.
+        """
+        self._is_kept = is_kept
+        pieces = self._pieces
+        append, many = pieces.append, _MANY
+
+        def read(event: ServerEvent) -> None:
+            if (
+                type(event) is ResponseTextDeltaEvent
+                and event.output_index == self._output_index
+                and event.content_index == self._content_index
+                and (self._has_index or event.item_id == self._item_id)
+            ):
+                delta = event.delta
+                if delta and (delta.isascii() or _can_be_encoded(delta)):
+                    if not self.is_only:
+                        append(delta)
+                        if len(pieces) > many:
+                            self._join_pieces()
+                    if on_piece is not None:
+                        on_piece(delta)
+                    return
+            on_other(event)
+
+        return read
 
     def read(self, event: ServerEvent) -> str:
         """Return the text that an event before the terminal event adds; most types of event add none."""
+        assembly = self._assembly
+        if not assembly.looks_at(event):
+            self.has_changed = False
+            return ""
+        self._join_pieces()
+        self._forget_part()
+        self.has_changed = assembly.add(event)
         if isinstance(event, ResponseTextDeltaEvent):
-            self._had_deltas = True
-            delta = event.delta
-            if delta.isascii() and not self._half:
-                return delta
-            text, self._half = split_half(self._half + delta)
-            return text
-        if isinstance(event, ResponseTextDoneEvent):
-            if not self._had_deltas:
-                self._had_texts = True
-                return _without_halves(event.text)
-        elif event.type == "response.created":
-            self._reset()
-        return ""
+            self._remember_part(event)
+        return assembly.piece if self.has_changed else ""
+
+    def _remember_part(self, event: ResponseTextDeltaEvent) -> None:
+        text = self._assembly.text
+        if text is None or text.half or text.announced:
+            return
+        self._text = text
+        if not self._is_kept:
+            self.is_last = self._assembly.last_text() is text
+            self.is_only = self.is_last and self._assembly.has_one_part()
+        self._output_index, self._content_index, self._item_id = event.output_index, event.content_index, event.item_id
+        self._has_index = event.output_index is not None
+
+    def whole(self) -> str:
+        """Return the whole text so far, in the order of items and parts."""
+        self._join_pieces()
+        return self._assembly.output_text()
 
     def finish(self, event: ServerEvent) -> str | DecodeError:
-        """Return the text that the terminal event adds: the half held back, or the whole text if none came before."""
-        rest = self.flush()
-        known = self._had_deltas or self._had_texts
-        self._reset()
-        if known:
-            return rest
-        response = response_of(event)
-        return unreadable(event) if response is None else _without_halves(response.output_text)
+        """Return the text that the terminal event adds, or the error if there is no text and it cannot be read."""
+        assembly = self._assembly
+        self._join_pieces()
+        self._forget_part()
+        response = assembly.finish(event)
+        piece, self.text = assembly.piece, assembly.output_text()
+        unread = response is None and not assembly.items()
+        assembly.reset()
+        return unreadable(event) if unread else piece
 
     def flush(self) -> str:
-        """Return the half character that is held back, as U+FFFD, because no delta follows."""
-        half, self._half = self._half, ""
-        return "\ufffd" if half else ""
+        """Return the text that is held back, because no event follows."""
+        self._join_pieces()
+        self._forget_part()
+        piece = self._assembly.close()
+        self.text = self._assembly.output_text()
+        return piece
 
 
-def _without_halves(text: str) -> str:
-    whole, half = split_half(text)
-    return whole + "\ufffd" if half else whole
+def _can_be_encoded(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

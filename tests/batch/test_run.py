@@ -270,6 +270,33 @@ class TestResponses:
         server.reply(Raw([done, {"type": "response.completed", "response": {"id": "r", "output": []}}]))
         assert only(socket).response == {"id": "r", "output": [item]}
 
+    @pytest.mark.parametrize("output", [{"output": None}, {}, {"output": []}])
+    def test_scenario_60_output_that_only_deltas_have(
+        self, server: ResponsesServer, socket: ResponsesWebSocket, output: dict[str, Any]
+    ) -> None:
+        delta = {"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0}
+        server.reply(
+            Raw(
+                [
+                    {**delta, "delta": "He"},
+                    {**delta, "delta": "llo"},
+                    {"type": "response.completed", "response": {"id": "r", **output}},
+                ]
+            )
+        )
+        [item] = (only(socket).response or {})["output"]
+        assert (item["type"], item["id"]) == ("message", "m")
+        assert [part["text"] for part in item["content"]] == ["Hello"]
+
+    def test_scenario_60_a_hollow_item_in_the_output(self) -> None:
+        delta = {"type": "response.output_text.delta", "delta": "Hello", "output_index": 0, "content_index": 0}
+        hollow = {"type": "message", "id": "msg_1", "content": []}
+        other = {"type": "odd", "id": None}
+        sender = InstantSender(codec.decode(codec.encode(delta)), event(output=[hollow, other]))
+        first, second = (only(sender).response or {})["output"]
+        assert first["content"][0]["text"] == "Hello"
+        assert second == other
+
     def test_a_response_that_fits_no_class_is_kept_all_the_same(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:

@@ -308,7 +308,6 @@ def test_an_item_with_an_index_is_found_although_its_id_changes() -> None:
         ResponseRefusalDeltaEvent(delta="x", output_index=0, content_index=0),  # into a text
         part_added(ResponseOutputText(), output_index=5),
         part_added(ResponseOutputText(), content_index=5),
-        delta("x", content_index=5),
         delta(""),
     ],
 )

@@ -34,12 +34,14 @@ def test_an_emission_does_not_change_later() -> None:
 
 
 def test_a_server_without_deltas() -> None:
-    assert run(accumulate_text(), text_done("one, "), text_done("two"), completed()).values == ["one, ", "one, two"]
+    parts = [text_done("one, "), text_done("two", content_index=1)]
+
+    assert run(accumulate_text(), *parts, completed()).values == ["one, ", "one, two"]
     assert run(accumulate_text(), incomplete(message("all"))).values == ["all"]
 
 
 def test_several_responses_in_a_row_each_begin_empty() -> None:
-    events = [created(), delta("a"), completed(), delta("b"), created(), delta("c")]
+    events = [created(), delta("a"), completed(), created("second"), delta("b"), created("third"), delta("c")]
 
     assert run(accumulate_text(), *events).values == ["a", "b", "c"]
 

@@ -38,12 +38,14 @@ def test_without_a_terminal_event() -> None:
 
 
 def test_a_server_without_deltas() -> None:
-    assert run(collect_text(), text_done("a"), text_done("b"), completed(message("ab"))).values == ["ab"]
+    assert run(collect_text(), text_done("a"), text_done("b", content_index=1), completed(message("ab"))).values == [
+        "ab"
+    ]
     assert run(collect_text(), completed(message("ab"))).values == ["ab"]
 
 
 def test_several_responses_in_a_row() -> None:
-    events = [created(), delta("a"), completed(), created(), delta("lost"), created(), delta("b"), completed()]
+    events = [created(), delta("a"), completed(), created("cut"), delta("lost"), created(), delta("b"), completed()]
 
     assert run(collect_text(), *events).values == ["a", "b"]
 

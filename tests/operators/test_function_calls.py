@@ -67,7 +67,7 @@ def test_several_responses_in_a_row_may_use_the_same_ids() -> None:
         created(),
         item_done(call()),
         completed(call()),
-        created(),
+        created("cut"),
         item_done(call()),
         created(),
         completed(call()),

@@ -37,7 +37,7 @@ def test_whole_texts_repeat_the_deltas() -> None:
 
 
 def test_a_server_without_deltas_gives_its_whole_texts() -> None:
-    events = [created(), text_done("one, "), text_done("two"), completed(message("one, two"))]
+    events = [created(), text_done("one, "), text_done("two", content_index=1), completed(message("one, two"))]
 
     assert run(text_deltas(), *events).values == ["one, ", "two"]
 
@@ -73,7 +73,7 @@ def test_scenario_51_a_half_alone_at_the_end_becomes_a_replacement_character() -
 
 def test_scenario_51_a_half_is_not_carried_over_to_the_next_response() -> None:
     """`switch_latest`, for example, cuts the first response off."""
-    assert run(text_deltas(), created(), delta("a" + HIGH), created(), delta(LOW + "b")).values == ["a", "\ufffdb"]
+    assert run(text_deltas(), created("cut"), delta("a" + HIGH), created(), delta(LOW + "b")).values == ["a", "\ufffdb"]
 
 
 def test_scenario_51_from_the_wire() -> None:

@@ -50,8 +50,8 @@ def delta(text: str, **fields: Any) -> ResponseTextDeltaEvent:
     )
 
 
-def text_done(text: str) -> ResponseTextDoneEvent:
-    return ResponseTextDoneEvent(text=text, item_id="msg_1", output_index=0, content_index=0)
+def text_done(text: str, **fields: Any) -> ResponseTextDoneEvent:
+    return ResponseTextDoneEvent(**{"text": text, "item_id": "msg_1", "output_index": 0, "content_index": 0, **fields})
 
 
 def message(text: str, id: str = "msg_1") -> ResponseOutputMessage:

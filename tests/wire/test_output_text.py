@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses.operators import accumulate_text, collect_text, text_deltas
-from rxresponses.wire.output_text import split_half
+from rxresponses.wire.growing_text import split_half
 
 from ..support.events import EMOJI, HIGH, LOW, completed, delta
 from ..support.marbles import run
