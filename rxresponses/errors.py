@@ -355,11 +355,10 @@ class SteerTimeoutError(ResponseTimeoutError):
 
 
 class ObserverExitError(ResponsesError):
-    """An observer raised an exception that is no `Exception`, such as `SystemExit`; its stream ends with this error.
+    """An observer, a tool or an `api_key` function raised an exception that is no `Exception`, such as `SystemExit`.
 
-    So does a stream whose tool (`answer_calls`) or whose `api_key` function raised such an exception.  The exception
-    is `__cause__`, but not that of an `api_key` function, whose text may quote the key.  On an event loop of the
-    program, `SystemExit` and `KeyboardInterrupt` leave the loop as well.
+    The stream ends with this error.  The exception is its `__cause__`, except that of an `api_key` function, which may
+    quote the key.  On an event loop of the program, `SystemExit` and `KeyboardInterrupt` leave the loop as well.
     """
 
 
