@@ -26,7 +26,7 @@ def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
     if not is_embedded(url):
         yield url
         return
-    from . import ResponsesServer
+    from .server import ResponsesServer
 
     with ResponsesServer(event_interval=_EVENT_INTERVAL) as server:
         print(

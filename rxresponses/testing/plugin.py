@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from . import ResponsesServer
+    from .server import ResponsesServer
 
 
 @pytest.fixture

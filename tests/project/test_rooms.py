@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_the_import_rules_hold(checkout: Path) -> None:
     assert code == 0, report
     for rule in (ORDER, PURE, BATCH, SERVER, EXAMPLES, CIRCLES):
         assert re.search(f"{re.escape(rule)}[^.]*KEPT", report), report
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Packages and their own modules included, which the rule in `pyproject.toml` does not compare."""
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("rxresponses", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert "rxresponses.net.dispatch" in imports
+    TopologicalSorter(imports).prepare()  # raises `CycleError`
 
 
 @pytest.mark.parametrize(
