@@ -68,11 +68,10 @@ class _BackgroundThread(threading.Thread):
         """Run the loop; report an exit that leaves it.  After any other exception, the loop itself is broken."""
         try:
             run(*args)
-        except RuntimeError:
-            if not self.released or self.loop.is_closed():  # else the loop was stopped during its end
+        except Exception as error:
+            was_stopped_at_end = isinstance(error, RuntimeError) and self.released and not self.loop.is_closed()
+            if not was_stopped_at_end:
                 raise
-        except Exception:
-            raise
         except BaseException as error:
             self.loop.call_exception_handler(
                 {"message": "an exit was raised on the background loop of rxresponses", "exception": error}

@@ -431,3 +431,79 @@ done.wait()
 def test_scenario_43_a_name_server_that_does_not_answer_keeps_no_program_alive() -> None:
     got = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=WAIT * 3)
     assert (got.returncode, got.stdout) == (0, "ConnectTimeoutError\n"), got.stderr
+
+
+class TestCorners:
+    """What the background loop does where no program gets by itself, or only a forked process does."""
+
+    def test_the_end_gives_up_on_tasks_that_start_others_forever(self) -> None:
+        thread = loops._BackgroundThread()
+        thread.released = True
+        loop, goes_on, started = thread.loop, True, 0
+
+        async def start_another_when_cancelled() -> None:
+            nonlocal started
+            started += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                if goes_on:
+                    tasks.append(loop.create_task(start_another_when_cancelled()))
+                    await asyncio.sleep(0)  # so that the other task starts
+
+        tasks = [loop.create_task(start_another_when_cancelled())]
+        loop.run_until_complete(asyncio.sleep(0))
+        thread._cancel_tasks()
+        assert started > loops._END_ROUNDS
+        assert len(asyncio.all_tasks(loop)) == 1
+
+        goes_on = False
+        thread._cancel_tasks()
+        assert not asyncio.all_tasks(loop)
+        loop.close()
+
+    def test_a_task_that_stops_the_loop_while_it_is_cancelled(self) -> None:
+        thread = loops._BackgroundThread()
+        thread.released = True
+        loop = thread.loop
+
+        async def stop_when_cancelled() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                loop.stop()
+                for _ in range(3):
+                    await asyncio.sleep(0)  # so that the loop stops before this task has ended
+
+        task = loop.create_task(stop_when_cancelled())
+        loop.run_until_complete(asyncio.sleep(0))
+        thread._cancel_tasks()
+        assert task.cancelled()
+        assert not asyncio.all_tasks(loop)
+        loop.close()
+
+    def test_a_loop_that_has_ended_by_itself_is_given_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.new_event_loop()
+        ended = SimpleNamespace(loop=loop, serves=False, released=False)
+        monkeypatch.setattr(loops, "_thread", ended)
+        monkeypatch.setattr(loops, "_users", 1)
+        loops.release_loop(loop)
+        assert ended.released
+        assert loops._thread is None
+        loop.close()
+
+    def test_a_forked_process_forgets_the_loop_and_keeps_it_alive(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        parents = object()
+        for name, value in (("_thread", parents), ("_users", 3), ("_inherited", []), ("_lock", threading.RLock())):
+            monkeypatch.setattr(loops, name, value)
+        lock = loops._lock
+        loops._forget_parent()
+        loops.keep_for_parent("a connection")
+        assert (loops._thread, loops._users, loops._inherited) == (None, 0, [parents, "a connection"])
+        assert loops._lock is not lock  # a thread of the parent may have held it during the fork
+
+    def test_a_system_without_fork(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        called: list[int] = []
+        monkeypatch.delattr("os.register_at_fork")
+        loops.after_fork(lambda: called.append(1))
+        assert not called
