@@ -1,0 +1,146 @@
+"""Streams whose events contradict one another, come twice, or come late."""
+
+from __future__ import annotations
+
+from rxresponses.operators import accumulate_response, final_response, function_calls, text_deltas
+from rxresponses.wire.events import (
+    ResponseContentPartAddedEvent,
+    ResponseContentPartDoneEvent,
+    ResponseInProgressEvent,
+    ResponseOutputTextAnnotationAddedEvent,
+    ResponseShellCallOutputContentDoneEvent,
+    ServerEvent,
+)
+from rxresponses.wire.models import (
+    AnnotationFileCitation,
+    Logprob,
+    Response,
+    ResponseFunctionShellToolCallOutput,
+    ResponseOutputItem,
+    ResponseOutputMessage,
+    ResponseOutputRefusal,
+    ResponseOutputText,
+    ShellCommandOutput,
+)
+
+from ..support.events import USAGE, call, completed, created, delta, item_added, item_done, message, text_done
+from ..support.marbles import ManualSource, run
+
+ONE, TWO = Logprob(token="a", logprob=-1.0), Logprob(token="b", logprob=-2.0)
+
+
+def output_of(*events: ServerEvent) -> list[ResponseOutputItem]:
+    """Return the output of the response that these events and an empty terminal event make."""
+    [response] = run(final_response(), created(), *events, completed()).values
+    return response.output
+
+
+def test_a_terminal_event_without_usage_gets_it_from_an_earlier_event() -> None:
+    progress = ResponseInProgressEvent(response=Response(id="resp_1", status="in_progress", usage=USAGE))
+    [response] = run(final_response(), progress, delta("Hi"), completed()).values
+
+    assert response.usage == USAGE
+    assert response.output_text == "Hi"
+
+
+def test_an_event_in_progress_that_lists_the_output_so_far() -> None:
+    begun = Response(id="resp_1", status="in_progress", output=[message("Hi"), call()])
+    progress = ResponseInProgressEvent(response=begun)
+
+    assert run(accumulate_response(), created(), progress).values[-1].output == [message("Hi"), call()]
+    assert output_of(progress) == [message("Hi"), call()]
+    assert output_of(progress, item_done(call(arguments="[1]"), 1)) == [message("Hi"), call(arguments="[1]")]
+
+
+def test_a_finished_item_without_id_and_index_finishes_the_announced_one() -> None:
+    added = item_added(call(id=None, arguments="", status="in_progress"), None)
+    done = item_done(call(id=None, status="completed"), None)
+
+    assert output_of(added, done) == [call(id=None, status="completed")]
+    assert run(function_calls(), created(), added, done, completed()).values == [call(id=None, status="completed")]
+
+
+def test_a_delta_with_the_index_of_another_kind_of_item_begins_a_new_item() -> None:
+    first, second = output_of(item_done(call()), delta("Hi", item_id="msg_9"))
+
+    assert first == call()
+    assert isinstance(second, ResponseOutputMessage)
+    assert (second.id, second.content) == ("msg_9", [ResponseOutputText(text="Hi")])
+
+
+def test_text_events_with_the_id_of_a_function_call_are_left_out() -> None:
+    events = [delta("Hi", item_id="fc_1", logprobs=[ONE]), text_done("Hi", item_id="fc_1", logprobs=[ONE])]
+
+    assert output_of(item_done(call()), *events) == [call()]
+
+
+def test_a_done_event_with_fewer_log_probabilities_than_the_deltas() -> None:
+    [item] = output_of(delta("a", logprobs=[ONE]), delta("b", logprobs=[TWO]), text_done("ab", logprobs=[ONE]))
+
+    assert isinstance(item, ResponseOutputMessage)
+    assert item.content == [ResponseOutputText(text="ab", logprobs=[ONE, TWO])]
+
+
+def test_a_refusal_at_the_position_of_a_text_is_left_out() -> None:
+    part = ResponseOutputRefusal(refusal="No")
+    done = ResponseContentPartDoneEvent(part=part, item_id="msg_1", output_index=0, content_index=0)
+    [item] = output_of(delta("Hi"), done)
+
+    assert isinstance(item, ResponseOutputMessage)
+    assert item.content == [ResponseOutputText(text="Hi")]
+
+
+def test_the_parts_of_a_refusal_are_no_text() -> None:
+    part = ResponseOutputRefusal(refusal="No")
+    done = ResponseContentPartDoneEvent(part=part, item_id="msg_1", output_index=0, content_index=1)
+
+    assert run(text_deltas(), created(), delta("Hi"), done, completed()).values == ["Hi"]
+    [item] = output_of(delta("Hi"), done)
+    assert isinstance(item, ResponseOutputMessage)
+    assert item.content == [ResponseOutputText(text="Hi"), part]
+
+
+def test_an_annotation_of_a_function_call_is_left_out() -> None:
+    citation = AnnotationFileCitation(file_id="file_1", filename="a.txt", index=0)
+    annotation = ResponseOutputTextAnnotationAddedEvent(
+        annotation=citation, annotation_index=0, item_id="fc_1", output_index=0, content_index=0
+    )
+
+    assert output_of(item_done(call()), annotation) == [call()]
+
+
+def test_shell_output_with_the_index_of_another_kind_of_item() -> None:
+    output = [ShellCommandOutput(stdout="ok", stderr="")]
+    same = ResponseShellCallOutputContentDoneEvent(output=output, item_id="fc_1", output_index=0, command_index=0)
+    other = ResponseShellCallOutputContentDoneEvent(output=output, item_id="sho_1", output_index=0, command_index=0)
+
+    assert output_of(item_done(call()), same) == [call()]
+    first, second = output_of(item_done(call()), other)
+    assert first == call()
+    assert isinstance(second, ResponseFunctionShellToolCallOutput)
+    assert second.output == output
+
+
+def test_a_part_announced_after_its_deltas_keeps_their_text() -> None:
+    part = ResponseOutputText(text="Something longer")
+    late = ResponseContentPartAddedEvent(part=part, item_id="msg_1", output_index=0, content_index=0)
+
+    assert run(text_deltas(), created(), delta("Hi"), late, delta("!"), completed()).values == ["Hi", "!"]
+    [response] = run(final_response(), created(), delta("Hi"), late, delta("!"), completed()).values
+    assert response.output_text == "Hi!"
+
+
+def test_thousands_of_deltas_make_the_whole_text() -> None:
+    deltas = [f"{number} " for number in range(2500)]
+    source = ManualSource[ServerEvent]()
+    values: list[str] = []
+    source.observable.pipe(text_deltas()).subscribe(values.append)
+    source.emit(created(), *map(delta, deltas), text_done("".join(deltas) + "end"), completed())
+
+    assert values == [*deltas, "end"]
+
+
+def test_calls_that_are_not_done_when_the_source_completes_are_left_out() -> None:
+    events = [created(), item_added(call(1, arguments=""), 0), item_done(call(2, arguments=""), 1)]
+
+    assert run(function_calls(), *events).values == [call(2, arguments="")]
