@@ -256,9 +256,7 @@ class Item:
         return "".join(map(str, self.output_texts()))
 
     def last_output_text(self) -> GrowingText | None:
-        """Return the last text of a message, without sorting the texts."""
-        if not isinstance(self.model, ResponseOutputMessage):
-            return None
+        """Return the last text of a message, without sorting the texts; `None` of any other item."""
         parts = self.parts.get("content", {})
         key = max((key for key, part in parts.items() if isinstance(part.model, ResponseOutputText)), default=None)
         return None if key is None else parts[key].text("text")

@@ -1,0 +1,95 @@
+"""One item whose events and whose entry in the terminal event disagree about its messages, parts or type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rxresponses.operators import final_response
+from rxresponses.wire.events.base import event_from
+from rxresponses.wire.models import ResponseOutputRefusal
+
+from ..support.marbles import run
+
+JSON = dict[str, Any]
+HELLO = {"type": "output_text", "text": "Hello"}
+WORLD = {"type": "output_text", "text": "World"}
+
+
+def message(*parts: JSON) -> JSON:
+    return {"type": "message", "id": "msg_1", "role": "assistant", "content": list(parts)}
+
+
+def text_done(text: str, **where: Any) -> JSON:
+    return {"type": "response.output_text.done", "text": text, **where}
+
+
+def assembled(*events: JSON, output: list[JSON]) -> list[Any]:
+    """Return the output of the final response after these events and a terminal event that lists `output`."""
+    completed = {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": output}}
+    (response,) = run(final_response(), *[event_from(event) for event in (*events, completed)]).values
+    return response.output
+
+
+def contents(output: list[Any]) -> list[list[str]]:
+    """Return the texts and refusals of each message."""
+    return [
+        [part.refusal if isinstance(part, ResponseOutputRefusal) else part.text for part in item.content]
+        for item in output
+    ]
+
+
+def test_whole_texts_without_index_and_id_are_messages_of_their_own_unless_they_repeat_one() -> None:
+    output = assembled(text_done("Hello"), text_done("Hello"), text_done("World"), output=[])
+    assert contents(output) == [["Hello"], ["World"]]
+
+
+def test_messages_that_the_server_lists_as_one_are_joined() -> None:
+    events = text_done("Hello", output_index=0), text_done("World", output_index=1)
+    assert contents(assembled(*events, output=[message(HELLO, WORLD)])) == [["Hello", "World"]]
+
+    joined = {"type": "output_text", "text": "HelloWorld!"}
+    assert contents(assembled(*events, output=[message(joined)])) == [["HelloWorld!"]]
+
+
+def test_a_reasoning_item_stays_beside_the_joined_messages() -> None:
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": []}
+    output = assembled(
+        {"type": "response.output_item.done", "output_index": 0, "item": reasoning},
+        text_done("Hello", output_index=1),
+        text_done("World", output_index=2),
+        output=[reasoning, message(HELLO, WORLD)],
+    )
+    assert [item.type for item in output] == ["reasoning", "message"]
+    assert contents(output[1:]) == [["Hello", "World"]]
+
+
+def test_parts_that_the_server_leaves_out_of_the_list_are_kept() -> None:
+    output = assembled(
+        text_done("Hello", output_index=0, content_index=0),
+        text_done("World", output_index=0, content_index=1),
+        output=[message(HELLO)],
+    )
+    assert contents(output) == [["Hello", "World"]]
+
+
+def test_a_listed_part_and_a_left_out_part_at_the_same_place_are_both_kept() -> None:
+    refusal = {"type": "refusal", "refusal": "No."}
+    new = {"type": "output_text", "text": "New"}
+    output = assembled(
+        text_done("Hello", output_index=0, content_index=0),
+        text_done("World", output_index=0, content_index=1),
+        {"type": "response.output_item.done", "output_index": 0, "item": message(HELLO, refusal, WORLD)},
+        output=[message(HELLO, new, WORLD)],
+    )
+    assert contents(output) == [["Hello", "No.", "New", "World"]]
+
+
+def test_an_item_that_comes_again_with_another_type_has_nothing_of_the_first_type() -> None:
+    shell_call = {"type": "shell_call", "id": "msg_1", "action": {"commands": ["ls"]}}
+    output = assembled(
+        {"type": "response.output_item.added", "item": shell_call},
+        {"type": "response.output_item.done", "item": message(HELLO)},
+        output=[],
+    )
+    assert [item.type for item in output] == ["message"]
+    assert contents(output) == [["Hello"]]
