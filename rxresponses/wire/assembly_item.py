@@ -189,6 +189,8 @@ class Item:
 
     def take(self, model: Model, *, announced: bool) -> str:
         """Take the item as the server sent it; return the output text that it adds."""
+        if type(model) is not type(self.model):  # an id that the server uses again for an item of another type
+            self.parts, self.text_field = {}, GrowingText()
         piece = ""
         for name in _LISTS.get(type(model), ()):
             piece += self._take_list(name, _listed(model, name), announced=announced)
@@ -281,10 +283,10 @@ class Item:
             built = [part.build() for _, part in sorted(parts.items(), key=_key) if part.model is not None]
             if not built:
                 continue
-            if name != "commands":
-                changes[name] = built
-            elif isinstance(model, ResponseFunctionShellToolCall):
+            if isinstance(model, ResponseFunctionShellToolCall):
                 changes["action"] = evolve(model.action or ShellCallAction(), commands=built)
+            else:
+                changes[name] = built
         if field := _FIELDS.get(type(model)):
             text = str(self.text_field)
             if isinstance(model, ResponseApplyPatchToolCall):

@@ -93,3 +93,13 @@ def test_an_item_that_comes_again_with_another_type_has_nothing_of_the_first_typ
     )
     assert [item.type for item in output] == ["message"]
     assert contents(output) == [["Hello"]]
+
+
+def test_a_message_that_comes_again_as_a_call_has_no_content() -> None:
+    call = {"type": "function_call", "id": "msg_1", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    output = assembled(
+        {"type": "response.output_item.added", "item": message(HELLO)},
+        {"type": "response.output_item.done", "item": call},
+        output=[],
+    )
+    assert [(item.type, item.arguments) for item in output] == [("function_call", "{}")]
