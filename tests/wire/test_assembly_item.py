@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rxresponses.operators import final_response
+from rxresponses.operators import collect_text, final_response
 from rxresponses.wire.events.base import event_from
 from rxresponses.wire.models import ResponseOutputRefusal
 
@@ -13,6 +13,7 @@ from ..support.marbles import run
 JSON = dict[str, Any]
 HELLO = {"type": "output_text", "text": "Hello"}
 WORLD = {"type": "output_text", "text": "World"}
+COMPLETED = {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}}
 
 
 def message(*parts: JSON) -> JSON:
@@ -103,3 +104,28 @@ def test_a_message_that_comes_again_as_a_call_has_no_content() -> None:
         output=[],
     )
     assert [(item.type, item.arguments) for item in output] == [("function_call", "{}")]
+
+
+def test_a_patch_whose_diff_came_in_deltas_only_has_its_diff() -> None:
+    patch = {"type": "update_file", "path": "a.txt", "diff": ""}
+    call = {"type": "apply_patch_call", "id": "ap_1", "call_id": "call_1", "operation": patch}
+    output = assembled(
+        {"type": "response.output_item.added", "output_index": 0, "item": call},
+        *(
+            {
+                "type": "response.apply_patch_call_operation_diff.delta",
+                "output_index": 0,
+                "item_id": "ap_1",
+                "delta": delta,
+            }
+            for delta in ("@@\n", "+new")
+        ),
+        output=[],
+    )
+    assert [item.operation.diff for item in output] == ["@@\n+new"]
+
+
+def test_letters_beyond_ascii_in_a_later_delta_of_a_part() -> None:
+    deltas = ({"type": "response.output_text.delta", "item_id": "msg_1", "delta": text} for text in ("a", "é", "🎉"))
+    (text,) = run(collect_text(), *map(event_from, deltas), event_from(COMPLETED)).values
+    assert text == "aé🎉"
