@@ -6,9 +6,10 @@ An error of a request also says what the server can have seen of the request: se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from .headers import Headers
+from .required_input import RequiredInput
 
 Delivery: TypeAlias = Literal["not_sent", "rejected", "unknown", "started"]
 """What the client knows of a request that has failed.
@@ -205,30 +206,6 @@ class UnreadableResponseError(RequestError, DecodeError):
     ) -> None:
         super().__init__(message, delivery="started", response_id=response_id, stream_id=stream_id)
         self.event = event
-
-
-class RequiredInput(Protocol):
-    """A stub of an input item that the server waits for: an interface, which `SteerRequiredInput` fulfils."""
-
-    @property
-    def type(self) -> str:
-        """The type of the input item."""
-
-    @property
-    def call_id(self) -> str | None:
-        """The id of the call that the item answers."""
-
-    @property
-    def name(self) -> str | None:
-        """The name of the function that was called."""
-
-    @property
-    def execution(self) -> str | None:
-        """Whether the server or the client executes the call, for calls that both can execute."""
-
-    @property
-    def approval_request_id(self) -> str | None:
-        """The id of the approval request that the item answers."""
 
 
 class SteerPendingError(RequestError):

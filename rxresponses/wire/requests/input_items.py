@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from ...errors import InvalidRequestError, RequiredInput
+from ...errors import InvalidRequestError
+from ...required_input import RequiredInput
 from ..base import Model, UnknownItem, model
 from ..models import (
     CallerDirect,
