@@ -19,15 +19,29 @@ from .errors import (
     ResponsesError,
     SocketClosedError,
 )
+from .waits import wait_for_limits
 
-RATE_LIMIT_CODES = frozenset({"rate_limit_exceeded", "slow_down", "too_many_requests"})
-"""Error codes by which a server asks for fewer requests."""
+RATE_LIMIT_CODES = frozenset(
+    {"429", "rate_limit_error", "rate_limit_exceeded", "rate_limit_reached", "slow_down", "too_many_requests"}
+)
+"""Error codes, or types of errors, by which a server asks for fewer requests."""
 
-_TRANSIENT_CODES = RATE_LIMIT_CODES | {
+_USAGE_LIMIT_CODES = frozenset({"usage_limit_exceeded", "usage_limit_reached"})  # the limit of a plan, renewed later
+_SPENT_CODES = frozenset(
+    {
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_credits",
+        "insufficient_quota",
+        "quota_exceeded",
+        "usage_not_included",
+    }
+)
+
+_BUSY_CODES = frozenset({"server_is_overloaded", "service_unavailable"})
+_TRANSIENT_CODES = _BUSY_CODES | {
     "response_already_in_flight",
     "server_error",
-    "server_is_overloaded",
-    "service_unavailable",
     "websocket_connection_limit_reached",
     "websocket_queue_full",
     "websocket_stream_limit_reached",
@@ -105,28 +119,60 @@ def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> floa
     return max(0.0, date - (time.time() if now is None else now))
 
 
+def requested_wait(error: BaseException, *, now: float | None = None) -> float | None:
+    """Return the seconds to wait that the server asks for in an error, `None` if it says nothing.
+
+    The server may say so in the header `Retry-After`, in the fields or the message of the error, or, at a limit, in the
+    headers that tell when the limit is renewed.  Some of these are points in time, which need the time of day: `now`,
+    in seconds since 1970, by default read from the system's clock.
+    """
+    now = time.time() if now is None else now
+    headers = getattr(error, "headers", None) or {}
+    wait = retry_after(headers, now=now)
+    if wait is None and isinstance(error, (ConnectFailedError, ResponseFailedError)):
+        wait = error.retry_after
+        if wait is None and error.resets_at is not None:
+            wait = max(0.0, error.resets_at - now)
+    if wait is None and (_has_status(error, 429) or _has_code(error, RATE_LIMIT_CODES | _USAGE_LIMIT_CODES)):
+        wait = wait_for_limits(headers, now)
+    return wait
+
+
 def is_rate_limit(error: BaseException) -> bool:
-    """Whether the server refused a request because there are too many."""
-    code, status = getattr(error, "code", None), getattr(error, "status", None)
-    if _is_spent(error):
+    """Whether the server refused a request because there are too many, and accepts more after a while."""
+    if is_spent(error):
         return False  # this is a 429 too, but waiting does not help
-    return code in RATE_LIMIT_CODES or status == 429
+    return _has_status(error, 429) or _has_code(error, RATE_LIMIT_CODES | _USAGE_LIMIT_CODES)
+
+
+def is_spent(error: BaseException) -> bool:
+    """Whether the quota of the account is spent, so that every request fails and waiting does not help.
+
+    The limit of a plan, which is renewed after hours or days, counts as spent if the server does not say when.
+    """
+    if _has_code(error, _SPENT_CODES) or _has_status(error, 402):  # 402: Payment Required
+        return True
+    return _has_code(error, _USAGE_LIMIT_CODES) and requested_wait(error) is None
 
 
 def is_retryable(error: BaseException) -> bool:
     """Whether the request may be sent again automatically: nothing is done twice, and the next try may succeed.
 
     The request must have been `not_sent` or `rejected`, for a reason that may pass: no connection, a rate limit, a
-    server that is busy or fails.  A wrong request, key or URL is never retried.
+    server that is busy or fails.  A response that was created, and failed at a limit or because the server is busy, may
+    be repeated too, if it had no output and no usage.  A wrong request, key or URL is never retried, and neither is a
+    request that meets a spent quota.
     """
-    if isinstance(error, _HOPELESS) or getattr(error, "delivery", None) not in ("not_sent", "rejected"):
+    if isinstance(error, _HOPELESS) or is_spent(error):
         return False
-    if _is_spent(error):
+    if isinstance(error, ResponseFailedError) and error.without_output and error.delivery == "started":
+        return is_rate_limit(error) or _has_code(error, _BUSY_CODES)
+    if getattr(error, "delivery", None) not in ("not_sent", "rejected"):
         return False
     if isinstance(error, ConnectFailedError):
         return error.status is None or _is_transient(error.status)
     if isinstance(error, ResponseFailedError):
-        if error.code in _TRANSIENT_CODES or error.type in _TRANSIENT_CODES:
+        if is_rate_limit(error) or _has_code(error, _TRANSIENT_CODES):
             return True
         return error.status is not None and _is_transient(error.status)
     return True
@@ -136,5 +182,10 @@ def _is_transient(status: int) -> bool:
     return status == 429 or status >= 500
 
 
-def _is_spent(error: BaseException) -> bool:
-    return "insufficient_quota" in (getattr(error, "code", None), getattr(error, "type", None))
+def _has_status(error: BaseException, status: int) -> bool:
+    return getattr(error, "status", None) == status
+
+
+def _has_code(error: BaseException, codes: frozenset[str]) -> bool:
+    told = (getattr(error, "code", None), getattr(error, "type", None))
+    return any(isinstance(value, str) and value in codes for value in told)

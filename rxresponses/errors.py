@@ -141,6 +141,7 @@ class ConnectFailedError(RequestError):
 
     If the server refused the upgrade, `status` and `headers` are those of its answer, `code` and `type` those of the
     error in the body; else they are `None`.  Names of headers are found in any case.  `__cause__` is the transport's.
+    `retry_after` and `resets_at` are those of `ResponseFailedError`.
     """
 
     def __init__(
@@ -152,12 +153,16 @@ class ConnectFailedError(RequestError):
         code: str | None = None,
         type: str | None = None,
         stream_id: str | None = None,
+        retry_after: float | None = None,
+        resets_at: float | None = None,
     ) -> None:
         super().__init__(message, delivery="not_sent", stream_id=stream_id)
         self.status = status
         self.code = code
         self.type = type
         self.headers: Mapping[str, str] = Headers(headers or {})
+        self.retry_after = retry_after
+        self.resets_at = resets_at
 
 
 class ConnectTimeoutError(ConnectFailedError, TimeoutError):
@@ -170,6 +175,10 @@ class ResponseFailedError(RequestError):
     Emitted by the operators that reduce events to other values.  `event` is the server's event; that of a refused
     steer has the steer's input: `event.steer.input`.  `code`, `type`, `status`, `param` and `headers` are the
     server's, `None` or empty where it gave none.  Names of headers are found in any case.
+
+    `without_output` says that the response in the event has no output and no usage, and that no output came before: if
+    the server was at a limit, the request may be repeated.  `retry_after` is the wait in seconds that the error itself
+    asks for, in a field or in its message.  `resets_at` is the time in seconds since 1970 at which a limit is renewed.
     """
 
     def __init__(
@@ -185,6 +194,9 @@ class ResponseFailedError(RequestError):
         headers: Mapping[str, str] | None = None,
         response_id: str | None = None,
         stream_id: str | None = None,
+        without_output: bool = False,
+        retry_after: float | None = None,
+        resets_at: float | None = None,
     ) -> None:
         super().__init__(message, delivery=delivery, response_id=response_id, stream_id=stream_id)
         self.event = event
@@ -193,6 +205,9 @@ class ResponseFailedError(RequestError):
         self.status = status
         self.param = param
         self.headers: Mapping[str, str] = Headers(headers or {})
+        self.without_output = without_output
+        self.retry_after = retry_after
+        self.resets_at = resets_at
 
 
 class UnreadableResponseError(RequestError, DecodeError):

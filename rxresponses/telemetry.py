@@ -202,7 +202,8 @@ class _Operation:
         if self._first_chunk is None and event.type not in _NO_OUTPUT and begins_response(event):
             self._first_chunk = monotonic()
         if event.type in TERMINAL_TYPES:
-            self.end(event, failure_of(event, None if event is self._first else self._first))
+            first = None if event is self._first else self._first
+            self.end(event, failure_of(event, first, has_output=self._first_chunk is not None))
 
     def dispose(self) -> None:
         """End the operation, unless it has ended, because the request was disposed."""

@@ -7,7 +7,7 @@ from email.utils import formatdate
 import pytest
 
 from rxresponses import errors
-from rxresponses.backoff import Backoff, is_rate_limit, is_retryable, retry_after
+from rxresponses.backoff import Backoff, is_rate_limit, is_retryable, is_spent, requested_wait, retry_after
 from rxresponses.errors import Delivery
 
 
@@ -160,3 +160,59 @@ def test_which_errors_are_retryable(error: Exception, answer: bool) -> None:
 )
 def test_which_errors_are_rate_limits(error: Exception, answer: bool) -> None:
     assert is_rate_limit(error) is answer
+
+
+USED_UP = {"x-ratelimit-reset-requests": "9s", "x-ratelimit-remaining-requests": "0"}
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (ValueError("no"), None),
+        (failed(code="rate_limit_exceeded"), None),
+        (failed(headers={"retry-after": "7"}, retry_after=3.0, resets_at=1_000_002.0), 7.0),
+        (failed(retry_after=0.2, resets_at=1_000_002.0), 0.2),
+        (failed(resets_at=1_000_002.0), 2.0),
+        (failed(resets_at=999_000.0), 0.0),
+        (failed(status=429, headers=USED_UP), 9.0),
+        (failed(code="slow_down", headers=USED_UP), 9.0),
+        (failed(type="usage_limit_reached", headers=USED_UP), 9.0),
+        (failed(status=500, headers=USED_UP), None),
+        (errors.ConnectFailedError("no", status=429, headers=USED_UP), 9.0),
+        (errors.ConnectFailedError("no", status=429, retry_after=4.0), 4.0),
+    ],
+)
+def test_scenario_64_the_wait_that_a_server_asks_for(error: Exception, seconds: float | None) -> None:
+    assert requested_wait(error, now=1_000_000.0) == seconds
+
+
+def test_scenario_64_a_point_in_time_is_compared_with_the_time_of_day() -> None:
+    assert requested_wait(failed(resets_at=5.0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "spent", "limited", "retryable"),
+    [
+        (failed(code="insufficient_quota"), True, False, False),
+        (failed(type="insufficient_quota", retry_after=1.0), True, False, False),
+        (failed(type="usage_not_included", status=429), True, False, False),
+        (failed(status=402), True, False, False),
+        (errors.ConnectFailedError("no", status=402), True, False, False),
+        # the limit of a plan is renewed, and only the server knows when
+        (failed(type="usage_limit_reached", status=429), True, False, False),
+        (failed(type="usage_limit_reached", retry_after=2.0), False, True, True),
+        (errors.ConnectFailedError("no", status=429, type="usage_limit_reached"), True, False, False),
+        (errors.ConnectFailedError("no", status=429, type="usage_limit_reached", resets_at=5.0), False, True, True),
+        # a response that was created
+        (failed("started", code="rate_limit_exceeded", without_output=True), False, True, True),
+        (failed("started", code="server_is_overloaded", without_output=True), False, False, True),
+        (failed("started", code="server_error", without_output=True), False, False, False),
+        (failed("started", code="rate_limit_exceeded"), False, True, False),
+        (failed("started", code="insufficient_quota", without_output=True), True, False, False),
+        (SystemExit(["no code"]), False, False, False),
+    ],
+)
+def test_scenario_64_a_spent_quota_and_a_limit(
+    error: BaseException, spent: bool, limited: bool, retryable: bool
+) -> None:
+    assert (is_spent(error), is_rate_limit(error), is_retryable(error)) == (spent, limited, retryable)

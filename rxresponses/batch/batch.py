@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from ..backoff import Backoff, is_retryable, retry_after
+from ..backoff import Backoff, is_retryable, is_spent, requested_wait
 from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError, InvalidRequestError
 from ..options import ConnectionOptions, PoolOptions
 from ..senders.client import ResponsesClient
@@ -138,11 +138,11 @@ def meets_every_line(error: Exception) -> bool:
     """Whether every other line would meet this error too, so that it is no result of a line."""
     if isinstance(error, (ConnectFailedError, ConnectionLostError)):
         return error.delivery == "not_sent"
-    if isinstance(error, ConfigurationError) or getattr(error, "code", None) == "insufficient_quota":
+    if isinstance(error, ConfigurationError) or is_spent(error):
         return True
     return is_retryable(error) and _asks_for_long_wait(error)
 
 
 def _asks_for_long_wait(error: Exception) -> bool:
     """Whether the server asks for a longer wait than a client accepts."""
-    return BACKOFF.is_too_long(retry_after(getattr(error, "headers", {})))
+    return BACKOFF.is_too_long(requested_wait(error))

@@ -16,6 +16,7 @@ from ..errors import ConnectFailedError, ConnectTimeoutError
 from ..headers import Headers
 from ..options import ConnectionOptions
 from ..redaction import discreet_logger, display, is_secret
+from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
 from .credentials import KeyTimeoutError
 from .endpoint import is_loopback
@@ -82,15 +83,15 @@ def _hide_credentials(headers: Mapping[str, str], response: Response) -> None:
 def connect_failure(error: Exception, url: str, stream_id: str | None) -> ConnectFailedError:
     """Return the public error for a connection that could not be made."""
     status: int | None = None
-    code: str | None = None
-    kind: str | None = None
+    message = ""
+    detail: Mapping[str, Any] = {}
     headers = Headers()
     timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # one class from Python 3.11 on
     if isinstance(error, InvalidStatus):
         response = error.response
         status, headers = response.status_code, Headers(response.headers.raw_items())
         location = response.headers.get("Location")
-        message, code, kind = _error_in(response.body)
+        message, detail = _error_in(response.body)
         if location is not None and 300 <= status < 400 and _leaves_origin(url, location):
             why = (
                 f"the server redirects (HTTP {status}) to another origin, where credentials are not sent: use the URL "
@@ -114,9 +115,11 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
         f"cannot connect to {display(url)}: {why}; nothing was sent",
         status=status,
         headers=headers,
-        code=code,
-        type=kind,
+        code=_text(detail.get("code")),
+        type=_text(detail.get("type")),
         stream_id=stream_id,
+        retry_after=stated_wait({**detail, "message": message}),
+        resets_at=stated_time(detail),
     )
     if not isinstance(error, InvalidProxy):
         failure.__cause__ = error
@@ -128,21 +131,23 @@ def connect_failure(error: Exception, url: str, stream_id: str | None) -> Connec
     return failure
 
 
-def _error_in(body: bytes | bytearray | None) -> tuple[str, str | None, str | None]:
-    """Return message, code and type of a JSON error body; the start of its text where there is no message."""
+def _error_in(body: bytes | bytearray | None) -> tuple[str, Mapping[str, Any]]:
+    """Return message and fields of a JSON error body; the start of its text where there is no message."""
     if not body:
-        return "", None, None
+        return "", {}
     text = bytes(body).decode("utf-8", "replace").strip()
     try:
         data, _ = read_json(text)
     except ValueError:
-        return text[:_TEXT_LENGTH], None, None
+        return text[:_TEXT_LENGTH], {}
     detail = data.get("error", data) if isinstance(data, dict) else data
     fields = detail if isinstance(detail, dict) else {"message": detail}
-    message, code, kind = (
-        value if isinstance(value, str) else None for value in map(fields.get, ("message", "code", "type"))
-    )
-    return text[:_TEXT_LENGTH] if message is None else message, code, kind
+    message = _text(fields.get("message"))
+    return text[:_TEXT_LENGTH] if message is None else message, fields
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _leaves_origin(url: str, location: str) -> bool:

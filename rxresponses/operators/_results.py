@@ -10,7 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, pending_of
-from ..wire.fields import begins_response
+from ..wire.fields import begins_response, shows_output
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ServerEvent)
@@ -48,12 +48,15 @@ def read_results(
     result, so it becomes an error too, unless there is `on_pending`.
     """
     first: ServerEvent | None = None  # the first event of the running response, else of the steer it follows from
+    has_output = False  # an event of the running response showed output, or it follows from a steer
 
     def on_next(event: E) -> None:
-        nonlocal first
+        nonlocal first, has_output
         if event.type not in _END_TYPES:
             if first is None or first.type == "response.steer.accepted":
                 first = event if begins_response(event) else first
+            if not has_output:
+                has_output = shows_output(event)
             on_event(event)
             return
         if event.type == _STEER_PENDING:
@@ -62,8 +65,8 @@ def read_results(
             else:
                 on_pending(event)
             return
-        failure = failure_of(event, first)
-        first = None
+        failure = failure_of(event, first, has_output=has_output)
+        first, has_output = None, False
         if failure is None:
             on_result(event)
         else:

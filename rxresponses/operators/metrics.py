@@ -14,7 +14,7 @@ from ..net.observable import EventObservable
 from ..net.timing import Timings, recording
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, response_of
-from ..wire.fields import begins_response, response_id_of
+from ..wire.fields import begins_response, response_id_of, shows_output
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
 from ._arguments import makes_operator
@@ -125,7 +125,7 @@ def metrics(
 class _Stopwatch:
     """Measures one response after another, event by event."""
 
-    __slots__ = ("_begin", "_first", "_first_event", "_first_text", "_now", "_text", "timings")
+    __slots__ = ("_begin", "_first", "_first_event", "_first_text", "_has_output", "_now", "_text", "timings")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.timings = Timings(now)
@@ -137,6 +137,7 @@ class _Stopwatch:
         self._first: ServerEvent | None = None
         self._first_event = begin
         self._first_text: float | None = None
+        self._has_output = False
         self._text = TextReader()
 
     def read(self, event: ServerEvent) -> ResponseMetrics | None:
@@ -147,13 +148,15 @@ class _Stopwatch:
             self._first, self._first_event = event, self._now()
         if event.type in TERMINAL_TYPES:
             return self._finish(event, self._first)
+        if not self._has_output:
+            self._has_output = shows_output(event)
         if self._first_text is None and self._text.read(event):
             self._first_text = self._now()
         return None
 
     def _finish(self, event: ServerEvent, first: ServerEvent) -> ResponseMetrics:
         end = self._first_event if event is first else self._now()
-        error = failure_of(event, None if event is first else first)
+        error = failure_of(event, None if event is first else first, has_output=self._has_output)
         response = response_of(event)
         if self._first_text is None:
             text = self._text.finish(event)  # a server may send no deltas

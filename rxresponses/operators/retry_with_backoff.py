@@ -11,13 +11,13 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAssignmentDisposable
 
-from ..backoff import Backoff, is_retryable, retry_after
-from ..errors import ResponsesError
+from ..backoff import Backoff, is_retryable, requested_wait
+from ..errors import ResponseFailedError, ResponsesError
 from ..net.observable import EventObservable
 from ..net.timing import current_timings, recording
 from ..wire.events import ServerEvent
 from ..wire.failures import failure_of
-from ..wire.fields import begins_response
+from ..wire.fields import begins_response, shows_output
 from ._arguments import makes_operator
 from ._clock import clock_for
 
@@ -41,20 +41,23 @@ def retry_with_backoff(
 
     The source may emit events, or what other operators make of them.  If the first value is an event that is a
     failure, it counts as an error: it is held back while another try may follow.  After the first value that was
-    emitted, nothing is tried again, because the observer would get half an answer and then a whole answer.
-    Heartbeats and other events that belong to no response do not count: they are emitted, and a try may follow.
+    emitted, nothing is tried again, because the observer would get half an answer and then a whole answer.  There is
+    one exception: a response that failed without output and usage (`error.without_output`).  Its `response.created`
+    has been emitted, and the next try emits its own, with another response id.  Heartbeats and other events that belong
+    to no response do not count: they are emitted, and a try may follow.
 
     `when` says which errors deserve another try.  By default these are errors that pass, after which nothing is
     done twice: `error.delivery` is `not_sent` or `rejected`, because there was no connection, at a rate limit, or
-    because the server is busy or out of order.  A wrong request, key or URL and a spent quota are never retried.
+    because the server is busy or out of order; or the server was at a limit or busy, and the response failed without
+    output and usage.  A wrong request, key or URL and a spent quota are never retried.
     With `when=lambda error: True`, a request that may have reached the server (`unknown`) is sent again too; it
     may run, and cost, twice.  A `ResponsesClient` retries by itself, so behind a client the tries multiply.
 
     `backoff` says how long to wait and how often to try; the default is `Backoff()`.  If the server says how long
-    to wait (`Retry-After`, in the headers of a refused upgrade or of an error), the wait is that long.  If that is
-    more than `max_retry_after` seconds, there is no other try.  When no try is left, or the error deserves none,
-    the observer gets the error, and `error.tries` is the number of tries.  A failure that came as an event is
-    emitted as that event.
+    to wait (in the headers of a refused upgrade, or in the headers, fields or message of an error), the wait is that
+    long.  If that is more than `max_retry_after` seconds, there is no other try.  When no try is left, or the error
+    deserves none, the observer gets the error, and `error.tries` is the number of tries.  A failure that came as an
+    event is emitted as that event.
 
     The wait runs on the scheduler that `timeout_on_terminal` describes.  The next try starts on its thread, in
     the context (`contextvars`) of the subscription.  Disposing ends the wait, or the running try.  `close()` of the
@@ -70,7 +73,8 @@ def retry_with_backoff(
     def operator(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: ObserverBase[T], subscribe_scheduler: SchedulerBase | None = None) -> DisposableBase:
             tries = 0
-            emitted = False  # a value reached the observer: no try follows
+            emitted = False  # a value reached the observer: no try follows, except after a response without output
+            has_output = False  # a value that shows output reached the observer: no try follows at all
             upstream = SerialDisposable()
             timer = SerialDisposable()
             start = clock_for(scheduler, subscribe_scheduler).start
@@ -86,20 +90,26 @@ def retry_with_backoff(
                     return  # disposed meanwhile, on another thread
                 tries += 1
                 replaced = False  # another try follows; the source of this try may not stop at once
+                first: ServerEvent | None = None  # the first event of this try
 
                 def on_next(value: T) -> None:
-                    nonlocal emitted
+                    nonlocal emitted, has_output, first
                     if replaced:
                         return
-                    if not emitted:
-                        failure = failure_of(value) if isinstance(value, ServerEvent) else None
-                        if failure is not None and is_handled(failure):
-                            return
-                        emitted = not isinstance(value, ServerEvent) or begins_response(value)
+                    if not has_output:
+                        if isinstance(value, ServerEvent):
+                            failure = failure_of(value, first, has_output=False)
+                            if failure is not None and may_follow(failure) and is_handled(failure):
+                                return
+                            if first is None and begins_response(value):
+                                first = value
+                            emitted, has_output = first is not None, shows_output(value)
+                        else:
+                            emitted = has_output = True
                     observer.on_next(value)
 
                 def on_error(error: Exception) -> None:
-                    if replaced or (not emitted and is_handled(error)):
+                    if replaced or (may_follow(error) and is_handled(error)):
                         return
                     if isinstance(error, ResponsesError):
                         error.tries = tries
@@ -109,10 +119,15 @@ def retry_with_backoff(
                     if not replaced:
                         observer.on_completed()
 
+                def may_follow(error: Exception) -> bool:
+                    """Whether another try may follow: the observer has got no value, or no output of a response."""
+                    is_empty = isinstance(error, ResponseFailedError) and error.without_output
+                    return not emitted or (is_empty and not has_output)
+
                 def is_handled(error: Exception) -> bool:
                     """Start another try if the error deserves one; return whether the error is dealt with."""
                     nonlocal replaced
-                    hint = retry_after(getattr(error, "headers", None) or {})
+                    hint = requested_wait(error)
                     try:
                         replaced = tries <= policy.max_retries and when(error)
                     except Exception as raised:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Container
 from typing import TypeAlias
 
-from ..backoff import is_retryable, retry_after
+from ..backoff import is_retryable, requested_wait
 from ..options import PoolOptions
 from .actions import CloseConnection, OpenConnection
 from .lanes import PoolConnection, PoolConnectionState, PoolLane
@@ -186,15 +186,15 @@ class PoolConnections:
             backoff.error = error
         if len(self._backoffs) > _REMEMBERED:
             self._backoffs.popitem(last=False)
-        requested_wait = retry_after(getattr(error, "headers", {}))
-        too_long = self._options.backoff.is_too_long(requested_wait)
+        wait = requested_wait(error)
+        too_long = self._options.backoff.is_too_long(wait)
         if not was_open and (too_long or not is_retryable(error)):
             # Waiting does not help, and the next connection tried may have another key.
             backoff.given_up = True
             if too_long:
-                self._options.backoff.tell(error, requested_wait)
+                self._options.backoff.tell(error, wait)
             return not self.is_open(route)
-        backoff.failed(now, requested_wait, connection.attempt)
+        backoff.failed(now, wait, connection.attempt)
         gives_up = backoff.is_exhausted and not self.is_open(route)
         # Connections that are to be open without work are tried on: no request waits for them that would have to fail.
         backoff.given_up |= gives_up and not self._min_open.get(route)

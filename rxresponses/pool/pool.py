@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
-from ..backoff import is_rate_limit, retry_after
+from ..backoff import is_rate_limit, requested_wait
 from ..errors import QueueFullError, QueueTimeoutError, RequestError
 from ..options import PoolOptions
 from .actions import Action, SendRequest
@@ -125,8 +125,7 @@ class Pool:
         if connection.state is PoolConnectionState.GONE:
             return
         if error is not None and is_rate_limit(error):
-            requested_wait = retry_after(getattr(error, "headers", {}))
-            self.rate_limited(now, requested_wait, hits_when_sent=self.rate_limit.hits)
+            self.rate_limited(now, requested_wait(error), hits_when_sent=self.rate_limit.hits)
         if self._connections.ended(connection, error, now) and error is not None:
             self._given_up.append((connection.route, error, self._queue.latest_number))
         self._lost_requests.extend(connection.running())

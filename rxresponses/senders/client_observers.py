@@ -6,7 +6,7 @@ from typing import Protocol
 
 from reactivex.abc import ObserverBase
 
-from ..backoff import is_rate_limit, is_retryable, retry_after
+from ..backoff import is_rate_limit, is_retryable, requested_wait
 from ..errors import RequestError, ResponseFailedError
 from ..net.connection import Connection
 from ..net.request import NO_OBSERVER, ConnectionRequest
@@ -15,7 +15,7 @@ from ..pool.pool import Pool
 from ..protocol.routing import BUSY_CODES
 from ..wire.events.base import ServerEvent
 from ..wire.failures import failure_of
-from ..wire.fields import begins_response
+from ..wire.fields import begins_response, shows_output
 from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
 from .client_request import ClientRequest, ClientSteer
 
@@ -39,7 +39,9 @@ class PoolHandle(Protocol):
 class ClientRequestObserver(ObserverBase[ServerEvent]):
     """Passes the events of a request on to the subscriber, and tells the pool what they mean.
 
-    A refusal after which the request may be sent again is held back, and the request queued again.
+    A refusal after which the request may be sent again is held back, and the request queued again.  So is the failure
+    of a response without output and usage.  Its `response.created` has been passed on by then, since a subscriber
+    needs the response id at once, and the next try begins with its own.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         self._connection = connection
         self._connection_request = connection_request
         self._first: ServerEvent | None = None
-        self._inspects = True  # looks at each event: at the first one, and at those of a fork until it has its parent
+        self._has_output = False  # the response has shown output: the request is not sent again
+        self._inspects = True  # looks at each event until there is output, and until a fork has its parent
         self._retry_after: float | None = None  # seconds; the request is refused and will be queued again
         self._is_lane_limit = False
 
@@ -105,7 +108,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             if self._is_lane_limit:
                 pool.lane_refused(self._lane)
             return
-        failure = None if event is None else failure_of(event, self._first if self._first is not event else None)
+        failure = None if event is None else self._failure(event)
         if event is None:
             pool.unsent(request, now)
         elif failure is None:
@@ -113,7 +116,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             pool.finished(request, now, response_id=response_id, open_calls=open_calls(event))
         else:
             if is_rate_limit(failure):
-                pool.rate_limited(now, retry_after(failure.headers), hits_when_sent=request.hits_when_sent)
+                pool.rate_limited(now, requested_wait(failure), hits_when_sent=request.hits_when_sent)
             if failure.code == "previous_response_not_found" and request.parent_id is not None:
                 pool.forget(request.parent_id)
             pool.finished(request, now)
@@ -128,15 +131,23 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             if pool.has_lanes is None and self._connection.echoes_stream_id is not None:
                 pool.has_lanes = self._connection.echoes_stream_id
                 self._driver.wake()
-            failure = failure_of(event)
-            if failure is not None and failure.delivery == "rejected" and not request.cancelled:
+        if not self._has_output:
+            failure = self._failure(event)
+            if failure is not None and self._is_undone(failure) and not request.cancelled:
                 self._retry_after = self._retry_delay(failure)
-        if request.parent_lane is None:
-            self._inspects = False
-        elif event.type not in ("response.created", "response.queued"):
+            self._has_output = shows_output(event)
+        if request.parent_lane is not None and event.type not in ("response.created", "response.queued"):
             pool.in_progress(request)
             self._driver.wake()
-            self._inspects = False
+        self._inspects = not self._has_output or request.parent_lane is not None
+
+    def _failure(self, event: ServerEvent) -> ResponseFailedError | None:
+        first = None if event is self._first else self._first
+        return failure_of(event, first, has_output=self._has_output)
+
+    def _is_undone(self, failure: ResponseFailedError) -> bool:
+        """Whether the request may be sent again: refused, or failed at a limit without output.  A steer forbids it."""
+        return failure.delivery == "rejected" or (is_retryable(failure) and not self._lane.open_steers)
 
     def _retry_delay(self, failure: ResponseFailedError) -> float | None:
         """Return the seconds to wait before the request is sent again, `None` if it may not be sent again."""
@@ -144,22 +155,22 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         if failure.code == "previous_response_not_found" and request.parent_id is not None:
             pool.forget(request.parent_id)
             return 0.0 if request.has_history and not request.sends_history else None
-        requested_wait = retry_after(failure.headers)
+        wait = requested_wait(failure)
         if is_rate_limit(failure):
-            pool.rate_limited(self._driver.now(), requested_wait, hits_when_sent=request.hits_when_sent)
+            pool.rate_limited(self._driver.now(), wait, hits_when_sent=request.hits_when_sent)
         if request.parent_id is not None and pool.is_lost(request.parent_id) and not request.has_history:
             return None  # the lane lost the parent when the request was sent
         had_lanes, self._is_lane_limit = pool.has_lanes is not False, failure.code == _LANE_LIMIT
         if failure.code in BUSY_CODES:
             pool.has_lanes = False
-        elif not is_retryable(failure) or pool.options.backoff.is_too_long(requested_wait):
+        elif not is_retryable(failure) or pool.options.backoff.is_too_long(wait):
             return None
         if request.retries >= pool.options.backoff.max_retries:
             return None
         request.retries += 1
         if self._is_lane_limit or is_rate_limit(failure) or (had_lanes and pool.has_lanes is False):
             return 0.0  # the pool sends it on another lane or connection, or after the pause for all requests
-        return pool.options.backoff.delay(request.retries, requested_wait)
+        return pool.options.backoff.delay(request.retries, wait)
 
 
 class ClientSteerObserver(ObserverBase[ServerEvent]):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Delivery, ResponseFailedError, SteerPendingError, UnreadableResponseError
+from ..waits import stated_time, stated_wait
+from .base import Model
 from .events import (
     TERMINAL_TYPES,
     LifecycleEvent,
@@ -19,6 +21,8 @@ from .events.base import ERROR_TYPES
 from .fields import response_id_of
 from .models import Response
 
+_STATUS_FIELDS = ("status", "status_code")
+_TOKEN_FIELDS = ("input_tokens", "output_tokens", "total_tokens")
 _ADVICE = {
     "context_length_exceeded": "shorten the input",
     "insufficient_quota": "the account has no credit left; waiting does not help",
@@ -28,23 +32,26 @@ _ADVICE = {
     "rate_limit_exceeded": "wait, for the time in the retry-after header if there is one, and send it again",
     "response_already_in_flight": "wait for the running response to end, or open another connection",
     "server_error": "send it again after a while",
+    "usage_limit_reached": "the limit of the plan is used up; wait until it is renewed",
     "websocket_connection_limit_reached": "open a new connection",
     "websocket_queue_full": "wait for running responses to end, or open another connection",
     "websocket_stream_limit_reached": "reuse a lane or open another connection",
 }
 
-
 _ANY_ENDING = frozenset({"response.done", "response.cancelled", "response.canceled"})
 """Terminal types that do not tell by themselves whether the response failed."""
 
 
-def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> ResponseFailedError | None:
+def failure_of(
+    event: ServerEvent, first: ServerEvent | None = None, *, has_output: bool = True
+) -> ResponseFailedError | None:
     """Return the error that `event` means, `None` when the event is no failure.
 
     A failure is `error`, `response.error`, `response.failed`, another terminal event whose response has the status
     `failed`, `response.done` or `response.cancelled` with an error in it, or a refused steer.  An `UnknownEvent` of
     these types is read as far as possible.  `first` is the first event of the response: an `error` without an event
-    before it means that the server rejected the request.
+    before it means that the server rejected the request.  `has_output` says whether an event from `first` on showed
+    output (`shows_output`); without output and usage, the request may be repeated.
     """
     if event.type == "response.steer.failed":
         return _steer_failure(event)
@@ -52,31 +59,19 @@ def failure_of(event: ServerEvent, first: ServerEvent | None = None) -> Response
         return None
     facts: Mapping[str, Any]
     if isinstance(event, ResponseErrorEvent):
-        facts = {
-            "code": event.code,
-            "message": event.message,
-            "param": event.param,
-            "type": event.error_type,
-        }
-        if event.type == "response.error" and not any(facts.values()):
-            facts = _mapping(_mapping(event.extra.get("response")).get("error"))
-        return _error(
-            event,
-            first,
-            facts,
-            status=event.status,
-            headers=event.headers,
-        )
+        facts = {**event.extra, **_facts_of(event.error), **_facts_of(event), "type": event.error_type}
+        if event.type == "response.error" and not any(facts.get(name) for name in ("code", "message", "param", "type")):
+            facts = {**event.extra, **_mapping(_mapping(event.extra.get("response")).get("error"))}
+        return _error(event, first, facts, has_output=has_output)
     if isinstance(event, UnknownEvent):
-        return _unknown_failure(event, first)
+        return _unknown_failure(event, first, has_output)
     response = getattr(event, "response", None)
-    error = getattr(response, "error", None)
-    facts = {} if error is None else vars(error)
+    facts = _facts_of(getattr(response, "error", None))
     if event.type in _ANY_ENDING and not facts:
         facts = _error_facts(event.extra.get("error"))
     if not _has_failed(event.type, getattr(response, "status", None), facts):
         return None
-    return _error(event, first, facts)
+    return _error(event, first, {**event.extra, **facts}, has_output=has_output)
 
 
 def pending_of(event: ServerEvent) -> SteerPendingError:
@@ -119,7 +114,7 @@ def _steer_failure(event: ServerEvent) -> ResponseFailedError:
     )
 
 
-def _unknown_failure(event: UnknownEvent, first: ServerEvent | None) -> ResponseFailedError | None:
+def _unknown_failure(event: UnknownEvent, first: ServerEvent | None, has_output: bool) -> ResponseFailedError | None:
     extra = event.extra
     if event.type in ERROR_TYPES:
         # The fields are at the top level or nested in `error`; some simple servers have a mere string there.
@@ -127,12 +122,14 @@ def _unknown_failure(event: UnknownEvent, first: ServerEvent | None) -> Response
         facts: Mapping[str, Any] = {**extra, "type": None, **(nested if isinstance(nested, Mapping) else {})}
         if isinstance(nested, str):
             facts = {"message": nested, **facts}
-        return _error(event, first, facts, status=extra.get("status"), headers=facts.get("headers"))
+        return _error(event, first, facts, has_output=has_output)
     response = _mapping(extra.get("response"))
     facts = _mapping(response.get("error"))
     if event.type in _ANY_ENDING:
         facts = _error_facts(response.get("error")) or _error_facts(extra.get("error"))
-    return _error(event, first, facts) if _has_failed(event.type, response.get("status"), facts) else None
+    if not _has_failed(event.type, response.get("status"), facts):
+        return None
+    return _error(event, first, {**extra, **facts}, has_output=has_output)
 
 
 def _has_failed(kind: str, status: object, facts: Mapping[str, Any]) -> bool:
@@ -148,8 +145,7 @@ def _error(
     first: ServerEvent | None,
     facts: Mapping[str, Any],
     *,
-    status: object = None,
-    headers: object = None,
+    has_output: bool,
 ) -> ResponseFailedError:
     code, kind, message = _text(facts.get("code")), _text(facts.get("type")), _text(facts.get("message"))
     delivery: Delivery = "rejected" if event.type in ERROR_TYPES and first is None else "started"
@@ -161,12 +157,32 @@ def _error(
         event=event,
         code=code,
         type=kind,
-        status=status if isinstance(status, int) else None,
+        status=next((status for name in _STATUS_FIELDS if type(status := facts.get(name)) is int), None),
         param=_text(facts.get("param")),
-        headers={str(name): str(value) for name, value in _mapping(headers).items()},
+        headers={str(name): str(value) for name, value in _mapping(facts.get("headers")).items()},
         response_id=response_id_of(event) or response_id_of(first),
         stream_id=event.stream_id,
+        without_output=not (first is not None and has_output) and _is_empty(event),
+        retry_after=stated_wait(facts),
+        resets_at=stated_time(facts),
     )
+
+
+def _facts_of(model: Model | None) -> dict[str, Any]:
+    """Return the fields that an error or its event has, unknown ones included."""
+    if model is None:
+        return {}
+    return {**model.extra, **{name: value for name, value in vars(model).items() if value is not None}}
+
+
+def _is_empty(event: ServerEvent) -> bool:
+    """Whether a terminal event has a response without output, for which no tokens were used."""
+    response = event.extra.get("response") if isinstance(event, UnknownEvent) else getattr(event, "response", None)
+    fields = _facts_of(response) if isinstance(response, Model) else _mapping(response)
+    usage = fields.get("usage")
+    usage = vars(usage) if isinstance(usage, Model) else usage
+    used = any(usage.get(name) for name in _TOKEN_FIELDS) if isinstance(usage, Mapping) else bool(usage)
+    return bool(fields) and not used and not fields.get("output")
 
 
 def _reason(code: str | None, kind: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
 
+_BEGINNING = frozenset({"response.created", "response.queued", "response.in_progress"})  # types without output
 _LIVENESS = frozenset({"keepalive", "keep_alive", "heartbeat", "ping"})  # last words of types that only show life
 
 
@@ -25,6 +26,11 @@ def begins_response(event: ServerEvent) -> bool:
     if kind in TERMINAL_TYPES:
         return True
     return kind.startswith("response.") and kind.rpartition(".")[2] not in _LIVENESS
+
+
+def shows_output(event: ServerEvent) -> bool:
+    """Whether an event shows output of the model, or of a tool, or ends the response."""
+    return event.type not in _BEGINNING and begins_response(event)
 
 
 def response_field(event: ServerEvent | None, name: str) -> str | None:

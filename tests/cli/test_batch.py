@@ -9,8 +9,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from rxresponses.testing import (
     Failure,
     Fault,
     Hold,
+    Raw,
     RefuseConcurrent,
     RefuseUpgrade,
     ResponsesServer,
@@ -283,6 +285,16 @@ class TestFailures:
         assert batch()[0] == 0
         assert len(server.requests) == 2
 
+    def test_scenario_64_a_response_that_fails_at_a_limit_is_sent_again(
+        self, batch: Batch, server: ResponsesServer
+    ) -> None:
+        error = {"code": "rate_limit_exceeded", "message": "Please try again in 0.2s."}
+        failed = {"type": "response.failed", "response": {"id": "r", "output": [], "usage": None, "error": error}}
+        server.reply(*[Raw([{"type": "response.created", "response": {"id": "r"}}, failed])] * 3)
+        batch.ask(*map(str, range(5)))
+        assert batch()[0] == 0
+        assert len(server.requests) == 5 + 3
+
     def test_an_answer_that_takes_too_long(self, batch: Batch, server: ResponsesServer) -> None:
         server.reply([Hold(server.gate(), after=2)])
         batch.ask("one")
@@ -309,6 +321,12 @@ class TestFailures:
         assert err.endswith(f"rxresponses: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n")
 
 
+def usage_limit(**facts: object) -> Callable[[Request], Raw]:
+    error = {"type": "usage_limit_reached", "message": "The usage limit has been reached", **facts}
+    frame = {"type": "error", "status_code": 429, "error": error}
+    return lambda request: Raw([{**frame, "stream_id": request.stream_id} if request.stream_id else frame])
+
+
 class TestFailuresOfAllLines:
     """An error that every line would meet stops the run, and is no result of a line."""
 
@@ -330,11 +348,19 @@ class TestFailuresOfAllLines:
         [
             (Failure("insufficient_quota", after=0), "no credit left"),
             (Failure("rate_limit_exceeded", after=0, headers={"retry-after": "3600"}), "rate_limit_exceeded"),
+            (usage_limit(), "usage_limit_reached"),
+            (usage_limit(resets_in_seconds=3600), "usage_limit_reached"),
+            (usage_limit(resets_at=4_000_000_000), "usage_limit_reached"),
+            (Failure("rate_limit_exceeded", "Please try again in 1h.", after=0), "rate_limit_exceeded"),
+            (
+                Failure("rate_limit_exceeded", after=0, headers={"x-ratelimit-reset-tokens": "1h0m0s"}),
+                "rate_limit_exceeded",
+            ),
         ],
-        ids=["no credit", "a rate limit that lasts too long"],
+        ids=["no credit", "a rate limit that lasts too long", "plan", "plan, 1 h", "plan, time", "message", "headers"],
     )
-    def test_a_refusal_that_every_line_would_meet(
-        self, batch: Batch, server: ResponsesServer, refusal: Failure, told: str
+    def test_scenario_64_a_refusal_that_every_line_would_meet(
+        self, batch: Batch, server: ResponsesServer, refusal: Failure | Callable[[Request], Raw], told: str
     ) -> None:
         server.reply(*["Hello"] * 10, *[refusal] * 50)
         batch.ask(*map(str, range(50)))
@@ -343,6 +369,22 @@ class TestFailuresOfAllLines:
         assert len(batch.answers) == len(batch.lines) == 10
         assert told in err.splitlines()[-1]
         assert len(server.requests) <= 10 + 4
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            {"body": {"error": {"type": "usage_limit_reached", "resets_in_seconds": 3600}}},
+            {"headers": {"x-ratelimit-reset-requests": "1h"}},
+        ],
+        ids=["body", "headers"],
+    )
+    def test_scenario_64_a_limit_told_in_the_handshake(self, batch: Batch, server: ResponsesServer, told: Any) -> None:
+        server.fault(Fault(RefuseUpgrade(429, **told)))
+        batch.ask(*map(str, range(200)))
+        code, err = batch("--concurrency", "4")
+        assert (code, batch.lines) == (1, {})
+        assert "asks to wait 3600 s" in err.splitlines()[-1]
+        assert len(server.upgrades) <= 4
 
 
 class TestOutage:

@@ -95,6 +95,23 @@ def test_a_refusal_shows_code_and_type(body: str, code: str | None, kind: str | 
 # --- redirects
 
 
+@pytest.mark.parametrize(
+    ("body", "retry_after", "resets_at"),
+    [
+        ("", None, None),
+        ("busy", None, None),
+        ('{"error": {"type": "usage_limit_reached", "resets_in_seconds": 90, "resets_at": 1800000000}}', 90.0, 1.8e9),
+        ('{"code": "rate_limit_exceeded", "message": "Please try again in 0.2s."}', 0.2, None),
+        ('{"error": "try again in 3s"}', 3.0, None),
+    ],
+)
+def test_scenario_64_a_refusal_tells_when_the_limit_ends(
+    body: str, retry_after: float | None, resets_at: float | None
+) -> None:
+    error = failure(refuse(429, body))
+    assert (error.retry_after, error.resets_at) == (retry_after, resets_at)
+
+
 def test_scenario_48_no_credential_follows_a_redirect_to_another_origin() -> None:
     handshakes: list[Request] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rxresponses.backoff import Backoff
@@ -290,10 +292,19 @@ class TestRateLimits:
         driver.wait(10.0)
         assert len(driver.opened) == 1
 
-    def test_a_connection_refused_at_a_rate_limit_pauses_requests_too(self) -> None:
+    @pytest.mark.parametrize(
+        "told",
+        [
+            {"headers": {"Retry-After": "7"}},
+            {"headers": {"x-ratelimit-reset-requests": "7s", "x-ratelimit-remaining-requests": "0"}},
+            {"type": "usage_limit_reached", "retry_after": 7.0},
+        ],
+        ids=["Retry-After", "reset", "body"],
+    )
+    def test_scenario_64_a_connection_refused_at_a_rate_limit_pauses_requests_too(self, told: dict[str, Any]) -> None:
         driver = Driver(connects=False)
         request = driver.submit()
-        driver.end(driver.connection, ConnectFailedError("slow down", status=429, headers={"Retry-After": "7"}))
+        driver.end(driver.connection, ConnectFailedError("slow down", status=429, **told))
         assert driver.pool.rate_limit.remaining_pause(driver.now) == 7.0
         driver.wait(7.0)
         driver.connect(driver.connection)

@@ -250,10 +250,21 @@ class TestRefusals:
         assert sent.driver.act() == []
 
     def test_a_response_that_fails_at_a_rate_limit_pauses_all_requests_too(self) -> None:
-        failed = response("failed", status="failed", error={"code": "rate_limit_exceeded", "message": "no"})
+        facts: dict[str, Any] = {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "no"}}
+        failed = response("failed", usage={"input_tokens": 3}, **facts)
         sent = Driver().send().receive(CREATED, failed)
         assert sent.received[-2:] == [failed, "completed"]
         assert sent.driver.pool.rate_limit.remaining_pause(NOW) == 1.0
+
+    def test_scenario_64_a_response_that_fails_at_a_rate_limit_without_output_waits(self) -> None:
+        facts: dict[str, Any] = {
+            "status": "failed",
+            "error": {"code": "rate_limit_exceeded", "message": "try again in 0.2s"},
+        }
+        sent = Driver().send().receive(CREATED, response("failed", **facts))
+        assert sent.received[-1] == CREATED
+        assert sent.is_in(PoolRequestState.WAITING)
+        assert sent.driver.pool.rate_limit.remaining_pause(NOW) == pytest.approx(0.2)
 
     def test_a_parent_that_the_server_does_not_know(self) -> None:
         for history, state in ((None, PoolRequestState.ENDED), ([user_message("hi")], PoolRequestState.WAITING)):

@@ -297,7 +297,12 @@ class TestRateLimits:
         created = {"type": "response.created", "response": {"id": "r"}}
         failed = {
             "type": "response.failed",
-            "response": {"id": "r", "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "slow"}},
+            "response": {
+                "id": "r",
+                "status": "failed",
+                "usage": {"input_tokens": 3},  # so it must not be sent again
+                "error": {"code": "rate_limit_exceeded", "message": "slow"},
+            },
         }
         server.on(
             "once",
@@ -309,6 +314,38 @@ class TestRateLimits:
                 got = await AsyncRecorder(client.send_request(ask("once"))).until_end()
                 assert got.types == ["response.created", "response.failed"]
                 await self.pauses(server, client, loop, 1.0)
+
+        run_in_virtual_time(main)
+
+    @pytest.mark.parametrize(
+        ("code", "message", "seconds"),
+        [
+            ("rate_limit_exceeded", "Rate limit reached. Please try again in 0.2s.", 0.2),
+            ("rate_limit_exceeded", "slow", 1.0),
+            ("usage_limit_reached", "The limit resets in 9s", 9.0),
+        ],
+    )
+    def test_scenario_64_a_failed_response_without_output_is_sent_again(
+        self, server: ResponsesServer, code: str, message: str, seconds: float
+    ) -> None:
+        created = {"type": "response.created", "response": {"id": "r"}}
+        error = {"code": code, "message": message}
+        failed = {"type": "response.failed", "response": {"id": "r", "output": [], "usage": None, "error": error}}
+        server.reply(
+            lambda request: Raw([{**event, "stream_id": request.stream_id} for event in (created, failed)]), "answer"
+        )
+
+        async def main(loop: VirtualTimeLoop) -> None:
+            async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
+                events = AsyncRecorder(client.events)
+                got = AsyncRecorder(client.send_request(ask("again")))
+                await events.until_count(2)
+                assert (await got.until_count(1)).types == ["response.created"]
+                await self.pauses(server, client, loop, seconds)
+                assert (await got.until_end()).text == "answer"
+                assert got.types.count("response.created") == 2
+                assert "response.failed" not in got.types
+                assert input_counts(server)["again"] == 2
 
         run_in_virtual_time(main)
 

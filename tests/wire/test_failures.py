@@ -265,3 +265,63 @@ def test_the_text_advises_what_to_do() -> None:
     event = decode('{"type": "error", "code": "previous_response_not_found", "message": "gone"}')
 
     assert "full input" in str(failure(event))
+
+
+LIMITED = {"code": "rate_limit_exceeded", "message": "Please try again in 0.2s."}
+
+
+@pytest.mark.parametrize(
+    ("response", "without_output"),
+    [
+        ({}, True),
+        ({"output": [], "usage": None}, True),
+        ({"usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}}, True),
+        ({"usage": {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3}}, False),
+        ({"output": [{"type": "message", "id": "m", "role": "assistant", "content": []}]}, False),
+        # the same in shapes that do not validate
+        ({"metadata": 7}, True),
+        ({"metadata": 7, "usage": {"input_tokens": 3}}, False),
+        ({"metadata": 7, "usage": {"input_tokens": 0}}, True),
+        ({"output": 7}, False),
+        ({"usage": "much"}, False),
+    ],
+)
+def test_scenario_64_a_response_without_output_and_usage(response: dict[str, Any], without_output: bool) -> None:
+    frame = {"type": "response.failed", "response": {"id": "r", "status": "failed", "error": LIMITED, **response}}
+    event = decode(json.dumps(frame))
+    error = failure_of(event, created(), has_output=False)
+
+    assert error is not None
+    assert (error.delivery, error.without_output, error.retry_after) == ("started", without_output, 0.2)
+    assert failure(event).without_output is without_output
+    assert failure(event, created()).without_output is False  # output may have come since
+
+
+def test_scenario_64_an_error_event_tells_nothing_of_the_output() -> None:
+    assert not failure(error_event()).without_output
+    assert not failure(unknown(type="error", sequence_number="x")).without_output
+
+
+@pytest.mark.parametrize("broken", [{}, {"sequence_number": "x"}], ids=["valid", "not valid"])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"status_code": 429, "error": {"type": "usage_limit_reached", "resets_in_seconds": 90, "resets_at": 5000}},
+        {"status": 429, "resets_in_seconds": 90, "resets_at": 5000, "error": {"type": "usage_limit_reached"}},
+        {"error": {"status": 429, "type": "usage_limit_reached", "resets_in_seconds": 90, "resets_at": 5000}},
+        {"error": {"status_code": 429, "type": "usage_limit_reached", "retry_after": 90, "resets_at": 5000}},
+    ],
+)
+def test_scenario_64_limits_in_the_fields_of_an_error(facts: dict[str, Any], broken: dict[str, Any]) -> None:
+    error = failure(decode(json.dumps({"type": "error", **facts, **broken})))
+
+    assert (error.type, error.status, error.retry_after, error.resets_at) == ("usage_limit_reached", 429, 90, 5000)
+    assert "the limit of the plan" in str(error)
+
+
+def test_scenario_64_limits_in_the_fields_of_a_failed_response() -> None:
+    detail = {"code": "usage_limit_reached", "resets_in_seconds": 90}
+    metadata: object
+    for metadata in ({}, 7):
+        frame = {"type": "response.failed", "response": {"id": "r", "error": detail, "metadata": metadata}}
+        assert failure(decode(json.dumps(frame))).retry_after == 90

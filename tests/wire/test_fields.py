@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from rxresponses.wire.events import ServerEvent, UnknownEvent
-from rxresponses.wire.fields import error_field, response_field, response_id_of, steer_ids_of, was_steered
+from rxresponses.wire.fields import (
+    error_field,
+    response_field,
+    response_id_of,
+    shows_output,
+    steer_ids_of,
+    was_steered,
+)
 
 from ..support.events import accepted, completed, created, delta, error_event, incomplete, wire_event
 
@@ -92,3 +99,21 @@ def test_a_text_field_of_an_error(event: ServerEvent, code: str | None) -> None:
 )
 def test_the_ids_of_a_steer(event: ServerEvent, ids: tuple[str | None, str | None]) -> None:
     assert steer_ids_of(event) == ids
+
+
+@pytest.mark.parametrize(
+    ("kind", "shows"),
+    [
+        ("response.created", False),
+        ("response.queued", False),
+        ("response.in_progress", False),
+        ("response.output_item.added", True),
+        ("response.output_text.delta", True),
+        ("response.new", True),
+        ("response.steer.accepted", True),
+        ("codex.keepalive", False),
+        ("", False),
+    ],
+)
+def test_scenario_64_which_events_show_output(kind: str, shows: bool) -> None:
+    assert shows_output(wire_event(kind)) is shows

@@ -1,0 +1,127 @@
+"""How long a server asks to wait, where it does not say so in `Retry-After`: in other headers, fields and messages.
+
+All results are seconds, or seconds since 1970 for a point in time.  `None` means that nothing readable is said.  `now`
+is the time of day in seconds since 1970; the caller passes it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNIT = "milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
+# All repetitions are bounded, because the text comes from the server.
+_PART = rf"(\d{{1,12}}(?:\.\d{{1,12}})?)\s{{0,3}}({_UNIT})(?![a-z])"
+_PART_OF_DURATION = re.compile(_PART, re.IGNORECASE)
+_SEPARATOR = r"(?:\s{0,3}(?:,|and)?\s{0,3})"
+_DURATION = re.compile(rf"\s*{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}\s*", re.IGNORECASE)
+_IN_MESSAGE = re.compile(
+    r"\b(?:try(?:ing)? again|retry(?:ing)?(?: again)?|wait|resets?)(?: again)?(?: in| after| for)?"
+    rf"(?: about| at least)? {{1,3}}({_PART}(?:{_SEPARATOR}{_PART}){{0,4}})",
+    re.IGNORECASE,
+)
+_MESSAGE_LENGTH = 2000  # characters of a message that are searched
+_SECONDS_FIELDS = (
+    *(
+        "retry_after_seconds",
+        "retry_after",
+        "resets_in_seconds",
+        "reset_in_seconds",
+        "resets_in",
+        "reset_after_seconds",
+    ),
+    *("retry_delay", "retryDelay"),
+)
+_TIME_FIELDS = ("resets_at", "reset_at")
+_EARLIEST_TIME = 1e9  # a greater number is no wait in seconds but a point in time, in seconds since 1970
+_EARLIEST_TIME_MS = 1e11  # and a number greater than this one is such a time in milliseconds
+_USED_UP = 100.0  # per cent of a limit
+
+
+def wait_for_limits(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds until the used-up limits are renewed that the headers of a rate-limited answer tell.
+
+    Headers such as `x-ratelimit-reset-requests` belong to a limit, and so does `x-ratelimit-remaining-requests`: a
+    limit of which something remains is not the reason of the refusal.  The same holds for `x-codex-primary-reset-at`
+    and `x-codex-primary-used-percent`.
+    """
+    values = {name.lower(): value for name, value in headers.items()}
+    waits = []
+    for name, value in values.items():
+        head, found, tail = name.partition("reset")
+        if not found or not ("ratelimit" in head or tail in ("-after-seconds", "-at")):
+            continue
+        remaining = _number(values.get(f"{head}remaining{tail}"))
+        used = _number(values.get(f"{head}used-percent"))
+        if (remaining is None or remaining == 0) and (used is None or used >= _USED_UP):
+            waits.append(_until(value, now))
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def stated_wait(error: Mapping[str, object]) -> float | None:
+    """Return the seconds to wait that the fields of an error state, or its message ("Please try again in 0.2s")."""
+    milliseconds = _number(error.get("retry_after_ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    for name in _SECONDS_FIELDS:
+        value = error.get(name)
+        seconds = _number(value)
+        if seconds is None and isinstance(value, str) and _DURATION.fullmatch(value[:_MESSAGE_LENGTH]):
+            seconds = _seconds(value)
+        if seconds is not None:
+            return seconds
+    message = error.get("message")
+    found = _IN_MESSAGE.search(message[:_MESSAGE_LENGTH]) if isinstance(message, str) else None
+    return None if found is None else _seconds(found[1])
+
+
+def stated_time(error: Mapping[str, object]) -> float | None:
+    """Return the time at which the limit is renewed that refused a request, in seconds since 1970."""
+    times = (_time(error.get(name)) for name in _TIME_FIELDS)
+    return next((time for time in times if time is not None), None)
+
+
+def _until(value: str, now: float) -> float | None:
+    """Read the value of a header that holds a duration, a number of seconds, or a point in time."""
+    if _DURATION.fullmatch(value[:_MESSAGE_LENGTH]):
+        return _seconds(value)
+    number = _number(value)
+    if number is not None and number < _EARLIEST_TIME:
+        return number
+    time = _time(value if number is None else number)
+    return None if time is None else max(0.0, time - now)
+
+
+def _time(value: object) -> float | None:
+    number = _number(value)
+    if number is not None:
+        return number / 1000 if number > _EARLIEST_TIME_MS else number
+    if not isinstance(value, str):
+        return None
+    try:
+        date = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(duration: str) -> float:
+    total = 0.0
+    for digits, unit in _PART_OF_DURATION.findall(duration):
+        name = unit.lower()
+        total += float(digits) * _UNITS["ms" if name.startswith(("ms", "mil")) else name[0]]
+    return total
+
+
+def _number(value: object) -> float | None:
+    """Read a number from 0 on, also as text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):  # no number, or an integer of hundreds of digits
+        return None
+    return number if 0 <= number < math.inf else None
