@@ -46,7 +46,7 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
         filter_by_type(Delta):   -----------"He"--"llo"-----------|
 
     A class also matches its subclasses.  A wire type matches every event with that name, also an
-    `UnknownEvent`: an event type newer than this library, or an event that did not validate.
+    `UnknownEvent`: an event type newer than this library, or an event whose required fields did not validate.
 
     Runs on the source's thread.  Disposing disposes the source.  Errors of the source pass.  Without types the
     call raises `ValueError`; for anything else than an event class or a string it raises `TypeError`.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from dataclasses_json import DataClassJsonMixin
 
+from ..errors import DecodeError
 from .plans import Maker, Modelled, plan_of, read_fields
 
 T = TypeVar("T")
@@ -137,9 +138,7 @@ class Model(Modelled):
 
         With `infer_missing`, required fields that are missing are `None`.
         """
-        values, extra = read_fields(cls, kvs, _DATACLASSES_JSON, complete=not infer_missing)
-        instance: Self = _json_from_dict(cls, values, infer_missing=infer_missing)
-        return _with_extra(instance, extra)
+        return _from_dict(cls, kvs, _DATACLASSES_JSON, infer_missing=infer_missing)
 
     def to_json(self, **options: Any) -> str:
         """Return JSON text, unknown fields included; `options` are those of `json.dumps`."""
@@ -186,11 +185,34 @@ class UnknownItem(Unread):
 
 def build(cls: type[M], data: Mapping[str, Any]) -> M:
     """Build an object of `cls` from plain JSON data; raise `DecodeError` when they do not fit."""
-    values, extra = read_fields(cls, data, _DIRECT)
+    return _build(cls, data, _DIRECT)
+
+
+def _build(cls: type[M], data: Mapping[str, Any], maker: Maker) -> M:
+    values, extra = read_fields(cls, data, maker)
     for name, attribute in plan_of(cls).attributes.items():
         if name in values:
             values[attribute] = values.pop(name)
     return _with_extra(cls(**values), extra)
+
+
+def _from_dict(cls: type[M], data: Mapping[str, Any], maker: Maker, *, infer_missing: bool = False) -> M:
+    values, extra = read_fields(cls, data, maker, complete=not infer_missing)
+    return _with_extra(typing.cast("M", _json_from_dict(cls, values, infer_missing=infer_missing)), extra)
+
+
+def build_received(cls: type[M], data: Mapping[str, Any], *, json_codec: bool = False) -> tuple[M, str | None]:
+    """Build an object of `cls` from what a server sent, and return the reason why fields are left out, if any are.
+
+    A field that does not validate, at any depth, is left out and kept in `extra`.  Raises `DecodeError` if the object
+    means nothing without it, which are the required fields.  `json_codec` takes the way of dataclasses-json.
+    """
+    make = _from_dict if json_codec else _build
+    try:
+        return make(cls, data, _STRICT_BY_JSON if json_codec else _STRICT), None
+    except DecodeError:
+        problems: list[str] = []
+        return make(cls, data, Maker(make, _unknown_item, problems)), "; ".join(problems) or None
 
 
 def unread(instance: M, extra: Mapping[str, Any], reason: str | None) -> M:
@@ -206,8 +228,18 @@ def _unknown_item(data: Mapping[str, Any], reason: str | None) -> UnknownItem:
     return unread(item, {name: value for name, value in data.items() if name != "type" or value != item.type}, reason)
 
 
-_DIRECT = Maker(known=build, unknown=_unknown_item)
-_DATACLASSES_JSON = Maker(known=lambda cls, data: cls.from_dict(data), unknown=_unknown_item)
+def _unknown_type(data: Mapping[str, Any], reason: str | None) -> UnknownItem:
+    """Keep an item of an unknown type, and raise for an item of a known type that does not validate."""
+    if reason is not None:
+        raise DecodeError(reason)
+    return _unknown_item(data, None)
+
+
+_DIRECT = Maker(known=_build, unknown=_unknown_item)
+_DATACLASSES_JSON = Maker(known=lambda cls, data, _: cls.from_dict(data), unknown=_unknown_item)
+# The first pass over what a server sent: nearly always all of it is valid.
+_STRICT = Maker(known=_build, unknown=_unknown_type)
+_STRICT_BY_JSON = Maker(known=_from_dict, unknown=_unknown_type)
 
 
 def _with_extra(instance: M, extra: Mapping[str, Any]) -> M:

@@ -51,8 +51,8 @@ _direct = _Direct()
 def decode(frame: bytes | str) -> ServerEvent:
     """Return the event of one frame.
 
-    Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown, if its fields do not
-    validate, or if Python cannot read it whole, because it is nested too deeply or has an integer of thousands of
+    Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown, if required fields do
+    not validate, or if Python cannot read it whole, because it is nested too deeply or has an integer of thousands of
     digits.  Raises `FrameError` for a frame that is no JSON object.
     """
     try:

@@ -57,16 +57,14 @@ def failure_of(
         return _steer_failure(event)
     if event.type not in TERMINAL_TYPES:
         return None
-    facts: Mapping[str, Any]
     if isinstance(event, ResponseErrorEvent):
-        facts = {**event.extra, **_facts_of(event.error), **_facts_of(event), "type": event.error_type}
-        if event.type == "response.error" and not any(facts.get(name) for name in ("code", "message", "param", "type")):
-            facts = {**event.extra, **_mapping(_mapping(event.extra.get("response")).get("error"))}
-        return _error(event, first, facts, has_output=has_output)
+        return _error(event, first, _facts_of_error(event), has_output=has_output)
     if isinstance(event, UnknownEvent):
         return _unknown_failure(event, first, has_output)
     response = getattr(event, "response", None)
-    facts = _facts_of(getattr(response, "error", None))
+    facts: Mapping[str, Any] = {}
+    if isinstance(response, Response):
+        facts = _facts_of(response.error) or _error_facts(response.extra.get("error"))
     if event.type in _ANY_ENDING and not facts:
         facts = _error_facts(event.extra.get("error"))
     if not _has_failed(event.type, getattr(response, "status", None), facts):
@@ -124,9 +122,9 @@ def _unknown_failure(event: UnknownEvent, first: ServerEvent | None, has_output:
             facts = {"message": nested, **facts}
         return _error(event, first, facts, has_output=has_output)
     response = _mapping(extra.get("response"))
-    facts = _mapping(response.get("error"))
-    if event.type in _ANY_ENDING:
-        facts = _error_facts(response.get("error")) or _error_facts(extra.get("error"))
+    facts = _error_facts(response.get("error"))
+    if event.type in _ANY_ENDING and not facts:
+        facts = _error_facts(extra.get("error"))
     if not _has_failed(event.type, response.get("status"), facts):
         return None
     return _error(event, first, {**extra, **facts}, has_output=has_output)
@@ -168,11 +166,23 @@ def _error(
     )
 
 
-def _facts_of(model: Model | None) -> dict[str, Any]:
+def _facts_of_error(event: ResponseErrorEvent) -> dict[str, Any]:
+    facts = {
+        **_error_facts(event.extra.get("error")),
+        **_facts_of(event.error),
+        **_facts_of(event),
+        "type": event.error_type,
+    }
+    if event.type == "response.error" and not any(facts.get(name) for name in ("code", "message", "param", "type")):
+        facts |= _mapping(_mapping(event.extra.get("response")).get("error"))
+    return facts
+
+
+def _facts_of(model: Model | None) -> Mapping[str, Any]:
     """Return the fields that an error or its event has, unknown ones included."""
     if model is None:
         return {}
-    return {**model.extra, **{name: value for name, value in vars(model).items() if value is not None}}
+    return {**{name: value for name, value in vars(model).items() if value is not None}, **model.extra}
 
 
 def _is_empty(event: ServerEvent) -> bool:
@@ -180,7 +190,7 @@ def _is_empty(event: ServerEvent) -> bool:
     response = event.extra.get("response") if isinstance(event, UnknownEvent) else getattr(event, "response", None)
     fields = _facts_of(response) if isinstance(response, Model) else _mapping(response)
     usage = fields.get("usage")
-    usage = vars(usage) if isinstance(usage, Model) else usage
+    usage = _facts_of(usage) if isinstance(usage, Model) else usage
     used = any(usage.get(name) for name in _TOKEN_FIELDS) if isinstance(usage, Mapping) else bool(usage)
     return bool(fields) and not used and not fields.get("output")
 

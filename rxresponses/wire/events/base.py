@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DecodeError
-from ..base import Model, Unread, build, model, unread
+from ..base import Model, Unread, build_received, model, unread
 from ..jsontext import read_json
 from ..plans import plan_of
 from .endings import read_ending
@@ -38,7 +38,8 @@ class ServerEvent(Model):
     """An event from the server.
 
     `raw` is the frame exactly as received, `None` for an event that was built by hand.  `stream_id` is the name of the
-    event's lane, `None` for the default lane.
+    event's lane, `None` for the default lane.  A field that does not validate, here or at any depth, is absent: `extra`
+    of its object has the value, and `reason` of the event says why.
     """
 
     type: str
@@ -73,6 +74,11 @@ class ServerEvent(Model):
         return super().extra
 
     @property
+    def reason(self) -> str | None:
+        """Why fields of the event are not in their attributes but in `extra`: they did not validate."""
+        return typing.cast("str | None", self.__dict__.get("_reason"))
+
+    @property
     def is_terminal(self) -> bool:
         """Whether this event ends its request."""
         return self.type in TERMINAL_TYPES
@@ -84,7 +90,7 @@ class ServerEvent(Model):
             return super().from_dict(kvs, infer_missing=infer_missing)
         if not isinstance(kvs, Mapping):
             raise DecodeError(f"{cls.__name__}: expected an object, got {type(kvs).__name__}")
-        return typing.cast("Self", event_from(kvs, lambda kind, data: kind.from_dict(data)))
+        return typing.cast("Self", event_from(kvs, json_codec=True))
 
 
 @model
@@ -104,7 +110,7 @@ class ContentEvent(ItemEvent):
 
 @model
 class UnknownEvent(Unread, ServerEvent):
-    """An event of a type this version does not know, or of a known type whose fields do not validate.
+    """An event of a type this version does not know, or of a known type whose required fields do not validate.
 
     In the second case `reason` says why.  `type`, `sequence_number` and `stream_id` are attributes if they have the
     right type; all other fields are in `extra`.  A frame that is no JSON object has the type `""`, and only `raw` and
@@ -112,8 +118,11 @@ class UnknownEvent(Unread, ServerEvent):
     """
 
 
-def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build) -> ServerEvent:
-    """Build an event from JSON data; an `UnknownEvent` if no class fits them."""
+def event_from(data: Mapping[str, Any], *, json_codec: bool = False) -> ServerEvent:
+    """Build an event from JSON data; an `UnknownEvent` if no class fits them.
+
+    `json_codec` takes the way of dataclasses-json, with the same result.
+    """
     kind = data.get("type")
     cls = REGISTRY.get(kind) if isinstance(kind, str) else None
     reason: str | None = None
@@ -124,7 +133,10 @@ def event_from(data: Mapping[str, Any], make: typing.Callable[..., Any] = build)
             cls = REGISTRY.get(kind)
     if cls is not None:
         try:
-            return typing.cast("ServerEvent", make(cls, data))
+            event, left_out = build_received(cls, data, json_codec=json_codec)
+            if left_out is not None:
+                event.__dict__["_reason"] = left_out
+            return event
         except DecodeError as error:
             reason = str(error)
     elif not isinstance(kind, str):

@@ -132,7 +132,6 @@ def test_scenario_44_unknown_types_and_fields_are_kept(read: Any) -> None:
         ('{"type": "response.completed", "response": {"id": 5}, "stream_id": "main"}', "Response: Expected `str`"),
         ('{"type": "response.failed", "stream_id": "main"}', "'response' is missing"),
         ('{"type": "response.incomplete", "response": null, "stream_id": "main"}', "response"),
-        ('{"type": "error", "code": {}, "stream_id": "main"}', "`$.code`"),
     ],
 )
 def test_scenario_44_wrong_field_types_keep_the_terminal_type(read: Any, text: str, part_of_reason: str) -> None:
@@ -149,11 +148,65 @@ def test_scenario_44_wrong_field_types_keep_the_terminal_type(read: Any, text: s
 @pytest.mark.parametrize("value", [True, 1.5, [1], {"a": 1}])
 def test_scenario_44_routing_fields_of_the_wrong_type_are_no_attributes(read: Any, field: str, value: object) -> None:
     event = read(json.dumps({"type": "response.output_text.delta", "delta": "a", field: value}))
-    assert isinstance(event, UnknownEvent)
     assert event.sequence_number is None
     assert event.stream_id is None
-    assert event.extra == {"delta": "a", field: value}
+    assert event.to_dict()["delta"] == "a"
+    assert event.extra[field] == value
     assert field in str(event.reason)
+    assert isinstance(event, UnknownEvent) is (field == "stream_id")  # it may be of any lane
+
+
+@read_json
+@pytest.mark.parametrize(
+    ("text", "field", "part_of_reason"),
+    [
+        ('{"type": "error", "code": {}, "stream_id": "main"}', "code", "`$.code`"),
+        ('{"type": "error", "error": "no such model"}', "error", "ResponseErrorEvent.error: it is no object"),
+        ('{"type": "response.output_text.delta", "delta": "a", "logprobs": "no"}', "logprobs", "logprobs"),
+        ('{"type": "response.output_text.delta", "delta": "a", "output_index": 0.5}', "output_index", "output_index"),
+        ('{"type": "response.output_text.delta", "delta": "a", "output_index": 1e400}', "output_index", "output_index"),
+    ],
+)
+def test_scenario_62_a_field_that_does_not_validate_costs_that_field(
+    read: Any, text: str, field: str, part_of_reason: str
+) -> None:
+    event = read(text)
+    assert type(event) is REGISTRY[event.type]
+    assert event.extra == {field: json.loads(text)[field]}
+    assert part_of_reason in str(event.reason)
+    assert not getattr(event, field)
+
+
+@read_json
+def test_scenario_62_a_field_of_a_response_that_does_not_validate_costs_that_field(read: Any) -> None:
+    text = {"type": "output_text", "text": "Hi", "annotations": "none"}
+    item = {"type": "message", "id": "m", "role": "assistant", "status": 7, "content": [text]}
+    usage = {"input_tokens": 3.0, "output_tokens": "four", "total_tokens": 7}
+    response = {"id": "r", "created_at": "2026-01-01", "error": "none", "metadata": 5, "usage": usage, "output": [item]}
+    event = read(json.dumps({"type": "response.completed", "response": response}))
+    assert isinstance(event, ResponseCompletedEvent)
+    assert event.response.output_text == "Hi"
+    assert (event.response.created_at, event.response.error, event.response.metadata) == (None, None, None)
+    assert event.response.extra == {"created_at": "2026-01-01", "error": "none", "metadata": 5}
+    assert event.response.usage is not None
+    assert (event.response.usage.input_tokens, event.response.usage.output_tokens) == (3, None)
+    assert event.response.usage.extra == {"output_tokens": "four"}
+    assert event.response.output[0].extra == {"status": 7}
+    for part in ("created_at", "Response.error", "metadata", "output_tokens", "annotations", "status"):
+        assert part in str(event.reason)
+    assert event.to_dict()["response"]["metadata"] == 5
+
+
+@read_json
+@pytest.mark.parametrize("number", ["0.0", "3.0", "3e0", "-0.0"])
+def test_scenario_62_integral_floats_are_integers(read: Any, number: str) -> None:
+    event = read(
+        f'{{"type": "response.output_text.delta", "delta": "a", "output_index": {number}, "sequence_number": {number}}}'
+    )
+    assert isinstance(event, ResponseTextDeltaEvent)
+    assert event.output_index == event.sequence_number == abs(float(number))
+    assert type(event.output_index) is type(event.sequence_number) is int
+    assert (event.reason, dict(event.extra)) == (None, {})
 
 
 @read_json
