@@ -332,6 +332,18 @@ class TestMetrics:
         assert tokens[0].explicit_bounds[:3] == (1, 4, 16)
         assert tokens[0].explicit_bounds[-1] == 67108864
 
+    def test_scenario_76_a_token_count_of_hundreds_of_digits_breaks_nothing(self, telemetry: Telemetry) -> None:
+        sender = HotSender()
+        got = Recorder(telemetry.traced(sender).send_request(ask()))
+        usage = {"input_tokens": 3, "output_tokens": 10**400}
+        sender.send(created(), wire_event("response.completed", response={"id": "resp_1", "usage": usage}))
+
+        assert (got.types, got.errors) == (["response.created", "response.completed"], [])
+        assert telemetry.attributes["gen_ai.usage.input_tokens"] == 3
+        assert "gen_ai.usage.output_tokens" not in telemetry.attributes
+        [tokens] = telemetry.points("gen_ai.client.token.usage")
+        assert tokens.sum == 3
+
     def test_of_a_failure_show_its_type(
         self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry
     ) -> None:

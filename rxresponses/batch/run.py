@@ -19,11 +19,12 @@ from ..errors import Delivery, TerminalTimeoutError
 from ..net.timing import Timings, recording
 from ..wire.assembly import Assembly
 from ..wire.assembly_scopes import WHOLE
-from ..wire.base import Model
+from ..wire.base import Model, build_received
 from ..wire.events import ServerEvent
 from ..wire.failures import response_of, unreadable
 from ..wire.fields import response_id_of
 from ..wire.jsontext import read_json
+from ..wire.models import ResponseUsage
 from .lines import Task
 from .outcomes import Outcome, error_of, outcome_of
 
@@ -51,8 +52,9 @@ class Result:
     def output_tokens(self) -> int:
         """The output tokens of the response, 0 if the server does not say."""
         usage = (self.response or {}).get("usage")
-        tokens = usage.get("output_tokens") if isinstance(usage, dict) else None
-        return tokens if isinstance(tokens, int) else 0
+        if not isinstance(usage, Mapping):
+            return 0
+        return build_received(ResponseUsage, usage)[0].output_tokens or 0
 
     @property
     def outcome(self) -> Outcome | None:

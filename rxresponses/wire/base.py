@@ -204,15 +204,18 @@ def _from_dict(cls: type[M], data: Mapping[str, Any], maker: Maker, *, infer_mis
 def build_received(cls: type[M], data: Mapping[str, Any], *, json_codec: bool = False) -> tuple[M, str | None]:
     """Build an object of `cls` from what a server sent, and return the reason why fields are left out, if any are.
 
-    A field that does not validate, at any depth, is left out and kept in `extra`.  Raises `DecodeError` if the object
-    means nothing without it, which are the required fields.  `json_codec` takes the way of dataclasses-json.
+    A field that does not validate, at any depth, is left out and kept in `extra`, and so is a number out of bounds.
+    Raises `DecodeError` if the object means nothing without it, which are the required fields.  `json_codec` takes the
+    way of dataclasses-json.
     """
     make = _from_dict if json_codec else _build
     try:
         return make(cls, data, _STRICT_BY_JSON if json_codec else _STRICT), None
     except DecodeError:
         problems: list[str] = []
-        return make(cls, data, Maker(make, _unknown_item, problems)), "; ".join(problems) or None
+        return make(cls, data, Maker(make, _unknown_item, is_bounded=True, problems=problems)), "; ".join(
+            problems
+        ) or None
 
 
 def unread(instance: M, extra: Mapping[str, Any], reason: str | None) -> M:
@@ -238,8 +241,8 @@ def _unknown_type(data: Mapping[str, Any], reason: str | None) -> UnknownItem:
 _DIRECT = Maker(known=_build, unknown=_unknown_item)
 _DATACLASSES_JSON = Maker(known=lambda cls, data, _: cls.from_dict(data), unknown=_unknown_item)
 # The first pass over what a server sent: nearly always all of it is valid.
-_STRICT = Maker(known=_build, unknown=_unknown_type)
-_STRICT_BY_JSON = Maker(known=_from_dict, unknown=_unknown_type)
+_STRICT = Maker(known=_build, unknown=_unknown_type, is_bounded=True)
+_STRICT_BY_JSON = Maker(known=_from_dict, unknown=_unknown_type, is_bounded=True)
 
 
 def _with_extra(instance: M, extra: Mapping[str, Any]) -> M:

@@ -7,19 +7,31 @@ of each object: unions are told apart by `type`.  Fields that the class does not
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ..errors import DecodeError
 
+# What the numbers of a server may be: integers that every JSON parser reads exactly (RFC 7493), and floats that are
+# finite.  Others would make the arithmetic, the metrics and the JSON writers of a program fail.
+MAX_INTEGER = 2**53 - 1
+_BOUNDED: Mapping[Any, Any] = {
+    int: Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)],
+    float: Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)],
+}
+
 
 class Modelled:
     """Marks the model classes, so that annotations can be searched for them; `Model` is the only direct subclass."""
+
+    takes_any_number: typing.ClassVar[bool] = False
+    """Whether msgspec reads the class directly, without the bounds of numbers."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,8 @@ class Maker:
     """Makes an object of the given class, with this maker; raises `DecodeError` when the data do not fit."""
     unknown: Callable[[Mapping[str, Any], str | None], Any]
     """Keeps an object that no class takes, and the reason why, `None` for a type that is not known."""
+    is_bounded: bool = False
+    """Whether numbers beyond the bounds for what servers send do not validate."""
     problems: list[str] | None = None
     """Takes the reasons of the fields that are left out because they do not validate; `None` to raise for them."""
 
@@ -55,6 +69,8 @@ class Plan:
     """Name → attribute, for the plain fields."""
     checker: Any
     """The msgspec class that checks the plain fields."""
+    bounded_checker: Any
+    """The msgspec class that checks the plain fields of what a server sent: numbers have bounds too."""
     nested: Mapping[str, Convert]
     """Name → converter, for the fields that hold models."""
     required: frozenset[str]
@@ -87,6 +103,7 @@ def _make_plan(cls: type[Any]) -> Plan:
     nested = {field.name: convert for field in fields if (convert := _converter(hints[field.name])) is not None}
     leaves = {name: wire for name, wire in names.items() if name not in nested}
     checked = [(name, _checked_type(hints[name]), msgspec.UNSET) for name in leaves]
+    bounded = checked if cls.takes_any_number else [(name, _bounded(hint), unset) for name, hint, unset in checked]
     compulsory = {field.name for field in fields if field.default is field.default_factory is MISSING}
     return Plan(
         fields={
@@ -98,6 +115,7 @@ def _make_plan(cls: type[Any]) -> Plan:
         finish=getattr(cls, "__post_init__", None),
         leaves={wire: name for name, wire in leaves.items()},
         checker=msgspec.defstruct(cls.__name__, checked, rename=leaves),
+        bounded_checker=msgspec.defstruct(cls.__name__, bounded, rename=leaves),
         nested={names[name]: convert for name, convert in nested.items()},
         required=frozenset(names[name] for name in compulsory),
         defaulted=frozenset(
@@ -119,6 +137,12 @@ def _checked_type(hint: Any) -> Any:
     except TypeError:
         return Any
     return hint
+
+
+def _bounded(hint: Any) -> Any:
+    if not _is_union(hint):
+        return _BOUNDED.get(hint, hint)
+    return typing.Union[tuple(_BOUNDED.get(member, member) for member in typing.get_args(hint))]  # noqa: UP007
 
 
 def _admits_none(hint: Any) -> bool:
@@ -157,7 +181,7 @@ def read_fields(
         else:
             extra[name] = value
     try:
-        checked = msgspec.convert(leaves, plan.checker)
+        checked = msgspec.convert(leaves, plan.bounded_checker if maker.is_bounded else plan.checker)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter from a lone surrogate in its message
         if maker.problems is None:
             raise DecodeError(f"{cls.__name__}: {error}") from error
@@ -179,7 +203,7 @@ def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], p
     for name, value in tuple(leaves.items()):
         for candidate in (value, _with_integers(value)):
             try:
-                msgspec.convert({name: candidate}, plan.checker)
+                msgspec.convert({name: candidate}, plan.bounded_checker)
             except (msgspec.ValidationError, UnicodeEncodeError) as error:
                 reason = f"{cls.__name__}: {error}"
             else:
@@ -190,7 +214,7 @@ def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], p
                 raise DecodeError(reason)
             problems.append(reason)
             extra[name] = leaves.pop(name)
-    return msgspec.convert(leaves, plan.checker)
+    return msgspec.convert(leaves, plan.bounded_checker)
 
 
 def _with_integers(value: Any) -> Any:

@@ -318,8 +318,8 @@ class TestResponses:
         made = ResponseCompletedEvent(response=Response(id="r"))
         assert only(InstantSender(made)).response == made.to_dict()["response"]
 
-    @pytest.mark.parametrize("usage", [None, {}, {"output_tokens": None}, 7])
-    def test_tokens(self, usage: Any) -> None:
+    @pytest.mark.parametrize("usage", [None, {}, {"output_tokens": None}, 7, {"output_tokens": 10**400}])
+    def test_scenario_76_tokens(self, usage: Any) -> None:
         assert only(InstantSender(event(usage={"output_tokens": 3}))).output_tokens == 3
         assert only(InstantSender(event(usage=usage))).output_tokens == 0
 

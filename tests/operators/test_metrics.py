@@ -103,6 +103,16 @@ def measured(*events: ServerEvent) -> ResponseMetrics:
     return result
 
 
+def test_scenario_76_a_token_count_of_hundreds_of_digits_breaks_nothing() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 10**400}
+    end = wire_event("response.completed", response={"id": "resp_1", "usage": usage})
+    result = measured(BEGUN, delta("He"), end)
+
+    assert result.usage is not None
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (3, None)
+    assert result.output_tokens_per_second is None
+
+
 def test_a_response_without_text() -> None:
     result = measured(BEGUN, delta(""), completed(usage=USAGE))
 

@@ -42,6 +42,7 @@ class ServerEvent(Model):
     of its object has the value, and `reason` of the event says why.
     """
 
+    takes_any_number = True
     type: str
     sequence_number: int | None = None
     stream_id: str | None = None

@@ -198,6 +198,36 @@ def test_scenario_62_a_field_of_a_response_that_does_not_validate_costs_that_fie
 
 
 @read_json
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9007199254740992", "1e400", "-1e400", "NaN", "0.5"])
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "total_tokens"])
+def test_scenario_76_a_token_count_out_of_bounds_costs_that_field(read: Any, name: str, number: str) -> None:
+    event = read(f'{{"type": "response.completed", "response": {{"id": "r", "usage": {{"{name}": {number}}}}}}}')
+    assert isinstance(event, ResponseCompletedEvent)
+    assert event.response.usage is not None
+    assert getattr(event.response.usage, name) is None
+    assert repr(event.response.usage.extra[name]) == repr(json.loads(number))
+    assert name in str(event.reason)
+
+
+@read_json
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity", "9" * 400])
+def test_scenario_76_a_number_that_is_not_finite_costs_its_field(read: Any, number: str) -> None:
+    text = f'{{"type": "response.completed", "response": {{"id": "r", "created_at": {number}, "completed_at": 5}}}}'
+    event = read(text)
+    assert isinstance(event, ResponseCompletedEvent)
+    assert (event.response.created_at, event.response.completed_at) == (None, 5.0)
+    assert "created_at" in str(event.reason)
+
+
+@read_json
+def test_scenario_76_the_largest_integer_is_read(read: Any) -> None:
+    usage = f'{{"output_tokens": {2**53 - 1}}}'
+    event = read(f'{{"type": "response.completed", "response": {{"id": "r", "usage": {usage}}}}}')
+    assert event.response.usage.output_tokens == 2**53 - 1
+    assert event.reason is None
+
+
+@read_json
 @pytest.mark.parametrize("number", ["0.0", "3.0", "3e0", "-0.0"])
 def test_scenario_62_integral_floats_are_integers(read: Any, number: str) -> None:
     event = read(
