@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..wire.events.base import ERROR_TYPES, TERMINAL_TYPES, ServerEvent
-from ..wire.fields import begins_response, named_response_id, response_field, response_id_of
+from ..wire.fields import begins_response, item_ids_of, named_response_id, response_field, response_id_of
 from .lanes import Lanes
 from .request import SENT, ProtocolRequest, ProtocolSteer
 
@@ -33,12 +33,10 @@ class _Ended:
     """How a response ended, as far as it tells which events of it may still come.
 
     `to_come`: the types of terminal events that may still follow.  `had_begun`: events came before the terminal one.
-    `only_at_end`: they did not have this id.
     """
 
     to_come: frozenset[str]
     had_begun: bool
-    only_at_end: bool
 
 
 class Responses:
@@ -59,10 +57,14 @@ class Responses:
         self._refused_lanes: set[str | None] = set()
         # Lanes whose latest response ended without `response.done`, until the next begins → whether by an `error`.
         self._without_done: dict[str | None, bool] = {}
+        # Lanes where a response has ended → the ids of the items that its terminal event lists.
+        self._latest_items: dict[str | None, frozenset[str]] = {}
+        # Whether each response so far began with a lifecycle event, such as `response.created`; `None` before any.
+        self._lifecycle_first: bool | None = None
 
     def clear(self) -> None:
         """Forget all responses."""
-        for table in (self.by_stream_id, self.by_id, self._ended, self._without_done):
+        for table in (self.by_stream_id, self.by_id, self._ended, self._without_done, self._latest_items):
             table.clear()
         self._stray_lanes.clear()
         self._refused_lanes.clear()
@@ -84,6 +86,8 @@ class Responses:
         no_lanes = self._lanes.echoes_stream_id is False
         if event is not None:
             self._without_done.pop(request.stream_id, None)
+            if self._lifecycle_first is None:
+                self._lifecycle_first = True
         self.by_stream_id[request.stream_id] = request
         if no_lanes or (event is not None and event.stream_id is None):
             self.by_stream_id[None] = request
@@ -103,7 +107,7 @@ class Responses:
         self.by_stream_id.update({lane: other for lane, one in self.by_stream_id.items() if one is steer})
         self.by_id.update(dict.fromkeys(steer.response_ids, other))
 
-    def end(self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool, id_is_new: bool) -> None:
+    def end(self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool) -> None:
         """Forget the response of a request, but remember how to recognise late events of it."""
         lane = request.stream_id
         by_error = event.type in ERROR_TYPES
@@ -117,10 +121,10 @@ class Responses:
         for response_id in request.response_ids:
             if self.by_id.get(response_id) is request:
                 del self.by_id[response_id]
-            only_at_end = id_is_new and response_id == request.response_id and len(request.response_ids) > 1
-            self._ended[response_id] = _Ended(to_come, had_begun, only_at_end)
+            self._ended[response_id] = _Ended(to_come, had_begun)
         while len(self._ended) > _ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
+        self._latest_items[lane] = frozenset(item_ids_of(event))
         self._without_done.pop(lane, None)
         if _DONE in to_come:
             self._without_done[lane] = by_error  # the latest last
@@ -130,17 +134,38 @@ class Responses:
     def first_event(self, request: ProtocolRequest, event: ServerEvent) -> ProtocolRequest | None:
         """Return the request of the first event that carries no response.
 
-        The event begins the response, unless it is a heartbeat, or names an ended response.
+        The event begins the response, unless it is a heartbeat, or is of an ended response.
         """
         named = named_response_id(event)
         if named is not None and self.has_ended(named):
             return None
         if begins_response(event):
+            if request.state is SENT:
+                if named is None and self._is_stray(event, request):
+                    return None
+                self._lifecycle_first = False
             request.is_silent = False
             self._lanes.answered(request, event)
         return request
 
     # Late events of ended responses.
+
+    def _is_stray(self, event: ServerEvent, request: ProtocolRequest) -> bool:
+        """Whether an event about an item is of the response before, and not of a request without an answer.
+
+        Where the server has begun each response with a lifecycle event, an event that comes before one is of the
+        response before.  But it begins the next response if it announces an item, or is about an item that the response
+        before did not have.
+        """
+        if event.type == "response.output_item.added" or not hasattr(event, "output_index"):
+            return False
+        no_lanes = self._lanes.echoes_stream_id is False
+        tables = self._latest_items.values() if no_lanes else (self._latest_items.get(request.stream_id),)
+        latest = [ids for ids in tables if ids is not None]
+        if not latest or not self._lifecycle_first:
+            return False
+        item_id = getattr(event, "item_id", None)
+        return item_id is None or not all(latest) or any(item_id in ids for ids in latest)
 
     def has_ended(self, response_id: str | None) -> bool:
         """Whether a response with this id has ended."""
@@ -170,10 +195,9 @@ class Responses:
         """Whether a terminal event with the id of an ended response is of that response."""
         if running is None or kind in ended.to_come:
             return True
-        if running.state is SENT:
-            return ended.had_begun  # else the server answers with single events, which may all have the same id
-        # An end that is sent twice comes before the next response goes on.  Later, only the running one can end.
-        return bool(running.response_ids) and running.is_silent and not ended.only_at_end
+        # A request that was answered is not overruled: nothing but a terminal event can end it.  A request without an
+        # answer is, unless the server answers with single events, which may all have the same id.
+        return running.state is SENT and ended.had_begun
 
     def is_second_end(self, event: ServerEvent, request: ProtocolRequest | None) -> bool:
         """Whether `response.done` follows the terminal event of the response before, and is not of a sent request.

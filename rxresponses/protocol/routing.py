@@ -48,13 +48,12 @@ class Router:
         had_begun = request.state is not SENT
         self._lanes.answered(request, event)
         is_terminal = event.type in TERMINAL_TYPES
-        id_is_new = is_terminal and response_id not in request.response_ids
         if not is_terminal:
             self._responses.open(request, event)
         if response_id is not None:
             self._responses.add_id(response_id, request)
         if is_terminal:
-            self._successors.end(request, event, had_begun=had_begun, id_is_new=id_is_new)
+            self._successors.end(request, event, had_begun=had_begun)
         return request
 
     def _is_late(self, event: ServerEvent, response_id: str) -> bool:

@@ -8,7 +8,7 @@ functions here look in both places.  A field that is absent, or that is not a st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
@@ -49,6 +49,13 @@ def response_id_of(event: ServerEvent | None) -> str | None:
 def named_response_id(event: ServerEvent) -> str | None:
     """Return the id of its response that some servers put beside the other fields of an event."""
     return _text(event.extra.get("response_id"))
+
+
+def item_ids_of(event: ServerEvent) -> Iterator[str]:
+    """Iterate over the ids of the output items in the response that a lifecycle event carries."""
+    for item in getattr(getattr(event, "response", None), "output", ()):
+        if item_id := getattr(item, "id", None):
+            yield item_id
 
 
 def was_steered(event: ServerEvent) -> bool:

@@ -256,7 +256,7 @@ class TestNoSuccessor:
         protocol, steer = overdue()
         next_request = send(protocol)
         assert protocol.receive(begins("r2", "r1")) is steer
-        assert protocol.receive(completed("r1")) is None
+        assert protocol.receive(lifecycle("response.done", "r1")) is None
         assert (steer.state, next_request.state) == (STARTED, SENT)
 
     def test_the_response_to_a_request_that_was_sent_before_it(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rxresponses.protocol.protocol import Protocol
@@ -125,15 +127,27 @@ class TestIds:
         assert protocol.receive(created("r1")) is second
 
     @pytest.mark.parametrize("kind", TERMINAL_KINDS)
-    def test_a_repeated_terminal_event_ends_no_other_request(self, kind: str) -> None:
+    def test_a_repeated_terminal_event_ends_no_request_without_an_answer(self, kind: str) -> None:
         protocol = Protocol()
         send(protocol)
         protocol.receive(created("r1"))
         protocol.receive(lifecycle(kind, "r1"))
         second = send(protocol)
-        protocol.receive(created("r2"))
         assert protocol.receive(lifecycle(kind, "r1")) is None
+        protocol.receive(created("r2"))
         assert protocol.receive(completed("r2")) is second
+
+    @LANES
+    @pytest.mark.parametrize("kind", TERMINAL_KINDS)
+    def test_scenario_59_an_id_of_an_ended_response_ends_the_response_that_runs(
+        self, kind: str, lane: str | None
+    ) -> None:
+        protocol = Protocol()
+        for number in range(1, 4):
+            request = send(protocol, lane)
+            assert protocol.receive(created(f"r{number}", lane)) is request
+            assert protocol.receive(lifecycle(kind, "r1", lane)) is request
+        assert_nothing_runs(protocol)
 
     def test_a_server_that_uses_one_id_for_all_responses(self) -> None:
         protocol = Protocol()
@@ -198,3 +212,55 @@ class TestTheBeginning:
         assert protocol.receive(wire_event("response.output_text.delta", delta="x", response_id="r1")) is None
         assert request.state is SENT
         assert protocol.receive(wire_event("response.output_text.delta", delta="x", response_id="r2")) is request
+
+    @pytest.mark.parametrize(("echoes", "lane"), [(None, None), (True, "a"), (False, "a")])
+    @pytest.mark.parametrize("item", [{}, {"item_id": "m1"}])
+    def test_scenario_63_a_stray_event_that_names_no_response_begins_no_other(
+        self, item: dict[str, Any], echoes: bool | None, lane: str | None
+    ) -> None:
+        protocol = Protocol(echoes_stream_id=echoes)
+        tag = lane if echoes else None
+        output = [{"type": "message", "id": "m1", "role": "assistant", "content": []}]
+        for number in range(3):
+            request = send(protocol, lane)
+            if number:
+                assert protocol.receive(wire_event("response.output_text.delta", tag, delta="x", **item)) is None
+                assert protocol.receive(wire_event("response.output_text.done", tag, text="x", **item)) is None
+                assert protocol.receive(wire_event("response.output_item.done", tag, item=output[0])) is None
+                assert request.state is SENT
+            assert protocol.receive(created(f"r{number}", tag)) is request
+            assert protocol.receive(delta("x", tag)) is request
+            assert protocol.receive(lifecycle("response.completed", f"r{number}", tag, output=output)) is request
+
+    @LANES
+    @pytest.mark.parametrize(
+        "first",
+        [
+            {"type": "response.output_text.delta", "delta": "x", "item_id": "m2"},
+            {"type": "response.output_item.added", "item": {"type": "message", "role": "assistant", "content": []}},
+            {"type": "response.new_thing"},
+        ],
+        ids=lambda first: str(first["type"]),
+    )
+    def test_scenario_63_what_can_only_be_new_begins_a_response_without_created(
+        self, first: dict[str, Any], lane: str | None
+    ) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        send(protocol, lane)
+        protocol.receive(created("r1", lane))
+        output = [{"type": "message", "id": "m1", "role": "assistant", "content": []}]
+        protocol.receive(lifecycle("response.completed", "r1", lane, output=output))
+        for _ in range(2):
+            request = send(protocol, lane)
+            assert protocol.receive(wire_event(first["type"], lane, **{**first, "type": first["type"]})) is request
+            assert protocol.receive(delta("x", lane)) is request
+            assert protocol.receive(completed("r2", lane)) is request
+
+    @LANES
+    def test_scenario_63_a_server_that_does_not_begin_with_created(self, lane: str | None) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        for number in range(3):
+            request = send(protocol, lane)
+            assert protocol.receive(delta("x", lane)) is request
+            assert protocol.receive(created(f"r{number}", lane)) is request
+            assert protocol.receive(completed(f"r{number}", lane)) is request
