@@ -235,7 +235,9 @@ def _response(assembly: Assembly, end: ServerEvent) -> dict[str, Any]:
             response["output"] = [_data(item.build()) for item in assembly.items()]
         return response
     if whole.output is not received.output:
-        frames = {id(item): frame for item, frame in zip(received.output, response.get("output") or (), strict=True)}
+        # Without those elements that are no items, the items do not stand where their frames do.
+        raw = () if "output" in received.extra else response.get("output") or ()
+        frames = {id(item): frame for item, frame in zip(received.output, raw, strict=False)}
         response["output"] = [frames[id(item)] if id(item) in frames else _data(item) for item in whole.output]
     if whole.usage is not None and whole.usage is not received.usage:
         response["usage"] = _data(whole.usage)

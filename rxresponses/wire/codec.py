@@ -51,9 +51,10 @@ _direct = _Direct()
 def decode(frame: bytes | str) -> ServerEvent:
     """Return the event of one frame.
 
-    Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown, if required fields do
-    not validate, or if Python cannot read it whole, because it is nested too deeply or has an integer of thousands of
-    digits.  Raises `FrameError` for a frame that is no JSON object.
+    Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown or if required fields do
+    not validate.  Values that Python cannot read, because they are nested too deeply or are integers of thousands of
+    digits, are read as `null`, and `reason` of the event says so.  Raises `FrameError` for a frame that is no JSON
+    object.
     """
     try:
         entry = _direct[_peek(frame).type]
@@ -81,7 +82,7 @@ def _decode_slowly(frame: bytes | str) -> ServerEvent:
     if not isinstance(data, dict):
         raise FrameError(f"it holds {'null' if data is None else type(data).__name__}", frame)
     try:
-        event = event_from(data) if reason is None else unknown_event(data, reason)
+        event = event_from(data, reason)
     except RecursionError:
         event = unknown_event(data, "it is nested too deeply")
     event.__dict__["raw"] = frame

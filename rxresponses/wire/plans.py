@@ -81,9 +81,8 @@ class Plan:
     """Name → attribute, where the two differ: `async` → `async_`."""
 
 
-# Besides the required fields: an event whose lane cannot be read may belong to any request, and a message without
-# its content says nothing.
-_ESSENTIAL = frozenset({"content", "stream_id", "type"})
+# Besides the required fields: an event whose lane cannot be read may belong to any request.
+_ESSENTIAL = frozenset({"stream_id", "type"})
 
 _plans: dict[type[Any], Plan] = {}
 
@@ -156,7 +155,8 @@ def read_fields(
 
     Both go by the names on the wire.  Raises `DecodeError` for values that do not fit, and, if the data must be
     `complete`, for required fields that are missing.  If the maker takes `problems`, an optional field whose value does
-    not fit is among the other fields, and only an essential one raises.
+    not fit is among the other fields, and only an essential one raises.  A list of models then loses only the elements
+    that do not fit, and the whole list as it came is among the other fields too.
     """
     if not isinstance(data, Mapping):
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
@@ -178,14 +178,16 @@ def read_fields(
                     raise DecodeError(reason) from error
                 maker.problems.append(reason)
                 extra[name] = value
+            else:
+                if maker.problems is not None and isinstance(value, list) and len(values[name]) < len(value):
+                    maker.problems.append(f"{cls.__name__}.{name}: elements are left out")
+                    extra[name] = value
         else:
             extra[name] = value
     try:
         checked = msgspec.convert(leaves, plan.bounded_checker if maker.is_bounded else plan.checker)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter from a lone surrogate in its message
-        if maker.problems is None:
-            raise DecodeError(f"{cls.__name__}: {error}") from error
-        checked = _check_each(cls, leaves, extra, maker.problems)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter from a lone surrogate in the error's message
+        checked = _check_each(cls, leaves, extra, maker)
     for name in leaves:
         values[name] = getattr(checked, plan.leaves[name])
     missing = plan.required - values.keys()
@@ -194,27 +196,29 @@ def read_fields(
     return values, extra
 
 
-def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], problems: list[str]) -> Any:
+def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], maker: Maker) -> Any:
     """Check plain fields one by one; move those that do not fit to the other fields, and keep the reasons.
 
-    `1.0` fits where an integer is due: JSON does not tell the two apart.  Raises `DecodeError` for required fields.
+    `1.0` fits where an integer is due: JSON does not tell the two apart.  Raises `DecodeError` for required fields,
+    and for any field if the maker takes no `problems`.
     """
     plan = plan_of(cls)
+    checker = plan.bounded_checker if maker.is_bounded else plan.checker
     for name, value in tuple(leaves.items()):
         for candidate in (value, _with_integers(value)):
             try:
-                msgspec.convert({name: candidate}, plan.bounded_checker)
+                msgspec.convert({name: candidate}, checker)
             except (msgspec.ValidationError, UnicodeEncodeError) as error:
-                reason = f"{cls.__name__}: {error}"
+                cause, reason = error, f"{cls.__name__}: {error}"
             else:
                 leaves[name] = candidate
                 break
         else:
-            if name in _ESSENTIAL or name in plan.required:
-                raise DecodeError(reason)
-            problems.append(reason)
+            if maker.problems is None or name in _ESSENTIAL or name in plan.required:
+                raise DecodeError(reason) from cause
+            maker.problems.append(reason)
             extra[name] = leaves.pop(name)
-    return msgspec.convert(leaves, plan.bounded_checker)
+    return msgspec.convert(leaves, checker)
 
 
 def _with_integers(value: Any) -> Any:
@@ -261,7 +265,15 @@ def _list_converter(hint: Any) -> Convert | None:
     def convert_list(value: Any, maker: Maker) -> Any:
         if not isinstance(value, list):
             raise DecodeError(f"expected a list, got {type(value).__name__}")
-        return [convert(element, maker) for element in value]
+        if maker.problems is None:
+            return [convert(element, maker) for element in value]
+        readable = []
+        for element in value:
+            try:
+                readable.append(convert(element, maker))
+            except DecodeError as error:
+                maker.problems.append(str(error))
+        return readable
 
     return convert_list
 

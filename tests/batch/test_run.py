@@ -30,6 +30,7 @@ from rxresponses.testing import Close, Failure, Hold, Raw, ResponsesServer, Text
 from rxresponses.wire import codec
 from rxresponses.wire.models import Response
 
+from ..support.events import wire_event
 from .conftest import Clock
 
 
@@ -270,7 +271,21 @@ class TestResponses:
         server.reply(Raw([done, {"type": "response.completed", "response": {"id": "r", "output": []}}]))
         assert only(socket).response == {"id": "r", "output": [item]}
 
-    @pytest.mark.parametrize("output", [{"output": None}, {}, {"output": []}])
+    def test_scenario_62_elements_of_the_output_that_are_no_items(self) -> None:
+        call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+        text = {"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": "Hi"}]}
+        done = wire_event("response.output_item.done", output_index=1, item=text)
+        end = event(output=[None, call], created_at="today")
+        got = only(InstantSender(done, end)).response or {}
+        assert [item["id"] for item in got["output"]] == ["fc_1", "msg_1"]
+        assert got["created_at"] == "today"
+
+    def test_scenario_62_an_output_that_is_no_list(self) -> None:
+        part = {"item_id": "m", "output_index": 0, "content_index": 0, "delta": "Hi"}
+        got = only(InstantSender(wire_event("response.output_text.delta", **part), event(output=7))).response or {}
+        assert [part["text"] for item in got["output"] for part in item["content"]] == ["Hi"]
+
+    @pytest.mark.parametrize("output", [{"output": None}, {}, {"output": []}, {"output": [7]}])
     def test_scenario_60_output_that_only_deltas_have(
         self, server: ResponsesServer, socket: ResponsesWebSocket, output: dict[str, Any]
     ) -> None:

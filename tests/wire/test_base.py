@@ -16,6 +16,7 @@ from hypothesis import given
 from rxresponses.errors import DecodeError
 from rxresponses.wire.base import Model, UnknownItem, build, model
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.models import Response
 from rxresponses.wire.plans import plan_of
 from tests.support.strategies import events, models_in
 
@@ -349,3 +350,10 @@ def test_the_repr_of_an_unknown_item_shows_all_its_json() -> None:
 
 def test_a_plan_is_made_once() -> None:
     assert plan_of(Home) is plan_of(Home)
+
+
+def test_scenario_62_integral_floats_are_integers_in_a_single_model_too() -> None:
+    response = Response.from_dict({"id": "r", "max_output_tokens": 5.0, "usage": {"input_tokens": 0.0}})
+    assert (repr(response.max_output_tokens), repr(response.usage)) == ("5", "ResponseUsage(input_tokens=0)")
+    with pytest.raises(DecodeError, match=r"ResponseUsage.*input_tokens"):
+        Response.from_dict({"id": "r", "usage": {"input_tokens": 0.5}})

@@ -119,10 +119,11 @@ class UnknownEvent(Unread, ServerEvent):
     """
 
 
-def event_from(data: Mapping[str, Any], *, json_codec: bool = False) -> ServerEvent:
+def event_from(data: Mapping[str, Any], problem: str | None = None, *, json_codec: bool = False) -> ServerEvent:
     """Build an event from JSON data; an `UnknownEvent` if no class fits them.
 
-    `json_codec` takes the way of dataclasses-json, with the same result.
+    `problem` says why values are missing in the data already.  `json_codec` takes the way of dataclasses-json, with the
+    same result.
     """
     kind = data.get("type")
     cls = REGISTRY.get(kind) if isinstance(kind, str) else None
@@ -134,15 +135,19 @@ def event_from(data: Mapping[str, Any], *, json_codec: bool = False) -> ServerEv
             cls = REGISTRY.get(kind)
     if cls is not None:
         try:
-            event, left_out = build_received(cls, data, json_codec=json_codec)
-            if left_out is not None:
-                event.__dict__["_reason"] = left_out
+            event, reason = build_received(cls, data, json_codec=json_codec)
+            if reason is not None or problem is not None:
+                event.__dict__["_reason"] = _joined(problem, reason)
             return event
         except DecodeError as error:
             reason = str(error)
     elif not isinstance(kind, str):
         reason = "the event has no type"
-    return unknown_event(data, reason)
+    return unknown_event(data, _joined(problem, reason))
+
+
+def _joined(*reasons: str | None) -> str | None:
+    return "; ".join(filter(None, reasons)) or None
 
 
 def unknown_event(data: Mapping[str, Any], reason: str | None) -> UnknownEvent:

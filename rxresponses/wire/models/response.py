@@ -86,10 +86,10 @@ class Response(Model):
     """A response, finished or not.
 
     Fields that only repeat the request (`tools`, `text`, `reasoning`, …) are plain JSON.  Times are in seconds since
-    1970.
+    1970.  `id` is empty if the server sent none.
     """
 
-    id: str
+    id: str = ""
     access_programs: Any = None
     background: bool | None = None
     completed_at: float | None = None

@@ -129,7 +129,7 @@ def test_scenario_44_unknown_types_and_fields_are_kept(read: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "part_of_reason"),
     [
-        ('{"type": "response.completed", "response": {"id": 5}, "stream_id": "main"}', "Response: Expected `str`"),
+        ('{"type": "response.completed", "response": "?", "stream_id": "main"}', "ResponseCompletedEvent.response"),
         ('{"type": "response.failed", "stream_id": "main"}', "'response' is missing"),
         ('{"type": "response.incomplete", "response": null, "stream_id": "main"}', "response"),
     ],
@@ -251,13 +251,37 @@ def test_scenario_44_an_object_without_a_type_is_kept(read: Any, kind: object) -
 
 
 @read_json
-def test_scenario_44_an_invalid_item_does_not_make_the_event_unknown(read: Any) -> None:
-    text = '{"type": "response.output_item.done", "item": {"type": "message", "content": 5}}'
+def test_scenario_62_an_item_loses_only_the_field_that_does_not_validate(read: Any) -> None:
+    text = '{"type": "response.output_item.done", "item": {"type": "message", "role": "assistant", "content": 5}}'
     event = read(text)
     assert isinstance(event, ResponseOutputItemDoneEvent)
-    assert event.item.type == "message"
-    assert not isinstance(event.item, ResponseOutputMessage)
-    assert event.to_dict()["item"] == {"type": "message", "content": 5}
+    assert isinstance(event.item, ResponseOutputMessage)
+    assert (event.item.role, event.item.content, event.item.extra) == ("assistant", [], {"content": 5})
+    assert event.to_dict()["item"]["content"] == 5
+    assert "ResponseOutputMessage.content" in str(event.reason)
+
+
+@read_json
+def test_scenario_62_a_list_of_models_loses_only_the_elements_that_do_not_validate(read: Any) -> None:
+    output = [7, {"type": "message", "content": [{"type": "output_text", "text": "Hi"}, None]}, "x", {"type": "new"}]
+    event = read(json.dumps({"type": "response.completed", "response": {"id": "r", "output": output}}))
+    assert isinstance(event, ResponseCompletedEvent)
+    assert [item.type for item in event.response.output] == ["message", "new"]
+    assert event.response.output_text == "Hi"
+    assert event.response.extra == {"output": output}
+    assert event.to_dict()["response"]["output"] == output
+    assert "ResponseOutputMessage.content: elements are left out" in str(event.reason)
+    assert "Response.output: elements are left out" in str(event.reason)
+
+
+@read_json
+@pytest.mark.parametrize("response", [{"id": 5}, {"id": None}, {}])
+def test_scenario_62_a_response_without_a_readable_id_is_a_response(read: Any, response: dict[str, Any]) -> None:
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+    event = read(json.dumps({"type": "response.completed", "response": {**response, "output": [message]}}))
+    assert isinstance(event, ResponseCompletedEvent)
+    assert (event.response.id, event.response.output_text) == ("", "Hi")
+    assert event.response.extra == response
 
 
 def test_unknown_events_are_equal_if_all_their_json_is() -> None:
