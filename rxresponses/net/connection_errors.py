@@ -7,7 +7,7 @@ from ..protocol.request import ProtocolSteer
 from ..wire.events.base import ServerEvent
 from ..wire.fields import error_field
 from .request import RequestSubscription
-from .transport import ConnectionEnd
+from .transport import TOO_MANY_FRAGMENTS, ConnectionEnd
 
 _MESSAGE_TOO_BIG = 1009
 
@@ -49,6 +49,8 @@ def lost_error(request: RequestSubscription, end: ConnectionEnd) -> ConnectionLo
             "the request is larger than the server takes: make it smaller, for example by sending files by their id or "
             "URL"
             if end.by_peer
+            else advice
+            if end.reason == TOO_MANY_FRAGMENTS
             else "a message of the server exceeded `max_message_size`: raise this option if you expect messages that "
             "large"
         )

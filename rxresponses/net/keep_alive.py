@@ -27,22 +27,24 @@ async def keep_alive(
 async def _is_answered(connection: FrameConnection, timeout: float, read_pause: ReadPause) -> bool:
     """Send a ping; return whether its pong came in time.
 
-    The timeout starts again while silence is not the server's fault: when reading was paused, the pong
-    may be behind messages that were not read; while the write buffer still shrinks, the ping may be
-    behind a large request on its way to a slow server.
+    The timeout starts again while silence is not the server's fault: when reading was paused, the pong may be behind
+    messages that were not read; and while the server takes what was written before the ping, such as a large request.
+    What is written after the ping shows nothing: a server that sends pings, and reads none of the pongs, is dead.
     """
     round_trip = asyncio.ensure_future(_round_trip(connection))
     round_trip.add_done_callback(_retrieve_exception)
     try:
         await asyncio.sleep(0)  # now the ping is in the write buffer, and only the server makes that shrink
+        ping_end = connection.bytes_written
         while True:
-            before = read_pause.count, connection.transport.get_write_buffer_size()
-            paused = read_pause.active
+            pauses, paused, taken = read_pause.count, read_pause.active, connection.bytes_taken
             await asyncio.wait([round_trip], timeout=timeout)
             if round_trip.done():
                 await round_trip  # raises if the connection is closed
                 return True
-            if not paused and before == (read_pause.count, connection.transport.get_write_buffer_size()):
+            was_paused = paused or pauses != read_pause.count
+            was_behind = taken < ping_end and connection.bytes_taken > taken
+            if not was_paused and not was_behind:
                 return False
     finally:
         round_trip.cancel()

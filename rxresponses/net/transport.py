@@ -9,10 +9,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection
-from websockets.frames import Opcode
+from websockets.exceptions import SecurityError
+from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 
+from ..wire.fragments import MAX_FRAGMENTS, FragmentedMessage
 from .backpressure import ReadPause, set_current_read_pause
+
+MAX_HANDSHAKE_SIZE = 2**18
+"""How many bytes the answer to the opening handshake may have: 256 KiB, the body of a refusal included."""
+
+TOO_MANY_FRAGMENTS = f"a message in more than {MAX_FRAGMENTS} fragments"
+"""The reason with which this side closes a connection whose server sends such a message."""
+
+_PONG = bytes([0x80 | Opcode.PONG])  # the first byte of each pong on the wire
 
 
 class FrameListener(Protocol):
@@ -55,9 +65,12 @@ class FrameConnection(ClientConnection):
 
     def __init__(self, *args: Any, listener: FrameListener, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.bytes_written = 0  # to the transport
         self._listener = listener
-        self._fragments: list[bytes] = []
+        self._handshake_size = 0  # bytes of the answer to the handshake, until it is whole
+        self._fragments = FragmentedMessage()
         self._is_binary = False
+        self._pong: bytes | None = None  # waits until the server reads
         self._reported = False
         self._held: deque[Any] | None = None  # during a pause: frames that were parsed and not delivered
 
@@ -68,7 +81,9 @@ class FrameConnection(ClientConnection):
             super().data_received(data)
         finally:
             set_current_read_pause(previous)
-        if self.protocol.close_sent is not None and not self._held:
+        if self.response is None:
+            self._limit_handshake(len(data))
+        elif self.protocol.close_sent is not None and not self._held:
             # This side closes the connection, or has answered the server's close frame.  The requests are told
             # now, because the server may take its time to end the TCP connection.
             self._report_end()
@@ -90,6 +105,49 @@ class FrameConnection(ClientConnection):
             self._report_end()
         else:
             super().process_event(event)
+
+    def _limit_handshake(self, size: int) -> None:
+        """Give the handshake up when its answer is too large, or cannot be one.
+
+        websockets would read on, for as long as the server sends, until the handshake times out.
+        """
+        self._handshake_size += size
+        if self.protocol.handshake_exc is None and self._handshake_size > MAX_HANDSHAKE_SIZE:
+            self.protocol.parser.throw(SecurityError(f"the answer is larger than {MAX_HANDSHAKE_SIZE} bytes"))
+        if self.protocol.handshake_exc is not None:
+            self.transport.abort()
+
+    # Writing.
+
+    @property
+    def bytes_taken(self) -> int:
+        """How many of the written bytes have left the write buffer, because the server reads."""
+        return self.bytes_written - self.transport.get_write_buffer_size()
+
+    def send_data(self) -> None:
+        """Write what websockets has to send.
+
+        While the server does not read, only the latest pong waits to be sent.  RFC 6455 (5.5.3) allows that, and a
+        server that sends pings and never reads would otherwise fill the memory with pongs.
+        """
+        writes = self.protocol.writes
+        if not writes:
+            return  # as behind nearly every message
+        if self.paused:
+            self._pong = next((data for data in reversed(writes) if data[:1] == _PONG), self._pong)
+            writes = self.protocol.writes = [data for data in writes if data[:1] != _PONG]
+        self.bytes_written += sum(map(len, writes))
+        super().send_data()
+
+    def resume_writing(self) -> None:
+        """Send the pong that waits, because the server reads again."""
+        super().resume_writing()
+        pong, self._pong = self._pong, None
+        if pong is not None and self.protocol.state is State.OPEN:
+            self.bytes_written += len(pong)
+            self.transport.write(pong)
+
+    # The end, and pauses.
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, unless a close frame already did; during a pause, after the messages held back."""
@@ -124,12 +182,16 @@ class FrameConnection(ClientConnection):
 
     def _collect(self, event: Any) -> None:
         """Put a fragmented message together."""
+        if self._reported:
+            return  # the message had too many fragments, and more of them came with the last one that fitted
         if event.opcode is not Opcode.CONT:
             self._is_binary = event.opcode is Opcode.BINARY
-        self._fragments.append(bytes(event.data))
-        if event.fin:
-            message = b"".join(self._fragments)
-            self._fragments.clear()
+        if not self._fragments.add(event.data):
+            self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, TOO_MANY_FRAGMENTS)
+            self.send_data()
+            self._report_end()
+        elif event.fin:
+            message = self._fragments.take()
             if self._is_binary:
                 self._listener.binary_received(message)
             else:
