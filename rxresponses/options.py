@@ -67,7 +67,7 @@ class ConnectionOptions:
     the socket drops the events.  With "close" the socket closes the connection to stop the spending, for all requests
     on it.  A request is also disposed when a timeout ends it, when its consumer's buffer overflows, and when its
     observer raises; with "close", each of these closes the connection.  `max_buffered_bytes` limits the events that
-    wait for a subscriber on another event loop.
+    wait for a subscriber on another event loop; each counts its frame and 600 bytes.
 
     `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log.  An
     `authorization` header replaces the API key.  With an `api-key` header, as Azure uses it, the key of the

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MAX_WAITING = 2**26  # bytes of events or texts that wait while standard output does not take them
+
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command and its arguments."""
@@ -166,17 +168,45 @@ def _values(source: Observable[T]) -> Iterator[T]:
     """Yield what a source emits, in the thread of the caller; raise its error.
 
     An observer would write on the socket's thread.  A reader that pauses a pipe would then block the socket,
-    and Ctrl-C could not interrupt the write.
+    and Ctrl-C could not interrupt the write.  So values wait in a queue.  When that is half full, the socket stops
+    reading until the queue is nearly empty: at most `_MAX_WAITING` bytes wait.
     """
     from queue import SimpleQueue
+    from threading import Lock
 
     from reactivex import Notification
     from reactivex import operators as ops
+    from reactivex.disposable import SingleAssignmentDisposable
     from reactivex.notification import OnError, OnNext
 
+    from ..errors import BufferOverflowError
+    from ..net.backpressure import Backlog, size_of
+
     notifications: SimpleQueue[Notification[T]] = SimpleQueue()
-    with source.pipe(ops.materialize()).subscribe(notifications.put):
+    backlog, lock = Backlog(_MAX_WAITING), Lock()
+    subscription = SingleAssignmentDisposable()
+
+    def size(value: T) -> int:
+        return size_of(value[-1] if isinstance(value, tuple) else value)  # an event may come with its time
+
+    def put(notification: Notification[T]) -> None:
+        has_room = True
+        with lock:
+            if isinstance(notification, OnNext):
+                has_room = backlog.add(size(notification.value))
+            else:
+                backlog.stop_pausing()
+        if has_room:
+            notifications.put(notification)
+        else:
+            notifications.put(OnError(BufferOverflowError(_MAX_WAITING, unit="bytes")))
+            subscription.dispose()
+
+    with subscription:
+        subscription.disposable = source.pipe(ops.materialize()).subscribe(put)
         while isinstance(notification := notifications.get(), OnNext):
+            with lock:
+                backlog.remove(size(notification.value))
             yield notification.value
     if isinstance(notification, OnError):
         raise notification.exception

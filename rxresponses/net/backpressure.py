@@ -13,6 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+EVENT_OVERHEAD = 600
+"""About how many bytes an event takes in memory besides its frame, so that tiny events are not counted as nothing."""
+
 _CHECK_INTERVAL = 0.5  # seconds between two checks, during a pause, whether the lagging consumers still exist
 
 
@@ -111,6 +114,12 @@ class ReadPause:
     def _resume_reading(self) -> None:
         if not self.active:  # paused again meanwhile
             self._resume()
+
+
+def size_of(value: object) -> int:
+    """Return about how many bytes an event or a text takes while it waits for its consumer."""
+    content = value if isinstance(value, (str, bytes)) else getattr(value, "raw", None)
+    return EVENT_OVERHEAD + len(content or b"")
 
 
 class Backlog:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from reactivex.abc import ObserverBase
 
 from ..errors import BufferOverflowError, as_exception
-from .backpressure import Backlog, ReadPause, current_read_pause, set_current_read_pause
+from .backpressure import EVENT_OVERHEAD, Backlog, ReadPause, current_read_pause, set_current_read_pause
 from .loops import running_loop
 
 T = TypeVar("T")
@@ -21,8 +21,8 @@ class ObserveOnLoop(ObserverBase[T]):
 
     An observer may use asyncio objects of its loop, as `await observable` does, and these are not safe
     to use on another thread.  Notifications from other threads wait in a buffer for their turn of the
-    loop; the buffer is measured in bytes of the frames.  When it would exceed `max_bytes`, `on_next`
-    raises `BufferOverflowError`, and the caller ends the stream with it.
+    loop; the buffer is measured in bytes of memory, the frames included.  When it would exceed `max_bytes`,
+    `on_next` raises `BufferOverflowError`, and the caller ends the stream with it.
     """
 
     def __init__(self, observer: ObserverBase[T], loop: asyncio.AbstractEventLoop, *, max_bytes: int) -> None:
@@ -43,7 +43,8 @@ class ObserveOnLoop(ObserverBase[T]):
             self._observer.on_next(value)
             return
         self._read_pause = current_read_pause()
-        if not self._pass(self._observer.on_next, (value,), len(getattr(value, "raw", None) or b"")):
+        size = EVENT_OVERHEAD + len(getattr(value, "raw", None) or b"")
+        if not self._pass(self._observer.on_next, (value,), size):
             raise BufferOverflowError(self._max_bytes, unit="bytes", stream_id=getattr(value, "stream_id", None))
 
     def on_error(self, error: Exception) -> None:

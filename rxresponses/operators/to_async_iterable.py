@@ -14,7 +14,8 @@ from reactivex import Observable
 from reactivex.disposable import SingleAssignmentDisposable
 
 from ..errors import BufferOverflowError
-from ..net.backpressure import Backlog
+from ..net.backpressure import Backlog, size_of
+from ..options import MEBIBYTE
 from ._arguments import makes_operator
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ T = TypeVar("T")
 
 
 @makes_operator
-def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], AsyncStream[T]]:
+def to_async_iterable(
+    max_buffered: int = 10_000, *, max_buffered_bytes: int = 64 * MEBIBYTE
+) -> Callable[[Observable[T]], AsyncStream[T]]:
     """Turn a source into an asynchronous iterable, as the last step of a `pipe`.
 
     Marble::
@@ -46,17 +49,19 @@ def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], A
     Values wait in a buffer while the consumer is busy.  When the buffer is half full, the socket stops reading
     until the buffer is nearly empty.  It does so only if the response is alone on its connection and no request
     waits for its end, because other consumers must not wait for this consumer.  If more than `max_buffered` values
-    wait, the source is disposed, and the consumer gets `BufferOverflowError` after the buffered values, so no
-    value is missing in between.  `max_buffered` must be a positive integer; the call raises `ValueError` or
-    `TypeError` otherwise.
+    wait, or events and texts of more than `max_buffered_bytes` of memory, the source is disposed, and the consumer
+    gets `BufferOverflowError` after the buffered values, so no value is missing in between.  A value that waits
+    alone may be larger.  Both limits must be positive integers; the call raises `ValueError` or `TypeError`
+    otherwise.
     """
-    if isinstance(max_buffered, bool) or not isinstance(max_buffered, int):
-        raise TypeError(f"max_buffered must be an integer, not {max_buffered!r}")
-    if max_buffered < 1:
-        raise ValueError(f"max_buffered must be at least 1, not {max_buffered}")
+    for name, limit in (("max_buffered", max_buffered), ("max_buffered_bytes", max_buffered_bytes)):
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise TypeError(f"{name} must be an integer, not {limit!r}")
+        if limit < 1:
+            raise ValueError(f"{name} must be at least 1, not {limit}")
 
     def operator(source: Observable[T]) -> AsyncStream[T]:
-        return AsyncStream(source, max_buffered)
+        return AsyncStream(source, max_buffered, max_buffered_bytes)
 
     return operator
 
@@ -64,13 +69,13 @@ def to_async_iterable(max_buffered: int = 10_000) -> Callable[[Observable[T]], A
 class AsyncStream(AsyncIterable[T]):
     """The result of `to_async_iterable`: iterate over it with `async for`, inside `async with`."""
 
-    def __init__(self, source: Observable[T], max_buffered: int) -> None:
+    def __init__(self, source: Observable[T], max_buffered: int, max_bytes: int) -> None:
         self._source = source
-        self._max_buffered = max_buffered
+        self._limits = max_buffered, max_bytes
         self._open: set[_Inbox[T]] = set()
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return _Iterator(self._source, _Inbox(self._max_buffered, self._open))
+        return _Iterator(self._source, _Inbox(*self._limits, self._open))
 
     async def aclose(self) -> None:
         """End all running iterations and dispose their subscriptions.  Call this on the loop of the iterations."""
@@ -93,13 +98,16 @@ class _Inbox(Generic[T]):
     its source still runs.
     """
 
-    def __init__(self, max_buffered: int, registry: set[_Inbox[T]]) -> None:
+    def __init__(self, max_buffered: int, max_bytes: int, registry: set[_Inbox[T]]) -> None:
         self._max_buffered = max_buffered
+        self._max_bytes = max_bytes
+        # Both limits are one: a small value counts as its share of the buffer, so that just `max_buffered` have room.
+        self._share = -(-max_bytes // max_buffered)
         self._registry = registry  # the open inboxes of the stream
         # Never held during a call of foreign code.  Reentrant, because garbage collection may call `close` anywhere.
         self._lock = threading.RLock()
         self._values: deque[T] = deque()
-        self._backlog = Backlog(max_buffered)
+        self._backlog = Backlog(self._share * max_buffered)
         self._ended = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -114,11 +122,15 @@ class _Inbox(Generic[T]):
         with self._lock:
             if self._ended:
                 return
-            full = not self._backlog.add()
+            full = not self._backlog.add(max(size_of(value), self._share))
             if not full:
                 self._values.append(value)
         if full:
-            self._end(BufferOverflowError(self._max_buffered, stream_id=getattr(value, "stream_id", None)))
+            lane = getattr(value, "stream_id", None)
+            if len(self._values) < self._max_buffered:
+                self._end(BufferOverflowError(self._max_bytes, unit="bytes", stream_id=lane))
+            else:
+                self._end(BufferOverflowError(self._max_buffered, stream_id=lane))
             self._subscription.dispose()
         else:
             self._wake()
@@ -145,8 +157,9 @@ class _Inbox(Generic[T]):
         while True:
             with self._lock:
                 if self._values:
-                    self._backlog.remove()
-                    return self._values.popleft()
+                    value = self._values.popleft()
+                    self._backlog.remove(max(size_of(value), self._share))
+                    return value
                 if self._ended:
                     raise self._error or StopAsyncIteration
                 waiter = self._waiter = asyncio.get_running_loop().create_future()

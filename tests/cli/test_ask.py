@@ -7,15 +7,19 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reactivex
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
+from rxresponses import BufferOverflowError
 from rxresponses.cli import ask as ask_command
 from rxresponses.cli.main import main
+from rxresponses.net.backpressure import set_current_read_pause, size_of
 from rxresponses.testing import Close, Failure, Hold, Raw, Refusal, ResponsesServer, Text
+from rxresponses.wire.codec import decode
 
 from .conftest import Ask
 from .programs import PATIENCE, Start, usage_error
@@ -342,3 +346,45 @@ class TestValues:
         assert disposed == []
         values.close()  # type: ignore[attr-defined]
         assert disposed == [True]
+
+    @pytest.mark.parametrize("timed", [False, True])
+    def test_scenario_77_a_reader_that_pauses_pauses_the_socket(
+        self, monkeypatch: pytest.MonkeyPatch, timed: bool
+    ) -> None:
+        event = decode(b'{"type": "a", "text": "%s"}' % (b"x" * 1000))
+        value = (0.5, event) if timed else event
+        monkeypatch.setattr(ask_command, "_MAX_WAITING", 10 * size_of(event))
+        log: list[str] = []
+
+        class Pause:
+            def consumer_lags(self, *_: object) -> None:
+                log.append("lags")
+
+            def consumer_caught_up(self, _: object) -> None:
+                log.append("caught up")
+
+        def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            pause: Any = Pause()
+            set_current_read_pause(pause)
+            try:
+                for _ in range(6):
+                    observer.on_next(value)
+            finally:
+                set_current_read_pause(None)
+            return Disposable()
+
+        values = ask_command._values(reactivex.Observable(subscribe))
+        assert [next(values) for _ in range(3)] == 3 * [value]
+        assert log == ["lags"]
+        assert next(values) == value
+        assert log == ["lags", "caught up"]
+        values.close()  # type: ignore[attr-defined]
+
+    def test_scenario_77_what_waits_for_a_reader_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ask_command, "_MAX_WAITING", 3 * size_of("text"))
+        values = ask_command._values(reactivex.from_iterable(["text"] * 3))
+        assert list(values) == ["text"] * 3
+        values = ask_command._values(reactivex.from_iterable(["text"] * 4))
+        assert [next(values) for _ in range(3)] == ["text"] * 3
+        with pytest.raises(BufferOverflowError, match="bytes"):
+            next(values)

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from rxresponses.net.backpressure import Backlog, ReadPause, current_read_pause, set_current_read_pause
+from rxresponses.net.backpressure import (
+    EVENT_OVERHEAD,
+    Backlog,
+    ReadPause,
+    current_read_pause,
+    set_current_read_pause,
+    size_of,
+)
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ResponseTextDeltaEvent
 
 from ..support.another_thread import on_another_thread
 from ..support.recorder import WAIT
@@ -289,3 +298,11 @@ class TestBacklog:
         assert delivering.active
         other.clear()
         assert not delivering.active
+
+
+def test_the_size_of_what_waits() -> None:
+    frame = b'{"type": "a"}'
+    assert size_of(decode(frame)) == EVENT_OVERHEAD + len(frame)
+    assert size_of(decode(frame.decode())) == EVENT_OVERHEAD + len(frame)
+    assert size_of("text") == EVENT_OVERHEAD + 4
+    assert size_of(ResponseTextDeltaEvent(delta="x")) == size_of(1) == EVENT_OVERHEAD

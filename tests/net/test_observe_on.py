@@ -13,7 +13,7 @@ from reactivex import operators as ops
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from rxresponses import BufferOverflowError, ObserverExitError, ResponseTextDeltaEvent, ServerEvent
-from rxresponses.net.backpressure import ReadPause, set_current_read_pause
+from rxresponses.net.backpressure import EVENT_OVERHEAD, ReadPause, set_current_read_pause, size_of
 from rxresponses.net.observe_on import ObserveOnLoop
 from rxresponses.wire.codec import decode
 
@@ -27,7 +27,7 @@ def delta(number: int) -> ServerEvent:
     return decode(b'{"type": "response.output_text.delta", "delta": "%d"}' % number)
 
 
-SIZE = len(delta(1).raw or b"")
+SIZE = size_of(delta(1))
 
 
 class Log(ObserverBase[Any]):
@@ -183,14 +183,20 @@ def test_after_the_end_of_the_stream_it_pauses_no_connection(how: str) -> None:
     asyncio.run(scenario())
 
 
-def test_events_without_a_frame_count_no_bytes() -> None:
+def test_scenario_77_events_that_are_nearly_empty_fill_the_buffer_too() -> None:
     async def scenario() -> None:
         log = Log()
-        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=1)
-        for number in range(3):
-            on_loop.on_next(ResponseTextDeltaEvent(delta=str(number)))
+        on_loop = ObserveOnLoop(log, asyncio.get_running_loop(), max_bytes=2 * EVENT_OVERHEAD)
+
+        def fill() -> None:
+            for number in range(2):
+                on_loop.on_next(ResponseTextDeltaEvent(delta=str(number)))
+            with pytest.raises(BufferOverflowError):
+                on_loop.on_next(ResponseTextDeltaEvent(delta="2"))
+
+        on_another_thread(fill)
         await asyncio.sleep(0)
-        assert log.heard == [0, 1, 2]
+        assert log.heard == [0, 1]
 
     asyncio.run(scenario())
 

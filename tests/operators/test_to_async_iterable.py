@@ -14,8 +14,10 @@ from reactivex.disposable import Disposable
 from typing_extensions import assert_type
 
 from rxresponses.errors import BufferOverflowError
+from rxresponses.net.backpressure import size_of
 from rxresponses.operators import filter_by_type, to_async_iterable
 from rxresponses.operators.to_async_iterable import AsyncStream
+from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
 from ..support.events import completed, created, delta
@@ -334,6 +336,35 @@ def test_overflow_ends_the_stream_with_its_own_error() -> None:
     in_loop(main())
 
 
+def test_scenario_77_large_events_overflow_by_their_bytes() -> None:
+    async def main() -> None:
+        source: ManualSource[ServerEvent] = ManualSource()
+        events = [decode(b'{"type": "a", "image": "%s"}' % (b"x" * 10_000)) for _ in range(4)]
+        asyncio.get_running_loop().call_soon(lambda: source.emit(*events))
+        seen: list[ServerEvent] = []
+        limit = 3 * size_of(events[0])
+        with pytest.raises(BufferOverflowError) as caught:
+            await drain(source.observable.pipe(to_async_iterable(max_buffered_bytes=limit)), seen)
+        assert seen == events[:3]
+        assert (caught.value.max_buffered, caught.value.unit) == (limit, "bytes")
+
+    in_loop(main())
+
+
+def test_an_event_larger_than_the_buffer_has_room_alone() -> None:
+    async def main() -> None:
+        source: ManualSource[ServerEvent] = ManualSource()
+        events = [decode(b'{"type": "a", "image": "%s"}' % (b"x" * 10_000)) for _ in range(3)]
+        iterator = source.observable.pipe(to_async_iterable(max_buffered=2, max_buffered_bytes=1000)).__aiter__()
+        for event in events:
+            step = step_of(iterator)
+            await turns()
+            source.emit(event)
+            assert await step is event
+
+    in_loop(main())
+
+
 def test_overflow_while_subscribing_disposes_too() -> None:
     async def main() -> None:
         disposals: list[str] = []
@@ -393,12 +424,16 @@ def test_a_cancelled_wait_is_not_woken_by_a_late_value() -> None:
 def test_a_bound_must_be_positive(wrong: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         to_async_iterable(wrong)
+    with pytest.raises(ValueError, match="max_buffered_bytes must be at least 1"):
+        to_async_iterable(max_buffered_bytes=wrong)
 
 
 @pytest.mark.parametrize("wrong", [None, 1.5, "5", True])
 def test_a_bound_must_be_an_integer(wrong: Any) -> None:
     with pytest.raises(TypeError, match="must be an integer"):
         to_async_iterable(wrong)
+    with pytest.raises(TypeError, match="max_buffered_bytes must be an integer"):
+        to_async_iterable(max_buffered_bytes=wrong)
 
 
 def test_type() -> None:
