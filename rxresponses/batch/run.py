@@ -226,10 +226,12 @@ class Run:
 def _response(assembly: Assembly, end: ServerEvent) -> dict[str, Any]:
     """Return the response of the terminal event as it was received, with what only the events before have."""
     response = _frame(end).get("response")
-    if not isinstance(response, dict):
-        raise unreadable(end)
     received = response_of(end)
     whole = assembly.finish(end)
+    if not isinstance(response, dict):
+        if whole is None:
+            raise unreadable(end)
+        return _data(whole)
     if received is None or whole is None:  # it fits no class, and is kept all the same
         if not response.get("output") and assembly.items():
             response["output"] = [_data(item.build()) for item in assembly.items()]

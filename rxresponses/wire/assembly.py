@@ -30,7 +30,7 @@ from .events import (
     ResponseTextDoneEvent,
     ServerEvent,
 )
-from .failures import response_of
+from .failures import response_at_end
 from .growing_text import GrowingText
 from .merging import evolve, pair
 from .models import (
@@ -138,7 +138,7 @@ class Assembly:
         It is the server's own object if the earlier events have nothing more.  The items stay until `reset`.
         """
         self.piece = ""
-        response = response_of(event)
+        response = response_at_end(event, self.base)
         if response is None:
             self.piece = self.close()
             return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, TypeAlias
 
 from .base import Model
 from .growing_text import GrowingText, without_halves
@@ -75,6 +77,10 @@ _PART_TEXTS: Mapping[type[Model], tuple[str, ...]] = {
 }
 
 
+Key: TypeAlias = "tuple[int, int | Fraction]"
+"""The place of a part in its list: the index that its events have and 0, or a place behind such an index."""
+
+
 class Part:
     """A part of an item: what is known of it, and its texts.  Without a model it is not in the item yet."""
 
@@ -133,7 +139,7 @@ class Item:
         self.index = index
         self.model = model
         self.text_field = GrowingText()
-        self.parts: dict[str, dict[tuple[int, int], Part]] = {}
+        self.parts: dict[str, dict[Key, Part]] = {}
         self.was_added = False  # by `response.output_item.added`
         self.is_done = False  # by `response.output_item.done`, or by the terminal event
         self._built: Model | None = None
@@ -219,14 +225,15 @@ class Item:
         keys = sorted(key for key, part in parts.items() if part.model is not None)
         pairs = pair([(key[0], _as_model(parts[key].build())) for key in keys], [_as_model(part) for part in listed])
         keys_of = {place: keys[number] for number, place in pairs.items()}
-        at = (-1, 0)
+        next_keys: list[Key | None] = [None] * len(listed)  # place → key of the next listed part that is known
+        for place in reversed(range(len(listed) - 1)):
+            next_keys[place] = keys_of.get(place + 1, next_keys[place + 1])
+        at: Key = (-1, 0)
         piece = ""
         for place, part in enumerate(listed):
             key = keys_of.get(place)
             if key is None:
-                key = (place, 0) if at < (place, 0) and (place, 0) not in keys else (at[0], at[1] + 1)
-                while key in parts and parts[key].model is not None:
-                    key = key[0], key[1] + 1
+                key = _new_key(parts, keys, at, next_keys[place], (place, 0))
             at = key
             piece += parts.setdefault(key, Part()).take(part, announced=announced)
         return piece
@@ -299,7 +306,7 @@ class Item:
         return evolve(model, **changes) if changes else model
 
 
-def _join_texts(parts: dict[tuple[int, int], Part], listed: list[Any]) -> None:
+def _join_texts(parts: dict[Key, Part], listed: list[Any]) -> None:
     """Join all parts of text if the server joins them too: it lists a single part that begins with their texts."""
     if len(listed) != 1 or not isinstance(listed[0], ResponseOutputText) or len(parts) < 2:
         return
@@ -311,6 +318,26 @@ def _join_texts(parts: dict[tuple[int, int], Part], listed: list[Any]) -> None:
             first.logprobs += parts[key].logprobs
             del parts[key]
         first.text("text").complete(whole)
+
+
+def _new_key(parts: Mapping[Key, Part], keys: list[Key], at: Key, following: Key | None, wanted: Key) -> Key:
+    """Return a key for a new part between two listed parts, behind known parts there that the list leaves out."""
+    if following is not None and at < following:
+        at = max(at, keys[bisect_left(keys, following) - 1] if following > keys[0] else at)
+    else:
+        following = None
+    if at < wanted and (following is None or wanted < following) and not _is_taken(parts, wanted):
+        return wanted
+    key: Key = at[0], at[1] + 1
+    if following is not None and key >= following:
+        return at[0], Fraction(at[1] + following[1]) / 2
+    while _is_taken(parts, key):
+        key = key[0], key[1] + 1
+    return key
+
+
+def _is_taken(parts: Mapping[Key, Part], key: Key) -> bool:
+    return key in parts and parts[key].model is not None
 
 
 def _take_text(text: GrowingText, value: str, *, announced: bool) -> str:
@@ -334,7 +361,7 @@ def _has_more(one: Model, other: Model) -> bool:
     return not one.extra.keys() <= other.extra.keys()
 
 
-def _key(entry: tuple[tuple[int, int], Part]) -> tuple[int, int]:
+def _key(entry: tuple[Key, Part]) -> Key:
     return entry[0]
 
 

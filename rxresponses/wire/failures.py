@@ -18,7 +18,8 @@ from .events import (
     UnknownEvent,
 )
 from .events.base import ERROR_TYPES
-from .fields import response_id_of
+from .fields import named_response_id, response_id_of
+from .merging import evolve
 from .models import Response
 
 _STATUS_FIELDS = ("status", "status_code")
@@ -40,6 +41,16 @@ _ADVICE = {
 
 _ANY_ENDING = frozenset({"response.done", "response.cancelled", "response.canceled"})
 """Terminal types that do not tell by themselves whether the response failed."""
+
+
+_STATUSES = {
+    "response.completed": "completed",
+    "response.done": "completed",
+    "response.incomplete": "incomplete",
+    "response.cancelled": "cancelled",
+    "response.canceled": "cancelled",
+}
+"""The status of a response whose terminal event carries no response."""
 
 
 def failure_of(
@@ -83,6 +94,19 @@ def pending_of(event: ServerEvent) -> SteerPendingError:
 def response_of(event: ServerEvent) -> Response | None:
     """Return the response of a terminal event, `None` when the event could not be read."""
     return event.response if isinstance(event, LifecycleEvent) else None
+
+
+def response_at_end(event: ServerEvent, base: Response | None) -> Response | None:
+    """Return the response of a terminal event, `None` when the event could not be read.
+
+    Some servers end a response with an event that carries no response, such as `{"type": "response.done"}`.  The
+    response is then `base`, as an event before said it, with the status that the type tells.
+    """
+    response = response_of(event)
+    if response is not None or event.type not in _STATUSES or event.extra.get("response") is not None:
+        return response
+    known = Response(id=named_response_id(event) or "") if base is None else base
+    return evolve(known, status=_STATUSES[event.type], output=[])
 
 
 def unreadable(event: ServerEvent) -> UnreadableResponseError:

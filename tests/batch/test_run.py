@@ -285,6 +285,16 @@ class TestResponses:
         got = only(InstantSender(wire_event("response.output_text.delta", **part), event(output=7))).response or {}
         assert [part["text"] for item in got["output"] for part in item["content"]] == ["Hi"]
 
+    def test_scenario_60_a_terminal_event_without_a_response(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
+        delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hi"}
+        server.reply(Raw([{"type": "response.created", "response": {"id": "r"}}, delta, {"type": "response.done"}]))
+        result = only(socket)
+        assert result.response is not None
+        assert (result.error, result.response["id"], result.response["status"]) == (None, "r", "completed")
+        assert result.response["output"][0]["content"][0]["text"] == "Hi"
+
     @pytest.mark.parametrize("output", [{"output": None}, {}, {"output": []}, {"output": [7]}])
     def test_scenario_60_output_that_only_deltas_have(
         self, server: ResponsesServer, socket: ResponsesWebSocket, output: dict[str, Any]

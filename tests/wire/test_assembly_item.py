@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
 
 from rxresponses.operators import collect_text, final_response
 from rxresponses.wire.events.base import event_from
 from rxresponses.wire.models import ResponseOutputRefusal
+from tests.effort import examples
 
 from ..support.marbles import run
 
@@ -129,3 +135,41 @@ def test_letters_beyond_ascii_in_a_later_delta_of_a_part() -> None:
     deltas = ({"type": "response.output_text.delta", "item_id": "msg_1", "delta": text} for text in ("a", "é", "🎉"))
     (text,) = run(collect_text(), *map(event_from, deltas), event_from(COMPLETED)).values
     assert text == "aé🎉"
+
+
+@pytest.mark.parametrize("base", [0, 90])
+@pytest.mark.parametrize("listed", ["AXB", "AXYB", "XAYB", "AXYZBW", "XYZAB", "ABXY"])
+def test_scenario_60_new_parts_stand_where_the_list_has_them(listed: str, base: int) -> None:
+    output = assembled(
+        *(text_done(text, output_index=0, content_index=base + at) for at, text in enumerate("AB")),
+        output=[message(*({"type": "output_text", "text": text} for text in listed))],
+    )
+    assert contents(output) == [[*listed]]
+
+
+def item_done(texts: Iterable[str]) -> JSON:
+    content = [{"type": "output_text", "text": text} for text in sorted(texts)]
+    return {"type": "response.output_item.done", "output_index": 0, "item": message(*content)}
+
+
+def test_scenario_60_a_new_part_between_two_new_parts() -> None:
+    assert contents(assembled(*map(item_done, ("AE", "ACE", "ABCE", "ABBCDE")), output=[])) == [[*"ABBCDE"]]
+
+
+def test_scenario_60_a_new_part_behind_parts_that_the_list_leaves_out() -> None:
+    listed = message({"type": "output_text", "text": "A"}, {"type": "refusal", "refusal": "X"})
+    assert contents(assembled(item_done(["A", "C"]), item_done("ABC"), output=[listed])) == [[*"ABXC"]]
+
+
+@given(
+    st.lists(st.sets(st.sampled_from("ABCDEFGH"), min_size=1), min_size=1, max_size=5), st.sets(st.sampled_from("ACEG"))
+)
+@settings(max_examples=examples(200))
+def test_scenario_60_each_list_puts_its_new_parts_between_those_of_the_lists_before(
+    lists: list[set[str]], events: set[str]
+) -> None:
+    # Each list has all parts of the lists before, so that the order of all parts is known.
+    growing = [events.union(*lists[: number + 1]) for number in range(len(lists))]
+    deltas = [text_done(text, output_index=0, content_index=at) for at, text in enumerate(sorted(events))]
+    output = assembled(*deltas, *map(item_done, growing), output=[])
+    assert contents(output) == [sorted(growing[-1])]

@@ -14,6 +14,7 @@ from rxresponses.operators import (
     final_response,
     function_calls,
     text_deltas,
+    usage,
 )
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import (
@@ -79,6 +80,38 @@ def test_scenario_60_a_terminal_event_without_the_output(output: dict[str, Any])
     tells(created(), item_done(message("Hello")), end, deltas=["Hello"], whole="Hello")
     [response] = run(final_response(), created(), delta("Hello"), end).values
     assert response.to_dict()["output"][0]["content"][0]["text"] == "Hello"
+
+
+@pytest.mark.parametrize("nothing", [{}, {"response": None}], ids=["missing", "null"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("response.done", "completed"),
+        ("response.completed", "completed"),
+        ("response.incomplete", "incomplete"),
+        ("response.cancelled", "cancelled"),
+        ("response.canceled", "cancelled"),
+    ],
+)
+def test_scenario_60_a_terminal_event_without_a_response(kind: str, status: str, nothing: dict[str, Any]) -> None:
+    end = decode(json.dumps({"type": kind, **nothing}))
+    fields = {"id": "r", "model": "m", "usage": {"total_tokens": 7}}
+    began = decode(json.dumps({"type": "response.created", "response": fields}))
+    output = [delta("Hi"), item_added(call(), 1)]
+    for events in ([began, *output], [*output, began]):
+        [response] = run(final_response(), *events, end).values
+        assert (response.id, response.model, response.status, response.output_text) == ("r", "m", status, "Hi")
+        assert run(accumulate_response(), *events, end).values[-1] == response
+        assert run(collect_text(), *events, end).values == ["Hi"]
+        assert run(accumulate_text(), *events, end).values[-1] == "Hi"
+        assert run(text_deltas(), *events, end).values == ["Hi"]
+        assert [found.total_tokens for found in run(usage(), *events, end).values] == [7]
+        calls = run(function_calls(), *events, end).values
+        assert [found.call_id for found in calls] == ["call_1"]
+    for operator, values in ((collect_text(), [""]), (text_deltas(), []), (usage(), []), (function_calls(), [])):
+        assert (run(operator, end).values, run(operator, end).errors) == (values, [])
+    [empty] = run(final_response(), end).values
+    assert (empty.id, empty.status, empty.output) == ("", status, [])
 
 
 def test_scenario_60_a_hollow_item_or_part_erases_nothing() -> None:

@@ -7,6 +7,7 @@ import pytest
 from rxresponses.wire.events import ServerEvent, UnknownEvent
 from rxresponses.wire.fields import (
     error_field,
+    item_ids_of,
     response_field,
     response_id_of,
     shows_output,
@@ -119,3 +120,10 @@ def test_the_ids_of_a_steer(event: ServerEvent, ids: tuple[str | None, str | Non
 )
 def test_scenario_64_which_events_show_output(kind: str, shows: bool) -> None:
     assert shows_output(wire_event(kind)) is shows
+
+
+def test_the_ids_of_the_items_of_a_response() -> None:
+    output = [{"type": "message", "id": "m"}, {"type": "message"}, {"type": "new", "id": "n"}]
+    items = wire_event("response.completed", response={"id": "r", "output": output})
+    assert list(item_ids_of(items)) == ["m"]
+    assert not list(item_ids_of(unreadable("response.completed", response=7)))
