@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeVar
 
-from reactivex import Observable
+from reactivex import ConnectableObservable, Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from .run_check import check_shared_run
 
 T = TypeVar("T")
 _ASYNC_FORM = (
@@ -20,6 +23,15 @@ class EventObservable(Observable[T]):
     Subscribing is RxPY's, so an event takes the same way.
     """
 
+    def pipe(self, *operators: Callable[[Any], Any]) -> Any:
+        """Compose operators.  Operators of RxPY return its own Observables; a loop over these is refused as well."""
+        result = super().pipe(*operators)
+        if type(result) is Observable:
+            return _PipedObservable(result._subscribe_core)
+        if type(result) is ConnectableObservable:
+            return _ConnectableEvents(result.source, result.subject)
+        return result
+
     def __iter__(self) -> Iterator[T]:
         raise TypeError(
             "an Observable is no iterable: write `events.subscribe(…)`, or `events.pipe(ops.do_action(…)).run()` to "
@@ -28,3 +40,20 @@ class EventObservable(Observable[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         raise TypeError(f"an Observable is no asynchronous iterable: {_ASYNC_FORM}")
+
+
+class _PipedObservable(EventObservable[T]):
+    """What operators of RxPY return: one of them may let many observers share a subscription, as `ops.share` does."""
+
+    def _subscribe_core(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        subscription = super()._subscribe_core(observer, scheduler)
+        try:
+            check_shared_run(observer)
+        except RuntimeError:
+            subscription.dispose()
+            raise
+        return subscription
+
+
+class _ConnectableEvents(_PipedObservable[T], ConnectableObservable[T]):
+    """What `ops.publish` and `ops.replay` return."""

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import sys
+import threading
 from importlib import import_module
 from types import CellType, FrameType, FunctionType, MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from reactivex.abc import ObserverBase
 
 # The module, because `reactivex.run` is the function.  Its code shows on a stack that a thread waits in `.run()`.
 _RUN_CODE = import_module("reactivex.run").run.__code__
 _MOST_STEPS = 10_000
+
+_threads: WeakKeyDictionary[ObserverBase[Any], int] = WeakKeyDictionary()
+
+
+def note_thread(observer: ObserverBase[Any], thread: int) -> None:
+    """Note on which thread the observer of a subscription is notified; `check_shared_run` asks for it."""
+    _threads[observer] = thread
+
+
+def check_shared_run(observer: ObserverBase[Any]) -> None:
+    """Raise `RuntimeError` if an observer has joined an earlier subscription, as behind `ops.share`, and a `.run()`
+    blocks the thread that delivers to that subscription, and waits for it.
+
+    `check_run` sees only the observers that subscribe to a sender themselves.
+    """
+    noted = _noted_threads()
+    for thread in {thread for _, thread in noted}:
+        on_error = _waiting_run(thread)
+        if on_error is not None and _leads_to(observer, on_error):
+            for other, its_thread in noted:
+                if its_thread == thread and _leads_to(other, on_error):
+                    raise _error()
+
+
+def _noted_threads() -> list[tuple[ObserverBase[Any], int]]:
+    # Not `items`: a list of the references is made in one step, whatever other threads do meanwhile.
+    living = [observer for reference in _threads.keyrefs() if (observer := reference()) is not None]
+    return [(observer, _threads.get(observer, 0)) for observer in living]
 
 
 def check_run(observer: ObserverBase[Any], loop_thread: int | None = None) -> None:
@@ -20,12 +50,21 @@ def check_run(observer: ObserverBase[Any], loop_thread: int | None = None) -> No
     By default that is this thread.  Operators such as `ops.retry` and `ops.merge` subscribe on a thread of their own,
     because they use the scheduler of `.run()`; then `loop_thread` is the thread of the loop.
     """
-    frame: FrameType | None = sys._getframe(1) if loop_thread is None else sys._current_frames().get(loop_thread)
+    on_error = _waiting_run(threading.get_ident() if loop_thread is None else loop_thread)
+    if on_error is not None and _leads_to(observer, on_error):
+        raise _error()
+
+
+def _waiting_run(thread: int) -> object:
+    """Return the `on_error` of the `.run()` that blocks a thread, `None` if no `.run()` does, or if it has its end."""
+    frame: FrameType | None = sys._getframe() if thread == threading.get_ident() else sys._current_frames().get(thread)
     while frame is not None and frame.f_code is not _RUN_CODE:
         frame = frame.f_back
-    if frame is None or frame.f_locals["done"] or not _leads_to(observer, frame.f_locals["on_error"]):
-        return
-    raise RuntimeError(
+    return None if frame is None or frame.f_locals["done"] else frame.f_locals["on_error"]
+
+
+def _error() -> RuntimeError:
+    return RuntimeError(
         "`.run()` was called on the thread of a running event loop, and would wait for ever: it blocks the loop that "
         "delivers the events.  In a coroutine or a notebook, write `await socket.send_request(…).pipe(…)`; in a "
         "callback, chain the next Observable: `ops.flat_map(lambda value: socket.send_request(…))`"

@@ -18,7 +18,7 @@ from .context import in_subscribers_context
 from .loops import running_loop
 from .observable import EventObservable
 from .observe_on import ObserveOnLoop
-from .run_check import check_run
+from .run_check import check_run, note_thread
 
 T = TypeVar("T")
 
@@ -112,11 +112,14 @@ class IsolatedSubject(Generic[T]):
         loop = running_loop()
         on_loop: ObserveOnLoop[T] | None = None
         if loop is not None:
+            note_thread(observer, threading.get_ident())
             observer = on_loop = ObserveOnLoop(observer, loop, max_bytes=self._max_bytes)
 
         def add() -> None:
             if disposed:
                 return
+            if loop is None and running_loop() is not None:  # without a loop yet, nobody knows the thread
+                note_thread(observer, threading.get_ident())
             completed = self._completed
             if not completed:
                 # Before the latest value is replayed, because that may cause the next value.

@@ -27,7 +27,7 @@ from ..net.loops import keep_for_parent, running_loop, start_task
 from ..net.observable import EventObservable
 from ..net.observe_on import ObserveOnLoop
 from ..net.request import RequestSubscription, detach_observer
-from ..net.run_check import check_run
+from ..net.run_check import check_run, note_thread
 from ..net.subject import IsolatedSubject
 from ..net.timing import current_timings
 from ..options import ConnectionOptions, options_of
@@ -225,7 +225,9 @@ class Source(LoopBound):
                     running.call_soon(_deliver_closed_error, refused)
                 return Disposable(lambda: detach_observer(refused))
             on_loop: ObserveOnLoop[ServerEvent] | None = None
-            if running is not None and running is not loop:
+            hops = running is not None and running is not loop
+            note_thread(observer, threading.get_ident() if hops else self._loop_thread)
+            if running is not None and hops:
                 observer = on_loop = ObserveOnLoop(observer, running, max_bytes=self._options.max_buffered_bytes)
             request = make_request(observer)
             request.timings = current_timings()

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -168,6 +169,54 @@ def test_scenario_58_run_of_drain_in_a_coroutine(server: ResponsesServer) -> Non
     run(main())
 
 
+# Operators behind which the observers of a request share its subscription.
+SHARED: dict[str, Callable[[], Any]] = {
+    "share": ops.share,
+    "replay": lambda: rx.compose(ops.replay(), ops.ref_count()),
+    "RxPY behind": lambda: rx.compose(ops.share(), ops.map(str), ops.filter(bool)),
+    "rops behind": lambda: rx.compose(ops.share(), rops.collect_text()),
+    "rops before": lambda: rx.compose(rops.text_deltas(), ops.publish(), ops.ref_count()),
+}
+shared_pipelines = pytest.mark.parametrize("share", SHARED.values(), ids=SHARED.keys())
+
+
+def join(shared: Events, results: list[Any], _: object) -> None:
+    results.append(result_of(shared.run))
+
+
+@SENDERS
+@shared_pipelines
+def test_scenario_58_run_in_a_callback_joins_a_shared_request(server: ResponsesServer, kind: Any, share: Any) -> None:
+    server.on("^held", ["text", Hold()])
+    with no_thread_left(), kind(server.url) as sender:
+        for source in (sender.send_request(ask("held"), stream_id="a"), sender.events):
+            shared = source.pipe(share())
+            results: list[Any] = []
+            shared.subscribe(lambda _: None, lambda _: None)
+            other = sender.send_request(ask(), stream_id="b")
+            other.pipe(ops.take(1), ops.do_action(partial(join, shared, results))).run()
+            assert is_advice(results[0])
+        assert sender.send_request(ask("after"), stream_id="b").pipe(rops.collect_text()).run()  # the loop goes on
+
+
+@SENDERS
+@shared_pipelines
+def test_scenario_58_run_in_a_coroutine_joins_a_shared_request(server: ResponsesServer, kind: Any, share: Any) -> None:
+    async def main(other: Any) -> None:
+        async with kind(server.url) as sender:
+            for source in (sender.send_request(ask()), other.send_request(ask()), sender.events):
+                shared = source.pipe(share())
+                shared.subscribe(lambda _: None, lambda _: None)
+                with pytest.raises(RuntimeError, match=ADVICE):
+                    shared.run()
+                with pytest.raises(RuntimeError, match=ADVICE):
+                    rx.merge(rx.never(), shared).run()
+
+    with kind(server.url) as other:
+        other.send_request(ask()).run()  # it lives on the background loop
+        run(main(other))
+
+
 def traced(sender: Any) -> Any:
     """Return the sender as telemetry wraps it; skips the test where the extra `otel` is not installed."""
     pytest.importorskip("opentelemetry", reason="the extra `otel` is not installed")
@@ -234,6 +283,31 @@ class TestRunThatReturns:
             thread.join(WAIT)
             assert results == [2]
 
+    @shared_pipelines
+    def test_scenario_58_run_of_a_shared_request(self, server: ResponsesServer, share: Any) -> None:
+        gate = server.gate()
+        server.on("^held", ["text", Hold(gate), "text"])
+        with ResponsesWebSocket(server.url) as socket:
+            shared = socket.send_request(ask("held")).pipe(share())
+            results: list[Any] = []
+            threads = [threading.Thread(target=lambda: results.append(result_of(shared.run))) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            server.wait_until(lambda: len(server.requests) == 1)
+            # On the loop, other Observables that have their end may be run.
+            ended = shared.pipe(ops.take(0), ops.default_if_empty(7))
+            assert (
+                socket.send_request(ask(), stream_id="b")
+                .pipe(ops.take(1), ops.map(lambda _: result_of(ended.run)))
+                .run()
+                == 7
+            )
+            gate.open()
+            for thread in threads:
+                thread.join(WAIT)
+            assert len(results) == 2
+            assert not any(isinstance(result, Exception) for result in results)
+
     def test_scenario_58_run_on_a_thread_of_a_coroutine(self, server: ResponsesServer) -> None:
         async def main() -> None:
             async with ResponsesWebSocket(server.url) as socket:
@@ -271,6 +345,16 @@ def test_scenario_58_a_plain_with_block_in_a_notebook_cell(server: ResponsesServ
         asyncio.run_coroutine_threadsafe(no_task_left(), loop).result(WAIT)
 
 
+# Operators of RxPY, which return its own Observables.
+PIPED: dict[str, Callable[[Events], Any]] = {
+    "map": lambda source: source.pipe(ops.map(str)),
+    "pipe of a pipe": lambda source: source.pipe(rops.text_deltas(), ops.filter(bool)).pipe(ops.take(3)),
+    "share": lambda source: source.pipe(ops.share()),
+    "publish": lambda source: source.pipe(ops.publish()),
+    "replay": lambda source: source.pipe(ops.replay()),
+}
+
+
 class TestTheRightForm:
     """Forms that look right: `TypeError` names the form to write."""
 
@@ -278,7 +362,7 @@ class TestTheRightForm:
     def socket(self, server: ResponsesServer) -> ResponsesWebSocket:
         return ResponsesWebSocket(server.url)
 
-    @pytest.fixture(params=["send_request", "lane", "steer", "traced", "events", "state", "client", "pipe"])
+    @pytest.fixture(params=["send_request", "lane", "steer", "traced", "events", "state", "client", "pipe", *PIPED])
     def source(self, server: ResponsesServer, request: pytest.FixtureRequest) -> Any:
         socket = ResponsesWebSocket(server.url)
         sources: dict[str, Callable[[], Events]] = {
@@ -290,6 +374,7 @@ class TestTheRightForm:
             "state": lambda: socket.state,
             "client": lambda: ResponsesClient(server.url).send_request(ask()),
             "pipe": lambda: socket.send_request(ask()).pipe(ops.map(str), rops.idle_timeout(1)),
+            **{name: lambda pipe=pipe: pipe(socket.send_request(ask())) for name, pipe in PIPED.items()},  # type: ignore[misc]
         }
         return sources[request.param]()
 
