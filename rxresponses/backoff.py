@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,31 +22,33 @@ from .errors import (
 )
 from .waits import wait_for_limits
 
-RATE_LIMIT_CODES = frozenset(
-    {"429", "rate_limit_error", "rate_limit_exceeded", "rate_limit_reached", "slow_down", "too_many_requests"}
-)
-"""Error codes, or types of errors, by which a server asks for fewer requests."""
-
-_USAGE_LIMIT_CODES = frozenset({"usage_limit_exceeded", "usage_limit_reached"})  # the limit of a plan, renewed later
-_SPENT_CODES = frozenset(
+# Error codes, or types of errors, in lower case and without anything but letters and digits: services write
+# `rate_limit_exceeded`, `RateLimitExceeded` and `rate-limit-exceeded`.
+_RATE_LIMIT_CODES = frozenset(
     {
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "insufficient_credits",
-        "insufficient_quota",
-        "quota_exceeded",
-        "usage_not_included",
+        *("429", "ratelimit", "ratelimited", "ratelimiterror", "ratelimitexceeded", "ratelimitreached"),
+        *("requestlimitexceeded", "resourceexhausted", "slowdown", "throttled", "throttlingexception"),
+        *("tokenlimitexceeded", "toomanyrequests", "toomanyrequestsexception"),
     }
 )
-
-_BUSY_CODES = frozenset({"server_is_overloaded", "service_unavailable"})
+_USAGE_LIMIT_CODES = frozenset({"usagelimitexceeded", "usagelimitreached"})  # the limit of a plan, renewed later
+_SPENT_CODES = frozenset(
+    {
+        *("billinghardlimitreached", "billingnotactive", "creditbalancetoolow", "insufficientcredits"),
+        *("insufficientquota", "paymentrequired", "quotaexceeded", "usagenotincluded"),
+    }
+)
+_BUSY_CODES = frozenset(
+    {
+        *("engineoverloaded", "overloaded", "overloadederror", "serverisoverloaded", "serveroverloaded"),
+        *("serviceunavailable", "temporarilyunavailable"),
+    }
+)
 _TRANSIENT_CODES = _BUSY_CODES | {
-    "response_already_in_flight",
-    "server_error",
-    "websocket_connection_limit_reached",
-    "websocket_queue_full",
-    "websocket_stream_limit_reached",
+    *("responsealreadyinflight", "servererror", "websocketconnectionlimitreached", "websocketqueuefull"),
+    "websocketstreamlimitreached",
 }
+_NOT_IN_CODES = re.compile(r"[^a-z0-9]")
 _HOPELESS = (ConfigurationError, InvalidRequestError, LaneLimitError, MessageTooBigError, SocketClosedError)
 
 
@@ -133,7 +136,7 @@ def requested_wait(error: BaseException, *, now: float | None = None) -> float |
         wait = error.retry_after
         if wait is None and error.resets_at is not None:
             wait = max(0.0, error.resets_at - now)
-    if wait is None and (_has_status(error, 429) or _has_code(error, RATE_LIMIT_CODES | _USAGE_LIMIT_CODES)):
+    if wait is None and _is_at_limit(error):
         wait = wait_for_limits(headers, now)
     return wait
 
@@ -142,7 +145,7 @@ def is_rate_limit(error: BaseException) -> bool:
     """Whether the server refused a request because there are too many, and accepts more after a while."""
     if is_spent(error):
         return False  # this is a 429 too, but waiting does not help
-    return _has_status(error, 429) or _has_code(error, RATE_LIMIT_CODES | _USAGE_LIMIT_CODES)
+    return _is_at_limit(error) or _only_asks_to_wait(error)
 
 
 def is_spent(error: BaseException) -> bool:
@@ -159,14 +162,16 @@ def is_retryable(error: BaseException) -> bool:
     """Whether the request may be sent again automatically: nothing is done twice, and the next try may succeed.
 
     The request must have been `not_sent` or `rejected`, for a reason that may pass: no connection, a rate limit, a
-    server that is busy or fails.  A response that was created, and failed at a limit or because the server is busy, may
-    be repeated too, if it had no output and no usage.  A wrong request, key or URL is never retried, and neither is a
-    request that meets a spent quota.
+    server that is busy or fails.  A response that was created may be repeated too, if it had no output and no usage,
+    and failed at a limit, because the server is busy, or with a stated wait for another failure of the server.  A wrong
+    request, key or URL is never retried, and neither is a request that meets a spent quota.
     """
     if isinstance(error, _HOPELESS) or is_spent(error):
         return False
     if isinstance(error, ResponseFailedError) and error.without_output and error.delivery == "started":
-        return is_rate_limit(error) or _has_code(error, _BUSY_CODES)
+        if is_rate_limit(error) or _has_code(error, _BUSY_CODES):
+            return True
+        return _has_code(error, _TRANSIENT_CODES) and requested_wait(error) is not None
     if getattr(error, "delivery", None) not in ("not_sent", "rejected"):
         return False
     if isinstance(error, ConnectFailedError):
@@ -188,4 +193,17 @@ def _has_status(error: BaseException, status: int) -> bool:
 
 def _has_code(error: BaseException, codes: frozenset[str]) -> bool:
     told = (getattr(error, "code", None), getattr(error, "type", None))
-    return any(isinstance(value, str) and value in codes for value in told)
+    return any(isinstance(value, str) and _NOT_IN_CODES.sub("", value.lower()) in codes for value in told)
+
+
+def _is_at_limit(error: BaseException) -> bool:
+    return _has_status(error, 429) or _has_code(error, _RATE_LIMIT_CODES | _USAGE_LIMIT_CODES)
+
+
+def _only_asks_to_wait(error: BaseException) -> bool:
+    """Whether a server gives no other reason of its refusal than how long to wait."""
+    return (
+        isinstance(error, ResponseFailedError)
+        and (error.code, error.type, error.status) == (None, None, None)
+        and requested_wait(error) is not None
+    )

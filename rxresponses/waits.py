@@ -19,34 +19,30 @@ _PART_OF_DURATION = re.compile(_PART, re.IGNORECASE)
 _SEPARATOR = r"(?:\s{0,3}(?:,|and)?\s{0,3})"
 _DURATION = re.compile(rf"\s*{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}\s*", re.IGNORECASE)
 _IN_MESSAGE = re.compile(
-    r"\b(?:try(?:ing)? again|retry(?:ing)?(?: again)?|wait|resets?)(?: again)?(?: in| after| for)?"
-    rf"(?: about| at least)? {{1,3}}({_PART}(?:{_SEPARATOR}{_PART}){{0,4}})",
+    r"\b(?:try(?:ing)? (?:it |your request )?again|retry(?:ing)?(?: again)?|wait|resets?)"
+    rf"(?: again)?(?: in| after| for)?(?: about| at least)? {{1,3}}({_PART}(?:{_SEPARATOR}{_PART}){{0,4}})",
     re.IGNORECASE,
 )
 _MESSAGE_LENGTH = 2000  # characters of a message that are searched
 _SECONDS_FIELDS = (
-    *(
-        "retry_after_seconds",
-        "retry_after",
-        "resets_in_seconds",
-        "reset_in_seconds",
-        "resets_in",
-        "reset_after_seconds",
-    ),
-    *("retry_delay", "retryDelay"),
+    *("retry_after_seconds", "retry_after", "retryAfter", "retry-after", "retry_delay", "retryDelay", "retry_in"),
+    *("resets_in_seconds", "reset_in_seconds", "resets_in", "reset_in", "reset_after_seconds", "reset_after"),
 )
-_TIME_FIELDS = ("resets_at", "reset_at")
+_MILLISECONDS_FIELDS = ("retry_after_ms", "retryAfterMs", "retry-after-ms", "resets_in_ms")
+_TIME_FIELDS = ("resets_at", "reset_at", "reset_time", "resetsAt")
+_DETAILS = 8  # objects below an error that are searched too
 _EARLIEST_TIME = 1e9  # a greater number is no wait in seconds but a point in time, in seconds since 1970
 _EARLIEST_TIME_MS = 1e11  # and a number greater than this one is such a time in milliseconds
 _USED_UP = 100.0  # per cent of a limit
 
 
-def wait_for_limits(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds until the used-up limits are renewed that the headers of a rate-limited answer tell.
+def wait_for_limits(headers: Mapping[str, str], now: float, *, only_used_up: bool = False) -> float | None:
+    """Return the seconds until the used-up limits are renewed that the headers of an answer tell.
 
     Headers such as `x-ratelimit-reset-requests` belong to a limit, and so does `x-ratelimit-remaining-requests`: a
-    limit of which something remains is not the reason of the refusal.  The same holds for `x-codex-primary-reset-at`
-    and `x-codex-primary-used-percent`.
+    limit of which something remains refuses nothing.  The same holds for `x-codex-primary-reset-at` and
+    `x-codex-primary-used-percent`.  If the answer is a refusal, a limit of which the headers do not say what remains
+    counts as used up.  Pass `only_used_up` for an answer that refuses nothing, where such a limit does not count.
     """
     values = {name.lower(): value for name, value in headers.items()}
     waits = []
@@ -56,23 +52,20 @@ def wait_for_limits(headers: Mapping[str, str], now: float) -> float | None:
             continue
         remaining = _number(values.get(f"{head}remaining{tail}"))
         used = _number(values.get(f"{head}used-percent"))
-        if (remaining is None or remaining == 0) and (used is None or used >= _USED_UP):
+        is_told = remaining is not None or used is not None
+        if (remaining == 0 or (used is not None and used >= _USED_UP)) if is_told else not only_used_up:
             waits.append(_until(value, now))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def stated_wait(error: Mapping[str, object]) -> float | None:
     """Return the seconds to wait that the fields of an error state, or its message ("Please try again in 0.2s")."""
-    milliseconds = _number(error.get("retry_after_ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    for name in _SECONDS_FIELDS:
-        value = error.get(name)
-        seconds = _number(value)
-        if seconds is None and isinstance(value, str) and _DURATION.fullmatch(value[:_MESSAGE_LENGTH]):
-            seconds = _seconds(value)
-        if seconds is not None:
-            return seconds
+    for fields in _objects(error):
+        for names, unit in ((_MILLISECONDS_FIELDS, 0.001), (_SECONDS_FIELDS, 1.0)):
+            for name in names:
+                seconds = _duration(fields.get(name), unit)
+                if seconds is not None:
+                    return seconds
     message = error.get("message")
     found = _IN_MESSAGE.search(message[:_MESSAGE_LENGTH]) if isinstance(message, str) else None
     return None if found is None else _seconds(found[1])
@@ -80,8 +73,26 @@ def stated_wait(error: Mapping[str, object]) -> float | None:
 
 def stated_time(error: Mapping[str, object]) -> float | None:
     """Return the time at which the limit is renewed that refused a request, in seconds since 1970."""
-    times = (_time(error.get(name)) for name in _TIME_FIELDS)
+    times = (_time(fields.get(name)) for fields in _objects(error) for name in _TIME_FIELDS)
     return next((time for time in times if time is not None), None)
+
+
+def _objects(error: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return an error and what some services put below it: `metadata`, and a list of `details`."""
+    below = [error.get("metadata"), error.get("details")]
+    if isinstance(below[-1], list):
+        below += below[-1][:_DETAILS]
+    return [error, *(value for value in below if isinstance(value, Mapping))]
+
+
+def _duration(value: object, unit: float) -> float | None:
+    """Read a number of such units, or a text with units of its own, as seconds."""
+    number = _number(value)
+    if number is not None:
+        return number * unit
+    if not isinstance(value, str) or not _DURATION.fullmatch(value[:_MESSAGE_LENGTH]):
+        return None
+    return _seconds(value)
 
 
 def _until(value: str, now: float) -> float | None:

@@ -47,6 +47,24 @@ def test_scenario_64_limits_told_in_headers(headers: dict[str, str], seconds: fl
 
 
 @pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-reset-requests": "1.5s"}, None),
+        ({"x-ratelimit-reset-requests": "1.5s", "x-ratelimit-remaining-requests": "7"}, None),
+        ({"x-ratelimit-reset-requests": "1.5s", "x-ratelimit-remaining-requests": "many"}, None),
+        ({"X-RateLimit-Reset-Requests": "1.5s", "X-RateLimit-Remaining-Requests": "0"}, 1.5),
+        ({"x-codex-primary-reset-after-seconds": "9", "x-codex-primary-used-percent": "100"}, 9.0),
+        ({"x-codex-primary-reset-after-seconds": "9", "x-codex-primary-used-percent": "99"}, None),
+        ({"x-ratelimit-remaining-requests": "0"}, None),
+    ],
+)
+def test_scenario_64_limits_told_in_the_headers_of_an_answer_that_refuses_nothing(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert wait_for_limits(headers, NOW, only_used_up=True) == seconds
+
+
+@pytest.mark.parametrize(
     ("error", "seconds"),
     [
         ({}, None),
@@ -60,6 +78,10 @@ def test_scenario_64_limits_told_in_headers(headers: dict[str, str], seconds: fl
         ({"message": "Please retry after 6 seconds."}, 6.0),
         ({"message": "Please wait 7 secs"}, 7.0),
         ({"message": "The limit resets in 2 hrs"}, 7200.0),
+        ({"message": "Please try again in 1m2.5s"}, 62.5),
+        ({"message": "Please try again in 20ms"}, 0.02),
+        ({"message": "Please retry in 18.453s."}, 18.453),
+        ({"message": "Try your request again in 5s"}, 5.0),
         ({"message": "try again in 5 months"}, None),
         ({"message": "you sent 20s of audio"}, None),
         ({"message": "try again in " + "9" * 400 + "s"}, None),
@@ -73,6 +95,13 @@ def test_scenario_64_limits_told_in_headers(headers: dict[str, str], seconds: fl
         ({"retry_after": "1m"}, 60.0),
         ({"retry_after": "tomorrow"}, None),
         ({"retry_after_ms": 1500, "retry_after": 2}, 1.5),
+        ({"retry_after_ms": "20ms"}, 0.02),
+        ({"retryAfter": 4}, 4.0),
+        ({"metadata": {"retry_after_seconds": 4}}, 4.0),
+        ({"details": [{"reason": "x"}, 7, {"retryDelay": "18s"}]}, 18.0),
+        ({"details": {"resets_in": "2m"}}, 120.0),
+        ({"details": [{}] * 20 + [{"retryDelay": "18s"}]}, None),
+        ({"metadata": 7, "details": "none"}, None),
     ],
 )
 def test_scenario_64_waits_told_in_an_error(error: dict[str, Any], seconds: float | None) -> None:
@@ -88,6 +117,7 @@ def test_scenario_64_waits_told_in_an_error(error: dict[str, Any], seconds: floa
         ({"reset_at": "2027-01-15T08:01:00+00:00"}, NOW + 60),
         ({"resets_at": "later"}, None),
         ({"resets_at": ["now"]}, None),
+        ({"metadata": {"reset_time": NOW + 60}}, NOW + 60),
         ({"resets_at": 10**400}, None),
     ],
 )

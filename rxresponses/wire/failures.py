@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,9 @@ from .fields import named_response_id, response_id_of
 from .merging import evolve
 from .models import Response
 
-_STATUS_FIELDS = ("status", "status_code")
+_STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status")
+_CODE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")  # such as `rate_limit_exceeded`, where a message is due
+_STATUS_LENGTH = 3
 _TOKEN_FIELDS = ("input_tokens", "output_tokens", "total_tokens")
 _ADVICE = {
     "context_length_exceeded": "shorten the input",
@@ -121,8 +124,8 @@ def unreadable(event: ServerEvent) -> UnreadableResponseError:
 
 
 def _steer_failure(event: ServerEvent) -> ResponseFailedError:
-    error = event.extra.get("error") if isinstance(event, UnknownEvent) else getattr(event, "error", None)
-    facts = _mapping(vars(error) if isinstance(error, SteerError) else error)
+    error = getattr(event, "error", None) or event.extra.get("error")
+    facts = vars(error) if isinstance(error, SteerError) else _error_facts(error)
     code, kind, message = _text(facts.get("code")), _text(facts.get("type")), _text(facts.get("message"))
     first = "correct it, then " if code == "invalid_input" else ""
     return ResponseFailedError(
@@ -140,11 +143,10 @@ def _unknown_failure(event: UnknownEvent, first: ServerEvent | None, has_output:
     extra = event.extra
     if event.type in ERROR_TYPES:
         # The fields are at the top level or nested in `error`; some simple servers have a mere string there.
-        nested = extra.get("error")
-        facts: Mapping[str, Any] = {**extra, "type": None, **(nested if isinstance(nested, Mapping) else {})}
-        if isinstance(nested, str):
-            facts = {"message": nested, **facts}
-        return _error(event, first, facts, has_output=has_output)
+        facts: Mapping[str, Any] = _error_facts(extra.get("error"))
+        if not isinstance(extra.get("error"), Mapping):
+            facts = {**facts, **extra}  # a text beside other fields is the less precise of the two
+        return _error(event, first, {**extra, "type": None, **facts}, has_output=has_output)
     response = _mapping(extra.get("response"))
     facts = _error_facts(response.get("error"))
     if event.type in _ANY_ENDING and not facts:
@@ -159,7 +161,12 @@ def _has_failed(kind: str, status: object, facts: Mapping[str, Any]) -> bool:
 
 
 def _error_facts(error: object) -> Mapping[str, Any]:
-    return {"message": error} if error and isinstance(error, str) else _mapping(error)
+    """Return the facts of an error in any shape: an object, a text, a code, or a list of which the first is taken."""
+    if isinstance(error, list):
+        error = error[0] if error else None
+    if isinstance(error, str) and error:
+        return {"message": error, "code": error} if _CODE.fullmatch(error) else {"message": error}
+    return _mapping(error)
 
 
 def _error(
@@ -179,9 +186,9 @@ def _error(
         event=event,
         code=code,
         type=kind,
-        status=next((status for name in _STATUS_FIELDS if type(status := facts.get(name)) is int), None),
+        status=next((status for name in _STATUS_FIELDS if (status := _status(facts.get(name))) is not None), None),
         param=_text(facts.get("param")),
-        headers={str(name): str(value) for name, value in _mapping(facts.get("headers")).items()},
+        headers={str(name): str(value) for name, value in _headers(facts).items()},
         response_id=response_id_of(event) or response_id_of(first),
         stream_id=event.stream_id,
         without_output=not (first is not None and has_output) and _is_empty(event),
@@ -191,12 +198,8 @@ def _error(
 
 
 def _facts_of_error(event: ResponseErrorEvent) -> dict[str, Any]:
-    facts = {
-        **_error_facts(event.extra.get("error")),
-        **_facts_of(event.error),
-        **_facts_of(event),
-        "type": event.error_type,
-    }
+    odd = _error_facts(event.extra.get("error"))
+    facts = {**odd, **_facts_of(event.error), **_facts_of(event), "type": event.error_type or odd.get("type")}
     if event.type == "response.error" and not any(facts.get(name) for name in ("code", "message", "param", "type")):
         facts |= _mapping(_mapping(event.extra.get("response")).get("error"))
     return facts
@@ -223,9 +226,25 @@ def _reason(code: str | None, kind: str | None) -> str:
     return f" ({code or kind})" if code or kind else ""
 
 
+def _status(value: object) -> int | None:
+    """Return an HTTP status, which some servers send as text or as a float."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == _STATUS_LENGTH:
+        return int(value)
+    value = _integral(value)
+    return value if type(value) is int else None
+
+
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _headers(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping(facts.get("headers")) or _mapping(_mapping(facts.get("metadata")).get("headers"))
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else str(_integral(value))

@@ -26,7 +26,7 @@ def begins_response(event: ServerEvent) -> bool:
     kind = event.type
     if kind in TERMINAL_TYPES:
         return True
-    return kind.startswith("response.") and kind.rpartition(".")[2] not in _LIVENESS
+    return kind.startswith("response.") and kind.rpartition(".")[2] not in _LIVENESS and ".rate_limit" not in kind
 
 
 def shows_output(event: ServerEvent) -> bool:

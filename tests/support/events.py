@@ -104,7 +104,10 @@ def wire_event(kind: str, stream_id: object = None, **fields: Any) -> ServerEven
     )
 
 
-HEARTBEAT_TYPES = ["codex.keepalive", "ping", "session.updated", "codex.rate_limits", "response.heartbeat", ""]
+HEARTBEAT_TYPES = [
+    *("codex.keepalive", "ping", "session.updated", "response.heartbeat", ""),
+    *("codex.rate_limits", "rate_limits.updated", "response.rate_limits.updated"),
+]
 """Types of events that belong to no response, and that servers and gateways send between those of a response."""
 
 

@@ -204,7 +204,7 @@ def test_an_event_with_few_facts_is_still_an_error(frame: dict[str, Any], text: 
     error = failure(decode(json.dumps(frame)))
 
     assert str(error) == text
-    assert error.status is None
+    assert error.status == (400 if frame.get("status") == "400" else None)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,11 @@ def test_an_event_with_few_facts_is_still_an_error(frame: dict[str, Any], text: 
         ),
         (
             unknown(type="response.steer.failed", error="no"),
-            "the server refused the steer: no reason given [the input came back: send it as a request of its own]",
+            "the server refused the steer: no [the input came back: send it as a request of its own]",
+        ),
+        (
+            decode('{"type": "response.steer.failed", "steer": {}, "error": ["no"]}'),
+            "the server refused the steer: no [the input came back: send it as a request of its own]",
         ),
     ],
 )
@@ -328,3 +332,56 @@ def test_scenario_64_limits_in_the_fields_of_a_failed_response() -> None:
     for metadata in ({}, 7):
         frame = {"type": "response.failed", "response": {"id": "r", "error": detail, "metadata": metadata}}
         assert failure(decode(json.dumps(frame))).retry_after == 90
+
+
+SLOW = {"message": "Please try again in 1m2.5s", "code": "rate_limit_exceeded"}
+
+
+@pytest.mark.parametrize("kind", ["error", "response.failed", "response.error", "response.done"])
+@pytest.mark.parametrize("broken", [{}, {"stream_id": 5}], ids=["valid", "not valid"])
+@pytest.mark.parametrize(
+    ("error", "code", "message", "wait"),
+    [
+        ("Please try again in 20ms", None, "Please try again in 20ms", 0.02),
+        ("rate_limit_exceeded", "rate_limit_exceeded", "rate_limit_exceeded", None),
+        ([SLOW, {"message": "other"}], "rate_limit_exceeded", "Please try again in 1m2.5s", 62.5),
+        (["Please try again in 20ms"], None, "Please try again in 20ms", 0.02),
+        ([], None, "no reason given", None),
+        ({"code": 429.0}, "429", "no reason given", None),
+        ({"code": "slow_down", "retry_after_ms": 1500}, "slow_down", "no reason given", 1.5),
+        ({"code": "slow_down", "metadata": {"retry_after": 2}}, "slow_down", "no reason given", 2.0),
+    ],
+)
+def test_scenario_64_an_error_in_any_shape(
+    kind: str, broken: dict[str, Any], error: Any, code: str | None, message: str, wait: float | None
+) -> None:
+    is_inside = kind in ("response.failed", "response.done")
+    place = {"response": {"id": "r", "status": "failed", "error": error}} if is_inside else {"error": error}
+    found = failure(decode(json.dumps({"type": kind, **place, **broken})))
+
+    assert (found.code, found.retry_after) == (code, wait)
+    assert message in str(found)
+
+
+@pytest.mark.parametrize("broken", [{}, {"stream_id": 5}], ids=["valid", "not valid"])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"headers": {"Retry-After": 9}, "status_code": "429"},
+        {"headers": {"Retry-After": 9}, "error": {"statusCode": 429}},
+        {"error": {"headers": {"Retry-After": 9}, "status": 429.0}},
+        {"error": {"metadata": {"headers": {"Retry-After": 9}}, "http_status": 429}},
+        {"error": [{"headers": {"Retry-After": 9}, "status": 429}]},
+    ],
+)
+def test_scenario_64_headers_and_status_of_an_error_wherever_they_are(
+    facts: dict[str, Any], broken: dict[str, Any]
+) -> None:
+    found = failure(decode(json.dumps({"type": "error", **facts, **broken})))
+
+    assert (found.headers["retry-after"], found.status) == ("9", 429)
+
+
+@pytest.mark.parametrize("status", ["4290", "4x9", "²⁹⁴", "", True, [429], 429.5, 1e400])
+def test_scenario_64_what_is_no_http_status(status: object) -> None:
+    assert failure(decode(json.dumps({"type": "error", "status": status}))).status is None
