@@ -20,7 +20,7 @@ from .errors import (
     ResponsesError,
     SocketClosedError,
 )
-from .waits import wait_for_limits
+from .waits import wait_for_limits, wait_for_used_up_limits
 
 # Error codes, or types of errors, in lower case and without anything but letters and digits: services write
 # `rate_limit_exceeded`, `RateLimitExceeded` and `rate-limit-exceeded`.
@@ -139,6 +139,17 @@ def requested_wait(error: BaseException, *, now: float | None = None) -> float |
     if wait is None and _is_at_limit(error):
         wait = wait_for_limits(headers, now)
     return wait
+
+
+def wait_after_handshake(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """Return the seconds for which a server that accepted the connection asks to send nothing, `None` for no wait.
+
+    The headers of the handshake's answer say so: with `Retry-After`, or with a limit of requests or tokens that is used
+    up and the time at which it is renewed.  `now` is as for `requested_wait`.
+    """
+    now = time.time() if now is None else now
+    wait = retry_after(headers, now=now)
+    return wait_for_used_up_limits(headers, now) if wait is None else wait
 
 
 def is_rate_limit(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ _IN_MESSAGE = re.compile(
     rf"(?: again)?(?: in| after| for)?(?: about| at least)? {{1,3}}({_PART}(?:{_SEPARATOR}{_PART}){{0,4}})",
     re.IGNORECASE,
 )
+_COUNTED = re.compile("request|token", re.IGNORECASE)
 _MESSAGE_LENGTH = 2000  # characters of a message that are searched
 _SECONDS_FIELDS = (
     *("retry_after_seconds", "retry_after", "retryAfter", "retry-after", "retry_delay", "retryDelay", "retry_in"),
@@ -36,13 +37,12 @@ _EARLIEST_TIME_MS = 1e11  # and a number greater than this one is such a time in
 _USED_UP = 100.0  # per cent of a limit
 
 
-def wait_for_limits(headers: Mapping[str, str], now: float, *, only_used_up: bool = False) -> float | None:
-    """Return the seconds until the used-up limits are renewed that the headers of an answer tell.
+def wait_for_limits(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds until the used-up limits are renewed that the headers of a rate-limited answer tell.
 
     Headers such as `x-ratelimit-reset-requests` belong to a limit, and so does `x-ratelimit-remaining-requests`: a
-    limit of which something remains refuses nothing.  The same holds for `x-codex-primary-reset-at` and
-    `x-codex-primary-used-percent`.  If the answer is a refusal, a limit of which the headers do not say what remains
-    counts as used up.  Pass `only_used_up` for an answer that refuses nothing, where such a limit does not count.
+    limit of which something remains is not the reason of the refusal.  The same holds for `x-codex-primary-reset-at`
+    and `x-codex-primary-used-percent`.
     """
     values = {name.lower(): value for name, value in headers.items()}
     waits = []
@@ -52,10 +52,23 @@ def wait_for_limits(headers: Mapping[str, str], now: float, *, only_used_up: boo
             continue
         remaining = _number(values.get(f"{head}remaining{tail}"))
         used = _number(values.get(f"{head}used-percent"))
-        is_told = remaining is not None or used is not None
-        if (remaining == 0 or (used is not None and used >= _USED_UP)) if is_told else not only_used_up:
+        if (remaining is None or remaining == 0) and (used is None or used >= _USED_UP):
             waits.append(_until(value, now))
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def wait_for_used_up_limits(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds for which the headers of an accepted handshake say that requests will be refused.
+
+    Services tell their limits with each answer, also with one that refuses nothing.  It is certain only for a limit of
+    requests or tokens of which nothing remains; a limit without such a word may be a limit of handshakes.
+    """
+    used_up = {
+        name.lower().replace("remaining", "reset")
+        for name, value in headers.items()
+        if _number(value) == 0 and _COUNTED.search(name)
+    }
+    return wait_for_limits({name: value for name, value in headers.items() if name.lower() in used_up}, now)
 
 
 def stated_wait(error: Mapping[str, object]) -> float | None:

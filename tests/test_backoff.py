@@ -7,7 +7,15 @@ from email.utils import formatdate
 import pytest
 
 from rxresponses import errors
-from rxresponses.backoff import Backoff, is_rate_limit, is_retryable, is_spent, requested_wait, retry_after
+from rxresponses.backoff import (
+    Backoff,
+    is_rate_limit,
+    is_retryable,
+    is_spent,
+    requested_wait,
+    retry_after,
+    wait_after_handshake,
+)
 from rxresponses.errors import Delivery
 
 
@@ -229,3 +237,24 @@ def test_scenario_64_a_spent_quota_and_a_limit(
     error: BaseException, spent: bool, limited: bool, retryable: bool
 ) -> None:
     assert (is_spent(error), is_rate_limit(error), is_retryable(error)) == (spent, limited, retryable)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "2"}, 2.0),
+        ({"Retry-After": formatdate(1_000_002.0, usegmt=True)}, 2.0),
+        ({**USED_UP, "Retry-After": "2"}, 2.0),
+        (USED_UP, 9.0),
+        ({"x-ratelimit-reset-requests": "9s"}, None),
+    ],
+)
+def test_scenario_64_the_wait_that_an_accepted_handshake_asks_for(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert wait_after_handshake(headers, now=1_000_000.0) == seconds
+
+
+def test_scenario_64_the_time_of_day_is_read_if_it_is_not_passed() -> None:
+    assert wait_after_handshake({"Retry-After": formatdate(0, usegmt=True)}) == 0.0

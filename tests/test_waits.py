@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses.waits import stated_time, stated_wait, wait_for_limits
+from rxresponses.waits import stated_time, stated_wait, wait_for_limits, wait_for_used_up_limits
 
 NOW = 1_800_000_000.0
 
@@ -53,15 +53,19 @@ def test_scenario_64_limits_told_in_headers(headers: dict[str, str], seconds: fl
         ({"x-ratelimit-reset-requests": "1.5s", "x-ratelimit-remaining-requests": "7"}, None),
         ({"x-ratelimit-reset-requests": "1.5s", "x-ratelimit-remaining-requests": "many"}, None),
         ({"X-RateLimit-Reset-Requests": "1.5s", "X-RateLimit-Remaining-Requests": "0"}, 1.5),
-        ({"x-codex-primary-reset-after-seconds": "9", "x-codex-primary-used-percent": "100"}, 9.0),
-        ({"x-codex-primary-reset-after-seconds": "9", "x-codex-primary-used-percent": "99"}, None),
+        (
+            {"anthropic-ratelimit-tokens-reset": "2027-01-15T08:01:00Z", "anthropic-ratelimit-tokens-remaining": "0"},
+            60.0,
+        ),
         ({"x-ratelimit-remaining-requests": "0"}, None),
+        # perhaps a limit of handshakes
+        ({"x-ratelimit-reset": "9", "x-ratelimit-remaining": "0"}, None),
     ],
 )
 def test_scenario_64_limits_told_in_the_headers_of_an_answer_that_refuses_nothing(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert wait_for_limits(headers, NOW, only_used_up=True) == seconds
+    assert wait_for_used_up_limits(headers, NOW) == seconds
 
 
 @pytest.mark.parametrize(

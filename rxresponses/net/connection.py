@@ -16,6 +16,7 @@ from typing import cast
 from websockets.exceptions import ConnectionClosed
 
 from ..errors import ConfigurationError, RequestError, ResponseTimeoutError
+from ..headers import Headers
 from ..options import ConnectionOptions
 from ..protocol.protocol import Protocol
 from ..protocol.request import ENDED, ProtocolSteer
@@ -98,6 +99,12 @@ class Connection:
     def echoes_stream_id(self) -> bool | None:
         """Whether the server echoes `stream_id`, `None` until an event has shown it."""
         return self._protocol.lanes.echoes_stream_id
+
+    @property
+    def response_headers(self) -> Headers:
+        """The headers of the server's answer to the handshake; empty before it."""
+        response = None if self._websocket is None else self._websocket.response
+        return Headers() if response is None else Headers(response.headers.raw_items())
 
     def open(self, model: str | None = None) -> None:
         """Begin to connect, unless that has begun; `model` is the model by which a gateway chooses the server."""

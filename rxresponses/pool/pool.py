@@ -111,10 +111,16 @@ class Pool:
 
     # What happens to connections.
 
-    def connection_opened(self, connection: PoolConnection, now: float) -> None:
-        """Note that a connection is open."""
+    def connection_opened(self, connection: PoolConnection, now: float, *, requested_wait: float | None = None) -> None:
+        """Note that a connection is open.
+
+        `requested_wait` are the seconds for which the server says, in the headers of the handshake, that it will refuse
+        requests.  If that is too long a wait, requests are sent all the same, and each gets its own refusal.
+        """
         if connection.state is PoolConnectionState.CONNECTING:
             self._connections.opened(connection, now)
+        if requested_wait is not None and not self.options.backoff.is_too_long(requested_wait):
+            self.rate_limit.told(now, requested_wait)
 
     def connection_ended(self, connection: PoolConnection, error: Exception | None, now: float) -> None:
         """Note that a connection is lost, or could not be made.

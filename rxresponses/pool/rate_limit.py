@@ -40,6 +40,10 @@ class RateLimit:
         delay = self._backoff.delay(self._hits_in_a_row, requested_wait, draw=self._draw)
         self.resumes_at = max(self.resumes_at, now + delay)
 
+    def told(self, now: float, requested_wait: float) -> None:
+        """Send nothing for a while: the server says that a limit is used up, before it has refused any request."""
+        self.resumes_at = max(self.resumes_at, now + requested_wait)
+
     def succeeded(self, wanted: int, *, hits_when_sent: int) -> None:
         """Speed up: a request was answered while `wanted` requests ran or waited, this one included."""
         if hits_when_sent < self.hits:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from ..backoff import wait_after_handshake
 from ..errors import ConnectionLostError, SocketClosedError
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
@@ -220,7 +221,8 @@ class PoolDriver:
         connection.net_connection.open(connection.route)
 
     def _opened(self, connection: PoolConnection) -> None:
-        self.pool.connection_opened(connection, self.now())
+        wait = wait_after_handshake(connection.net_connection.response_headers)
+        self.pool.connection_opened(connection, self.now(), requested_wait=wait)
         self.wake()
 
     def _ended(self, connection: PoolConnection, net_connection: Connection) -> None:

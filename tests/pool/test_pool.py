@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -383,6 +384,23 @@ class TestNextActions:
         ended, running, waiting = driver.burst(3)
         driver.finish(ended)
         assert set(driver.pool.requests()) == {running, waiting}
+
+    def test_scenario_64_a_wait_told_in_the_handshake_pauses_requests(self) -> None:
+        driver = Driver(connects=False)
+        driver.submit()
+        driver.pool.connection_opened(driver.opened[0], driver.now, requested_wait=1.5)
+        driver.act()
+        assert driver.sent == []
+        driver.wait(1.5)
+        assert len(driver.sent) == 1
+        assert driver.pool.rate_limit.max_active == math.inf  # nothing was refused
+
+    def test_scenario_64_too_long_a_wait_told_in_the_handshake_pauses_nothing(self) -> None:
+        driver = Driver(connects=False)
+        driver.submit()
+        driver.pool.connection_opened(driver.opened[0], driver.now, requested_wait=601.0)
+        driver.act()
+        assert len(driver.sent) == 1
 
     def test_a_requested_wait_that_is_too_long_pauses_nothing(self) -> None:
         driver = Driver()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Opcode
+from websockets.http11 import Request, Response
 
 from rxresponses import ConnectionOptions, ResponsesWebSocket
 from rxresponses.net.transport import FrameConnection
@@ -85,8 +86,8 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server() -> AsyncIterator[RawServer]:
-    """Listen, and take every connection."""
+async def raw_server(headers: Mapping[str, str] | None = None) -> AsyncIterator[RawServer]:
+    """Listen, and take every connection, with these headers in the answer to the handshake."""
     raw = RawServer()
 
     class Counting(ServerConnection):
@@ -102,8 +103,17 @@ async def raw_server() -> AsyncIterator[RawServer]:
             raw.received.append(json.loads(message))
             raw.changed()
 
+    def respond(connection: ServerConnection, request: Request, response: Response) -> None:
+        response.headers.update(headers or {})
+
     async with serve(
-        handle, "127.0.0.1", 0, create_connection=Counting, ping_interval=None, close_timeout=0.1, max_size=None
+        handle,
+        *("127.0.0.1", 0),
+        create_connection=Counting,
+        process_response=respond,
+        ping_interval=None,
+        close_timeout=0.1,
+        max_size=None,
     ) as server:
         raw.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/v1"
         try:
