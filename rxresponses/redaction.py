@@ -1,13 +1,30 @@
-"""Decides what messages, logs and terminals may show: no secrets, and no text that controls a terminal."""
+"""Decides what messages, logs and terminals may show: no secrets, and no text that controls a terminal.
+
+Which secrets may come back from a peer, and in which forms, is in `known_secrets`.
+"""
 
 from __future__ import annotations
 
 import functools
+import http
 import logging
 import re
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
+
+HIDDEN = "(hidden)"
+SECRET_FIELDS = frozenset({"authorization", "domain_secrets", "headers"})
+"""Fields of tool definitions that hold credentials."""
+
+HARMLESS_HEADERS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
 _SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
-_HARMLESS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
+_OPENING = frozenset({"websocket", "upgrade"})  # values of a peer's headers that may be logged
 
 _LONGEST_LINE = 2000  # characters
 _KEPT_END = 500  # characters of a line that is too long: the end often says what to do
@@ -26,8 +43,32 @@ def is_secret(name: str) -> bool:
 
 
 def display(url: str) -> str:
-    """Return the URL for messages: without its query, which may hold secrets."""
-    return url.split("?", 1)[0]
+    """Return the URL for messages: without its query, user name and password, which may be secrets."""
+    shown = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, slashes, rest = shown.rpartition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def shown_data(data: Any) -> Any:
+    """Return what a `repr` shows of plain JSON: without the credentials in tool definitions."""
+    if isinstance(data, Mapping):
+        return {name: shown_field(name, value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        shown = map(shown_data, data)
+        return tuple(shown) if isinstance(data, tuple) else list(shown)
+    return data
+
+
+def shown_field(name: str, value: Any, secret_names: Iterable[str] = SECRET_FIELDS) -> Any:
+    """Return what a `repr` shows of a field."""
+    if name in secret_names:
+        if value is None:
+            return None
+        return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
+    if name == "server_url" and isinstance(value, str):
+        return display(value)
+    return shown_data(value)
 
 
 def terminal_text(text: str) -> str:
@@ -53,27 +94,100 @@ def terminal_json(text: str) -> str:
 
 
 class _HideSecrets(logging.Filter):
-    """Hides credentials in the handshakes that websockets logs at level DEBUG.
+    """Hides secrets in what websockets logs at level DEBUG: in handshakes, in frames, and in the texts of errors.
 
-    Only headers that are known to be harmless are shown, and the request's path without its query.
+    Of frames, only the kind and the length are shown.  Of headers, those that are known to be harmless are shown, and
+    of those of the peer, only the values that open a WebSocket.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        args = record.args
-        if not isinstance(args, tuple):
-            return True
-        if record.msg in ("> %s: %s", "< %s: %s"):
-            name = str(args[0]).lower()
-            if name not in _HARMLESS and not name.startswith("sec-websocket"):
-                record.args = (args[0], "(hidden)")
-        else:  # The versions of websockets log the request line in different parts.
-            record.args = tuple(display(arg) if isinstance(arg, str) and arg[:1] == "/" else arg for arg in args)
+        args, message = record.args, record.msg
+        if isinstance(args, tuple):
+            if message in ("> %s: %s", "< %s: %s"):
+                record.args = (args[0], args[1] if _is_harmless(message[0], *map(str, args)) else HIDDEN)
+            elif message in ("> %s", "< %s"):
+                record.args = tuple(map(_summary, args))
+            elif message == "< HTTP/1.1 %d %s":
+                record.args = (args[0], _phrase(args[0]))
+            else:  # The versions of websockets log the request line in different parts.
+                record.args = tuple(display(arg) if isinstance(arg, str) and arg[:1] == "/" else arg for arg in args)
+        secrets = getattr(getattr(record, "websocket", None), "secrets", None)
+        if secrets is not None:
+            if record.exc_info:
+                record.exc_text = secrets.hide("".join(traceback.format_exception(*record.exc_info)).rstrip())
+                record.exc_info = None  # some handlers show the variables of its frames
+            record.msg, record.args = secrets.hide(record.getMessage()), ()
         return True
+
+
+def _is_harmless(direction: str, name: str, value: str) -> bool:
+    if direction == "<":
+        return value.lower() in _OPENING
+    return name.lower() in HARMLESS_HEADERS or name.lower().startswith("sec-websocket")
+
+
+def _summary(frame: Any) -> Any:
+    data = getattr(frame, "data", None)
+    return frame if data is None else f"{frame.opcode.name} [{len(data)} bytes]"
+
+
+def _phrase(status: Any) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return HIDDEN
 
 
 @functools.cache
 def discreet_logger(name: str) -> logging.Logger:
-    """Return a logger for websockets, whose records of handshakes show no credentials."""
+    """Return a logger for websockets, whose records show no credentials.
+
+    A connection that logs to it may have an attribute `secrets`, with a method `hide`; see `known_secrets`.
+    """
     logger = logging.getLogger(name)
     logger.addFilter(_HideSecrets())
     return logger
+
+
+# Local variables, which some error reports show.
+
+
+def clear_locals(error: E) -> E:
+    """Empty the local variables of the frames in which an error and its causes were raised; return the error.
+
+    rich, Sentry, `pytest -l` and others show the variables of each frame, and a secret may be among them.  The frames
+    stay in the traceback.
+    """
+    for linked in linked_errors(error):
+        traceback.clear_frames(linked.__traceback__)
+    return error
+
+
+def linked_errors(error: BaseException) -> list[BaseException]:
+    """Return an error, and all that are reached from it as `__cause__` or `__context__`."""
+    found = [error]
+    for one in found:  # grows meanwhile
+        found += [other for other in (one.__cause__, one.__context__) if other is not None and other not in found]
+    return found
+
+
+def discreet(function: Callable[P, R]) -> Callable[P, R]:
+    """Let no error show the arguments of a function, nor the local variables of what it calls: see `clear_locals`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            clear_locals(error)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def discreet_init(cls: type[T]) -> type[T]:
+    """Make the constructor of a class `discreet`."""
+    cls.__init__ = discreet(cls.__init__)  # type: ignore[method-assign]
+    return cls

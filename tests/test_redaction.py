@@ -3,13 +3,27 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from rxresponses.redaction import discreet_logger, display, is_secret, terminal_json, terminal_line, terminal_text
+from rxresponses.known_secrets import Secrets
+from rxresponses.redaction import (
+    discreet,
+    discreet_init,
+    discreet_logger,
+    display,
+    is_secret,
+    linked_errors,
+    shown_data,
+    terminal_json,
+    terminal_line,
+    terminal_text,
+)
 
 
 def controls(text: str) -> list[str]:
@@ -42,8 +56,15 @@ def test_a_url_is_shown_without_its_query() -> None:
         ("> %s: %s", ("Sec-WebSocket-Key", "abc"), "> Sec-WebSocket-Key: abc"),
         ("> %s: %s", ("Authorization", "Bearer sk-1"), "> Authorization: (hidden)"),
         ("< %s: %s", ("X-Anything", "sk-1"), "< X-Anything: (hidden)"),
+        ("< %s: %s", ("Sec-WebSocket-Accept", "sk-1"), "< Sec-WebSocket-Accept: (hidden)"),
+        ("< %s: %s", ("Upgrade", "WebSocket"), "< Upgrade: WebSocket"),
         ("> GET %s HTTP/1.1", ("/v1/responses?key=sk-1",), "> GET /v1/responses HTTP/1.1"),
         ("< HTTP/1.1 %d %s", (101, "Switching Protocols"), "< HTTP/1.1 101 Switching Protocols"),
+        ("< HTTP/1.1 %d %s", (401, "your key is sk-1"), "< HTTP/1.1 401 Unauthorized"),
+        ("< HTTP/1.1 %d %s", (999, "sk-1"), "< HTTP/1.1 999 (hidden)"),
+        ("> %s", (Frame(Opcode.TEXT, b'{"key": "sk-1"}'),), "> TEXT [15 bytes]"),
+        ("< %s", (Frame(Opcode.CLOSE, b"\x03\xe8sk-1"),), "< CLOSE [6 bytes]"),
+        ("< %s", ("EOF",), "< EOF"),
         ("%(event)s", ({"event": "closed"},), "closed"),
         ("connection is OPEN", (), "connection is OPEN"),
     ],
@@ -60,6 +81,104 @@ def test_handshakes_are_logged_without_credentials(
 def test_a_logger_gets_one_filter() -> None:
     assert discreet_logger("rxresponses.test_redaction") is discreet_logger("rxresponses.test_redaction")
     assert len(logging.getLogger("rxresponses.test_redaction").filters) == 1
+
+
+class Connection:
+    secrets = Secrets(["sk-very-secret"])
+
+
+def test_scenario_74_the_log_of_a_connection_hides_what_the_peer_sent_back(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.LoggerAdapter(discreet_logger("rxresponses.test_redaction"), {"websocket": Connection()})
+    with caplog.at_level(logging.DEBUG, "rxresponses.test_redaction"):
+        logger.debug("peer says %r", "sk-very-secret")
+        try:
+            raise ValueError("bad sk-very-secret")
+        except ValueError:
+            logger.debug("! failed", exc_info=True)
+    assert "peer says '(hidden)'" in caplog.text
+    assert "ValueError: bad (hidden)" in caplog.text
+    assert "sk-very-secret" not in caplog.text
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:pa@ss@host:1/v1/x@y?q=//a@b#c", "https://host:1/v1/x@y"),
+        ("host/v1#a", "host/v1"),
+        ("/v1//x@y?z", "/v1//y"),
+    ],
+)
+def test_scenario_74_a_url_is_shown_without_user_name_and_password(url: str, shown: str) -> None:
+    assert display(url) == shown
+
+
+def test_scenario_74_data_are_shown_without_the_credentials_of_tools() -> None:
+    tool = {
+        "authorization": "t",
+        "headers": {"a": "b"},
+        "domain_secrets": [1],
+        "server_url": "https://u@h/?t",
+        "x": (1,),
+    }
+    assert shown_data([{"tools": [tool]}, {"headers": None, "server_url": 5}]) == [
+        {
+            "tools": [
+                {
+                    "authorization": "(hidden)",
+                    "headers": {"a": "(hidden)"},
+                    "domain_secrets": "(hidden)",
+                    "server_url": "https://h/",
+                    "x": (1,),
+                }
+            ]
+        },
+        {"headers": None, "server_url": 5},
+    ]
+
+
+def locals_of(error: BaseException) -> str:
+    """Return what an error report that has the variables of each frame shows of the frames below the test."""
+    assert error.__traceback__ is not None
+    error.__traceback__ = error.__traceback__.tb_next
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+def test_scenario_74_an_error_of_a_discreet_function_shows_no_variables() -> None:
+    def deeper(secret: str) -> None:
+        local = [secret]
+        raise ValueError(len(local))
+
+    @discreet
+    def outer(secret: str, *, other: str) -> None:
+        copy = secret
+        try:
+            deeper(copy)
+        except ValueError as error:
+            raise LookupError(len(other)) from error
+
+    with pytest.raises(LookupError) as caught:
+        outer("sk-secret", other="sk-secret")
+    shown = locals_of(caught.value)
+    assert "in deeper" in shown
+    assert "sk-secret" not in shown
+
+
+def test_scenario_74_the_causes_of_an_error_may_form_a_circle() -> None:
+    first, second, third = ValueError(1), ValueError(2), ValueError(3)
+    first.__cause__, first.__context__, second.__context__ = second, third, first
+    assert linked_errors(first) == [first, second, third]
+
+
+def test_scenario_74_a_discreet_constructor() -> None:
+    @discreet_init
+    class Thing:
+        def __init__(self, secret: str) -> None:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no") as caught:
+        Thing("sk-secret")
+    assert "sk-secret" not in locals_of(caught.value)
 
 
 @pytest.mark.parametrize("show", [terminal_text, terminal_line, terminal_json])

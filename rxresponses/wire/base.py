@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from dataclasses_json import DataClassJsonMixin
 
 from ..errors import DecodeError
+from ..redaction import shown_data, shown_field
 from .plans import Maker, Modelled, plan_of, read_fields
 
 T = TypeVar("T")
@@ -30,9 +31,6 @@ else:
     def dataclass_transform(**_: object) -> Callable[[T], T]:
         return lambda decorator: decorator
 
-
-SECRET_FIELDS = frozenset({"authorization", "domain_secrets", "headers"})
-"""Fields of tool definitions that hold credentials."""
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 # The functions of the mixin are used without inheriting it: its ABCMeta makes `isinstance` ten times slower.
@@ -88,11 +86,13 @@ class Model(Modelled):
         if not plan.compulsory <= values.keys() <= plan.fields.keys():
             unknown, missing = sorted(values.keys() - plan.fields.keys()), sorted(plan.compulsory - values.keys())
             problem = f"has no field {unknown[0]!r}" if unknown else f"needs the field {missing[0]!r}"
+            del values  # error reports may show the variables of each frame, and a tool's token may be among them
             raise TypeError(f"{type(self).__name__} {problem}")
         self.__dict__.update(values)
         for name, factory in plan.factories.items():
             if name not in values:
                 self.__dict__[name] = factory()
+        del values
         if plan.finish is not None:
             plan.finish(self)
 
@@ -116,11 +116,10 @@ class Model(Modelled):
         given = {
             name: value
             for name, default in plan_of(type(self)).fields.items()
-            if (value := getattr(self, name)) != default or value.__class__ is not default.__class__
+            # An object that is only half made has no fields yet.
+            if (value := getattr(self, name, default)) != default or value.__class__ is not default.__class__
         }
-        shown = {
-            name: _hidden(value) if name in self._secret_fields else _shown(value) for name, value in given.items()
-        }
+        shown = {name: shown_field(name, value, self._secret_fields) for name, value in given.items()}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
@@ -165,7 +164,7 @@ class Unread(Model):
     __hash__ = Model.__hash__
 
     def __repr__(self) -> str:
-        return f"<{super().__repr__()} extra={_shown(self.extra)!r} reason={self.reason!r}>"
+        return f"<{super().__repr__()} extra={shown_data(self.extra)!r} reason={self.reason!r}>"
 
 
 @model
@@ -270,19 +269,3 @@ def _restore_below(value: Any, data: Any) -> None:
     elif isinstance(value, Mapping):
         for key, element in value.items():
             _restore_below(element, data[key])
-
-
-def _shown(value: Any) -> Any:
-    """Return what a `repr` shows of plain JSON: without the credentials in tool definitions."""
-    if isinstance(value, Mapping):
-        return {name: _hidden(item) if name in SECRET_FIELDS else _shown(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        shown = map(_shown, value)
-        return tuple(shown) if isinstance(value, tuple) else list(shown)
-    return value
-
-
-def _hidden(value: Any) -> Any:
-    if value is None:
-        return None
-    return dict.fromkeys(value, "(hidden)") if isinstance(value, Mapping) else "(hidden)"

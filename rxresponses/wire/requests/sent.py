@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dataclasses_json import config
 from msgspec import UNSET
 
-from ..base import SECRET_FIELDS, Model, build
+from ...redaction import SECRET_FIELDS, discreet
+from ..base import Model, build
 from ..scalars import plain_scalar
 from .checks import check, rules_of
 
@@ -32,6 +33,7 @@ class Sent(Model):
     dataclass_json_config: ClassVar[dict[str, Any] | None] = config(exclude=_is_unset)["dataclasses_json"]
     _secret_fields = SECRET_FIELDS
 
+    @discreet
     def __post_init__(self) -> None:
         cls: Any = type(self)
         for name, rule in rules_of(cls).items():
@@ -42,6 +44,7 @@ class Sent(Model):
             check(name, plain, rule)
 
     @classmethod
+    @discreet
     def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
         """Build from plain JSON data; mappings in it stay mappings.
 
