@@ -172,9 +172,9 @@ class ConnectTimeoutError(ConnectFailedError, TimeoutError):
 class ResponseFailedError(RequestError):
     """The server ended the response with `response.failed` or `error`, or refused a steer.
 
-    Emitted by the operators that reduce events to other values.  `event` is the server's event; that of a refused
-    steer has the steer's input: `event.steer.input`.  `code`, `type`, `status`, `param` and `headers` are the
-    server's, `None` or empty where it gave none.  Names of headers are found in any case.
+    Emitted by the operators that reduce events to other values.  `event` is the server's event, without secrets that
+    the server sent back; that of a refused steer has the steer's input: `event.steer.input`.  `code`, `type`, `status`,
+    `param` and `headers` are the server's, `None` or empty where it gave none.  Names of headers are found in any case.
 
     `without_output` says that the response in the event has no output and no usage, and that no output came before: if
     the server was at a limit, the request may be repeated.  `retry_after` is the wait in seconds that the error itself

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from .backoff import Backoff
 from .errors import ConfigurationError
+from .redaction import discreet_init
 
 MEBIBYTE = 2**20
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -38,6 +39,7 @@ def options_of(kind: type[Options], name: str, value: Options | None) -> Options
     raise TypeError(f"`{name}` must be a {kind.__name__}, not {shown}: write `{name}={kind.__name__}({given})`")
 
 
+@discreet_init
 @dataclass(frozen=True, kw_only=True)
 class ConnectionOptions:
     """Options of one socket.  Times are in seconds, sizes in bytes.

@@ -21,10 +21,12 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from .net.observable import EventObservable
 from .net.timing import Timings, recording
+from .redaction import discreet
 from .wire.events import TERMINAL_TYPES, ServerEvent
 from .wire.failures import failure_of, response_of
 from .wire.fields import begins_response, response_id_of
 from .wire.models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
+from .wire.redacted import without_secrets
 from .wire.requests import ResponseCreate, create_from
 
 try:
@@ -102,8 +104,9 @@ class TracedSender:
         self._instruments = _Instruments(metrics.get_meter("rxresponses", _version(), meter_provider, _SCHEMA))
 
     def __repr__(self) -> str:
-        return f"<TracedSender of {self._sender!r}>"
+        return f"<TracedSender of {getattr(self, '_sender', '(half made)')!r}>"
 
+    @discreet
     def send_request(
         self, request: ResponseCreate | Mapping[str, Any], *, stream_id: str | None = None, **options: Any
     ) -> Observable[ServerEvent]:
@@ -216,6 +219,7 @@ class _Operation:
                 return
             self._ended = True
         seconds = monotonic() - self._subscribed_at
+        event = None if event is None else without_secrets(event)
         response = None if event is None else response_of(event)
         first_response = None if self._first is None else response_of(self._first)
         usage = None if response is None else response.usage

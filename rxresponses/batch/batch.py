@@ -12,6 +12,7 @@ from typing import BinaryIO
 from ..backoff import Backoff, is_retryable, is_spent, requested_wait
 from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError, InvalidRequestError
 from ..options import ConnectionOptions, PoolOptions
+from ..redaction import discreet
 from ..senders.client import ResponsesClient
 from .lines import Task, read_lines, task_of
 from .outcomes import Outcome
@@ -36,6 +37,7 @@ class Batch:
     results.
     """
 
+    @discreet
     def __init__(
         self,
         requests: BinaryIO,

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import msgspec
@@ -28,7 +28,7 @@ class Task:
 
     line: int
     digest: str
-    request: Mapping[str, Any] | InvalidRequestError
+    request: Mapping[str, Any] | InvalidRequestError = field(repr=False)  # a tool may have a token
     custom_id: object = None
     model: str | None = None
 

@@ -21,6 +21,7 @@ from ..wire.assembly import Assembly
 from ..wire.assembly_scopes import WHOLE
 from ..wire.base import Model, build_received
 from ..wire.events import ServerEvent
+from ..wire.events.base import secrets_of
 from ..wire.failures import response_of, unreadable
 from ..wire.fields import response_id_of
 from ..wire.jsontext import read_json
@@ -212,6 +213,9 @@ class Run:
 
         def answered(ends: list[ServerEvent]) -> Result:
             response = _response(assembly, ends[-1])
+            secrets = secrets_of(ends[-1])
+            if secrets is not None:
+                response = secrets.hide_json(response)
             return Result(task, response, error_of(response) if outcome_of(response) in self._failing else None)
 
         def failed(error: Exception, _: object) -> Observable[Result]:

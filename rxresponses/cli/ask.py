@@ -97,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import operators as rops
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
+    from ..wire.redacted import without_secrets
     from ..wire.requests import ResponseCreate
     from .screen import Screen
 
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         finally:
             screen.end_line()
-    response: Response | None = getattr(last, "response", None)
+    response: Response | None = None if last is None else getattr(without_secrets(last), "response", None)
     if response is not None:
         _add_notes(response, screen)
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..redaction import terminal_json, terminal_line, terminal_text
 from ..wire.events import LifecycleEvent, ResponseErrorEvent, ServerEvent, UnknownEvent
+from ..wire.redacted import without_secrets
 from .stderr import write_line
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Screen:
 
     def event_line(self, offset: float, event: ServerEvent) -> None:
         """Write the seconds at which an event came, its lane, its type, and a summary of its content."""
+        event = without_secrets(event)
         lane = event.stream_id or "default"
         width = shutil.get_terminal_size().columns if self._terminal else _WIDTH
         # On a narrow terminal, the summary comes right behind a short type.

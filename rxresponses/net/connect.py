@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus
-from websockets.http11 import Response
 
 from ..errors import ConnectFailedError, ConnectTimeoutError
 from ..headers import Headers
+from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
-from ..redaction import discreet_logger, display, is_secret
+from ..redaction import discreet_logger, display
 from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
 from .credentials import KeyTimeoutError
 from .endpoint import is_loopback
 from .transport import FrameConnection, FrameListener
 
-_SECRET_LENGTH = 8  # characters; a shorter value is a placeholder, which may be an ordinary word of the text
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
@@ -38,20 +37,21 @@ class _Connect(connect):
 
 
 async def open_connection(
-    url: str, *, key: str | None, options: ConnectionOptions, listener: FrameListener
+    url: str, *, key: str | None, options: ConnectionOptions, listener: FrameListener, secrets: Secrets
 ) -> FrameConnection:
     """Connect to `url` and return the open connection.
 
     Raises the exceptions of websockets and of the network, for which `connect_failure` returns the
-    public error.  Cancelling the task stops the attempt.
+    public error.  Cancelling the task stops the attempt.  Adds to `secrets` what the server and a proxy are sent.
     """
     headers = dict(options.headers)
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
+    secrets.add(handshake_secrets(headers, url, *getproxies().values()))
     more: dict[str, Any] = {"ssl": options.ssl} if options.ssl is not None and url.startswith("wss:") else {}
     connecting = _Connect(
         url,
-        create_connection=functools.partial(FrameConnection, listener=listener),  # type: ignore[arg-type]
+        create_connection=functools.partial(FrameConnection, listener=listener, secrets=secrets),  # type: ignore[arg-type]
         additional_headers=headers,
         user_agent_header=_user_agent(),
         open_timeout=options.connect_timeout,
@@ -63,21 +63,9 @@ async def open_connection(
         logger=discreet_logger("rxresponses.transport"),
         **more,
     )
-    try:
-        connection = await connecting
-    except InvalidStatus as error:
-        _hide_credentials(headers, error.response)
-        raise
+    connection = await connecting
     assert isinstance(connection, FrameConnection)
     return connection
-
-
-def _hide_credentials(headers: Mapping[str, str], response: Response) -> None:
-    """Remove the credentials that were sent from the body of a refusal: some servers quote the key they refuse."""
-    for name, value in headers.items():
-        secret = value.split()[-1:]  # without the word `Bearer`
-        if is_secret(name) and secret and len(secret[0]) >= _SECRET_LENGTH and response.body:
-            response.body = bytes(response.body).replace(secret[0].encode(), b"(hidden)")
 
 
 def connect_failure(error: Exception, url: str, stream_id: str | None) -> ConnectFailedError:

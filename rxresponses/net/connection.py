@@ -17,14 +17,16 @@ from websockets.exceptions import ConnectionClosed
 
 from ..errors import ConfigurationError, RequestError, ResponseTimeoutError
 from ..headers import Headers
+from ..known_secrets import Secrets
 from ..options import ConnectionOptions
 from ..protocol.protocol import Protocol
 from ..protocol.request import ENDED, ProtocolSteer
 from ..protocol.timeouts import Timeouts
+from ..redaction import clear_locals
 from ..wire.events.base import ServerEvent
 from .backpressure import ReadPause
 from .connect import connect_failure, open_connection
-from .connection_errors import closed_by_disposal_error, closed_error, pong_timeout_error
+from .connection_errors import closed_by_disposal_error, closed_error, hide_in_error, pong_timeout_error
 from .credentials import Credentials
 from .dispatch import EventDispatcher
 from .endpoint import endpoint
@@ -60,7 +62,9 @@ class Connection:
         options: ConnectionOptions,
         *,
         echoes_stream_id: bool | None,
+        secrets: Secrets | None = None,
     ) -> None:
+        """Make a connection that hides, besides the secrets of its own handshake, those in `secrets`."""
         self.cancelled_outside = False  # by other code than this library's: most likely the program ends its loop
         self.error_for: Callable[[RequestSubscription], Exception] = closed_error  # what its end means for a request
         self.read_pause = ReadPause(loop, self._pause, self._resume)
@@ -68,6 +72,7 @@ class Connection:
         self._listener = listener
         self._url = url
         self._credentials = credentials
+        self._secrets = Secrets(within=secrets)
         self._options = options
         self._protocol = Protocol(
             max_active=options.max_active,
@@ -84,6 +89,7 @@ class Connection:
             unrouted=listener.unrouted,
             observer_raised=listener.observer_raised,
             now=loop.time if options.idle_timeout is not None else None,
+            secrets=self._secrets,
         )
         self._websocket: FrameConnection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -214,10 +220,8 @@ class Connection:
             await self._websocket.shut(self._options.close_timeout, abrupt=self._abrupt)
 
     async def _connect_and_work(self, model: str | None) -> None:
-        url = endpoint(self._url, model)
         try:
-            key = await self._credentials.get(self._options.connect_timeout)
-            self._websocket = await open_connection(url, key=key, options=self._options, listener=self._dispatcher)
+            self._websocket = await self._open(model)
             if not self._ended:
                 self._listener.opened()
                 await self._work(self._websocket)
@@ -225,11 +229,25 @@ class Connection:
             failure = error  # a name that outlives the `except`
             self.end(lambda request: failure)
         except Exception as error:
-            cause = error
-            self.end(lambda request: connect_failure(cause, url, request.stream_id))
+            cause = hide_in_error(error, self._secrets)
+            self.end(lambda request: connect_failure(cause, endpoint(self._url, model), request.stream_id))
         except asyncio.CancelledError:  # by `close` while connecting, or the program ends its loop
             self._abrupt = True
             self.cancelled_outside = not self._ended
+            raise
+
+    async def _open(self, model: str | None) -> FrameConnection:
+        """Return the open connection; no frame of an exception shows the key, nor the query of the URL."""
+        try:
+            return await open_connection(
+                endpoint(self._url, model),
+                key=await self._credentials.get(self._options.connect_timeout),
+                options=self._options,
+                listener=self._dispatcher,
+                secrets=self._secrets,
+            )
+        except BaseException as error:
+            clear_locals(error)
             raise
 
     def _task_done(self, task: asyncio.Task[None]) -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any, TypeVar
+
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
 from ..errors import ConnectionLostError, MessageTooBigError, PongTimeoutError, SocketClosedError
+from ..known_secrets import Secrets
 from ..protocol.request import ProtocolSteer
+from ..redaction import clear_locals, linked_errors
 from ..wire.events.base import ServerEvent
 from ..wire.fields import error_field
+from ..wire.redacted import without_secrets
 from .request import RequestSubscription
 from .transport import TOO_MANY_FRAGMENTS, ConnectionEnd
+
+E = TypeVar("E", bound=BaseException)
 
 _MESSAGE_TOO_BIG = 1009
 
@@ -34,6 +45,12 @@ def _consequence(request: RequestSubscription) -> str:
     if isinstance(request, ProtocolSteer) and request.delivery == "started" and request.response_id is None:
         return _STEER_ACCEPTED
     return _CONSEQUENCES[request.delivery]
+
+
+def without_secrets_in_end(end: ConnectionEnd, secrets: Secrets) -> ConnectionEnd:
+    """Return the end of a connection with the secrets hidden that the peer has sent back in it."""
+    cause = None if end.cause is None else hide_in_error(end.cause, secrets)
+    return dataclasses.replace(end, reason=secrets.hide(end.reason), cause=cause)
 
 
 def lost_error(request: RequestSubscription, end: ConnectionEnd) -> ConnectionLostError:
@@ -91,6 +108,7 @@ def closed_by_disposal_error(request: RequestSubscription) -> ConnectionLostErro
 
 def closed_by_server_error(request: RequestSubscription, event: ServerEvent) -> ConnectionLostError:
     """Return the error of a request whose connection the server ends by an `error` event."""
+    event = without_secrets(event)
     code, message = error_field(event, "code"), error_field(event, "message")
     why = ": ".join(filter(None, (code, message)))
     return ConnectionLostError(
@@ -110,3 +128,30 @@ def closed_error(request: RequestSubscription) -> SocketClosedError:
         response_id=request.response_id,
         stream_id=request.stream_id,
     )
+
+
+def hide_in_error(error: E, secrets: Secrets) -> E:
+    """Hide secrets in all texts that an exception of the transport holds, its causes included; return the exception.
+
+    The peer's answer is among them: reasons, headers, and the body of a refusal, which some servers fill with the key
+    that they refuse.
+    """
+    for linked in linked_errors(clear_locals(error)):
+        linked.args = tuple(_hidden(value, secrets) for value in linked.args)
+        for name, value in vars(linked).items():
+            setattr(linked, name, _hidden(value, secrets))
+        if isinstance(linked, UnicodeDecodeError):
+            linked.object = secrets.hide_bytes(linked.object)
+    return error
+
+
+def _hidden(value: Any, secrets: Secrets) -> Any:
+    if isinstance(value, str):
+        return secrets.hide(value)
+    if isinstance(value, (bytes, bytearray)):
+        return secrets.hide_bytes(bytes(value))
+    if isinstance(value, Response):
+        value.reason_phrase = secrets.hide(value.reason_phrase)
+        value.headers = Headers([(secrets.hide(name), secrets.hide(text)) for name, text in value.headers.raw_items()])
+        value.body = _hidden(value.body, secrets)
+    return value

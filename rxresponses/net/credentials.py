@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias, cast
 
 from ..errors import ConfigurationError, ObserverExitError
+from ..redaction import discreet
 from .loops import pass_on_exit, start_task
 
 ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
@@ -35,6 +36,7 @@ class Credentials:
 
     _api_key: ApiKey | None = None  # of an object that is only half made
 
+    @discreet
     def __init__(self, api_key: ApiKey | None, headers: Iterable[str] = ()) -> None:
         own = {name.lower() for name in headers}
         if api_key is None and not own & {"authorization", "api-key"}:

@@ -7,12 +7,13 @@ from contextvars import Context
 from typing import Protocol
 
 from ..errors import BufferOverflowError, DecodeError, FrameError, as_exception
+from ..known_secrets import Secrets
 from ..protocol import protocol as rules
 from ..protocol.request import ENDED, SENT
 from ..wire.codec import decode, undecodable
-from ..wire.events.base import ServerEvent
+from ..wire.events.base import ServerEvent, set_secrets
 from .backpressure import ReadPause
-from .connection_errors import closed_by_server_error, lost_error
+from .connection_errors import closed_by_server_error, lost_error, without_secrets_in_end
 from .request import NO_OBSERVER, AnyConnectionRequest, RequestSubscription, detach_observer, notify_end
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
@@ -50,6 +51,7 @@ class EventDispatcher:
         unrouted: IsolatedSubject[ServerEvent],
         observer_raised: Callable[[BaseException], None],
         now: Callable[[], float] | None,
+        secrets: Secrets,
     ) -> None:
         self.read_pause = read_pause
         self._protocol = protocol
@@ -60,6 +62,7 @@ class EventDispatcher:
         self._unrouted = unrouted
         self._report = observer_raised
         self._now = now  # notes when each event came; `None` when there is no idle timeout to measure by it
+        self._secrets = secrets
         self._receive = protocol.receive  # looked up once, because it is called for every event
         self._stopped = False
 
@@ -79,6 +82,7 @@ class EventDispatcher:
             self._deliver_undecodable(frame, error)
             return
         if self._events.observers:
+            set_secrets(event, self._secrets)
             self._events.on_next(event)
         request = self._receive(event)
         if request is None:
@@ -100,11 +104,14 @@ class EventDispatcher:
 
     def connection_lost(self, end: ConnectionEnd) -> None:
         """End every request at once, whatever the close code."""
+        end = without_secrets_in_end(end, self._secrets)
         self._control.end(lambda request: lost_error(request, end))
 
     # To the observers.
 
     def _deliver(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
+        if request.state is ENDED:
+            set_secrets(event, self._secrets)  # operators may make an error of it
         try:
             request.observer.on_next(event)
         except BufferOverflowError as error:
@@ -116,6 +123,7 @@ class EventDispatcher:
             self._complete(request, event)
 
     def _deliver_unrouted(self, event: ServerEvent) -> None:
+        set_secrets(event, self._secrets)
         self._unrouted.on_next(event)
         if self._protocol.connection_error is not None:
             self._control.end(lambda request: closed_by_server_error(request, event))
@@ -124,6 +132,7 @@ class EventDispatcher:
 
     def _deliver_undecodable(self, frame: bytes, error: DecodeError) -> None:
         event = undecodable(frame, error)
+        set_secrets(event, self._secrets)
         self._events.on_next(event)
         self._unrouted.on_next(event)
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit, urlunsplit
 
 from ..errors import ConfigurationError
-from ..redaction import is_secret
+from ..redaction import discreet, is_secret
 
 OFFICIAL_BASE = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
+@discreet
 def endpoint(base: str | None, model: str | None = None) -> str:
     """Return the WebSocket URL for a base or full endpoint.
 
@@ -31,11 +32,13 @@ def endpoint(base: str | None, model: str | None = None) -> str:
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, query, ""))
 
 
+@discreet
 def is_official(base: str | None) -> bool:
     """Whether this is the official service, which echoes `stream_id` and needs no `model` in the URL."""
     return not base or _split(base).hostname == "api.openai.com"
 
 
+@discreet
 def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str], allow_insecure: bool) -> None:
     """Raise `ConfigurationError` when a credential would be sent unencrypted to another machine.
 

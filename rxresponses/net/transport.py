@@ -13,6 +13,7 @@ from websockets.exceptions import SecurityError
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 
+from ..known_secrets import Secrets
 from ..wire.fragments import MAX_FRAGMENTS, FragmentedMessage
 from .backpressure import ReadPause, set_current_read_pause
 
@@ -63,7 +64,8 @@ class FrameConnection(ClientConnection):
     through `recv()` instead costs a queue, a future and a task switch for each message.
     """
 
-    def __init__(self, *args: Any, listener: FrameListener, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, listener: FrameListener, secrets: Secrets, **kwargs: Any) -> None:
+        self.secrets = secrets  # for its logger
         super().__init__(*args, **kwargs)
         self.bytes_written = 0  # to the transport
         self._listener = listener

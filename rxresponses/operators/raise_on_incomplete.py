@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..net.observable import EventObservable
 from ..wire.endings import ResponseIncompleteError, is_incomplete, reason_of, response_in
 from ..wire.fields import response_id_of
+from ..wire.redacted import without_secrets
 from ._arguments import makes_operator
 from ._results import E
 
@@ -36,11 +37,12 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
                 if event.is_terminal:
                     response = response_in(event)
                     if event.type == "response.incomplete" or is_incomplete(response):
+                        shown = without_secrets(event)
                         observer.on_error(
                             ResponseIncompleteError(
-                                reason_of(response),
-                                event=event,
-                                response_id=response_id_of(event),
+                                reason_of(response_in(shown)),
+                                event=shown,
+                                response_id=response_id_of(shown),
                                 stream_id=event.stream_id,
                             )
                         )

@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..net.observable import EventObservable
 from ..wire.endings import RefusalReader, ResponseRefusedError
 from ..wire.fields import response_id_of
+from ..wire.redacted import hide_secrets, without_secrets
 from ._arguments import makes_operator
 from ._results import E
 
@@ -41,9 +42,13 @@ def raise_on_refusal() -> Callable[[Observable[E]], Observable[E]]:
                 if refusal is None:
                     observer.on_next(event)
                 else:
+                    shown = without_secrets(event)
                     observer.on_error(
                         ResponseRefusedError(
-                            refusal, event=event, response_id=response_id_of(event), stream_id=event.stream_id
+                            hide_secrets(event, refusal),
+                            event=shown,
+                            response_id=response_id_of(shown),
+                            stream_id=event.stream_id,
                         )
                     )
 

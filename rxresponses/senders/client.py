@@ -24,6 +24,7 @@ from ..net.request import RequestSubscription
 from ..net.subject import IsolatedSubject
 from ..options import ConnectionOptions, PoolOptions, options_of
 from ..pool.pool import Pool
+from ..redaction import discreet
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .client_request import ClientRequest, ClientSteer, History, answered_calls, check_history
@@ -50,6 +51,7 @@ class ResponsesClient(Source):
     `pool` of a wrong class.
     """
 
+    @discreet
     def __init__(
         self,
         url: str | None = None,
@@ -77,6 +79,7 @@ class ResponsesClient(Source):
 
     # Sending.
 
+    @discreet
     def send_request(
         self,
         request: ResponseCreate | Mapping[str, Any],
@@ -324,7 +327,13 @@ class ResponsesClient(Source):
             weakly(self._observer_raised, None),
         )
         connection = Connection(
-            self._loop, listener, self._url, self._credentials, self._connection_options, echoes_stream_id=has_lanes
+            self._loop,
+            listener,
+            self._url,
+            self._credentials,
+            self._connection_options,
+            echoes_stream_id=has_lanes,
+            secrets=self._secrets,
         )
         self._connections.add(connection)
         return connection

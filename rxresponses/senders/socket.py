@@ -16,6 +16,7 @@ from ..net.request import AnyConnectionRequest, ConnectionRequest, ConnectionSte
 from ..net.subject import IsolatedSubject
 from ..options import ConnectionOptions
 from ..pool.responses import UnstoredResponses, lost_error
+from ..redaction import discreet
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .loop_bound import weakly
@@ -53,6 +54,7 @@ class ResponsesWebSocket(Source):
     `ConnectionOptions`.
     """
 
+    @discreet
     def __init__(
         self,
         url: str | None = None,
@@ -70,6 +72,7 @@ class ResponsesWebSocket(Source):
 
     # Sending.
 
+    @discreet
     def send_request(
         self, request: ResponseCreate | Mapping[str, Any], *, stream_id: str | None = None
     ) -> Observable[ServerEvent]:
@@ -187,6 +190,7 @@ class ResponsesWebSocket(Source):
                 self._credentials,
                 self._options,
                 echoes_stream_id=self._server_has_lanes,
+                secrets=self._secrets,
             )
             self._connections.add(self._connection)
             self._state.on_next(ConnectionState.CONNECTING)

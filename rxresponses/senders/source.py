@@ -18,6 +18,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
 from ..errors import ConfigurationError, InvalidRequestError
+from ..known_secrets import Secrets, tool_secrets
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
 from ..net.context import in_subscribers_context
@@ -31,7 +32,8 @@ from ..net.run_check import check_run, note_thread
 from ..net.subject import IsolatedSubject
 from ..net.timing import current_timings
 from ..options import ConnectionOptions, options_of
-from ..redaction import display
+from ..redaction import discreet, display
+from ..wire.base import Model
 from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
 from ..wire.requests import ResponseCreate, ResponseSteer, check_stream_id
@@ -59,6 +61,7 @@ class Lane:
         """The endpoint of the lane's socket or client."""
         return self._source.url
 
+    @discreet
     def send_request(self, request: ResponseCreate | Mapping[str, Any], **options: Any) -> Observable[ServerEvent]:
         """Call `send_request` of the lane's socket or client, with its `options`, for this lane."""
         return self._source.send_request(request, stream_id=self.stream_id, **options)
@@ -78,6 +81,7 @@ class Source(LoopBound):
     def __init__(self, url: str | None, api_key: ApiKey | None, options: ConnectionOptions | None) -> None:
         self._subjects: tuple[IsolatedSubject[Any], ...] = ()
         super().__init__()
+        self._secrets = Secrets()  # those of requests; those of a handshake are the connection's
         self._url = url or os.environ.get("OPENAI_BASE_URL") or None
         self._options = options_of(ConnectionOptions, "options", options)
         self._credentials = Credentials(api_key, self._options.headers)
@@ -191,8 +195,12 @@ class Source(LoopBound):
 
     # From a request to an Observable.
 
+    @discreet
     def _frame(self, request: ResponseCreate | ResponseSteer) -> bytes:
         """Return a request as JSON; raises `InvalidRequestError` if it has none, or is too large."""
+        if isinstance(request, ResponseCreate) and isinstance(request.tools, (list, tuple)):
+            tools = (tool.to_dict() if isinstance(tool, Model) else tool for tool in request.tools)
+            self._secrets.add_tokens(secret for tool in tools for secret in tool_secrets(tool))
         try:
             frame = encode(request)
         except (TypeError, ValueError, RecursionError) as error:

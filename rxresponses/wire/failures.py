@@ -22,6 +22,7 @@ from .events.base import ERROR_TYPES
 from .fields import named_response_id, response_id_of
 from .merging import evolve
 from .models import Response
+from .redacted import without_secrets
 
 _STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status")
 _CODE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")  # such as `rate_limit_exceeded`, where a message is due
@@ -66,7 +67,16 @@ def failure_of(
     these types is read as far as possible.  `first` is the first event of the response: an `error` without an event
     before it means that the server rejected the request.  `has_output` says whether an event from `first` on showed
     output (`shows_output`); without output and usage, the request may be repeated.
+
+    If the server has sent secrets back, they are hidden in all that the error holds; see `without_secrets`.
     """
+    failure = _failure_of(event, first, has_output)
+    if failure is None or (shown := without_secrets(event)) is event:
+        return failure
+    return _failure_of(shown, first, has_output) or _error(shown, first, {}, has_output=has_output)
+
+
+def _failure_of(event: ServerEvent, first: ServerEvent | None, has_output: bool) -> ResponseFailedError | None:
     if event.type == "response.steer.failed":
         return _steer_failure(event)
     if event.type not in TERMINAL_TYPES:
@@ -88,6 +98,7 @@ def failure_of(
 
 def pending_of(event: ServerEvent) -> SteerPendingError:
     """Return the error for `response.steer.pending`, for operators whose observer waits for a result."""
+    event = without_secrets(event)
     if not isinstance(event, ResponseSteerPendingEvent):  # its fields did not validate
         return SteerPendingError((), event=event, stream_id=event.stream_id)
     target = event.steer.previous_response_id
@@ -114,6 +125,7 @@ def response_at_end(event: ServerEvent, base: Response | None) -> Response | Non
 
 def unreadable(event: ServerEvent) -> UnreadableResponseError:
     """Return the error for a terminal event whose response is needed and cannot be read."""
+    event = without_secrets(event)
     return UnreadableResponseError(
         f"the response in {event.type} cannot be read: {getattr(event, 'reason', None)}; the response has ended at the "
         "server, and `event` of this error has all that came",

@@ -11,6 +11,7 @@ import pytest
 from reactivex import Observer
 
 from rxresponses import BufferOverflowError, ConnectionLostError, ObserverExitError, ServerEvent
+from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.dispatch import EventDispatcher
 from rxresponses.net.request import AnyConnectionRequest, ConnectionRequest, RequestSubscription
@@ -48,6 +49,7 @@ class Case:
             unrouted=self.subject("unrouted", self.unrouted.append),
             observer_raised=self.reported.append,
             now=now,
+            secrets=Secrets(),
         )
 
     def subject(self, name: str, on_next: Callable[[Any], Any] = lambda event: None) -> IsolatedSubject[ServerEvent]:

@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection
 
 from rxresponses import ConnectionLostError, ConnectionOptions, ResponseCreate, ResponsesWebSocket
 from rxresponses import operators as rops
+from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.connect import open_connection
 from rxresponses.net.transport import ConnectionEnd, FrameConnection
@@ -120,7 +121,9 @@ async def paused_at(*pause_at: str) -> AsyncIterator[tuple[FrameConnection, Paus
     listener = PausingListener(*pause_at)
     async with websocket_server(send) as url:
         ws = url.replace("http", "ws")
-        connection = await open_connection(ws, key=None, options=ConnectionOptions(), listener=listener)
+        connection = await open_connection(
+            ws, key=None, options=ConnectionOptions(), listener=listener, secrets=Secrets()
+        )
         listener.connection = connection
         await connection.send("go")
         await listener.until_paused()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DecodeError
+from ...known_secrets import Secrets
 from ..base import Model, Unread, build_received, model, unread
 from ..jsontext import read_json
 from ..plans import plan_of
@@ -84,6 +85,10 @@ class ServerEvent(Model):
         """Whether this event ends its request."""
         return self.type in TERMINAL_TYPES
 
+    def __repr__(self) -> str:
+        text, secrets = super().__repr__(), secrets_of(self)
+        return text if secrets is None else secrets.hide(text)
+
     @classmethod
     def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
         """Build from plain JSON data; on `ServerEvent` itself, the class is picked by `type`."""
@@ -117,6 +122,23 @@ class UnknownEvent(Unread, ServerEvent):
     right type; all other fields are in `extra`.  A frame that is no JSON object has the type `""`, and only `raw` and
     `reason`.
     """
+
+    def __repr__(self) -> str:
+        text, secrets = Unread.__repr__(self), secrets_of(self)
+        return text if secrets is None else secrets.hide(text)
+
+
+def set_secrets(event: ServerEvent, secrets: Secrets) -> None:
+    """Note which secrets the event's connection knows, for its `repr`, and for the errors that are made of the event.
+
+    The event itself is what the server has sent, and stays as it is.
+    """
+    event.__dict__["_secrets"] = secrets
+
+
+def secrets_of(event: ServerEvent) -> Secrets | None:
+    """Return the secrets that the event's connection knows, `None` if nothing was noted."""
+    return event.__dict__.get("_secrets")
 
 
 def event_from(data: Mapping[str, Any], problem: str | None = None, *, json_codec: bool = False) -> ServerEvent:

@@ -11,6 +11,7 @@ from dataclasses_json import config
 from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
+from ...redaction import discreet
 from ..base import model
 from ..plans import plan_of
 from .checks import check_stream_id
@@ -115,6 +116,7 @@ class ResponseCreate(Sent):
         return self.extra_body
 
     @classmethod
+    @discreet
     def from_dict(cls, kvs: Mapping[str, Any], *, infer_missing: bool = False) -> Self:
         """Build from the JSON of a `response.create`; unknown fields become `extra_body`."""
         if not isinstance(kvs, Mapping):
@@ -142,6 +144,7 @@ class ResponseCreate(Sent):
         return data
 
 
+@discreet
 def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | None = None) -> ResponseCreate:
     """Return the request as a `ResponseCreate`, for the lane `stream_id` if that is given.
 
