@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from ..redaction import display, shown_data, shown_field
 from .jsontext import JSON, decode
 from .replies import Intervention
 
@@ -22,9 +23,12 @@ Outcome = Literal["completed", "incomplete", "failed", "refused", "lost"]
 Condition = Callable[[], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Received:
-    """One frame that the server received from a client, whether or not it is a valid message."""
+    """One frame that the server received from a client, whether or not it is a valid message.
+
+    Its `repr` does not show the credentials of tools.
+    """
 
     connection: int
     """The number of the connection, counted from 1."""
@@ -40,10 +44,17 @@ class Received:
         except ValueError:
             return None
 
+    def __repr__(self) -> str:
+        shown = f"({len(self.frame)} long, no JSON)" if self.message is None else repr(shown_data(self.message))
+        return f"Received(connection={self.connection}, frame={shown})"
 
-@dataclass
+
+@dataclass(repr=False)
 class Upgrade:
-    """One attempt of a client to open a connection: its HTTP request, and the status of the answer."""
+    """One attempt of a client to open a connection: its HTTP request, and the status of the answer.
+
+    Its `repr` shows neither the query nor the headers.
+    """
 
     connection: int
     """The number of the connection, counted from 1.  Refused attempts count too."""
@@ -51,7 +62,7 @@ class Upgrade:
     path: str
     """The path of the request with its query."""
 
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
     """The headers of the request, with lower-case names.  They may hold credentials."""
 
     received: float
@@ -60,12 +71,15 @@ class Upgrade:
     status: int | None = None
     """The HTTP status of the answer, 101 if the connection was opened; `None` before the answer."""
 
+    def __repr__(self) -> str:
+        return f"Upgrade(connection={self.connection}, path={display(self.path)!r}, status={self.status})"
 
-@dataclass
+
+@dataclass(repr=False)
 class Exchange:
     """One `response.create` that the server received, and what has become of it.
 
-    Times are in seconds of `time.monotonic`.
+    Its `repr` does not show the credentials of tools.  Times are in seconds of `time.monotonic`.
     """
 
     # The order of the fields is the order in which they are copied while the server continues on its thread.
@@ -104,6 +118,10 @@ class Exchange:
 
     events: int = 0
     """How many events of the response the server sent.  The client may have received fewer."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={shown_field(name, value)!r}" for name, value in vars(self).items())
+        return f"Exchange({fields})"
 
 
 class Journal:

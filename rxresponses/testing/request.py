@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..redaction import shown_field
 from .items import item_text
 from .jsontext import JSON
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Request:
     """One `response.create`, with the conversation that it continues.
 
+    Its `repr` does not show the credentials of tools.
     Functions given to `ResponsesServer.on`, `ResponsesServer.reply` and `Fault` receive such an object.
     """
 
@@ -37,6 +39,10 @@ class Request:
 
     ordinal: int = 0
     """The number of the request on its connection, counted like `number`."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={shown_field(name, value)!r}" for name, value in vars(self).items())
+        return f"Request({fields})"
 
     @property
     def stream_id(self) -> str | None:
