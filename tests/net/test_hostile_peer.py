@@ -23,6 +23,7 @@ from rxresponses import (
     ResponsesWebSocket,
 )
 from rxresponses import operators as rops
+from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.connect import open_connection
 from rxresponses.net.transport import MAX_HANDSHAKE_SIZE, ConnectionEnd, FrameConnection
@@ -69,7 +70,7 @@ class PongServer:
 
     async def connect(self, url: str) -> FrameConnection:
         options = ConnectionOptions(ping_interval=None)
-        return await open_connection(url.replace("http", "ws"), key=None, options=options, listener=Ignoring())
+        return await open_connection(url.replace("http", "ws"), key=None, options=options, listener=Ignoring(), secrets=Secrets())
 
 
 def collect(sender: ResponsesWebSocket) -> str | None:

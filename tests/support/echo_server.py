@@ -25,7 +25,7 @@ EVENTS: dict[str, Event] = {
     "error, a text": lambda echo: {"type": "error", "error": echo},
     "failed": lambda echo: _end("failed", error={"code": "server_error", "message": echo}, metadata={echo[:500]: echo}),
     "failed, unreadable": lambda echo: {"type": "response.failed", "response": {"error": {"message": echo}}},
-    "unreadable": lambda echo: {"type": "response.completed", "response": {"id": 5, "echo": echo}},
+    "unreadable": lambda echo: {"type": "response.completed", "response": [echo]},
     "incomplete": lambda echo: _end("incomplete", incomplete_details={"reason": echo}),
     "refusal": lambda echo: _end("completed", output=[_message({"type": "refusal", "refusal": echo})]),
     "limit": lambda echo: {"type": "error", "code": "websocket_connection_limit_reached", "message": echo},
