@@ -172,17 +172,20 @@ class Connection:
         """End every request with `SocketClosedError` now; the WebSocket closes in the background."""
         self.end(closed_error)
 
-    async def close(self, *, abrupt: bool = False) -> None:
-        """Do what `begin_close` does, and wait until the WebSocket is closed.
+    def start_closing(self, *, abrupt: bool = False) -> None:
+        """Do what `begin_close` does, and give up a connection that is not open yet.
 
         With `abrupt` there is no closing handshake.
         """
         self._abrupt = abrupt
         self.begin_close()
+        if self._task is not None and self._websocket is None:
+            self._task.cancel()  # it is still connecting
+
+    async def wait_closed(self) -> None:
+        """Wait until the WebSocket is closed, after `start_closing`."""
         if self._task is not None:
-            if self._websocket is None:
-                self._task.cancel()  # it is still connecting
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task})
 
     def end(self, error_for: Callable[[RequestSubscription], Exception]) -> None:
         """End every request, each with its error, and begin to close; only the first call does anything."""

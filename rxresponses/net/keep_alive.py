@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from .backpressure import ReadPause
+from .loops import start_task
 from .transport import FrameConnection
 
 
@@ -31,7 +32,7 @@ async def _is_answered(connection: FrameConnection, timeout: float, read_pause: 
     messages that were not read; and while the server takes what was written before the ping, such as a large request.
     What is written after the ping shows nothing: a server that sends pings, and reads none of the pongs, is dead.
     """
-    round_trip = asyncio.ensure_future(_round_trip(connection))
+    round_trip = start_task(asyncio.get_running_loop(), _round_trip(connection), "rxresponses ping")
     round_trip.add_done_callback(_retrieve_exception)
     try:
         await asyncio.sleep(0)  # now the ping is in the write buffer, and only the server makes that shrink

@@ -174,15 +174,21 @@ async def outcome_on_thread(function: Callable[[], T], name: str) -> T | Raised:
 
 
 def start_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-    """Start a task of this library on a loop.
+    """Start a task of this library on a loop."""
+    return _QuietTask(work, loop=loop, name=name)
 
-    A program may close its loop while the task waits.  asyncio would log that the task was destroyed, which says
-    nothing to that program: the sender tells its observers, and warns if it was forgotten.
+
+class _QuietTask(asyncio.Task[T]):
+    """A task that is destroyed without a word.
+
+    A program may close its loop before the task is done, or has begun.  asyncio would log that the task was destroyed,
+    or that its coroutine was never awaited, which says nothing to that program: the sender tells its observers, and
+    warns if it was forgotten.
     """
-    task = loop.create_task(work, name=name)
-    with contextlib.suppress(AttributeError):  # some loops have tasks of their own
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-    return task
+
+    def __del__(self) -> None:
+        """Not that of `asyncio.Task`, which logs."""
+        self.get_coro().close()
 
 
 def after_fork(act: Callable[[], None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from websockets.protocol import State
 from ..known_secrets import Secrets
 from ..wire.fragments import MAX_FRAGMENTS, FragmentedMessage
 from .backpressure import ReadPause, set_current_read_pause
+from .loops import start_task
 
 MAX_HANDSHAKE_SIZE = 2**18
 """How many bytes the answer to the opening handshake may have: 256 KiB, the body of a refusal included."""
@@ -221,8 +221,8 @@ class FrameConnection(ClientConnection):
         """
         try:
             if not abrupt and not self.transport.get_write_buffer_size():
-                with contextlib.suppress(asyncio.TimeoutError):  # from Python 3.11 on the built-in one
-                    await asyncio.wait_for(self.close(), timeout)
+                closing = start_task(self.loop, self.close(), "rxresponses closing handshake")
+                await asyncio.wait({closing}, timeout=timeout)
         finally:
             # Also when this task is cancelled because the program ends its loop: nothing else would abort it.
             self.transport.abort()

@@ -226,11 +226,6 @@ class ResponsesClient(Source):
             self._driver.fail_waiting()
         super()._end_requests()
 
-    async def _close_connections(self) -> None:
-        await super()._close_connections()
-        if self._driver is not None:
-            await self._driver.wait_closed()
-
     def _abandon_loop(self) -> Callable[[], None]:
         end_connections = super()._abandon_loop()
         self._stop_timers()

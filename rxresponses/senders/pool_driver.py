@@ -11,7 +11,6 @@ from ..backoff import wait_after_handshake
 from ..errors import ConnectionLostError, SocketClosedError
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
-from ..net.loops import start_task
 from ..net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, RequestSubscription
 from ..pool.actions import Action, CloseConnection, FailRequest, OpenConnection, SendRequest
 from ..pool.lanes import PoolConnection, PoolLane, PoolRequestState
@@ -54,7 +53,6 @@ class PoolDriver:
         self._woken = False  # `_act` is scheduled
         self._awaited = False  # what the connections were told last
         self._timer: asyncio.TimerHandle | None = None
-        self._closing_tasks: set[asyncio.Task[None]] = set()
 
     # Requests.
 
@@ -115,10 +113,6 @@ class PoolDriver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    async def wait_closed(self) -> None:
-        """Wait until the connections that the driver closes are closed."""
-        await asyncio.gather(*self._closing_tasks, return_exceptions=True)
 
     def _act(self) -> None:
         if self._stopped:
@@ -235,9 +229,8 @@ class PoolDriver:
         self.wake()
 
     def _close(self, action: CloseConnection) -> None:
-        task = start_task(self._loop, action.connection.net_connection.close(), "rxresponses close")
-        self._closing_tasks.add(task)
-        task.add_done_callback(self._closing_tasks.discard)
+        # In a turn of its own, because it tells the pool that the connection has ended.
+        self._loop.call_soon(action.connection.net_connection.start_closing)
 
 
 def _is_own(error: Exception) -> bool:

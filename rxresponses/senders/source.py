@@ -326,10 +326,12 @@ class Source(LoopBound):
         # Not in the task itself, because a program that ends its loop may cancel the task before its first step.
         self._last_task.add_done_callback(lambda _: self._finish_closing())
         self._end_requests()
+        for connection in tuple(self._connections):
+            connection.start_closing(abrupt=self._abrupt)
 
     async def _close_connections(self) -> None:
-        connections = tuple(self._connections)
-        await asyncio.gather(*(connection.close(abrupt=self._abrupt) for connection in connections))
+        for connection in tuple(self._connections):
+            await connection.wait_closed()
 
     def _finish_closing(self) -> None:
         try:

@@ -73,7 +73,8 @@ def test_the_listener_is_told_of_each_step() -> None:
             assert watched.log == ["opened", "response.completed", "completed"]
             watched.log.clear()
             watched.connection.submit(watched.request())
-            await watched.connection.close()
+            watched.connection.start_closing()
+            await watched.connection.wait_closed()
             await watched.until("closed")
             assert watched.log == ["closing", "SocketClosedError", "closed"]
 
@@ -83,7 +84,8 @@ def test_the_listener_is_told_of_each_step() -> None:
 def test_a_connection_that_was_never_opened_can_be_closed() -> None:
     async def main() -> None:
         watched = Watched("http://127.0.0.1:1/v1")
-        await watched.connection.close()
+        watched.connection.start_closing()
+        await watched.connection.wait_closed()
         assert watched.log == ["closing"]
 
     run(main())
@@ -99,7 +101,8 @@ def test_writing_a_request_marks_the_time() -> None:
             assert timings.sent is None
             await watched.until("completed")
             assert timings.sent == 7.0
-            await watched.connection.close()
+            watched.connection.start_closing()
+            await watched.connection.wait_closed()
 
     run(main())
 
@@ -135,7 +138,7 @@ def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
             assert read_pause.active
             read_pause.consumer_caught_up("a")
             assert not read_pause.active
-            await watched.connection.close(abrupt=True)
+            watched.connection.start_closing(abrupt=True)
             await watched.until("closed")
 
     run(main())

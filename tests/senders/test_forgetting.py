@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from rxresponses import ResponsesClient, ResponsesWebSocket, SocketClosedError
+from rxresponses import ConnectionOptions, ResponsesClient, ResponsesWebSocket, SocketClosedError
 from rxresponses.testing import FunctionCall, Hold, ResponsesServer
 
 from ..support.clients import WITH_LANES, ask, inputs, no_thread_left
-from ..support.recorder import WAIT, Recorder
+from ..support.raw_server import silent_listener
+from ..support.recorder import WAIT, AsyncRecorder, Recorder
 
 KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -204,6 +205,44 @@ def test_scenario_67_a_loop_that_is_closed_early(
         del sender
         streams.clear()
         gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@KINDS
+@pytest.mark.parametrize("while_it", ["runs", "is written", "has ended", "connects", "waits for its key", "pings"])
+def test_scenario_67_a_loop_that_ends_right_after_a_plain_with(
+    server: ResponsesServer, kind: type, while_it: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection has no turn of the loop to close in, and nothing says so but asyncio's `ResourceWarning`."""
+    server.on("hold", ["text", Hold()])
+    streams: list[AsyncRecorder[Any]] = []
+
+    async def key() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    async def main(silent: str) -> None:
+        options = ConnectionOptions(ping_interval=0.001, ping_timeout=WAIT) if while_it == "pings" else None
+        url = silent if while_it == "connects" else server.url
+        with kind(url, api_key=key if while_it == "waits for its key" else None, options=options) as sender:
+            streams.append(AsyncRecorder(sender.send_request(ask("hi" if while_it == "has ended" else "hold"))))
+            if while_it == "has ended":
+                await streams[0].until_end()
+            elif while_it in ("runs", "pings"):
+                await streams[0].until_count(2)
+            else:
+                await asyncio.sleep(0)
+
+    with silent_listener() as (silent, _), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main(silent))
+        loop.close()
+        del loop
+        error = streams.pop().error if while_it != "has ended" else None
+        gc.collect()
+    assert while_it == "has ended" or isinstance(error, SocketClosedError)
+    assert {type(warning.message) for warning in warned} <= {ResourceWarning}
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
