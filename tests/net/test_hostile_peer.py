@@ -70,7 +70,9 @@ class PongServer:
 
     async def connect(self, url: str) -> FrameConnection:
         options = ConnectionOptions(ping_interval=None)
-        return await open_connection(url.replace("http", "ws"), key=None, options=options, listener=Ignoring(), secrets=Secrets())
+        return await open_connection(
+            url.replace("http", "ws"), key=None, options=options, listener=Ignoring(), secrets=Secrets()
+        )
 
 
 def collect(sender: ResponsesWebSocket) -> str | None:
