@@ -50,3 +50,8 @@ __all__ = [
     "to_async_iterable",
     "usage",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion: the modules that begin with `_` are none."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

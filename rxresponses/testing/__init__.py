@@ -73,6 +73,8 @@ _MODULES = {
     "url_or_embedded_server": "fallback",
 }
 
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
@@ -81,4 +83,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    """Return the public names, for tab completion: modules and what they import are none."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
