@@ -14,7 +14,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "serve",
         help="run the embedded test server",
-        description="Run the embedded test server until Ctrl-C.  Its URL goes to standard output.",
+        description="Run the embedded test server until Ctrl-C.  Its URL goes to standard output.  It remembers the "
+        "latest 1,000 responses, so that they can be continued, and at most 16 MiB of them.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=0, help="the port (default: a free port)")
@@ -48,8 +49,16 @@ def run(args: argparse.Namespace) -> int:
 
     from ..errors import ConfigurationError
     from ..testing import Recording, ResponsesServer
+    from ..testing.server import REMEMBER, REMEMBER_BYTES
 
-    server = ResponsesServer(host=args.host, port=args.port, api_key=args.api_key, event_interval=args.interval or 0.0)
+    server = ResponsesServer(
+        host=args.host,
+        port=args.port,
+        api_key=args.api_key,
+        event_interval=args.interval or 0.0,
+        remember=REMEMBER,
+        remember_bytes=REMEMBER_BYTES,
+    )
     if args.replay is not None:
         try:
             recordings = cycle(Recording.load(args.replay, speed=args.speed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from .items import unanswered_calls, unasked_outputs
@@ -60,6 +61,7 @@ _RANGES = {
     "top_p": (0, 1),
 }
 _ROLES = ("assistant", "developer", "system", "user")
+_LONGEST_MESSAGE = 2_000  # characters: messages repeat names and values of the request
 
 
 class RequestError(Exception):
@@ -68,10 +70,10 @@ class RequestError(Exception):
     def __init__(
         self, message: str, *, code: str | None, param: str | None = None, status: int = 400, type: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _shortened(message)
+        super().__init__(self.message)
         self.code = code
-        self.param = param
+        self.param = _shortened(param) if param is not None else None
         self.status = status
         self.type = type or "invalid_request_error"
 
@@ -92,9 +94,7 @@ def check_type(message: object) -> str:
     kind = message.get("type")
     if kind is None:
         raise _missing("type")
-    if kind not in ("response.create", "response.steer"):
-        supported = "Supported values are: 'response.create' and 'response.steer'."
-        raise RequestError(f"Invalid value: {kind!r}. {supported}", code="invalid_value", param="type")
+    _check_value("type", kind, ("response.create", "response.steer"))
     return str(kind)
 
 
@@ -208,10 +208,7 @@ def _check_item(path: str, item: Any) -> None:
     if not isinstance(kind, str):
         raise _wrong_type(f"{path}.type", kind, "a string")
     if kind == "message":
-        if item.get("role") not in _ROLES:
-            supported = ", ".join(f"'{role}'" for role in _ROLES)
-            message = f"Invalid value: {item.get('role')!r}. Supported values are: {supported}."
-            raise RequestError(message, code="invalid_value", param=f"{path}.role")
+        _check_value(f"{path}.role", item.get("role"), _ROLES)
         _check_text(f"{path}.content", item.get("content"))
     elif kind == "function_call_output":
         if not isinstance(item.get("call_id"), str):
@@ -236,23 +233,61 @@ def _check_tools(body: JSON) -> None:
         for field in ("type", "name") if tool.get("type") == "function" else ("type",):
             if not isinstance(tool.get(field), str):
                 raise _missing(f"tools[{index}].{field}")
+        if tool["type"] == "function":
+            _check_field(f"tools[{index}].parameters", tool.get("parameters"), "an object")
     choice = body.get("tool_choice")
-    if choice == "required" and not tools:
-        message = "Tool choice 'required' must be specified with 'tools' parameter."
-        raise RequestError(message, code=None, param="tool_choice")
-    named: JSON = choice if isinstance(choice, dict) and choice.get("type") == "function" else {}
-    if named and all(tool.get("name") != named.get("name") for tool in tools):
-        message = f"Tool choice 'function' with name {named.get('name')!r} not found in 'tools' parameter."
-        raise RequestError(message, code=None, param="tool_choice")
+    if isinstance(choice, str):
+        _check_value("tool_choice", choice, ("none", "auto", "required"))
+        if choice == "required" and not tools:
+            message = "Tool choice 'required' must be specified with 'tools' parameter."
+            raise RequestError(message, code=None, param="tool_choice")
+    elif isinstance(choice, dict):
+        _check_choice(choice, tools)
+
+
+def _check_choice(choice: JSON, tools: list[JSON]) -> None:
+    _require("tool_choice.type", choice.get("type"), "a string")
+    if choice["type"] == "function":
+        name = choice.get("name")
+        _require("tool_choice.name", name, "a string")
+        if all(tool["type"] != "function" or tool["name"] != name for tool in tools):
+            message = f"Tool choice 'function' with name {name!r} not found in 'tools' parameter."
+            raise RequestError(message, code=None, param="tool_choice")
+    elif choice["type"] == "allowed_tools":
+        _require("tool_choice.mode", choice.get("mode"), "a string")
+        _check_value("tool_choice.mode", choice["mode"], ("auto", "required"))
+        _require("tool_choice.tools", choice.get("tools"), "an array")
+        for index, tool in enumerate(choice["tools"]):
+            _require(f"tool_choice.tools[{index}]", tool, "an object")
+            _check_field(f"tool_choice.tools[{index}].name", tool.get("name"), "a string")
 
 
 def _check_format(text_format: Any) -> None:
     _check_field("text.format", text_format, "an object")
-    if text_format is not None and text_format.get("type") == "json_schema":
-        for field, expected in (("name", "a string"), ("schema", "an object")):
-            if text_format.get(field) is None:
-                raise _missing(f"text.format.{field}")
-            _check_field(f"text.format.{field}", text_format[field], expected)
+    if text_format is None:
+        return
+    _require("text.format.type", text_format.get("type"), "a string")
+    _check_value("text.format.type", text_format["type"], ("text", "json_object", "json_schema"))
+    if text_format["type"] == "json_schema":
+        _require("text.format.name", text_format.get("name"), "a string")
+        _require("text.format.schema", text_format.get("schema"), "an object")
+
+
+def _require(field: str, value: object, expected: str) -> None:
+    if value is None:
+        raise _missing(field)
+    _check_field(field, value, expected)
+
+
+def _check_value(field: str, value: object, supported: Sequence[str]) -> None:
+    if value not in supported:
+        names = ", ".join(f"'{name}'" for name in supported)
+        message = f"Invalid value: {value!r}. Supported values are: {names}."
+        raise RequestError(message, code="invalid_value", param=field)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
 
 
 def _missing(field: str) -> RequestError:

@@ -21,14 +21,15 @@ def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
 
     If `url`, `OPENAI_BASE_URL` or `OPENAI_API_KEY` is set, the context gives back `url` unchanged; `None`
     then means the default URL of the client.  If none of them is set, the context runs a `ResponsesServer`
-    on a thread of its own, gives its URL, and says so on standard error.
+    on a thread of its own, gives its URL, and says so on standard error.  This server remembers the latest
+    1,000 requests and responses, and at most 16 MiB of each.
     """
     if not is_embedded(url):
         yield url
         return
-    from .server import ResponsesServer
+    from .server import REMEMBER, REMEMBER_BYTES, ResponsesServer
 
-    with ResponsesServer(event_interval=_EVENT_INTERVAL) as server:
+    with ResponsesServer(event_interval=_EVENT_INTERVAL, remember=REMEMBER, remember_bytes=REMEMBER_BYTES) as server:
         print(
             f"OPENAI_API_KEY is not set: the embedded test server ({server.url}) answers, not a model",
             file=sys.stderr,

@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from .arguments import CheckedArguments
+from .jsontext import encode
 from .model import Match
 from .replies import CONNECTION_INTERVENTIONS, INTERVENTIONS, Intervention
 
@@ -46,6 +47,8 @@ class RefuseUpgrade(CheckedArguments):
         super().__post_init__()
         if not 200 <= self.status <= 599:
             raise ValueError(f"status must be from 200 to 599, not {self.status}")
+        if isinstance(self.body, Mapping):
+            encode(dict(self.body))  # raises for what is not JSON
 
     @property
     def reason(self) -> str:

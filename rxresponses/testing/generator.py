@@ -122,7 +122,7 @@ class EventGenerator:
 
     def _events_of(self, output: Output) -> Iterator[Event | Frame]:
         if isinstance(output, Text):
-            yield from self._message("output_text", "text", output.deltas)
+            yield from self._message("output_text", "text", output.deltas or pieces(output.text))
         elif isinstance(output, Refusal):
             yield from self._message("refusal", "refusal", pieces(output.text))
         elif isinstance(output, Reasoning):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias
 
 from .checks import RequestError
 from .items import item_tokens
 from .jsontext import JSON
-
-_T = TypeVar("_T")
+from .latest import Latest
 
 
 class IdGenerator:
@@ -38,12 +37,19 @@ class EndedResponse:
     parent: EndedResponse | None = None
     """The response that this one continues."""
 
+    own_size: int = 0
+    """The size of the items, in bytes of JSON."""
+
     tokens: int = field(init=False)
     """The size of the whole conversation in tokens."""
 
+    size: int = field(init=False)
+    """The size of the whole conversation, in bytes of JSON."""
+
     def __post_init__(self) -> None:
-        before = self.parent.tokens if self.parent is not None else 0
-        object.__setattr__(self, "tokens", before + item_tokens(self.items))
+        tokens, size = (self.parent.tokens, self.parent.size) if self.parent is not None else (0, 0)
+        object.__setattr__(self, "tokens", tokens + item_tokens(self.items))
+        object.__setattr__(self, "size", size + self.own_size)
 
     @property
     def conversation(self) -> list[JSON]:
@@ -56,7 +62,7 @@ class EndedResponse:
         return [item for items in reversed(parts) for item in items]
 
 
-StoredResponses = dict[str, EndedResponse]
+StoredResponses: TypeAlias = Latest[str, EndedResponse]
 """The responses with `store: true` by their ids.  All connections of a server share them."""
 
 
@@ -68,29 +74,31 @@ class ConnectionHistory:
 
     Args:
         stored: the stored responses of the server.
-        limit: how many stored responses and how many statuses of ended responses are kept, the latest of
-            each; `None` keeps all.
+        limit: how many statuses of ended responses are kept, the latest ones; `None` keeps all.
+        size: how many bytes of JSON a conversation may have, `None` for any size.
     """
 
-    def __init__(self, stored: StoredResponses, limit: int | None) -> None:
+    def __init__(self, stored: StoredResponses, limit: int | None = None, size: int | None = None) -> None:
         self._stored = stored
-        self._limit = limit
+        self._most = size
         self._held: dict[str | None, EndedResponse] = {}  # by lane
-        self._statuses: dict[str, tuple[str | None, str]] = {}  # lane and status by response id
+        self._statuses: Latest[str, tuple[str | None, str]] = Latest(limit)  # lane and status by response id
 
-    def load(self, response_id: str) -> EndedResponse:
-        """Return the response to continue.
+    def load(self, response_id: str, size: int) -> EndedResponse:
+        """Return the response to continue with a request of `size` bytes.
 
         Raises:
-            RequestError: `previous_response_not_found`.
+            RequestError: `previous_response_not_found`, or `context_length_exceeded`.
         """
-        for response in self._held.values():
-            if response.response_id == response_id:
-                return response
-        if response_id in self._stored:
-            return self._stored[response_id]
-        message = f"Previous response with id '{response_id}' not found."
-        raise RequestError(message, code="previous_response_not_found", param="previous_response_id")
+        held = (response for response in self._held.values() if response.response_id == response_id)
+        response = next(held, None) or self._stored.get(response_id)
+        if response is None:
+            message = f"Previous response with id '{response_id}' not found."
+            raise RequestError(message, code="previous_response_not_found", param="previous_response_id")
+        if self._most is not None and response.size + size > self._most:
+            message = f"This server keeps conversations of up to {self._most} bytes. Start a new conversation."
+            raise RequestError(message, code="context_length_exceeded", param="input")
+        return response
 
     def held(self, lane: str | None) -> EndedResponse:
         """Return the response that `lane` holds."""
@@ -98,17 +106,17 @@ class ConnectionHistory:
 
     def status(self, response_id: str) -> tuple[str | None, str]:
         """Return the lane and the status of an ended response, with the status `unknown` if it is not known."""
-        return self._statuses.get(response_id, (None, "unknown"))
+        return self._statuses.get(response_id) or (None, "unknown")
 
     def set_status(self, response_id: str, lane: str | None, status: str) -> None:
         """Keep the status with which a response ended."""
-        self._keep(self._statuses, response_id, (lane, status))
+        self._statuses.add(response_id, (lane, status))
 
     def hold(self, lane: str | None, response: EndedResponse, *, store: bool) -> None:
         """Hold a response on its lane, and store it if its request says so."""
         self._held[lane] = response
         if store:
-            self._keep(self._stored, response.response_id, response)
+            self._stored.add(response.response_id, response, response.own_size)
 
     def evict(self, lane: str | None, response_id: object) -> bool:
         """Stop to hold the parent of a continuation that failed on the parent's own lane.
@@ -121,8 +129,3 @@ class ConnectionHistory:
             return False
         del self._held[lane]
         return held.response_id not in self._stored
-
-    def _keep(self, memory: dict[str, _T], response_id: str, value: _T) -> None:
-        memory[response_id] = value
-        if self._limit is not None and len(memory) > self._limit:
-            del memory[next(iter(memory))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from ..redaction import display, shown_data, shown_field
 from .jsontext import JSON, decode
+from .latest import Latest
 from .replies import Intervention
 
 Outcome = Literal["completed", "incomplete", "failed", "refused", "lost"]
@@ -71,6 +71,11 @@ class Upgrade:
     status: int | None = None
     """The HTTP status of the answer, 101 if the connection was opened; `None` before the answer."""
 
+    @property
+    def size(self) -> int:
+        """The size of the path and the headers, in characters."""
+        return len(self.path) + sum(len(name) + len(value) for name, value in self.headers.items())
+
     def __repr__(self) -> str:
         return f"Upgrade(connection={self.connection}, path={display(self.path)!r}, status={self.status})"
 
@@ -119,6 +124,9 @@ class Exchange:
     events: int = 0
     """How many events of the response the server sent.  The client may have received fewer."""
 
+    size: int = 0
+    """The size of the message, in bytes or characters of JSON."""
+
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={shown_field(name, value)!r}" for name, value in vars(self).items())
         return f"Exchange({fields})"
@@ -131,43 +139,45 @@ class Journal:
 
     Args:
         limit: how many frames, requests and upgrades are kept, the latest of each; `None` keeps all.
+        size: how many bytes the frames, the requests and the upgrades may have, each of the three together.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, size: int | None = None) -> None:
         self._lock = threading.Lock()
-        self._frames: deque[Received] = deque(maxlen=limit)
-        self._exchanges: deque[Exchange] = deque(maxlen=limit)
-        self._upgrades: deque[Upgrade] = deque(maxlen=limit)
+        self._received = 0  # frames
+        self._frames: Latest[int, Received] = Latest(limit, size)
         self._requests = 0
+        self._exchanges: Latest[int, Exchange] = Latest(limit, size)
+        self._upgrades: Latest[int, Upgrade] = Latest(limit, size)
         self._watchers: set[Callable[[], object]] = set()
 
     @property
     def frames(self) -> list[Received]:
         """The frames so far, oldest first."""
         with self._lock:
-            return list(self._frames)
+            return self._frames.values()
 
     @property
     def exchanges(self) -> list[Exchange]:
         """Copies of the requests so far, oldest first.  The copies do not change later."""
         with self._lock:
-            return [copy(exchange) for exchange in self._exchanges]
+            return [copy(exchange) for exchange in self._exchanges.values()]
 
     @property
     def upgrades(self) -> list[Upgrade]:
         """Copies of the upgrades so far, oldest first.  The copies do not change later."""
         with self._lock:
-            return [copy(upgrade) for upgrade in self._upgrades]
+            return [copy(upgrade) for upgrade in self._upgrades.values()]
 
-    def add_request(self, connection: int, ordinal: int, message: JSON, now: float) -> Exchange:
-        """Record a request that arrived.
+    def add_request(self, connection: int, ordinal: int, message: JSON, now: float, size: int) -> Exchange:
+        """Record a request of `size` bytes that arrived.
 
         This wakes no waiting caller: the server records the frame of the request next, and `add_frame` does.
         """
         with self._lock:
             self._requests += 1
-            exchange = Exchange(self._requests, ordinal, connection, message, now)
-            self._exchanges.append(exchange)
+            exchange = Exchange(self._requests, ordinal, connection, message, now, size=size)
+            self._exchanges.add(self._requests, exchange, size)
         return exchange
 
     def end_request(self, exchange: Exchange, outcome: Outcome) -> None:
@@ -179,13 +189,14 @@ class Journal:
     def add_upgrade(self, upgrade: Upgrade) -> None:
         """Record an attempt to open a connection."""
         with self._lock:
-            self._upgrades.append(upgrade)
+            self._upgrades.add(upgrade.connection, upgrade, upgrade.size)
         self.notify()
 
     def add_frame(self, frame: Received) -> None:
         """Record a frame that arrived."""
         with self._lock:
-            self._frames.append(frame)
+            self._received += 1
+            self._frames.add(self._received, frame, len(frame.frame))
         self.notify()
 
     def notify(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
@@ -18,8 +20,12 @@ def encode(value: object) -> str:
         return json.dumps(value, separators=(",", ":"))
 
 
-def decode(text: str | bytes) -> Any:
+def decode(text: str | bytes, *, finite: bool = False) -> Any:
     """Return the JSON value in `text`.  Lone surrogates are kept.
+
+    Args:
+        text: the text, as a string or in UTF-8.
+        finite: whether a number that is too large for a `float` is refused.  Otherwise it becomes infinite.
 
     Raises:
         ValueError: if `text` is not JSON, or is nested too deeply.
@@ -29,9 +35,31 @@ def decode(text: str | bytes) -> Any:
     except (ValueError, RecursionError):
         pass  # msgspec also refuses lone surrogates, which real servers and clients do send
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite if finite else None)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Return whether `value` has more than `levels` levels of arrays and objects."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [child for each in level for child in _children(each)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> Iterable[object]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (child for child in children if isinstance(child, (dict, list)))
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is out of range")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

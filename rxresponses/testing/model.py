@@ -7,12 +7,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from .jsontext import encode
+from .checks import RequestError
+from .jsontext import JSON, encode
 from .replies import INTERVENTIONS, OUTPUTS, FunctionCall, Intervention, Output, Reasoning, Reply, Text
 from .request import Request
-from .schema import example
+from .schema import SchemaError, example
 from .transcript import Recording
+
+_MOST_FUNCTIONS = 100  # functions that return functions, before a reply
 
 Match = str | Callable[[Request], bool]
 """Which requests a rule or a fault is for.
@@ -69,9 +73,16 @@ class ScriptedModel:
             rules = list(self._rules)
             reply = self._next.popleft() if self._next else None
         if reply is None:
-            reply = next((reply for match, reply in rules if matches(match, request)), default_reply)
-        while callable(reply):
-            reply = reply(request)
+            reply = default_reply
+            for match, possible in rules:  # a generator would hide a `StopIteration` of the test's function
+                if matches(match, request):
+                    reply = possible
+                    break
+        for _ in range(_MOST_FUNCTIONS):
+            if callable(reply):
+                reply = reply(request)
+        if callable(reply):
+            raise TypeError(f"A reply function led to {_MOST_FUNCTIONS} further functions, and to no reply")
         _check_reply(reply)
         parts = [reply] if isinstance(reply, (str, Recording, *OUTPUTS, *INTERVENTIONS)) else reply
         parts = [Text(part) if isinstance(part, str) else part for part in parts]
@@ -85,13 +96,16 @@ def default_reply(request: Request) -> tuple[Output, ...]:
     """Return the answer for which no test has given a reply: it says that no model answers, and what was asked.
 
     It obeys the request where it can: a forced function is called, and a JSON schema is fulfilled.
+
+    Raises:
+        RequestError: for a schema that has no example, or only a very large one.
     """
     name = request.forced_function
     if name is not None:
-        return (FunctionCall(name, example(request.tools[name].get("parameters") or {"type": "object"})),)
+        return (_call(name, request.tools[name].get("parameters") or {"type": "object"}),)
     text_format = request.text_format
     if text_format["type"] == "json_schema":
-        text = encode(example(text_format["schema"]))
+        text = encode(_example(text_format["schema"], "invalid_json_schema", "text.format.schema"))
     elif text_format["type"] == "json_object":
         text = encode({"server": "embedded test server", "asked": request.text})
     else:
@@ -99,6 +113,22 @@ def default_reply(request: Request) -> tuple[Output, ...]:
     if (request.body.get("reasoning") or {}).get("summary"):
         return (Reasoning("**Reading the prompt**\n\nThis server does not think; it repeats."), Text(text))
     return (Text(text),)
+
+
+def _call(name: str, schema: JSON) -> FunctionCall:
+    arguments = _example(schema, "invalid_function_parameters", "tools")
+    if not isinstance(arguments, dict):
+        message = f"Invalid schema for function '{name}': it has to be a schema of an object."
+        raise RequestError(message, code="invalid_function_parameters", param="tools")
+    return FunctionCall(name, arguments)
+
+
+def _example(schema: JSON, code: str, param: str) -> Any:
+    try:
+        return example(schema)
+    except SchemaError as error:
+        message = f"The embedded test server cannot make up a value for the schema: {error}. A test can give the answer"
+        raise RequestError(f"{message} by ResponsesServer.reply or .on.", code=code, param=param) from error
 
 
 def _sentence(request: Request) -> str:

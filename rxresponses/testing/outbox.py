@@ -17,14 +17,24 @@ class Outbox:
         self.halted = False
         """Whether the connection was closed or stalled.  Nothing more is sent then."""
 
-    def send(self, event: JSON, lane: str | None) -> None:
-        """Send an event, with the `stream_id` of its lane, unless the connection is halted."""
-        if not self.halted:
-            self.contents.append(encode(event if lane is None else {**event, "stream_id": lane}))
+        self.size = 0
+        """The size of the frames in `contents`, in bytes or characters."""
 
-    def send_frame(self, frame: str | bytes) -> None:
-        """Send a frame as it is.  The caller checks whether the connection is halted."""
+    def send(self, event: JSON, lane: str | None) -> int:
+        """Send an event, with the `stream_id` of its lane, unless the connection is halted.
+
+        Returns:
+            The size of the frame, in characters.
+        """
+        if self.halted:
+            return 0
+        return self.send_frame(encode(event if lane is None else {**event, "stream_id": lane}))
+
+    def send_frame(self, frame: str | bytes) -> int:
+        """Send a frame as it is, and return its size.  The caller checks whether the connection is halted."""
         self.contents.append(frame)
+        self.size += len(frame)
+        return len(frame)
 
     def halt(self, last: Close | Stall) -> None:
         """Close or stall the connection after what it has to send now."""
@@ -33,5 +43,5 @@ class Outbox:
 
     def take(self) -> list[ToSend]:
         """Return the contents and leave the outbox empty."""
-        contents, self.contents = self.contents, []
+        contents, self.contents, self.size = self.contents, [], 0
         return contents

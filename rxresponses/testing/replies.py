@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
 from .arguments import CheckedArguments
-from .items import pieces
+from .jsontext import encode
 from .transcript import Recording
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Text(CheckedArguments):
 
     Args:
         text: the text, which the server cuts into deltas of about one token.
-        deltas: the deltas to send.  If given, they replace `text`.
+        deltas: the deltas to send, instead of those.  If given, they replace `text`.
     """
 
     text: str = ""
@@ -48,8 +48,9 @@ class Text(CheckedArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "deltas", tuple(self.deltas or pieces(self.text)))
-        object.__setattr__(self, "text", "".join(self.deltas))
+        object.__setattr__(self, "deltas", tuple(self.deltas))
+        if self.deltas:
+            object.__setattr__(self, "text", "".join(self.deltas))
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class FunctionCall(CheckedArguments):
     name: str
     arguments: Mapping[str, Any] | str = "{}"
     call_id: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.arguments, str):
+            encode(dict(self.arguments))  # raises for what is not JSON, which would otherwise break the connection
 
 
 @dataclass(frozen=True)
@@ -288,5 +294,8 @@ INTERVENTIONS = (Failure, Hold, Delay, *CONNECTION_INTERVENTIONS)
 
 
 def _check_frame(frame: Mapping[str, Any] | str | bytes) -> None:
+    # What cannot be sent raises here.  Otherwise it would break the connection when it is sent.
     if isinstance(frame, str):
-        frame.encode()  # raises for lone surrogates, which would otherwise break the connection when it is sent
+        frame.encode()
+    elif not isinstance(frame, bytes):
+        encode(dict(frame))

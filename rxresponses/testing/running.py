@@ -36,6 +36,9 @@ class Steer:
     lane: str | None = None
     """The lane of the target, `None` for the default lane."""
 
+    size: int = 0
+    """The size of the message, in bytes or characters of JSON."""
+
     @property
     def identity(self) -> JSON:
         """The fields with which events refer to an accepted steer."""
@@ -56,6 +59,9 @@ class RunningResponse:
     generator: EventGenerator
     steps: Iterator[Step]
     started: float
+    size: int
+    """The size of the input, with that of pending steers, in bytes or characters of JSON."""
+
     due: float
     """When the next step may be taken, unless a gate is closed."""
 
@@ -92,6 +98,7 @@ def start_response(
     *,
     lane: str | None,
     exchange: Exchange,
+    size: int,
 ) -> RunningResponse:
     """Return a running response that answers `request` with `reply`."""
     outputs = reply.outputs
@@ -115,6 +122,7 @@ def start_response(
         generator=generator,
         steps=_with_interventions(steps, reply.interventions, generator),
         started=now,
+        size=size,
         due=now,
     )
 

@@ -21,6 +21,9 @@ from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Ga
 from .session import Limits, Session
 from .transcript import Recording
 
+# For a server that runs for a long time, and whose records nobody reads: `remember` and `remember_bytes`.
+REMEMBER, REMEMBER_BYTES = 1_000, 16 * 2**20
+
 
 class ResponsesServer:
     """A server for the Responses API over WebSocket, with a scripted model behind it.
@@ -42,8 +45,11 @@ class ResponsesServer:
             connection with code 1009.
         faults: what goes wrong.  `fault` adds more.
         remember: how many frames, requests, upgrades, stored responses, and, for each connection, ended
-            responses the server keeps, the latest of each.  `None` keeps all, which needs more and more
-            memory in a test that runs for hours.
+            responses the server keeps, the latest of each.  `None` keeps all, so that a test sees every
+            request.  That needs more and more memory in a test that runs for hours.
+        remember_bytes: how many bytes of JSON the server keeps of each of these; the latest one is always kept.
+            A request whose conversation would be larger is refused with `context_length_exceeded`.  `None`
+            keeps all.  In memory, JSON needs a multiple of its bytes.
     """
 
     def __init__(
@@ -59,14 +65,15 @@ class ResponsesServer:
         max_size: int | None = 64 * 2**20,
         faults: Iterable[Fault] = (),
         remember: int | None = None,
+        remember_bytes: int | None = None,
     ) -> None:
         self._host = host
-        self._limits = Limits(max_active, max_lanes, max_age, event_interval, remember)
+        self._limits = Limits(max_active, max_lanes, max_age, event_interval, remember, remember_bytes)
         self._model = ScriptedModel()
         self._ids = IdGenerator()
-        self._storage: StoredResponses = {}
+        self._storage = StoredResponses(remember, remember_bytes)
         self._plan = FaultPlan(faults)
-        self._journal = Journal(remember)
+        self._journal = Journal(remember, remember_bytes)
         self._listener = Listener(
             host,
             port,

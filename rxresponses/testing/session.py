@@ -16,7 +16,7 @@ from .checks import RequestError, check_create, check_lane, check_type
 from .faults import DropStreamIds, IgnoreSteer, RefuseConcurrent, ReorderLanes
 from .history import ConnectionHistory, EndedResponse, IdGenerator, StoredResponses
 from .journal import Exchange, Journal, Outcome
-from .jsontext import JSON, decode
+from .jsontext import JSON, decode, is_deeper
 from .model import ScriptedModel
 from .outbox import Outbox, ToSend
 from .plan import FaultPlan
@@ -25,8 +25,13 @@ from .running import RunningResponse
 from .starting import ResponseStarter
 from .steering import Steering
 from .transcript import TERMINAL, Frame
+from .waiting import WaitingRequests
 
 _OUTCOMES: dict[str, Outcome] = {"response.completed": "completed", "response.incomplete": "incomplete"}
+_DEEPEST = 200  # levels of a message: each level takes a part of the stack wherever the message is used
+_COST = 1_000  # bytes: what a request costs besides its text
+_MOST_WAITING = 50_000  # requests
+_MOST_WAITING_SIZE = 64 * 2**20  # bytes: further requests are refused, unless none waits
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ class Limits:
 
     remember: int | None = None
     """The `limit` of `ConnectionHistory`."""
+
+    remember_bytes: int | None = None
+    """The `size` of `ConnectionHistory`."""
 
 
 class Session:
@@ -84,7 +92,8 @@ class Session:
         self._journal = journal if journal is not None else Journal()
         self._plan = plan if plan is not None else FaultPlan()
         self._outbox = Outbox()
-        self._history = ConnectionHistory(storage if storage is not None else {}, limits.remember)
+        bounds = (limits.remember, limits.remember_bytes)
+        self._history = ConnectionHistory(storage if storage is not None else StoredResponses(*bounds), *bounds)
         ids = ids or IdGenerator()
         self._steering = Steering(self._outbox, self._history, ids)
         self._starter = ResponseStarter(
@@ -99,7 +108,7 @@ class Session:
         self._expiry = now + limits.max_age if limits.max_age is not None else None
         self._received = 0  # requests
         self._lane_names: set[str] = set()
-        self._waiting: list[Exchange] = []
+        self._waiting = WaitingRequests()
         self._running: dict[str | None, RunningResponse] = {}  # by lane
         self._has_lanes = self._allows_concurrent = self._allows_steering = True
         self._pick: Callable[[list[RunningResponse]], RunningResponse] | None = None  # `None`: lanes take turns
@@ -117,6 +126,12 @@ class Session:
 
     # What the connection calls
 
+    @property
+    def size(self) -> int:
+        """The memory for the requests that have not ended and for the frames that `step` returns next, in bytes."""
+        running = sum(response.size for response in self._running.values())
+        return self._waiting.size + running + len(self._waiting) * _COST + self._outbox.size
+
     def receive(self, frame: str | bytes, now: float) -> None:
         """Take a frame of the client.  Never raises: an invalid frame is answered with an `error` event."""
         lane = None
@@ -125,20 +140,23 @@ class Session:
             message = _parse(frame)
             if check_type(message) == "response.steer":
                 if self._allows_steering:
-                    self._steering.receive(message, self._running.values())
+                    self._steering.receive(message, self._running.values(), len(frame))
                 return
             self._received += 1
-            exchange = self._journal.add_request(self._number, self._received, message, now)
+            exchange = self._journal.add_request(self._number, self._received, message, now, len(frame))
             if self._has_lanes and "stream_id" in message:
                 lane = check_lane(message["stream_id"])
                 self._admit_lane(lane)
             if not self._allows_concurrent and self._is_busy():
                 text = "A response is already in flight on this connection."
                 raise RequestError(text, code="response_already_in_flight", status=409)
+            if not self._has_room(exchange):
+                text = f"{len(self._waiting)} requests of {self._waiting.size} bytes wait on this connection already."
+                raise RequestError(text, code="websocket_queue_full", status=429)
         except RequestError as error:
             self._refuse(exchange, error, lane)
             return
-        self._waiting.append(exchange)
+        self._waiting.add(lane, exchange)
         self._start_waiting(now)
 
     def step(self, now: float) -> list[ToSend]:
@@ -199,40 +217,39 @@ class Session:
         self._lane_names.add(lane)
 
     def _is_busy(self) -> bool:
-        return bool(self._waiting) or any(not response.ended for response in self._running.values())
+        return len(self._waiting) > 0 or any(not response.ended for response in self._running.values())
 
     def _start_waiting(self, now: float) -> None:
         """Start the waiting requests that may start, oldest first.  On a lane no request overtakes another."""
-        if self._outbox.halted:
-            return
-        still_waiting: list[Exchange] = []
-        for exchange in self._waiting:
-            lane = self._lane(exchange.message)
-            if lane in self._running or len(self._running) >= self._limits.active:
-                still_waiting.append(exchange)
-                continue
+        while not self._outbox.halted and len(self._running) < self._limits.active:
+            taken = self._waiting.take(self._running)
+            if taken is None:
+                return
+            lane, exchange = taken
             try:
                 check_create(exchange.message)
-                self._start(exchange, now)
+                self._start(exchange, lane, now)
             except RequestError as error:
                 self._refuse(exchange, error, lane)
                 self._evict(lane, exchange.message.get("previous_response_id"))
-        self._waiting = still_waiting
 
-    def _lane(self, body: JSON) -> str | None:
-        return body.get("stream_id") if self._has_lanes else None
+    def _has_room(self, exchange: Exchange) -> bool:
+        """Return whether one more request may wait.  One request, however large, may always wait."""
+        fits = len(self._waiting) < _MOST_WAITING and self._waiting.size + exchange.size <= _MOST_WAITING_SIZE
+        return fits or len(self._waiting) == 0
 
     def _refuse(self, exchange: Exchange | None, error: RequestError, lane: str | None) -> None:
         self._outbox.send(error.event(), lane)
         if exchange is None:
             return
-        if self._outbox.halted:
-            self._waiting.append(exchange)  # the refusal cannot be sent: the request is lost with the connection
-        else:
+        if not self._outbox.halted:
             self._journal.end_request(exchange, "refused")
+        elif self._has_room(exchange):
+            self._waiting.add(lane, exchange)  # the refusal cannot be sent: the request is lost with the connection
+        else:
+            self._journal.end_request(exchange, "lost")
 
-    def _start(self, exchange: Exchange, now: float) -> RunningResponse:
-        lane = self._lane(exchange.message)
+    def _start(self, exchange: Exchange, lane: str | None, now: float) -> RunningResponse:
         response = self._running[lane] = self._starter.start(exchange, lane, now)
         return response
 
@@ -245,19 +262,20 @@ class Session:
         if isinstance(step, dict):
             # A refusal has no sequence number, because there is no response yet.
             refusal = step["type"] == "error" and response.next_sequence_number == 0
+            size = 0
             if refusal and response.successor_of:
                 self._steering.fail_successor(response.successor_of, step["error"]["message"], response)
             else:
                 event = step if refusal else {**step, "sequence_number": response.take_number()}
-                self._outbox.send(event, response.lane)
-            self._note(response, step)
+                size = self._outbox.send(event, response.lane)
+            self._note(response, step, size)
             response.due = now if response.ended else now + self._limits.event_interval
         elif isinstance(step, Frame):
             number = step.event.get("sequence_number")
             last = number if isinstance(number, int) else response.next_sequence_number
             response.next_sequence_number = last + 1
-            self._outbox.send_frame(step.on_lane(response.lane))
-            self._note(response, step.event)
+            size = self._outbox.send_frame(step.on_lane(response.lane))
+            self._note(response, step.event, size)
         elif step is None:
             self._finish(response, now)
         elif isinstance(step, float):
@@ -271,8 +289,8 @@ class Session:
                 self.intervene(step)
             self._journal.notify()  # a test may wait for the response to reach this intervention
 
-    def _note(self, response: RunningResponse, event: JSON) -> None:
-        """Count an event, and record the end of the response if the event ends it.
+    def _note(self, response: RunningResponse, event: JSON, size: int) -> None:
+        """Count an event of `size` bytes, and record the end of the response if the event ends it.
 
         This happens when the event is sent, because the client may continue the response from then on.
         """
@@ -289,7 +307,7 @@ class Session:
             status = str(event_type).removeprefix("response.")
             self._history.set_status(response.response_id, response.lane, status)
             items = [*response.request.input, *_output_items(event)]
-            ended = EndedResponse(response.response_id, items, response.parent)
+            ended = EndedResponse(response.response_id, items, response.parent, response.size + size)
             self._history.hold(response.lane, ended, store=response.request.body.get("store") is not False)
 
     def _finish(self, response: RunningResponse, now: float) -> None:
@@ -297,9 +315,11 @@ class Session:
         del self._running[response.lane]
         body = self._steering.end_target(response) if response.steers else None
         if body is not None:
-            exchange = Exchange(0, 0, self._number, body, now)  # not in the journal: no client sent this request
+            size = sum(steer.size for steer in response.steers)
+            # This exchange is not in the journal: no client sent this request.
+            exchange = Exchange(0, 0, self._number, body, now, size=size)
             try:
-                self._start(exchange, now).successor_of = response.steers
+                self._start(exchange, response.lane, now).successor_of = response.steers
             except RequestError as error:
                 self._steering.fail_successor(response.steers, error.message, response)
         self._start_waiting(now)
@@ -333,6 +353,9 @@ def _parse(frame: str | bytes) -> Any:
     if isinstance(frame, bytes):
         raise RequestError("Expected a text frame, but got a binary one.", code="invalid_type")
     try:
-        return decode(frame)
+        message = decode(frame, finite=True)
     except ValueError as error:
         raise RequestError(f"Invalid JSON: {error}", code="invalid_json") from None
+    if is_deeper(message, _DEEPEST):
+        raise RequestError(f"Invalid JSON: nested deeper than {_DEEPEST} levels", code="invalid_json")
+    return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from .plan import FaultPlan
 from .request import Request
 from .running import RunningResponse, start_response
 from .steering import Steering
+
+_LOGGER = logging.getLogger("rxresponses.testing")
 
 
 class ResponseStarter:
@@ -50,8 +53,9 @@ class ResponseStarter:
         """
         body = exchange.message
         parent_id: str | None = body.get("previous_response_id")
-        parent = self._history.load(parent_id) if parent_id is not None else None
         steers = self._steering.pending(parent_id, lane)
+        size = exchange.size + sum(steer.size for steer in steers)
+        parent = self._history.load(parent_id, size) if parent_id is not None else None
         steering = [item for steer in steers for item in normalize_input(steer.input)]
         request = Request(
             body=body,
@@ -66,7 +70,7 @@ class ResponseStarter:
         if steers:
             self._steering.use_pending(steers[0].target)
         generator = self._generator(request, parent)
-        response = start_response(generator, reply, request, parent, now, lane=lane, exchange=exchange)
+        response = start_response(generator, reply, request, parent, now, lane=lane, exchange=exchange, size=size)
         exchange.started, exchange.response_id = now, response.response_id
         return response
 
@@ -77,8 +81,13 @@ class ResponseStarter:
             reply = ResolvedReply(()) if warm_up else self._model.resolve(request)
             exchange.faults = self._plan.at_request(request)
             return replace(reply, interventions=reply.interventions + exchange.faults)
-        except Exception as error:  # of a function of the test: the client reports it, where the test sees it
-            message = f"The scripted model raised {type(error).__name__}: {error}"
+        except RequestError:
+            raise
+        except BaseException as error:
+            # A function of the test raised this.  The client reports the error where the test sees it.  Nothing that
+            # a function raises, `sys.exit()` included, may stop the server: its other clients would wait for ever.
+            message = f"The scripted model raised {_description(error)}"
+            _LOGGER.error("A function of the test raised an exception", exc_info=True)
             raise RequestError(message, code="server_error", status=500, type="server_error") from error
 
     def _generator(self, request: Request, parent: EndedResponse | None) -> EventGenerator:
@@ -92,3 +101,11 @@ class ResponseStarter:
             cached_tokens=cached,
             encrypted="reasoning.encrypted_content" in (body.get("include") or ()),
         )
+
+
+def _description(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # of its own `__str__`
+        return name

@@ -24,6 +24,8 @@ _REFUSALS = {
 """The code and the message with which a steer is refused, by the status of its target."""
 
 _OTHER_REFUSAL = ("response_not_active", "The response no longer accepts input.")
+_MOST_STEERS = 1_000
+_MOST_STEERS_SIZE = 64 * 2**20  # bytes: further steers of the response are refused, unless it has none
 
 
 class Steering:
@@ -35,8 +37,8 @@ class Steering:
         self._ids = ids
         self._pending: dict[str, list[Steer]] = {}  # by the id of their target
 
-    def receive(self, message: JSON, running: Iterable[RunningResponse]) -> None:
-        """Accept a `response.steer` for one of the `running` responses, or refuse it.
+    def receive(self, message: JSON, running: Iterable[RunningResponse], size: int) -> None:
+        """Accept a `response.steer` of `size` bytes for one of the `running` responses, or refuse it.
 
         Raises:
             RequestError: if a required field is missing.
@@ -54,11 +56,12 @@ class Steering:
             return
         try:
             _check_steer(message, response.request.body)
+            _check_size(response.steers, size)
         except RequestError as error:
             refused = Steer("", value, response.response_id, response.lane)
             self._fail(refused, error.code or "", error.message, number=response.take_number())
             return
-        steer = Steer(self._ids.new("steer"), value, response.response_id, response.lane)
+        steer = Steer(self._ids.new("steer"), value, response.response_id, response.lane, size)
         response.steers.append(steer)
         response.generator.steered = True
         event = {"type": "response.steer.accepted", "sequence_number": response.take_number(), "steer": steer.identity}
@@ -120,6 +123,13 @@ class Steering:
         error = {"type": "invalid_request_error", "code": code, "message": message}
         event = {"type": "response.steer.failed", "sequence_number": number, "error": error}
         self._outbox.send({**event, "steer": {**identity, "input": steer.input}}, steer.lane)
+
+
+def _check_size(steers: Sequence[Steer], size: int) -> None:
+    waiting = sum(steer.size for steer in steers)
+    if steers and (len(steers) >= _MOST_STEERS or waiting + size > _MOST_STEERS_SIZE):
+        text = f"{len(steers)} steers of {waiting} bytes wait for the end of this response. Send no more now."
+        raise RequestError(text, code="steering_queue_full")
 
 
 def _check_steer(message: JSON, target: Any) -> None:

@@ -77,6 +77,10 @@ from rxresponses.testing.arguments import CheckedArguments
         (Fault, {"what": Expire(), "match": 5}, "Fault: match"),
         (Fault, {"what": Expire(), "probability": "1"}, "Fault: probability"),
         (Fault, {"what": Expire(), "seed": None}, "Fault: seed"),
+        (FunctionCall, {"name": "f", "arguments": {"a": object()}}, "object"),
+        (Raw, {"frames": [{"a": object()}]}, "object"),
+        (Inject, {"frame": {"a": object()}}, "object"),
+        (RefuseUpgrade, {"body": {"a": object()}}, "object"),
     ],
 )
 def test_an_argument_of_a_wrong_type(kind: Any, arguments: dict[str, Any], message: str) -> None:

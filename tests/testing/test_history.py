@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rxresponses.testing.history import EndedResponse, StoredResponses
-from rxresponses.testing.replies import Failure
+from rxresponses.testing.replies import Failure, FunctionCall, Text
 
-from .peer import Peer, response_id, types
+from .peer import Event, Peer, response_id, types
 
 
 def test_a_stored_response_can_be_continued_later_and_on_another_connection() -> None:
-    storage: StoredResponses = {}
+    storage = StoredResponses()
     peer = Peer(storage=storage)
     old = response_id(peer.ask())
     peer.ask()
@@ -19,7 +19,7 @@ def test_a_stored_response_can_be_continued_later_and_on_another_connection() ->
 
 
 def test_without_store_only_the_latest_of_each_lane_is_known() -> None:
-    storage: StoredResponses = {}
+    storage = StoredResponses()
     peer = Peer(storage=storage)
     old = response_id(peer.ask(store=False))
     other = response_id(peer.ask(store=False, stream_id="b"))
@@ -30,7 +30,7 @@ def test_without_store_only_the_latest_of_each_lane_is_known() -> None:
     assert refused["error"]["param"] == "previous_response_id"
     assert old in refused["error"]["message"]
     assert types(peer.ask(store=False, previous_response_id=other))[-1] == "completed"
-    assert storage == {}
+    assert len(storage) == 0
     assert peer.refused(previous_response_id=latest)["error"]["code"] == "previous_response_not_found"
 
 
@@ -111,3 +111,35 @@ def test_a_server_keeps_the_latest_responses_up_to_its_limit() -> None:
     assert types(peer.ask(previous_response_id=second))[-1] == "completed"
     peer.steer(second)
     assert peer.step()[0]["error"]["code"] == "response_not_found"
+
+
+def test_scenario_77_a_server_keeps_stored_responses_up_to_a_size() -> None:
+    peer = Peer(remember_bytes=20_000)
+    ids = [response_id(peer.ask(input="x" * 2_000)) for _ in range(20)]
+    known = [ended for ended in ids if types(peer.ask(previous_response_id=ended, store=False))[-1] == "completed"]
+    assert known == ids[-len(known) :]
+    assert 1 < len(known) < 10
+
+
+def test_scenario_77_a_conversation_is_bounded_where_the_memory_is() -> None:
+    peer = Peer(remember_bytes=20_000)
+    parent, turns = response_id(peer.ask()), 1
+    events: list[Event] = []
+    while not events or types(events)[-1] == "completed":
+        parent, turns = response_id(events) if events else parent, turns + 1
+        events = peer.ask(input="x" * 2_000, previous_response_id=parent)
+    assert 3 < turns < 10
+    assert events[0]["error"]["code"] == "context_length_exceeded"
+    assert types(peer.ask(input="x" * 2_000))[-1] == "completed"
+
+
+def test_scenario_77_the_input_of_steers_counts_for_the_size_of_a_conversation() -> None:
+    peer = Peer(remember_bytes=20_000)
+    peer.model.reply([Text("a b c d")], [FunctionCall("f", call_id="c")])
+    peer.create()
+    (created,) = peer.step()
+    peer.steer(created["response"]["id"], "x" * 15_000)
+    successor = [event for event in peer.drain() if event["type"] == "response.created"][-1]["response"]["id"]
+    output = {"type": "function_call_output", "call_id": "c", "output": "y" * 5_000}
+    refused = peer.refused(previous_response_id=successor, input=[output])
+    assert refused["error"]["code"] == "context_length_exceeded"

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from rxresponses.testing.journal import Journal, Received
+from rxresponses.testing.journal import Journal, Received, Upgrade
 
 
 def test_the_list_of_frames_is_a_copy() -> None:
@@ -60,3 +60,17 @@ def test_waiting_on_a_loop(timeout: float | None) -> None:
 
     asyncio.run(main())
     journal.notify()  # `until` has removed its watcher, which would fail on the closed loop
+
+
+def test_scenario_77_a_bounded_journal_keeps_the_latest_of_each() -> None:
+    journal = Journal(3, 100)
+    for number in range(10):
+        journal.add_frame(Received(1, "x" * 40))
+        journal.add_request(1, number, {"n": number}, 0.0, 10)
+        journal.add_upgrade(Upgrade(number, "/" * 30, {"a": "b" * 29}, 0.0))
+    assert len(journal.frames) == 2
+    assert [exchange.message["n"] for exchange in journal.exchanges] == [7, 8, 9]
+    assert [exchange.number for exchange in journal.exchanges] == [8, 9, 10]
+    assert [upgrade.connection for upgrade in journal.upgrades] == [9]
+    journal.add_frame(Received(1, "y" * 1_000))
+    assert [len(received.frame) for received in journal.frames] == [1_000]

@@ -11,7 +11,7 @@ from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
 
-from .peer import TOOLS, user
+from .peer import TOOLS, Peer, user
 
 
 def request(text: str = "hi", /, **body: Any) -> Request:
@@ -138,3 +138,39 @@ def test_the_default_reply_calls_the_forced_function(choice: Any, name: str, arg
 )
 def test_the_default_reply_calls_no_other_function(choice: Any) -> None:
     assert isinstance(default_reply(request(tools=TOOLS, tool_choice=choice))[0], Text)
+
+
+FORCED = {"type": "function", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        (
+            {"type": "object", "properties": {"a": {"type": "string", "minLength": 10**9}}},
+            "more than 100000 characters",
+        ),
+        ({"type": "object", "properties": {"a": {"$ref": "#/missing"}}}, "has no '#/missing'"),
+    ],
+)
+def test_scenario_77_a_schema_without_an_example_is_refused_as_the_service_refuses_schemas(
+    schema: dict[str, Any], problem: str
+) -> None:
+    text_format = {"type": "json_schema", "name": "n", "schema": schema}
+    tool = {"type": "function", "name": "f", "parameters": schema}
+    for fields, code, param in (
+        ({"text": {"format": text_format}}, "invalid_json_schema", "text.format.schema"),
+        ({"tools": [tool], "tool_choice": FORCED}, "invalid_function_parameters", "tools"),
+    ):
+        refused = Peer().refused(**fields)
+        assert (refused["status"], refused["error"]["code"], refused["error"]["param"]) == (400, code, param)
+        assert problem in refused["error"]["message"]
+        assert "ResponsesServer.reply" in refused["error"]["message"]
+        peer = Peer()
+        peer.model.reply("{}")
+        assert peer.ask(**fields)[-1]["type"] == "response.completed"  # no example is needed
+
+
+def test_scenario_77_the_arguments_of_a_function_are_an_object() -> None:
+    tool = {"type": "function", "name": "f", "parameters": {"type": "array"}}
+    assert Peer().refused(tools=[tool], tool_choice=FORCED)["error"]["code"] == "invalid_function_parameters"

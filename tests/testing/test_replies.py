@@ -4,12 +4,19 @@ import pytest
 
 from rxresponses.testing.replies import Failure, Gate, Text
 
+from .peer import answer
+
 
 def test_a_text_is_cut_into_deltas_or_given_as_deltas() -> None:
-    assert Text("Hello, world").deltas == ("Hello", ",", " world")
+    assert deltas(Text("Hello, world")) == ["Hello", ",", " world"]
+    assert deltas(Text("Hello, world", ["Hello, wo", "rld"])) == ["Hello, wo", "rld"]
     assert Text(deltas=["\ud83c", "\udf89"]) == Text("ignored", ["\ud83c", "\udf89"])
     assert Text(deltas=["a", "b"]).text == "ab"
-    assert Text().deltas == ()
+    assert deltas(Text()) == []
+
+
+def deltas(text: Text) -> list[str]:
+    return [event["delta"] for event in answer(text) if event["type"] == "response.output_text.delta"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from rxresponses.testing.replies import Close, Failure, Gate, Hold, Raw, Text
+from rxresponses.testing import session
+from rxresponses.testing.faults import Fault
+from rxresponses.testing.replies import Close, Failure, Gate, Hold, Raw, Stall, Text
+from tests.effort import examples
 
 from .peer import Peer, response_id, text_of, types
 
@@ -211,3 +215,73 @@ def test_exchanges_have_the_outcome_of_each_request() -> None:
     assert (last.received, last.started, last.outcome) == (3.0, 4.0, "completed")
     assert found[8].outcome is None  # the earlier list is a copy
     assert json.loads(json.dumps(last.message))["type"] == "response.create"
+
+
+# Bounds
+
+
+def test_scenario_77_a_full_queue_refuses_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_MOST_WAITING", 3)
+    peer = Peer()
+    peer.model.reply([Text("held"), Hold()])
+    for _ in range(6):
+        peer.create()
+    refused = [event for event in peer.drain() if event["type"] == "error"]
+    assert [(event["status"], event["error"]["code"]) for event in refused] == [(429, "websocket_queue_full")] * 2
+    assert peer.outcomes == [None] * 4 + ["refused"] * 2
+
+
+def test_scenario_77_a_queue_is_bounded_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_MOST_WAITING_SIZE", 1_000)
+    peer = Peer()
+    peer.model.reply([Text("held"), Hold()])
+    for size in (5_000, 5_000, 100, 100):
+        peer.create(input="x" * size)
+    assert peer.outcomes == [None, None, "refused", "refused"]  # a single request may always wait
+
+
+def test_scenario_77_requests_on_a_stalled_connection_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_MOST_WAITING", 3)
+    peer = Peer(faults=[Fault(Stall(), request=1)])
+    peer.ask()
+    for _ in range(3):
+        peer.create()
+        peer.create(stream_id="")
+    assert peer.outcomes == [None, None, None, None, "lost", "lost", "lost"]
+    peer.session.end()
+    assert peer.outcomes == ["lost"] * 7
+
+
+def test_scenario_77_the_memory_of_a_connection_is_counted() -> None:
+    peer = Peer()
+    assert peer.session.size == 0
+    peer.model.reply([Text("held"), Hold(after=3)])
+    peer.create(input="x" * 10_000)
+    running = peer.session.size
+    assert 10_000 < running < 10_200
+    peer.create(input="x" * 10_000)
+    assert 2 * running < peer.session.size < 2 * running + 2_000
+    peer.send("{")
+    assert peer.session.size > 2 * running + 1_000
+    peer.drain()
+    assert peer.session.size < 2 * running + 1_001
+
+
+def test_scenario_77_five_thousand_requests_on_a_lane_take_linear_time() -> None:
+    """The steps of the queue are counted and not timed."""
+    peer = Peer()
+    taken = 0
+    take = peer.session._waiting.take
+
+    def count(busy: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        return take(busy)
+
+    peer.session._waiting.take = count  # type: ignore[method-assign]
+    requests = examples(5_000)
+    for _ in range(requests):
+        peer.create(model=None)  # the shortest answer
+        peer.create(generate=False)
+    assert len(peer.drain()) == 4 * requests
+    assert taken < 8 * requests

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, NoReturn
 
-from rxresponses.testing.replies import FunctionCall
+import pytest
+
+from rxresponses.testing.faults import Fault
+from rxresponses.testing.replies import Close, FunctionCall
 from rxresponses.testing.request import Request
 
 from .peer import Peer, conversation, response_id, text_of, types
@@ -83,4 +87,46 @@ def test_an_exception_of_a_reply_function_is_reported_to_the_client() -> None:
     refused = peer.refused()
     assert refused["status"] == 500
     assert refused["error"]["message"] == "The scripted model raised LookupError: no such answer"
+    assert types(peer.ask())[-1] == "completed"
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+EXITS = [SystemExit(3), KeyboardInterrupt(), StopIteration(), GeneratorExit(), asyncio.CancelledError(), Unprintable()]
+
+
+@pytest.mark.parametrize("error", EXITS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("place", ["reply", "match", "fault"])
+def test_scenario_77_nothing_that_a_function_of_the_test_raises_stops_the_server(
+    error: BaseException, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = Peer(faults=[Fault(Close(), match=lambda request: raise_(error))] if place == "fault" else ())
+    if place == "reply":
+        peer.model.reply(lambda request: raise_(error))
+    elif place == "match":
+        peer.model.on(lambda request: raise_(error), "text")
+    refused = peer.refused()
+    assert (refused["status"], refused["error"]["type"]) == (500, "server_error")
+    assert refused["error"]["message"].startswith(f"The scripted model raised {type(error).__name__}")
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+    if place == "reply":
+        assert types(peer.ask())[-1] == "completed"
+
+
+def raise_(error: BaseException) -> NoReturn:
+    raise error
+
+
+def test_scenario_77_functions_that_lead_to_functions_for_ever_are_an_error() -> None:
+    def again(request: Request) -> Any:
+        return again
+
+    peer = Peer()
+    peer.model.reply(again)
+    assert "to no reply" in peer.refused()["error"]["message"]
     assert types(peer.ask())[-1] == "completed"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rxresponses.testing import steering
 from rxresponses.testing.replies import Failure, FunctionCall, Gate, Hold, Part, Reasoning, Text
 from rxresponses.testing.request import Request
 
@@ -269,3 +270,21 @@ def test_invalid_input_is_returned() -> None:
     assert events[0]["stream_id"] == "main"
     assert failed(events[:1])[1] == {"previous_response_id": target, "input": []}
     assert types(peer.drain())[-1] == "completed"
+
+
+@pytest.mark.parametrize(("count", "size"), [(3, 10**9), (10**9, 1_000)])
+def test_scenario_77_the_steers_of_a_response_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, count: int, size: int
+) -> None:
+    monkeypatch.setattr(steering, "_MOST_STEERS", count)
+    monkeypatch.setattr(steering, "_MOST_STEERS_SIZE", size)
+    peer = Peer()
+    peer.model.reply([Text("held"), Hold()])
+    peer.create()
+    target = response_id(peer.drain())
+    for _ in range(5):
+        peer.steer(target, "x" * 200)
+    events = peer.drain()
+    assert types(events) == ["steer.accepted"] * 3 + ["steer.failed"] * 2
+    assert events[-1]["error"]["code"] == "steering_queue_full"
+    assert events[-1]["steer"]["input"] == "x" * 200
