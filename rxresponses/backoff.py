@@ -186,7 +186,7 @@ def is_retryable(error: BaseException) -> bool:
     if getattr(error, "delivery", None) not in ("not_sent", "rejected"):
         return False
     if isinstance(error, ConnectFailedError):
-        return error.status is None or _is_transient(error.status)
+        return not error.lasting and (error.status is None or _is_transient(error.status))
     if isinstance(error, ResponseFailedError):
         if is_rate_limit(error) or _has_code(error, _TRANSIENT_CODES):
             return True

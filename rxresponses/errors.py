@@ -139,9 +139,11 @@ class PongTimeoutError(ConnectionLostError):
 class ConnectFailedError(RequestError):
     """No connection could be made, so nothing was sent.
 
-    If the server refused the upgrade, `status` and `headers` are those of its answer, `code` and `type` those of the
+    If the server or a proxy refused, `status` and `headers` are those of its answer, `code` and `type` those of the
     error in the body; else they are `None`.  Names of headers are found in any case.  `__cause__` is the transport's.
     `retry_after` and `resets_at` are those of `ResponseFailedError`.
+    `lasting` says that another try would fail in the same way, until something is changed: the text says what.  As
+    with a status that does not pass, such as 401, no retry of this package is made then.
     """
 
     def __init__(
@@ -155,8 +157,10 @@ class ConnectFailedError(RequestError):
         stream_id: str | None = None,
         retry_after: float | None = None,
         resets_at: float | None = None,
+        lasting: bool = False,
     ) -> None:
         super().__init__(message, delivery="not_sent", stream_id=stream_id)
+        self.lasting = lasting
         self.status = status
         self.code = code
         self.type = type

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from .backoff import Backoff
 from .errors import ConfigurationError
+from .proxies import proxy_url
 from .redaction import discreet_init
 
 MEBIBYTE = 2**20
@@ -74,7 +75,12 @@ class ConnectionOptions:
     `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log.  An
     `authorization` header replaces the API key.  With an `api-key` header, as Azure uses it, the key of the
     environment is not sent.  `allow_insecure_credentials` permits sending a key over `ws://` to a host that is not
-    loopback.  `ssl` replaces the default TLS context.
+    loopback.  `ssl` replaces the default TLS context, also for a proxy that speaks TLS.
+
+    `proxy` is the URL of a proxy: `http://`, `https://`, or with the package `python-socks` `socks5h://`, `socks5://`,
+    `socks4a://` or `socks4://`; a URL without a scheme is one of `http://`.  With `True` the environment decides, as it
+    does for the `websockets` package and the official SDK: `HTTPS_PROXY`, `ALL_PROXY` and the like, but not for
+    loopback addresses and the hosts in `NO_PROXY`.  `None` means no proxy.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -95,6 +101,7 @@ class ConnectionOptions:
     compression: bool = False
     allow_insecure_credentials: bool = False
     ssl: SSLContext | None = field(default=None, repr=False)
+    proxy: str | bool | None = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         for name in _TIMES:
@@ -116,6 +123,16 @@ class ConnectionOptions:
             raise ConfigurationError(f"`lanes` must be True, False or None, not {self.lanes!r}")
         if self.ssl is not None and not isinstance(self.ssl, SSLContext):
             raise ConfigurationError(f"`ssl` must be an ssl.SSLContext, not {type(self.ssl).__name__}")
+        if not isinstance(self.proxy, (str, bool, type(None))):
+            raise ConfigurationError(f"`proxy` must be a URL, True or None, not {type(self.proxy).__name__}")
+        problem = None
+        if self.proxy is not True:
+            try:
+                object.__setattr__(self, "proxy", proxy_url(self.proxy) if self.proxy else None)
+            except ValueError as error:
+                problem = str(error)  # raised below, because the frames behind `error` have the password
+        if problem is not None:
+            raise ConfigurationError(problem)
         if not isinstance(self.headers, Mapping):
             raise ConfigurationError(f"`headers` must be a mapping, not {type(self.headers).__name__}")
         object.__setattr__(self, "headers", dict(self.headers))  # a copy: what is checked must be what is sent

@@ -35,7 +35,7 @@ def refused(**options: Any) -> str:
 
 
 def test_every_option_has_a_test() -> None:
-    others = {"headers", "on_dispose", "lanes", "ssl"}
+    others = {"headers", "on_dispose", "lanes", "ssl", "proxy"}
     assert {*TIMES, *SIZES, *SWITCHES} | others == {field.name for field in fields(ConnectionOptions)}
 
 
@@ -105,6 +105,29 @@ def test_ssl() -> None:
     assert ConnectionOptions(ssl=context).ssl is context
     for bad in (True, False, "cert.pem"):
         assert "`ssl`" in refused(ssl=bad)
+
+
+@pytest.mark.parametrize(
+    ("value", "proxy"),
+    [
+        (True, True),
+        (None, None),
+        (False, None),
+        ("", None),
+        (f"http://user:{SECRET}@proxy:3128", f"http://user:{SECRET}@proxy:3128"),
+        ("proxy:3128", "http://proxy:3128"),
+    ],
+)
+def test_scenario_65_proxy(value: Any, proxy: Any) -> None:
+    options = made(proxy=value)
+    assert options.proxy == proxy
+    assert replace(options, max_active=1).proxy == proxy
+    assert SECRET not in repr(options)
+
+
+@pytest.mark.parametrize("bad", [f"ftp://{SECRET}@h", f"http://{SECRET}@", 5, [SECRET]])
+def test_scenario_65_a_wrong_proxy_is_refused_and_not_shown(bad: object) -> None:
+    assert "`proxy`" in refused(proxy=bad)
 
 
 @pytest.mark.parametrize("kind", [dict, MappingProxyType, UserDict])

@@ -26,6 +26,11 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ca-file", metavar="FILE", help="trust the certificates of this file (PEM), and no others")
     parser.add_argument(
+        "--proxy",
+        metavar="URL",
+        help="connect through this proxy (default: that of the environment, as HTTPS_PROXY); '' is none",
+    )
+    parser.add_argument(
         "--allow-insecure-credentials",
         action="store_true",
         help="send the API key also without encryption, to a host that is not this machine",
@@ -49,6 +54,7 @@ def connection_options(args: argparse.Namespace) -> ConnectionOptions:
         headers=dict(args.headers),
         allow_insecure_credentials=args.allow_insecure_credentials,
         ssl=context,
+        proxy=True if args.proxy is None else args.proxy,
         close_timeout=0.5,  # seconds; a slow server must not delay the end after Ctrl-C
     )
 

@@ -7,19 +7,20 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus
+from websockets.exceptions import InvalidProxy, InvalidProxyStatus, InvalidStatus
 
 from ..errors import ConnectFailedError, ConnectTimeoutError
 from ..headers import Headers
 from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
+from ..proxies import proxy_from, proxy_name
 from ..redaction import discreet_logger, display
 from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
-from .credentials import KeyTimeoutError
+from .connect_errors import Reason, reason, status_reason
 from .endpoint import is_loopback
 from .transport import FrameConnection, FrameListener
 
@@ -31,16 +32,41 @@ class _Connect(connect):
     """`connect` that follows redirects within the origin only, because the credentials are sent along."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        location = exc.response.headers.get("Location") if isinstance(exc, InvalidStatus) else None
-        if location is not None and _leaves_origin(self.uri, location):
+        locations = exc.response.headers.get_all("Location") if isinstance(exc, InvalidStatus) else []
+        if len(locations) > 1 or any(_leaves_origin(self.uri, location) for location in locations):
             return exc
         return super().process_redirect(exc)
 
 
+def proxy_for(url: str, proxy: str | bool | None) -> str | None:
+    """Return the URL of the proxy for a connection, `None` if it needs none; `proxy` is the option of that name.
+
+    Without a URL in the option, the environment or else the system says which proxy is used.  Loopback addresses are
+    reached without it, because the proxy would see the key.  Raises `ValueError` for a proxy that cannot be used.
+    """
+    if isinstance(proxy, str):
+        return proxy
+    parts = urlsplit(url)
+    if not proxy or is_loopback(parts.hostname or ""):
+        return None
+    variables = getproxies_environment()
+    if not variables:
+        if proxy_bypass(f"{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"):
+            return None
+        variables = getproxies()
+    return proxy_from(url, variables)
+
+
 async def open_connection(
-    url: str, *, key: str | None, options: ConnectionOptions, listener: FrameListener, secrets: Secrets
+    url: str,
+    *,
+    key: str | None,
+    options: ConnectionOptions,
+    listener: FrameListener,
+    secrets: Secrets,
+    proxy: str | None = None,
 ) -> FrameConnection:
-    """Connect to `url` and return the open connection.
+    """Connect to `url`, through `proxy` or without one, and return the open connection.
 
     Raises the exceptions of websockets and of the network, for which `connect_failure` returns the
     public error.  Cancelling the task stops the attempt.  Adds to `secrets` what the server and a proxy are sent.
@@ -48,11 +74,20 @@ async def open_connection(
     headers = dict(options.headers)
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    secrets.add(handshake_secrets(headers, url, *getproxies().values()))
-    more: dict[str, Any] = {"ssl": options.ssl} if options.ssl is not None and url.startswith("wss:") else {}
+    secrets.add(handshake_secrets(headers, url, *filter(None, [proxy])))
+    more: dict[str, Any] = {}
+    if options.ssl is not None:
+        more |= {"ssl": options.ssl} if url.startswith("wss:") else {}
+        more |= {"proxy_ssl": options.ssl} if proxy is not None and proxy.startswith("https:") else {}
+    made: list[FrameConnection] = []
+
+    def make(*args: Any, **kwargs: Any) -> FrameConnection:
+        made.append(FrameConnection(*args, listener=listener, secrets=secrets, **kwargs))
+        return made[-1]
+
     connecting = _Connect(
         url,
-        create_connection=functools.partial(FrameConnection, listener=listener, secrets=secrets),  # type: ignore[arg-type]
+        create_connection=make,  # type: ignore[arg-type]
         additional_headers=headers,
         user_agent_header=_user_agent(),
         open_timeout=options.connect_timeout,
@@ -60,55 +95,52 @@ async def open_connection(
         ping_interval=None,  # `keep_alive` sends the pings: unlike websockets, it knows when reading is paused
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
-        proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+        proxy=proxy,
         logger=discreet_logger("rxresponses.transport"),
         **more,
     )
-    connection = await connecting
+    try:
+        connection = await connecting
+    except (TimeoutError, asyncio.TimeoutError):
+        for connection in made[-1:]:
+            connection.check_answer()
+        raise
     assert isinstance(connection, FrameConnection)
     return connection
 
 
-def connect_failure(error: Exception, url: str, stream_id: str | None) -> ConnectFailedError:
-    """Return the public error for a connection that could not be made."""
-    status: int | None = None
+def connect_failure(error: Exception, url: str, stream_id: str | None, proxy: str | None = None) -> ConnectFailedError:
+    """Return the public error for a connection that could not be made, through a proxy or without."""
     message = ""
     detail: Mapping[str, Any] = {}
     headers = Headers()
     timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # one class from Python 3.11 on
-    if isinstance(error, InvalidStatus):
+    if isinstance(error, (InvalidStatus, InvalidProxyStatus)):
         response = error.response
-        status, headers = response.status_code, Headers(response.headers.raw_items())
-        location = response.headers.get("Location")
+        headers = Headers(response.headers.raw_items())
         message, detail = _error_in(response.body)
-        if location is not None and 300 <= status < 400 and _leaves_origin(url, location):
-            why = (
-                f"the server redirects (HTTP {status}) to another origin, where credentials are not sent: use the URL "
-                "of that origin itself"
+        why = status_reason(response.status_code, message, by_proxy=isinstance(error, InvalidProxyStatus))
+        location = headers.get("location")
+        if location is not None and 300 <= response.status_code < 400 and _leaves_origin(url, location):
+            text = (
+                f"the server redirects (HTTP {response.status_code}) to another origin, where credentials are not "
+                "sent: use the URL of that origin itself"
             )
-        else:
-            why = f"the server refused with HTTP {status}{f': {message}' if message else ''}"
-    elif isinstance(error, InvalidProxy):
-        # The text of `error` shows the proxy's URL, which may hold a password.
-        why = f"the proxy set in the environment cannot be used: {error.msg}"
-    elif isinstance(error, KeyTimeoutError):
-        why = str(error)
-    elif timed_out:
-        why = "no answer in time: see the option `connect_timeout`"
-    elif isinstance(error, InvalidHandshake):
-        why = f"the answer was no WebSocket handshake: {error}"
+            why = Reason(text, True, response.status_code)
     else:
-        why = str(error) or type(error).__name__
+        why = reason(error, url, proxy)
+    through = "" if proxy is None else f" through the proxy {proxy_name(proxy)}"
     make = ConnectTimeoutError if timed_out else ConnectFailedError
     failure = make(
-        f"cannot connect to {display(url)}: {why}; nothing was sent",
-        status=status,
+        f"cannot connect to {display(url)}{through}: {why.text}; nothing was sent",
+        status=why.status,
         headers=headers,
         code=_text(detail.get("code")),
         type=_text(detail.get("type")),
         stream_id=stream_id,
         retry_after=stated_wait({**detail, "message": message}),
         resets_at=stated_time(detail),
+        lasting=why.lasting,
     )
     if not isinstance(error, InvalidProxy):
         failure.__cause__ = error

@@ -25,7 +25,7 @@ from ..protocol.timeouts import Timeouts
 from ..redaction import clear_locals
 from ..wire.events.base import ServerEvent
 from .backpressure import ReadPause
-from .connect import connect_failure, open_connection
+from .connect import connect_failure, open_connection, proxy_for
 from .connection_errors import closed_by_disposal_error, closed_error, hide_in_error, pong_timeout_error
 from .credentials import Credentials
 from .dispatch import EventDispatcher
@@ -92,6 +92,7 @@ class Connection:
             secrets=self._secrets,
         )
         self._websocket: FrameConnection | None = None
+        self._proxy: str | None = None  # the URL of the proxy, which may hold a password
         self._task: asyncio.Task[None] | None = None
         self._may_send = asyncio.Event()  # since the last look, a request may have become free to be sent
         self._ended = False  # takes no more requests, and all it had have their end
@@ -233,7 +234,7 @@ class Connection:
             self.end(lambda request: failure)
         except Exception as error:
             cause = hide_in_error(error, self._secrets)
-            self.end(lambda request: connect_failure(cause, endpoint(self._url, model), request.stream_id))
+            self.end(lambda request: connect_failure(cause, endpoint(self._url, model), request.stream_id, self._proxy))
         except asyncio.CancelledError:  # by `close` while connecting, or the program ends its loop
             self._abrupt = True
             self.cancelled_outside = not self._ended
@@ -242,12 +243,14 @@ class Connection:
     async def _open(self, model: str | None) -> FrameConnection:
         """Return the open connection; no frame of an exception shows the key, nor the query of the URL."""
         try:
+            self._proxy = proxy_for(endpoint(self._url, model), self._options.proxy)
             return await open_connection(
                 endpoint(self._url, model),
                 key=await self._credentials.get(self._options.connect_timeout),
                 options=self._options,
                 listener=self._dispatcher,
                 secrets=self._secrets,
+                proxy=self._proxy,
             )
         except BaseException as error:
             clear_locals(error)

@@ -39,17 +39,27 @@ def is_official(base: str | None) -> bool:
 
 
 @discreet
-def check_credentials(base: str | None, *, has_key: bool, headers: Iterable[str], allow_insecure: bool) -> None:
+def check_credentials(
+    base: str | None,
+    *,
+    has_key: bool,
+    headers: Iterable[str],
+    allow_insecure: bool,
+    proxy: str | bool | None = None,
+) -> None:
     """Raise `ConfigurationError` when a credential would be sent unencrypted to another machine.
 
-    A credential is an API key, or a header or query parameter whose name looks secret.
+    A credential is an API key, or a header or query parameter whose name looks secret.  `proxy` is the option of that
+    name: of connections to this machine, only those through a proxy of the option leave it.
     """
     parts = _split(base or OFFICIAL_BASE)
     names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
     secret = has_key or any(map(is_secret, names))
-    if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and not is_loopback(parts.hostname or ""):
+    hosts = parts.hostname, urlsplit(proxy).hostname if isinstance(proxy, str) else None
+    other = next((host for host in hosts if host is not None and not is_loopback(host)), None)
+    if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and other is not None:
         raise ConfigurationError(
-            f"a credential would be sent unencrypted to {parts.hostname}: use https:// or wss://, or set the option "
+            f"a credential would be sent unencrypted to {other}: use https:// or wss://, or set the option "
             "`allow_insecure_credentials=True` if nobody else can read what is sent on that network"
         )
 

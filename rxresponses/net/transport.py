@@ -7,18 +7,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import SecurityError
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 
 from ..known_secrets import Secrets
 from ..wire.fragments import MAX_FRAGMENTS, FragmentedMessage
 from .backpressure import ReadPause, set_current_read_pause
+from .handshake import HandshakeConnection
 from .loops import start_task
-
-MAX_HANDSHAKE_SIZE = 2**18
-"""How many bytes the answer to the opening handshake may have: 256 KiB, the body of a refusal included."""
 
 TOO_MANY_FRAGMENTS = f"a message in more than {MAX_FRAGMENTS} fragments"
 """The reason with which this side closes a connection whose server sends such a message."""
@@ -57,7 +53,7 @@ class ConnectionEnd:
         return f"{'the server closed' if self.by_peer else 'this side had to close'} with code {self.code}{reason}"
 
 
-class FrameConnection(ClientConnection):
+class FrameConnection(HandshakeConnection):
     """A client connection that hands each message straight to its listener.
 
     `process_event` is the hook that websockets offers to `create_connection` subclasses.  Going
@@ -69,7 +65,6 @@ class FrameConnection(ClientConnection):
         super().__init__(*args, **kwargs)
         self.bytes_written = 0  # to the transport
         self._listener = listener
-        self._handshake_size = 0  # bytes of the answer to the handshake, until it is whole
         self._fragments = FragmentedMessage()
         self._is_binary = False
         self._pong: bytes | None = None  # waits until the server reads
@@ -84,7 +79,7 @@ class FrameConnection(ClientConnection):
         finally:
             set_current_read_pause(previous)
         if self.response is None:
-            self._limit_handshake(len(data))
+            self.note_answer(data)
         elif self.protocol.close_sent is not None and not self._held:
             # This side closes the connection, or has answered the server's close frame.  The requests are told
             # now, because the server may take its time to end the TCP connection.
@@ -107,17 +102,6 @@ class FrameConnection(ClientConnection):
             self._report_end()
         else:
             super().process_event(event)
-
-    def _limit_handshake(self, size: int) -> None:
-        """Give the handshake up when its answer is too large, or cannot be one.
-
-        websockets would read on, for as long as the server sends, until the handshake times out.
-        """
-        self._handshake_size += size
-        if self.protocol.handshake_exc is None and self._handshake_size > MAX_HANDSHAKE_SIZE:
-            self.protocol.parser.throw(SecurityError(f"the answer is larger than {MAX_HANDSHAKE_SIZE} bytes"))
-        if self.protocol.handshake_exc is not None:
-            self.transport.abort()
 
     # Writing.
 
@@ -203,7 +187,7 @@ class FrameConnection(ClientConnection):
         if self._reported or self.response is None or self.protocol.handshake_exc is not None:
             return
         received, sent = self.protocol.close_rcvd, self.protocol.close_sent
-        cause = getattr(self, "connection_exc", None) or getattr(self, "recv_exc", None)  # its name before 16
+        cause = self.lost_by
         if received is not None and (sent is None or self.protocol.close_rcvd_then_sent):
             end = ConnectionEnd(received.code, received.reason, True)
         elif sent is not None:

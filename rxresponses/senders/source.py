@@ -91,6 +91,7 @@ class Source(LoopBound):
             has_key=bool(self._credentials),
             headers=self._options.headers,
             allow_insecure=self._options.allow_insecure_credentials,
+            proxy=self._options.proxy,
         )
         if is_official(self._url) and not self._credentials and not self._options.headers:
             raise ConfigurationError(

@@ -21,6 +21,7 @@ from rxresponses.net.backpressure import set_current_read_pause, size_of
 from rxresponses.testing import Close, Failure, Hold, Raw, Refusal, ResponsesServer, Text
 from rxresponses.wire.codec import decode
 
+from ..support.tcp_server import proxying, tcp_server
 from .conftest import Ask
 from .programs import PATIENCE, Start, usage_error
 
@@ -261,6 +262,17 @@ class TestConnection:
         assert "cannot read the certificates in" in err
         (tmp_path / "empty.pem").write_text("no certificate")
         assert ask("--ca-file", str(tmp_path / "empty.pem"))[0] == 2
+
+    def test_scenario_65_a_proxy(self, ask: Ask, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        heads: list[bytes] = []
+        with tcp_server(proxying(server.port, heads)) as proxy:
+            assert ask("--proxy", proxy.address)[0] == 0
+        assert heads[0].startswith(f"CONNECT 127.0.0.1:{server.port} ".encode())
+        monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+        code, _, err = ask("--url", "http://127.0.0.1:1/v1", "--proxy", "")
+        assert code == 1
+        assert "proxy" not in err
+        assert ask("--proxy", "ftp://user:secret@127.0.0.1")[0] == 2
 
 
 class TestEmbeddedServer:
