@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from .backoff import Backoff
 from .errors import ConfigurationError
@@ -15,13 +16,17 @@ from .proxies import proxy_url
 from .redaction import discreet_init
 
 MEBIBYTE = 2**20
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # of HTTP: the name of a header, or a subprotocol
+_OWN_HEADERS = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
 
 _TIMES = (
     *("connect_timeout", "close_timeout", "ping_interval", "ping_timeout"),
     *("queue_timeout", "first_event_timeout", "idle_timeout", "steer_timeout"),
 )
 
+
+HeadersSource: TypeAlias = "Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]"
+"""Headers of the handshake, or a function that returns them, plain or async, and is called at each connect."""
 
 Options = TypeVar("Options", "ConnectionOptions", "PoolOptions")
 
@@ -72,9 +77,14 @@ class ConnectionOptions:
     observer raises; with "close", each of these closes the connection.  `max_buffered_bytes` limits the events that
     wait for a subscriber on another event loop; each counts its frame and 600 bytes.
 
-    `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log.  An
-    `authorization` header replaces the API key.  With an `api-key` header, as Azure uses it, the key of the
-    environment is not sent.  `allow_insecure_credentials` permits sending a key over `ws://` to a host that is not
+    `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log.  They may be a
+    function, plain or async, that returns them: it is called at each connect on the loop of the connection, before an
+    `api_key` function, and what holds for that holds for it.  An `authorization` header replaces the API key.  With an
+    `api-key` header, as Azure uses it, key and ids of the environment are not sent.  A `host` header replaces that of
+    the URL, but not in the check of the certificate.  `subprotocols` are offered to the server in this order.
+    `organization` and `project` are the headers `OpenAI-Organization` and `OpenAI-Project`, by default
+    `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`; "" means none.  They are sent only to where a key may be sent, and
+    `headers` replace them.  `allow_insecure_credentials` permits sending a key over `ws://` to a host that is not
     loopback.  `ssl` replaces the default TLS context, also for a proxy that speaks TLS.
 
     `proxy` is the URL of a proxy: `http://`, `https://`, or with the package `python-socks` `socks5h://`, `socks5://`,
@@ -83,7 +93,7 @@ class ConnectionOptions:
     loopback addresses and the hosts in `NO_PROXY`.  `None` means no proxy.
     """
 
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: HeadersSource = field(default_factory=dict, repr=False)
     connect_timeout: float | None = 30.0
     close_timeout: float = 2.0
     ping_interval: float | None = 20.0
@@ -102,6 +112,9 @@ class ConnectionOptions:
     allow_insecure_credentials: bool = False
     ssl: SSLContext | None = field(default=None, repr=False)
     proxy: str | bool | None = field(default=True, repr=False)
+    subprotocols: Sequence[str] = field(default=(), repr=False)
+    organization: str | None = field(default=None, repr=False)
+    project: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in _TIMES:
@@ -133,16 +146,55 @@ class ConnectionOptions:
                 problem = str(error)  # raised below, because the frames behind `error` have the password
         if problem is not None:
             raise ConfigurationError(problem)
-        if not isinstance(self.headers, Mapping):
-            raise ConfigurationError(f"`headers` must be a mapping, not {type(self.headers).__name__}")
-        object.__setattr__(self, "headers", dict(self.headers))  # a copy: what is checked must be what is sent
-        for name, value in self.headers.items():
-            if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
-                raise ConfigurationError(
-                    "`headers` has a name that HTTP does not allow (not shown: it may be a secret)"
-                )
-            if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-                raise ConfigurationError(f"the header {name!r} must be one line of printable ASCII")
+        if not callable(self.headers):
+            problem = headers_problem(self.headers)
+            if problem is not None:
+                raise ConfigurationError(problem)
+            object.__setattr__(self, "headers", dict(self.headers))  # a copy: what is checked must be what is sent
+        if isinstance(self.subprotocols, str) or not isinstance(self.subprotocols, Sequence):
+            raise ConfigurationError(f"`subprotocols` must be a list of names, not {type(self.subprotocols).__name__}")
+        object.__setattr__(self, "subprotocols", tuple(self.subprotocols))
+        if not all(map(_is_token, self.subprotocols)) or len(set(self.subprotocols)) < len(self.subprotocols):
+            raise ConfigurationError("`subprotocols` must be different names that HTTP allows (not shown)")
+        for name, variable in (("organization", "OPENAI_ORG_ID"), ("project", "OPENAI_PROJECT_ID")):
+            value = getattr(self, name)
+            if value is not None and not _is_header_value(value):
+                raise ConfigurationError(f"`{name}`, by default {variable}, must be one line of printable ASCII")
+
+
+def headers_problem(headers: object) -> str | None:
+    """Return why these cannot be headers of the handshake, `None` if they can.  The text shows no value."""
+    if not isinstance(headers, Mapping):
+        return f"`headers` must be a mapping, or a function that returns one, not {type(headers).__name__}"
+    for name, value in headers.items():
+        if not _is_token(name):
+            return "`headers` has a name that HTTP does not allow (not shown: it may be a secret)"
+        if not _is_header_value(value):
+            return f"the header {name!r} must be one line of printable ASCII"
+        if name.lower() in _OWN_HEADERS or name.lower().startswith("sec-websocket-"):
+            return f"the header {name!r} is set by the handshake itself; for subprotocols use the option `subprotocols`"
+        if name.lower() == "host" and split_host(value) is None:
+            return f"the header {name!r} must be HOST or HOST:PORT"
+    return None
+
+
+def split_host(value: str) -> tuple[str, int | None] | None:
+    """Return the host and the port in the value of a `Host` header, `None` if it has none."""
+    try:
+        parts = urlsplit(f"//{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    return (host, port) if host and "@" not in value and " " not in value and parts.netloc == value else None
+
+
+def _is_header_value(value: object) -> bool:
+    """Whether a value can be that of a header: one line of printable ASCII."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+def _is_token(name: object) -> bool:
+    return isinstance(name, str) and _TOKEN.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ SECRET_FIELDS = frozenset({"authorization", "domain_secrets", "headers"})
 
 HARMLESS_HEADERS = frozenset({"host", "upgrade", "connection", "user-agent", "origin"})
 _SECRET_NAMES = ("auth", "key", "token", "secret", "cookie", "password", "credential")
+_SUBPROTOCOLS = "sec-websocket-protocol"  # some services take the key as one
 _OPENING = frozenset({"websocket", "upgrade"})  # values of a peer's headers that may be logged
 
 _LONGEST_LINE = 2000  # characters
@@ -123,7 +124,8 @@ class _HideSecrets(logging.Filter):
 def _is_harmless(direction: str, name: str, value: str) -> bool:
     if direction == "<":
         return value.lower() in _OPENING
-    return name.lower() in HARMLESS_HEADERS or name.lower().startswith("sec-websocket")
+    name = name.lower()
+    return name in HARMLESS_HEADERS or (name.startswith("sec-websocket") and name != _SUBPROTOCOLS)
 
 
 def _summary(frame: Any) -> Any:

@@ -35,7 +35,7 @@ def refused(**options: Any) -> str:
 
 
 def test_every_option_has_a_test() -> None:
-    others = {"headers", "on_dispose", "lanes", "ssl", "proxy"}
+    others = {"headers", "on_dispose", "lanes", "ssl", "proxy", "subprotocols", "organization", "project"}
     assert {*TIMES, *SIZES, *SWITCHES} | others == {field.name for field in fields(ConnectionOptions)}
 
 
@@ -151,6 +151,52 @@ def test_header_names_are_tokens(name: object) -> None:
 @pytest.mark.parametrize("headers", [None, [("api-key", SECRET)], SECRET])
 def test_headers_are_a_mapping(headers: object) -> None:
     assert "`headers` must be a mapping" in refused(headers=headers)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Connection", "UPGRADE", "content-length", "Transfer-Encoding", "Sec-WebSocket-Key", "sec-websocket-protocol"],
+)
+def test_scenario_65_headers_that_the_handshake_sets_are_refused(name: str) -> None:
+    assert "set by the handshake itself" in refused(headers={name: SECRET})
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", ":80", "a b", "user@host", "host/path", "host?x", "host:port", "[::1", "h:99999"]
+)
+def test_scenario_65_a_host_header_is_host_and_port(value: str) -> None:
+    assert "HOST or HOST:PORT" in refused(headers={"host": value})
+
+
+@pytest.mark.parametrize("value", ["host", "host:80", "[::1]", "[::1]:80", "10.0.0.1:8080"])
+def test_scenario_65_host_headers(value: str) -> None:
+    assert made(headers={"Host": value}).headers == {"Host": value}
+
+
+def test_scenario_65_headers_of_a_function() -> None:
+    def headers() -> dict[str, str]:
+        return {}
+
+    assert made(headers=headers).headers is headers
+    assert "a function that returns one, not int" in refused(headers=5)
+
+
+@pytest.mark.parametrize("value", [[], ("a",), ["a", "b.c-d"]])
+def test_scenario_65_subprotocols(value: Any) -> None:
+    assert made(subprotocols=value).subprotocols == tuple(value)
+
+
+@pytest.mark.parametrize("bad", [SECRET, None, 5, [""], [f"{SECRET} x"], [f"{SECRET},x"], [5], [SECRET, SECRET]])
+def test_scenario_65_wrong_subprotocols_are_refused(bad: object) -> None:
+    assert "`subprotocols`" in refused(subprotocols=bad)
+
+
+@pytest.mark.parametrize("name", ["organization", "project"])
+def test_scenario_65_ids_of_the_account(name: str) -> None:
+    for value in (None, "", "org-1"):
+        assert getattr(made(**{name: value}), name) == value
+    for bad in (f"{SECRET}\n", "é", 5, True):
+        assert f"`{name}`" in refused(**{name: bad})
 
 
 def test_later_changes_of_the_headers_have_no_effect() -> None:

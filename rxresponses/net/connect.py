@@ -11,13 +11,14 @@ from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidProxy, InvalidProxyStatus, InvalidStatus
+from websockets.typing import Subprotocol
 
 from ..errors import ConnectFailedError, ConnectTimeoutError
 from ..headers import Headers
 from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
 from ..proxies import proxy_from, proxy_name
-from ..redaction import discreet_logger, display
+from ..redaction import discreet_logger, display, is_secret
 from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
 from .connect_errors import Reason, reason, status_reason
@@ -42,12 +43,13 @@ def proxy_for(url: str, proxy: str | bool | None) -> str | None:
     """Return the URL of the proxy for a connection, `None` if it needs none; `proxy` is the option of that name.
 
     Without a URL in the option, the environment or else the system says which proxy is used.  Loopback addresses are
-    reached without it, because the proxy would see the key.  Raises `ValueError` for a proxy that cannot be used.
+    reached without it, because the proxy would see the key, and so are addresses with a zone of this machine.  Raises
+    `ValueError` for a proxy that cannot be used.
     """
     if isinstance(proxy, str):
         return proxy
     parts = urlsplit(url)
-    if not proxy or is_loopback(parts.hostname or ""):
+    if not proxy or is_loopback(parts.hostname or "") or "%" in (parts.hostname or ""):
         return None
     variables = getproxies_environment()
     if not variables:
@@ -60,7 +62,7 @@ def proxy_for(url: str, proxy: str | bool | None) -> str | None:
 async def open_connection(
     url: str,
     *,
-    key: str | None,
+    headers: Mapping[str, str],
     options: ConnectionOptions,
     listener: FrameListener,
     secrets: Secrets,
@@ -68,21 +70,31 @@ async def open_connection(
 ) -> FrameConnection:
     """Connect to `url`, through `proxy` or without one, and return the open connection.
 
+    `headers` are those that `handshake_headers` returns for the options.
+
     Raises the exceptions of websockets and of the network, for which `connect_failure` returns the
     public error.  Cancelling the task stops the attempt.  Adds to `secrets` what the server and a proxy are sent.
     """
-    headers = dict(options.headers)
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
+    headers = dict(headers)
+    host = next((headers.pop(name) for name in tuple(headers) if name.lower() == "host"), None)
     secrets.add(handshake_secrets(headers, url, *filter(None, [proxy])))
+    secrets.add(piece for name in filter(is_secret, options.subprotocols) for piece in (name, name.rpartition(".")[2]))
     more: dict[str, Any] = {}
+    parts = urlsplit(url)
+    address, _, zone = (parts.hostname or "").partition("%")
+    if zone and proxy is None:
+        # The zone of a link-local address is for this machine only (RFC 6874).  In a URL, `%25` stands for `%`.
+        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        host = host or f"[{address}]:{port}"
+        more |= {"host": f"{address}%{zone.removeprefix('25')}", "port": port}
+        more |= {"server_hostname": address} if parts.scheme == "wss" else {}
     if options.ssl is not None:
         more |= {"ssl": options.ssl} if url.startswith("wss:") else {}
         more |= {"proxy_ssl": options.ssl} if proxy is not None and proxy.startswith("https:") else {}
     made: list[FrameConnection] = []
 
     def make(*args: Any, **kwargs: Any) -> FrameConnection:
-        made.append(FrameConnection(*args, listener=listener, secrets=secrets, **kwargs))
+        made.append(FrameConnection(*args, listener=listener, secrets=secrets, host=host, **kwargs))
         return made[-1]
 
     connecting = _Connect(
@@ -95,6 +107,7 @@ async def open_connection(
         ping_interval=None,  # `keep_alive` sends the pings: unlike websockets, it knows when reading is paused
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
+        subprotocols=[Subprotocol(name) for name in options.subprotocols] or None,
         proxy=proxy,
         logger=discreet_logger("rxresponses.transport"),
         **more,

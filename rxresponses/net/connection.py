@@ -30,6 +30,7 @@ from .connection_errors import closed_by_disposal_error, closed_error, hide_in_e
 from .credentials import Credentials
 from .dispatch import EventDispatcher
 from .endpoint import endpoint
+from .handshake_headers import handshake_headers
 from .keep_alive import keep_alive
 from .loops import start_task
 from .request import AnyConnectionRequest, RequestSubscription, notify_end
@@ -44,6 +45,7 @@ class ConnectionListener:
 
     events: IsolatedSubject[ServerEvent]  # every event received
     unrouted: IsolatedSubject[ServerEvent]  # the events that belong to no request
+    accepted: Callable[[Headers], None]  # the server has accepted the handshake, with these headers; `opened` follows
     opened: Callable[[], None]
     closing: Callable[[Connection], None]  # it takes no more requests
     closed: Callable[[Connection], None]  # its WebSocket and its tasks have ended
@@ -227,6 +229,7 @@ class Connection:
         try:
             self._websocket = await self._open(model)
             if not self._ended:
+                self._listener.accepted(self.response_headers)
                 self._listener.opened()
                 await self._work(self._websocket)
         except ConfigurationError as error:
@@ -246,7 +249,7 @@ class Connection:
             self._proxy = proxy_for(endpoint(self._url, model), self._options.proxy)
             return await open_connection(
                 endpoint(self._url, model),
-                key=await self._credentials.get(self._options.connect_timeout),
+                headers=await handshake_headers(self._url, self._options, self._credentials),
                 options=self._options,
                 listener=self._dispatcher,
                 secrets=self._secrets,

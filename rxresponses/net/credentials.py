@@ -1,4 +1,4 @@
-"""The API key: a string, or a function that is called for each connection.  No text or `repr` shows it."""
+"""The API key, and functions of the program that are called for each connection.  No text or `repr` shows a secret."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ApiKey: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
 class KeyTimeoutError(TimeoutError):
-    """The function that returns the key did not return in time."""
+    """The function that returns the key, or the headers, did not return in time."""
 
 
 class KeyExitError(ConfigurationError, ObserverExitError):
-    """The function that returns the key raised an exception that is no `Exception`, such as `SystemExit`.
+    """The function that returns the key, or the headers, raised what is no `Exception`, such as `SystemExit`.
 
     It has no `__cause__`, because the text of the exception may quote the key.
     """
@@ -39,6 +39,7 @@ class Credentials:
     @discreet
     def __init__(self, api_key: ApiKey | None, headers: Iterable[str] = ()) -> None:
         own = {name.lower() for name in headers}
+        self._from_environment = api_key is None
         if api_key is None and not own & {"authorization", "api-key"}:
             api_key = os.environ.get("OPENAI_API_KEY") or None
         if isinstance(api_key, str):
@@ -55,46 +56,60 @@ class Credentials:
     def __bool__(self) -> bool:
         return self._api_key is not None
 
-    async def get(self, timeout: float | None) -> str | None:
-        """Return the key for one connection, `None` if there is none.
+    async def get(self, timeout: float | None, headers: Iterable[str] = ()) -> str | None:
+        """Return the key for one connection, `None` if there is none, or if headers with these names replace it.
 
-        Raises `ConfigurationError`, whose text does not show the key, when the provider raises or returns
-        something that cannot be a key; `KeyExitError` when it raises an exit such as `SystemExit`, which also
-        leaves the loop, if that is the program's.  Raises `KeyTimeoutError` when a coroutine function does not
-        return within `timeout` seconds.  Cancelling cancels the provider, and waits until it has cleaned up.
+        Raises what `provided` raises; `timeout` is in seconds.
         """
+        own = {name.lower() for name in headers}
+        if "authorization" in own or ("api-key" in own and self._from_environment):
+            return None
         if self._api_key is None or isinstance(self._api_key, str):
             return self._api_key
-        try:
-            key: object = self._api_key()
-        except BaseException as error:
-            kind = type(error)
-            pass_on_exit(error)
+        return cast("str", await provided(self._api_key, "api_key", timeout, _problem))
+
+
+async def provided(
+    function: Callable[[], object], name: str, timeout: float | None, problem_of: Callable[[object], str | None]
+) -> object:
+    """Return what a function of the program provides for one connection: the key, or the headers.
+
+    `name` is that of its argument, and `problem_of` returns why a value cannot be used.  Raises `ConfigurationError`,
+    whose text does not show the value, when the function raises or returns something that cannot be used;
+    `KeyExitError` when it raises an exit such as `SystemExit`, which also leaves the loop, if that is the program's.
+    Raises `KeyTimeoutError` when a coroutine function does not return within `timeout` seconds.  Cancelling cancels the
+    function, and waits until it has cleaned up.
+    """
+    try:
+        value: object = function()
+    except BaseException as error:
+        kind = type(error)
+        pass_on_exit(error)
+    else:
+        if inspect.isawaitable(value):
+            value = await _result(value, name, timeout)
+        if isinstance(value, BaseException):
+            kind = type(value)
+            pass_on_exit(value)
         else:
-            if inspect.isawaitable(key):
-                key = await _result(key, timeout)
-            if isinstance(key, BaseException):
-                kind = type(key)
-                pass_on_exit(key)
-            else:
-                problem = _problem(key)
-                if problem is None:
-                    return cast("str", key)
-                del key  # some error reports show the variables of every frame
-                raise ConfigurationError(f"{problem}; no connection was tried")
-            del key
-        # The text of the provider's exception may quote the secret, so only its type is shown.  It is raised
-        # outside of the `except` block, so that the exception is not in `__context__` either.
-        is_exit = not issubclass(kind, (Exception, asyncio.CancelledError))
-        make = KeyExitError if is_exit else ConfigurationError
-        raise make(f"the `api_key` function raised {kind.__name__}; no connection was tried")
+            problem = problem_of(value)
+            if problem is None:
+                return value
+            del value  # some error reports show the variables of every frame
+            raise ConfigurationError(f"{problem}; no connection was tried")
+        del value
+    # The text of the function's exception may quote the secret, so only its type is shown.  It is raised
+    # outside of the `except` block, so that the exception is not in `__context__` either.
+    is_exit = not issubclass(kind, (Exception, asyncio.CancelledError))
+    make = KeyExitError if is_exit else ConfigurationError
+    raise make(f"the `{name}` function raised {kind.__name__}; no connection was tried")
 
 
-async def _result(provided: Awaitable[object], timeout: float | None) -> object:
+async def _result(value: Awaitable[object], name: str, timeout: float | None) -> object:
     """Return what a provider's awaitable returns, or the exception it raises."""
     # In a task of its own: a `CancelledError` from inside the provider is its failure, while a cancellation
     # of this task goes on to the caller, once the provider has cleaned up.
-    task = start_task(asyncio.get_running_loop(), _outcome(provided), "rxresponses api_key")
+    task = start_task(asyncio.get_running_loop(), _outcome(value), f"rxresponses {name}")
     try:
         await asyncio.wait({task}, timeout=timeout)
     finally:
@@ -103,13 +118,13 @@ async def _result(provided: Awaitable[object], timeout: float | None) -> object:
             task.cancel()
             await asyncio.wait({task}, timeout=timeout)
     if not in_time:
-        raise KeyTimeoutError("the `api_key` function did not return within `connect_timeout`")
+        raise KeyTimeoutError(f"the `{name}` function did not return within `connect_timeout`")
     return task.result()
 
 
-async def _outcome(provided: Awaitable[object]) -> object:
+async def _outcome(value: Awaitable[object]) -> object:
     try:
-        return await provided
+        return await value
     except BaseException as error:  # a task that raises an exit would end its loop
         return error
 

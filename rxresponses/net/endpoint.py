@@ -49,19 +49,27 @@ def check_credentials(
 ) -> None:
     """Raise `ConfigurationError` when a credential would be sent unencrypted to another machine.
 
-    A credential is an API key, or a header or query parameter whose name looks secret.  `proxy` is the option of that
-    name: of connections to this machine, only those through a proxy of the option leave it.
+    A credential is an API key, or one of these names of headers (or subprotocols), or of a query parameter, that looks
+    secret.  `proxy` is the option of that name: of connections to this machine, only those through a proxy of the
+    option leave it.
     """
-    parts = _split(base or OFFICIAL_BASE)
-    names = (*headers, *dict(parse_qsl(parts.query, keep_blank_values=True)))
-    secret = has_key or any(map(is_secret, names))
-    hosts = parts.hostname, urlsplit(proxy).hostname if isinstance(proxy, str) else None
-    other = next((host for host in hosts if host is not None and not is_loopback(host)), None)
-    if secret and not allow_insecure and _SCHEMES[parts.scheme] == "ws" and other is not None:
+    query = _split(base or OFFICIAL_BASE).query
+    secret = has_key or any(map(is_secret, (*headers, *dict(parse_qsl(query, keep_blank_values=True)))))
+    host = unencrypted_host(base, proxy)
+    if secret and not allow_insecure and host is not None:
         raise ConfigurationError(
-            f"a credential would be sent unencrypted to {other}: use https:// or wss://, or set the option "
+            f"a credential would be sent unencrypted to {host}: use https:// or wss://, or set the option "
             "`allow_insecure_credentials=True` if nobody else can read what is sent on that network"
         )
+
+
+def unencrypted_host(base: str | None, proxy: str | bool | None = None) -> str | None:
+    """Return the other machine that a handshake goes to unencrypted, `None` if it is encrypted or stays here."""
+    parts = _split(base or OFFICIAL_BASE)
+    if _SCHEMES[parts.scheme] == "wss":
+        return None
+    hosts = parts.hostname, urlsplit(proxy).hostname if isinstance(proxy, str) else None
+    return next((host for host in hosts if host is not None and not is_loopback(host)), None)
 
 
 def _split(base: str) -> SplitResult:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidMessage, InvalidStatus, SecurityError
 
+from ..options import split_host
 from .refusal import ANSWER_LIMIT, SpeaksTlsError, is_decided, is_foreign, is_tls, refusal_in
 
 MAX_HANDSHAKE_SIZE = 2**18
@@ -20,11 +22,18 @@ REFUSAL_TIME = 1.0  # seconds for the rest of an answer that is known to be no a
 class HandshakeConnection(ClientConnection):
     """A client connection that knows a refusal also where websockets cannot read it.
 
+    `host` is the value of its `Host` header, by default that of the URL.
+
     A subclass calls `note_answer` with the bytes that it receives, as long as `response` is `None`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, host: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        own = None if host is None else split_host(host)
+        if own is not None:
+            # websockets would send a `Host` header beside its own, and makes its own of this URL.
+            uri = self.protocol.uri
+            self.protocol.uri = dataclasses.replace(uri, host=own[0], port=own[1] or (443 if uri.secure else 80))
         self._answer = bytearray()  # the first bytes of the answer to the handshake
         self._answer_size = 0  # bytes
         self._answer_timer: asyncio.TimerHandle | None = None

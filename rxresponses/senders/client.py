@@ -316,6 +316,7 @@ class ResponsesClient(Source):
         listener = ConnectionListener(
             self._events,
             self._unrouted,
+            weakly(self._accepted, None),
             opened,
             ended,
             self._connections.discard,

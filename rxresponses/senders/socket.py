@@ -178,6 +178,7 @@ class ResponsesWebSocket(Source):
             listener = ConnectionListener(
                 self._events,
                 self._unrouted,
+                weakly(self._accepted, None),
                 weakly(self._opened, None),
                 weakly(self._ended, None),
                 self._connections.discard,

@@ -18,12 +18,14 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
 from ..errors import ConfigurationError, InvalidRequestError
+from ..headers import Headers
 from ..known_secrets import Secrets, tool_secrets
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
 from ..net.context import in_subscribers_context
 from ..net.credentials import ApiKey, Credentials
 from ..net.endpoint import check_credentials, endpoint, is_official
+from ..net.handshake_headers import with_account_ids
 from ..net.loops import keep_for_parent, running_loop, start_task
 from ..net.observable import EventObservable
 from ..net.observe_on import ObserveOnLoop
@@ -84,12 +86,15 @@ class Source(LoopBound):
         self._secrets = Secrets()  # those of requests; those of a handshake are the connection's
         self._url = url or os.environ.get("OPENAI_BASE_URL") or None
         self._options = options_of(ConnectionOptions, "options", options)
-        self._credentials = Credentials(api_key, self._options.headers)
+        has_ids = bool(self._options.organization or self._options.project)
+        self._options = with_account_ids(self._options, os.environ)
+        headers = () if callable(self._options.headers) else self._options.headers  # a function's are checked later
+        self._credentials = Credentials(api_key, headers)
         self._endpoint = endpoint(self._url)
         check_credentials(
             self._url,
-            has_key=bool(self._credentials),
-            headers=self._options.headers,
+            has_key=bool(self._credentials) or has_ids,
+            headers=(*headers, *self._options.subprotocols),
             allow_insecure=self._options.allow_insecure_credentials,
             proxy=self._options.proxy,
         )
@@ -104,6 +109,7 @@ class Source(LoopBound):
         buffered = self._options.max_buffered_bytes
         self._events: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
         self._unrouted: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
+        self._handshake_headers: Headers | None = None
         self._connections: set[Connection] = set()  # those that close included
         self._abrupt = False  # whether connections are cut without a closing handshake
         self._last_task: asyncio.Task[None] | None = None
@@ -148,6 +154,18 @@ class Source(LoopBound):
     def unrouted(self) -> Observable[ServerEvent]:
         """Hot, as `events`: events that belong to no request, and frames that are no JSON object (`UnknownEvent`)."""
         return self._unrouted.observable
+
+    @property
+    def handshake_headers(self) -> Mapping[str, str] | None:
+        """The headers with which the server accepted the latest connection, such as `x-request-id`; `None` before.
+
+        They are there when `state` tells that the connection is open.  Names are found in any case.  The repr shows the
+        names only.
+        """
+        return self._handshake_headers
+
+    def _accepted(self, headers: Headers) -> None:
+        self._handshake_headers = headers
 
     # Closing.
 

@@ -273,3 +273,30 @@ def test_scenario_65_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch)
 
 def unknown(*args: object, **kwargs: object) -> object:
     raise sockets.gaierror(sockets.EAI_NONAME, "Name or service not known")
+
+
+@pytest.mark.parametrize("zone", ["%25eth7", "%eth7"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_scenario_65_the_zone_of_an_address_stays_on_this_machine(
+    zone: str, secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[bytes] = []
+    asked: list[object] = []
+
+    def refuse(connection: sockets.socket) -> None:
+        heads.append(read_head(connection))
+        connection.sendall(REFUSED)
+
+    def this_machine(host: object, port: int, **kwargs: object) -> object:
+        asked.append(host)
+        return [(sockets.AF_INET, sockets.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(sockets, "getaddrinfo", this_machine)
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    context = trusting(VALID)
+    context.check_hostname = False  # the certificate is for another address
+    with tcp_server(refuse, server_context(tmp_path) if secure else None) as server:
+        error = ask_socket(f"{'https' if secure else 'http'}://[fe80::1{zone}]:{server.port}/v1", ssl=context)
+    assert error.status == 401
+    assert asked == ["fe80::1%eth7"]
+    assert f"\r\nHost: [fe80::1]:{server.port}\r\n".encode() in heads[0]

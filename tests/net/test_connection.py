@@ -37,7 +37,13 @@ class Watched:
         self.connection = Connection(
             asyncio.get_running_loop(),
             ConnectionListener(
-                self.events, unrouted, log("opened"), log("closing"), log("closed"), log("observer raised")
+                self.events,
+                unrouted,
+                log("accepted"),
+                log("opened"),
+                log("closing"),
+                log("closed"),
+                log("observer raised"),
             ),
             url,
             Credentials(None),
@@ -70,7 +76,7 @@ def test_the_listener_is_told_of_each_step() -> None:
             watched = Watched(url)
             watched.connection.submit(watched.request())
             await watched.until("completed")
-            assert watched.log == ["opened", "response.completed", "completed"]
+            assert watched.log == ["accepted", "opened", "response.completed", "completed"]
             watched.log.clear()
             watched.connection.submit(watched.request())
             watched.connection.start_closing()
@@ -134,7 +140,7 @@ def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
             watched.events.observable.subscribe(lag)
             watched.connection.open()
             await watched.until("opened")
-            assert watched.log == [*["response.completed, opened: False"] * 2, "opened"]
+            assert watched.log == [*["response.completed, opened: False"] * 2, "accepted", "opened"]
             assert read_pause.active
             read_pause.consumer_caught_up("a")
             assert not read_pause.active

@@ -72,7 +72,7 @@ class PongServer:
     async def connect(self, url: str) -> FrameConnection:
         options = ConnectionOptions(ping_interval=None)
         return await open_connection(
-            url.replace("http", "ws"), key=None, options=options, listener=Ignoring(), secrets=Secrets()
+            url.replace("http", "ws"), headers={}, options=options, listener=Ignoring(), secrets=Secrets()
         )
 
 

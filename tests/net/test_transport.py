@@ -122,7 +122,7 @@ async def paused_at(*pause_at: str) -> AsyncIterator[tuple[FrameConnection, Paus
     async with websocket_server(send) as url:
         ws = url.replace("http", "ws")
         connection = await open_connection(
-            ws, key=None, options=ConnectionOptions(), listener=listener, secrets=Secrets()
+            ws, headers={}, options=ConnectionOptions(), listener=listener, secrets=Secrets()
         )
         listener.connection = connection
         await connection.send("go")
