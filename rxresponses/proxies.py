@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 _SCHEMES = ("http", "https", "socks5h", "socks5", "socks4a", "socks4")
 _SOCKS_PORT = 1080
@@ -47,6 +47,22 @@ def _split(url: str, name: str) -> SplitResult:
             "may hold a password)"
         )
     return parts
+
+
+def with_plain_password(url: str) -> str:
+    """Return the URL of a proxy with user name and password as they are, not percent-encoded.
+
+    Before version 17, websockets sends them as they stand in the URL, so that a proxy would refuse them.  Those with
+    characters that end this part of a URL, as `/` does, stay encoded.
+    """
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, password = user.partition(":")
+    plain = f"{unquote(name)}{colon}{unquote(password)}{at}{host}"
+    is_safe = plain.isascii() and plain.isprintable() and ":" not in unquote(name)
+    if not is_safe or any(character in unquote(user) for character in "/?#[]\\ "):
+        return url
+    return urlunsplit((parts.scheme, plain, "", "", ""))
 
 
 def proxy_name(url: str) -> str:

@@ -17,8 +17,8 @@ pytest_plugins = ["tests.effort", "tests.processes", "tests.scenarios"]
 
 @pytest.fixture(autouse=True)
 def _no_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take keys and addresses of real services out of the environment."""
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    """Take keys, ids and addresses of real services out of the environment."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
 
 

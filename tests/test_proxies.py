@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.proxies import is_exempt, proxy_from, proxy_name, proxy_url
+from rxresponses.proxies import is_exempt, proxy_from, proxy_name, proxy_url, with_plain_password
 
 URL = "wss://api.example.com/v1/responses"
 SECRET = "secret"
@@ -54,6 +54,23 @@ def test_scenario_65_urls_that_are_no_proxys(text: str) -> None:
     with pytest.raises(ValueError, match="the proxy of a test") as caught:
         proxy_url(text, "the proxy of a test")
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://user:pw@proxy", "http://user:pw@proxy"),
+        ("http://us%40er:p%40w%3A%25@proxy:1", "http://us@er:p@w:%@proxy:1"),
+        ("http://us%3Aer:p%40w@proxy", None),
+        ("http://user:p%2Fw@proxy", None),
+        ("http://user:p%23w@proxy", None),
+        ("http://user:p%0Aw@proxy", None),
+        ("http://user:p%C3%A9w@proxy", None),
+    ],
+)
+def test_scenario_65_a_percent_encoded_password_is_decoded(url: str, plain: str | None) -> None:
+    assert with_plain_password(url) == (plain or url)
 
 
 def test_scenario_65_the_name_of_a_proxy_has_no_password() -> None:

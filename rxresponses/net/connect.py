@@ -12,12 +12,13 @@ from urllib.request import getproxies, getproxies_environment, proxy_bypass
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidProxy, InvalidProxyStatus, InvalidStatus
 from websockets.typing import Subprotocol
+from websockets.version import version as websockets_version
 
 from ..errors import ConnectFailedError, ConnectTimeoutError
 from ..headers import Headers
 from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
-from ..proxies import proxy_from, proxy_name
+from ..proxies import proxy_from, proxy_name, with_plain_password
 from ..redaction import discreet_logger, display, is_secret
 from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
@@ -26,6 +27,7 @@ from .endpoint import is_loopback
 from .transport import FrameConnection, FrameListener
 
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
+_WEBSOCKETS = int(websockets_version.partition(".")[0])
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -108,7 +110,7 @@ async def open_connection(
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
         subprotocols=[Subprotocol(name) for name in options.subprotocols] or None,
-        proxy=proxy,
+        proxy=with_plain_password(proxy) if proxy is not None and _WEBSOCKETS < 17 else proxy,
         logger=discreet_logger("rxresponses.transport"),
         **more,
     )

@@ -80,7 +80,10 @@ def reason(error: Exception, url: str, proxy: str | None = None, *, platform: st
     Refusals with a status have `status_reason`.
     """
     if isinstance(error, socket.gaierror):
-        return _name_reason(error, url, proxy, platform)
+        is_http = proxy is not None and proxy.startswith("http")  # such a proxy looks up the server's name itself
+        return _name_reason(error, url, proxy if is_http else None, platform)
+    if isinstance(error.__cause__, socket.gaierror):  # of python-socks, which looked up the proxy
+        return _name_reason(error.__cause__, url, proxy, platform)
     for read in _READINGS:
         found = read(error, url, proxy)
         if found is not None:
@@ -142,13 +145,13 @@ def _package_reason(error: Exception, url: str, proxy: str | None) -> Reason | N
 
 
 def _name_reason(error: socket.gaierror, url: str, proxy: str | None, platform: str) -> Reason:
-    of_proxy = proxy is not None and proxy.startswith("http")  # such a proxy looks up the name of the server itself
-    host = urlsplit(proxy if proxy is not None and of_proxy else url).hostname
+    """Return the reason for a name that was not found: that of the proxy, if there is one, else that of the URL."""
+    host = urlsplit(url if proxy is None else proxy).hostname
     # macOS and Windows say the same of every name while the machine is offline, and that passes.
     unknown = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
     if not unknown or platform in ("darwin", "win32"):
         return Reason(f"the address of {host} was not found: {error}", False)
-    return Reason(f"there is no host {host}: check the URL{' of the proxy' if of_proxy else ''} ({error})", True)
+    return Reason(f"there is no host {host}: check the URL{'' if proxy is None else ' of the proxy'} ({error})", True)
 
 
 def _proxy_reason(error: Exception, url: str, proxy: str | None) -> Reason | None:

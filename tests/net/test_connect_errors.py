@@ -160,6 +160,14 @@ def test_scenario_65_the_name_that_was_looked_up(proxy: str | None, text: str) -
     assert text in reason(unknown, URL, proxy, platform="linux").text
 
 
+def test_scenario_65_the_name_of_a_socks_proxy() -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    wrapped = caused(OSError(-2, "Could not connect to proxy"), unknown)
+    found = reason(wrapped, URL, "socks5h://user:secret@proxy.example:1080", platform="linux")
+    assert found.lasting
+    assert "there is no host proxy.example: check the URL of the proxy" in found.text
+
+
 def test_scenario_65_tls_to_a_proxy_or_through_it() -> None:
     assert (
         "of the URL, or of the proxy, does not speak TLS"

@@ -32,12 +32,6 @@ from ..support.websocket_server import complete, websocket_server
 KEY = "sk-very-secret"
 
 
-@pytest.fixture(autouse=True)
-def _no_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def handshakes(count: int = 1, *, api_key: Any = KEY, **options: Any) -> list[Request]:
     """Return the handshakes of so many connections, made one after the other, as the server received them."""
     received: list[Request] = []
