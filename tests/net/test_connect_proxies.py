@@ -160,6 +160,17 @@ def test_scenario_65_a_refusal_of_the_proxy_lasts(status: int, version: bytes) -
     assert f"through the proxy http://{proxy.address}: the proxy refused with HTTP {status}" in str(error)
 
 
+def test_scenario_65_a_proxy_that_sends_back_its_password() -> None:
+    basic = base64.b64encode(f"user:{PASSWORD}".encode())
+    answer = b"HTTP/1.1 407 %s\r\nX-Got: %s\r\nX-Got: Basic %s\r\n\r\n" % (PASSWORD.encode(), PASSWORD.encode(), basic)
+    with tcp_server(answering(answer)) as proxy:
+        error = failure(proxy=f"http://user:{PASSWORD}@{proxy.address}")
+    assert error.status == 407
+    shown = repr(vars(error)) + repr(dict(error.headers)) + repr(vars(error.__cause__))
+    assert PASSWORD not in shown
+    assert basic.decode() not in shown
+
+
 def test_scenario_65_a_refusal_of_the_proxy_that_passes() -> None:
     with tcp_server(answering(b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\n\r\n")) as proxy:
         pool = PoolOptions(backoff=Backoff(initial=0.001, max_retries=2))

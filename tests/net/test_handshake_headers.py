@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ from rxresponses.testing import ResponsesServer
 
 from ..support.clients import ask, run
 from ..support.recorder import Recorder
-from ..support.websocket_server import complete, websocket_server
+from ..support.websocket_server import complete, refuse, websocket_server
 
 KEY = "sk-very-secret"
 
@@ -234,10 +235,12 @@ def test_scenario_65_an_api_key_header_of_a_function_replaces_the_key_of_the_env
 
 
 def failure(headers: Callable[[], Any], url: str = "ws://127.0.0.1:1", **options: Any) -> Exception:
-    """Return the error of a request for whose connection there are no headers."""
+    """Return the error of a request for whose connection there are no headers; it shows no secret."""
     with ResponsesWebSocket(url, options=ConnectionOptions(headers=headers, **options)) as socket:
         error: Exception = Recorder(socket.send_request(ask())).wait().error
-    assert KEY not in str(error)
+    assert KEY not in "".join(traceback.format_exception(error))
+    walk = traceback.walk_tb(error.__traceback__)
+    assert KEY not in repr([frame.f_locals for frame, _ in walk if "rxresponses" in frame.f_globals["__name__"]])
     return error
 
 
@@ -313,6 +316,33 @@ def test_scenario_65_a_credential_of_a_function_is_not_sent_unencrypted() -> Non
 
 def test_scenario_65_the_official_service_takes_headers_of_a_function() -> None:
     ResponsesWebSocket(options=ConnectionOptions(headers=lambda: {"Authorization": KEY})).close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": lambda: {"X-Tenant": KEY}},
+        {"headers": {"x-tenant": KEY}},
+        {"subprotocols": ["a", f"openai-insecure-api-key.{KEY}"]},
+    ],
+)
+def test_scenario_65_a_server_that_sends_back_what_it_got(options: dict[str, Any]) -> None:
+    def echo(connection: ServerConnection, request: Request) -> Response:
+        assert KEY in str(request.headers)
+        return refuse(401, str(request.headers))(connection, request)
+
+    async def main() -> None:
+        async with (
+            websocket_server(complete, process_request=echo) as url,
+            ResponsesWebSocket(url, options=ConnectionOptions(**options)) as socket,
+        ):
+            with pytest.raises(ConnectFailedError) as raised:
+                await socket.send_request(ask())
+        error = raised.value
+        assert error.status == 401
+        assert KEY not in repr(error) + repr(vars(error)) + repr(vars(error.__cause__))
+
+    run(main())
 
 
 # --- the headers of the answer
