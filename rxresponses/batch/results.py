@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import msgspec
 
 from ..errors import ConfigurationError
+from ..wire.scalars import with_finite_numbers
 from .lines import digest
 from .lock import lock
 
@@ -281,9 +282,10 @@ class Results:
 
 
 def _json(data: dict[str, Any]) -> bytes:
-    """Return JSON that every parser reads: no `-Infinity`, and U+FFFD in place of a lone surrogate."""
+    """Return JSON that every parser reads: `-Infinity` as text, and U+FFFD in place of a lone surrogate."""
+    data = with_finite_numbers(data)
     try:
-        return msgspec.json.encode(data)  # numbers that are not finite become null
+        return msgspec.json.encode(data)
     except (UnicodeEncodeError, TypeError):
         return msgspec.json.encode(_readable(json.loads(json.dumps(data))))
 

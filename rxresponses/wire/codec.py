@@ -20,7 +20,7 @@ from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
 from .jsontext import read_json
 from .plans import plan_of
-from .scalars import plain_scalar
+from .scalars import plain_scalar, with_finite_numbers
 
 
 class _Peek(msgspec.Struct):
@@ -52,8 +52,8 @@ def decode(frame: bytes | str) -> ServerEvent:
     """Return the event of one frame.
 
     Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown or if required fields do
-    not validate.  Values that Python cannot read, because they are nested too deeply or are integers of thousands of
-    digits, are read as `null`, and `reason` of the event says so.  Raises `FrameError` for a frame that is no JSON
+    not validate.  Values that Python cannot read are read as `null` if they are nested too deeply, and as text if they
+    are integers of thousands of digits; `reason` of the event says so.  Raises `FrameError` for a frame that is no JSON
     object.
     """
     try:
@@ -97,12 +97,16 @@ def undecodable(frame: bytes | str, error: DecodeError) -> ServerEvent:
 
 
 def encode(value: Model | dict[str, Any]) -> bytes:
-    """Return the frame of a request as UTF-8 JSON, with its unknown fields and lone surrogates."""
+    """Return the frame of a request as UTF-8 JSON, with its unknown fields and lone surrogates.
+
+    Numbers that are not finite, which an unknown field of a server may have, are written as text: `"NaN"`.
+    """
     data = value.to_dict() if isinstance(value, Model) else value
     try:
-        return msgspec.json.encode(data)
+        frame = msgspec.json.encode(data)
+        return msgspec.json.encode(with_finite_numbers(data)) if b"null" in frame else frame
     except (UnicodeEncodeError, TypeError):  # lone surrogates; subclasses of `str` and the like; numbers of NumPy
-        return json.dumps(data, separators=(",", ":"), default=_plain).encode("ascii")
+        return json.dumps(with_finite_numbers(data), separators=(",", ":"), default=_plain).encode("ascii")
 
 
 def _plain(value: object) -> object:

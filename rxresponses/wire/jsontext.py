@@ -8,15 +8,15 @@ from typing import Any
 
 _DEPTH = 100  # levels of nesting: far more than the protocol has, far fewer than Python's parser can read
 _MARK = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
-_LEFT_OUT = f"values were left out: those nested deeper than {_DEPTH} levels, and integers of too many digits"
+_CHANGED = f"values nested deeper than {_DEPTH} levels were left out, and integers of too many digits are texts"
 
 
 def read_json(text: bytes | str) -> tuple[Any, str | None]:
-    """Return the data of JSON text, and the reason why values are missing in it, `None` if none are.
+    """Return the data of JSON text, and the reason why values are not as they came, `None` if all are.
 
-    Python cannot read integers of thousands of digits, and nesting as deep as its stack.  Both are valid JSON, so such
-    values become `None`, and the rest is read.  Raises `ValueError` for text that is no JSON; text that is left out for
-    its depth is not checked.
+    Python cannot read integers of thousands of digits, and nesting as deep as its stack.  Both are valid JSON, so the
+    rest is read; such an integer becomes a text, and what is nested too deeply becomes `None`.  Raises `ValueError` for
+    text that is no JSON; text that is left out for its depth is not checked.
     """
     try:
         return json.loads(text), None
@@ -25,7 +25,7 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
     except (ValueError, RecursionError):
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogatepass")  # as `json.loads` does
-        return json.loads(_shallow(text), parse_int=_integer), _LEFT_OUT
+        return json.loads(_shallow(text), parse_int=_integer), _CHANGED
 
 
 def _shallow(text: str) -> str:
@@ -50,8 +50,8 @@ def _shallow(text: str) -> str:
     return "".join(kept) + (text[start:] if depth <= _DEPTH else "")
 
 
-def _integer(digits: str) -> int | None:
+def _integer(digits: str) -> int | str:
     try:
         return int(digits)
     except ValueError:
-        return None
+        return digits

@@ -18,13 +18,15 @@ import msgspec
 
 from ..errors import DecodeError
 
-# What the numbers of a server may be: integers that every JSON parser reads exactly (RFC 7493), and floats that are
-# finite.  Others would make the arithmetic, the metrics and the JSON writers of a program fail.
+# What the numbers of a server may be: integers that every JSON parser reads exactly (RFC 7493), from 0 on for counts of
+# tokens, and floats that are finite.  Others would make the arithmetic, the metrics and the JSON writers of a program
+# fail.
 MAX_INTEGER = 2**53 - 1
 _BOUNDED: Mapping[Any, Any] = {
     int: Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)],
     float: Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)],
 }
+_COUNTS = {**_BOUNDED, int: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]}
 
 
 class Modelled:
@@ -102,7 +104,9 @@ def _make_plan(cls: type[Any]) -> Plan:
     nested = {field.name: convert for field in fields if (convert := _converter(hints[field.name])) is not None}
     leaves = {name: wire for name, wire in names.items() if name not in nested}
     checked = [(name, _checked_type(hints[name]), msgspec.UNSET) for name in leaves]
-    bounded = checked if cls.takes_any_number else [(name, _bounded(hint), unset) for name, hint, unset in checked]
+    bounded = (
+        checked if cls.takes_any_number else [(name, _bounded(name, hint), unset) for name, hint, unset in checked]
+    )
     compulsory = {field.name for field in fields if field.default is field.default_factory is MISSING}
     return Plan(
         fields={
@@ -138,10 +142,9 @@ def _checked_type(hint: Any) -> Any:
     return hint
 
 
-def _bounded(hint: Any) -> Any:
-    if not _is_union(hint):
-        return _BOUNDED.get(hint, hint)
-    return typing.Union[tuple(_BOUNDED.get(member, member) for member in typing.get_args(hint))]  # noqa: UP007
+def _bounded(name: str, hint: Any) -> Any:
+    bounds = _COUNTS if name.endswith("_tokens") else _BOUNDED
+    return typing.Union[tuple(bounds.get(member, member) for member in members_of(hint))]  # noqa: UP007
 
 
 def _admits_none(hint: Any) -> bool:

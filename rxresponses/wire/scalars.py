@@ -1,6 +1,9 @@
-"""Numbers and texts of other libraries, such as NumPy's `float64`, as values that JSON has."""
+"""Numbers and texts of other libraries, such as NumPy's `float64`, and numbers that are not finite, as JSON values."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 _PLAIN = (bool, int, float, str)
 
@@ -16,3 +19,18 @@ def plain_scalar(value: object) -> object:
     item = getattr(value, "item", None)
     plain = item() if callable(item) else value
     return plain if type(plain) in _PLAIN else value
+
+
+def with_finite_numbers(data: Any) -> Any:
+    """Return JSON data with `"NaN"`, `"Infinity"` and `"-Infinity"` in place of the numbers that JSON does not have.
+
+    A server may send them, or a number as large as `1e400`.  msgspec would write them as `null`, and the value would be
+    lost without a word.  The texts are those of the JSON form of Protocol Buffers.
+    """
+    if isinstance(data, float) and not math.isfinite(data):
+        return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
+    if isinstance(data, (list, tuple)):
+        return [with_finite_numbers(value) for value in data]
+    if isinstance(data, dict):
+        return {name: with_finite_numbers(value) for name, value in data.items()}
+    return data

@@ -112,10 +112,11 @@ class TestLines:
     @pytest.mark.parametrize(
         ("value", "written"),
         [
-            (-math.inf, None),
-            (math.nan, None),
+            (-math.inf, "-Infinity"),
+            (math.nan, "NaN"),
+            ([1e400, None], ["Infinity", None]),
             ("a\ud83c", "a\ufffd"),
-            ({"\udf89": ["\ud83c\udf89", -math.inf]}, {"\ufffd": ["\U0001f389", None]}),
+            ({"\udf89": ["\ud83c\udf89", -math.inf]}, {"\ufffd": ["\U0001f389", "-Infinity"]}),
         ],
     )
     def test_scenario_71_every_parser_reads_a_result(self, path: Path, value: object, written: object) -> None:

@@ -207,7 +207,7 @@ def _decode_whatever(frame: bytes | str) -> None:
         ("[" * 100_000 + "]" * 100_000, "list"),
         ('{"type": "x", "deep": ' + "[" * 100_000, "delimiter"),
         ('{"type": "x", "deep": ' + "[" * 100_000 + "]" * 100_000 + ", x}", "property name"),
-        ("1" * 5000, "null"),
+        ("1" * 5000, "str"),
     ],
 )
 def test_a_frame_that_is_no_json_object_raises_a_frame_error(frame: bytes | str, reason: str) -> None:
@@ -235,7 +235,7 @@ def test_scenario_62_values_that_python_cannot_read_do_not_cost_the_event(absurd
     assert "left out" in event.reason
     (value, last) = event.response.extra["x"]
     assert last == "é"
-    while value is not None:  # so far it was read
+    while value not in (None, absurd):  # so far it was read
         (value,) = value.values() if isinstance(value, dict) else value
     assert json.loads(codec.encode(event))["type"] == "response.completed"
 
@@ -244,7 +244,7 @@ def test_a_known_event_with_an_unknown_number_that_python_cannot_read() -> None:
     event = codec.decode(f'{{"type": "response.output_text.delta", "delta": "a", "x_new": {"1" * 5000}, "y_new": 2}}')
     assert isinstance(event, ResponseTextDeltaEvent)
     assert event.delta == "a"
-    assert event.extra == {"x_new": None, "y_new": 2}
+    assert event.extra == {"x_new": "1" * 5000, "y_new": 2}
 
 
 def test_a_frame_too_deep_for_its_class_is_kept_as_an_unknown_event(monkeypatch: pytest.MonkeyPatch) -> None:

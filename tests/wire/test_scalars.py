@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from rxresponses import InvalidRequestError
 from rxresponses.wire import codec
 from rxresponses.wire.requests import FunctionTool, ResponseCreate
-from rxresponses.wire.scalars import plain_scalar
+from rxresponses.wire.scalars import plain_scalar, with_finite_numbers
 from tests.support.requests import sent
 
 
@@ -111,3 +112,26 @@ def test_scenario_72_numpy_itself() -> None:
     assert data["text"]["format"]["schema"] == {"maximum": 3, "minimum": 0.5}
     with pytest.raises(InvalidRequestError):
         ResponseCreate(model="m", temperature=numpy.array([0.7]))
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (NAN, "NaN"),
+        ({"a": [INFINITY, (1.5, -INFINITY)], "b": None}, {"a": ["Infinity", [1.5, "-Infinity"]], "b": None}),
+        (["NaN", 1, True, 0.0], ["NaN", 1, True, 0.0]),
+    ],
+)
+def test_scenario_76_numbers_that_json_does_not_have_become_text(data: Any, expected: Any) -> None:
+    assert with_finite_numbers(data) == expected
+
+
+@pytest.mark.parametrize("text", ["plain", "half an emoji: \ud83c"])
+def test_scenario_76_no_number_becomes_null_in_silence(text: str) -> None:
+    event = codec.decode(json.dumps({"type": "response.new", "x": [NAN, None, 1e400], "y": text}))
+    frame = codec.encode(event)
+    assert json.loads(frame, parse_constant=pytest.fail)["x"] == ["NaN", None, "Infinity"]
+    assert repr(event.extra["x"]) == "[nan, None, inf]"

@@ -62,7 +62,8 @@ class ServerEvent(Model):
     def extra(self) -> Mapping[str, Any]:
         """Fields of the frame that this class does not declare; read from `raw` on first use.
 
-        A value that Python cannot read, such as an integer of thousands of digits, is `None`.
+        A value that Python cannot read is `None` if it is nested too deeply, and a text if it is an integer of
+        thousands of digits.
         """
         if "_extra" not in self.__dict__:
             raw = self.raw

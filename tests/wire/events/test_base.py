@@ -198,7 +198,7 @@ def test_scenario_62_a_field_of_a_response_that_does_not_validate_costs_that_fie
 
 
 @read_json
-@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9007199254740992", "1e400", "-1e400", "NaN", "0.5"])
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9007199254740992", "1e400", "-1e400", "NaN", "-1"])
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "total_tokens"])
 def test_scenario_76_a_token_count_out_of_bounds_costs_that_field(read: Any, name: str, number: str) -> None:
     event = read(f'{{"type": "response.completed", "response": {{"id": "r", "usage": {{"{name}": {number}}}}}}}')
