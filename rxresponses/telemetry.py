@@ -7,6 +7,7 @@ recorded.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +29,7 @@ from .wire.fields import begins_response, response_id_of
 from .wire.models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
 from .wire.redacted import without_secrets
 from .wire.requests import ResponseCreate, create_from
+from .wire.scalars import is_in_bounds
 
 try:
     from opentelemetry import context as contexts
@@ -37,6 +39,7 @@ except ImportError as missing:
         "rxresponses.telemetry needs opentelemetry-api, which is not installed: pip install 'rxresponses[otel]'"
     ) from missing
 
+_LOGGER = logging.getLogger("rxresponses.telemetry")
 _SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**exponent for exponent in range(14))
@@ -218,6 +221,14 @@ class _Operation:
             if self._ended:
                 return
             self._ended = True
+        try:
+            self._record(event, error, disposed)
+        except Exception:  # of an instrument: what watches a request must not end it
+            _LOGGER.exception("the metrics and attributes of a request are incomplete")
+        finally:
+            self._span.end()
+
+    def _record(self, event: ServerEvent | None, error: Exception | None, disposed: bool) -> None:
         seconds = monotonic() - self._subscribed_at
         event = None if event is None else without_secrets(event)
         response = None if event is None else response_of(event)
@@ -232,7 +243,7 @@ class _Operation:
         self._instruments.duration.record(seconds, _given({**common, **ending}))
         for kind in ("input", "output"):
             count = _field(usage, f"{kind}_tokens")
-            if count is not None:
+            if count is not None and is_in_bounds(count):
                 self._instruments.tokens.record(count, {**common, "gen_ai.token.type": kind})
         sent = self.timings.sent
         to_first_chunk = None
@@ -257,7 +268,6 @@ class _Operation:
         self._span.set_attributes(_given(attributes))
         if error is not None:
             self._span.set_status(trace.StatusCode.ERROR, str(error))
-        self._span.end()
 
 
 def _request_attributes(create: ResponseCreate, openai: bool) -> Attributes:
@@ -323,7 +333,11 @@ def _field(value: Any, *names: str) -> Any:
 
 
 def _given(attributes: Attributes) -> Attributes:
-    return {name: value for name, value in attributes.items() if value is not None}
+    return {
+        name: value
+        for name, value in attributes.items()
+        if value is not None and (not isinstance(value, (int, float)) or is_in_bounds(value))
+    }
 
 
 def _version() -> str:

@@ -17,6 +17,7 @@ from ..wire.failures import failure_of, response_of
 from ..wire.fields import begins_response, response_id_of, shows_output
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
+from ..wire.scalars import is_in_bounds
 from ._arguments import makes_operator
 from ._clock import clock_for
 from ._results import E
@@ -191,6 +192,6 @@ def _model(response: Response | None) -> str | None:
 
 
 def _rate(usage: ResponseUsage | None, seconds: float) -> float | None:
-    if usage is None or usage.output_tokens is None or seconds <= 0:
-        return None
-    return usage.output_tokens / seconds
+    tokens = None if usage is None else usage.output_tokens
+    # A decoded event has no other numbers, but a program may have built the event.
+    return tokens / seconds if tokens is not None and is_in_bounds(tokens) and seconds > 0 else None

@@ -17,11 +17,9 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import DecodeError
+from .scalars import MAX_INTEGER
 
-# What the numbers of a server may be: integers that every JSON parser reads exactly (RFC 7493), from 0 on for counts of
-# tokens, and floats that are finite.  Others would make the arithmetic, the metrics and the JSON writers of a program
-# fail.
-MAX_INTEGER = 2**53 - 1
+# The bounds of a server's numbers, as msgspec checks them; counts of tokens are from 0 on.
 _BOUNDED: Mapping[Any, Any] = {
     int: Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)],
     float: Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)],

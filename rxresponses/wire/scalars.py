@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+# What numbers may be: integers that every JSON parser reads exactly (RFC 7493), and floats that are finite.  Others
+# would make the arithmetic, the metrics and the JSON writers of a program fail.
+MAX_INTEGER = 2**53 - 1
 _PLAIN = (bool, int, float, str)
+
+
+def is_in_bounds(number: float) -> bool:
+    """Whether a number is none that makes arithmetic, metrics or JSON writers fail."""
+    return abs(number) <= MAX_INTEGER if isinstance(number, int) else math.isfinite(number)
 
 
 def plain_scalar(value: object) -> object:

@@ -343,7 +343,9 @@ class TestResponses:
         made = ResponseCompletedEvent(response=Response(id="r"))
         assert only(InstantSender(made)).response == made.to_dict()["response"]
 
-    @pytest.mark.parametrize("usage", [None, {}, {"output_tokens": None}, 7, {"output_tokens": 10**400}])
+    @pytest.mark.parametrize(
+        "usage", [None, {}, 7, *({"output_tokens": count} for count in (None, 10**400, -5, 1e400))]
+    )
     def test_scenario_76_tokens(self, usage: Any) -> None:
         assert only(InstantSender(event(usage={"output_tokens": 3}))).output_tokens == 3
         assert only(InstantSender(event(usage=usage))).output_tokens == 0

@@ -83,6 +83,19 @@ class TestEvents:
         assert (code, err) == (0, "")
         assert out.split()[2] == "response.completed"
 
+    @pytest.mark.parametrize(
+        "tokens", ["9" * 400, "1e400", "NaN", "-5", "9" * 5000], ids=["400", "1e400", "NaN", "-5", "5000"]
+    )
+    @pytest.mark.parametrize("form", [[], ["--events"], ["--json"]])
+    def test_scenario_76_absurd_token_counts(
+        self, ask: Ask, server: ResponsesServer, tokens: str, form: list[str]
+    ) -> None:
+        usage = f'{{"input_tokens": 3, "output_tokens": {tokens}}}'
+        server.reply(Raw([f'{{"type": "response.completed", "response": {{"id": "r", "usage": {usage}}}}}']))
+        code, out, err = ask(*form)
+        assert (code, err) == (0, "")
+        assert (tokens in out) is (form == ["--json"])
+
     def test_a_failed_response_is_shown(self, ask: Ask, server: ResponsesServer) -> None:
         failed = {**RESPONSE, "status": "failed", "error": {"code": "server_error", "message": "Sorry."}}
         server.reply(Raw([{"type": "response.failed", "response": failed}]))

@@ -24,7 +24,7 @@ from rxresponses.operators import filter_by_type, metrics, retry_with_backoff
 from rxresponses.testing import Failure, Hold, ResponsesServer
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
-from rxresponses.wire.models import Response
+from rxresponses.wire.models import Response, ResponseUsage
 from rxresponses.wire.requests import ResponseCreate
 
 from ..support.events import (
@@ -110,6 +110,13 @@ def test_scenario_76_a_token_count_of_hundreds_of_digits_breaks_nothing() -> Non
 
     assert result.usage is not None
     assert (result.usage.input_tokens, result.usage.output_tokens) == (3, None)
+    assert result.output_tokens_per_second is None
+
+
+@pytest.mark.parametrize("tokens", [10**400, -(10**400), float("nan"), float("inf")], ids=["+", "-", "NaN", "inf"])
+def test_scenario_76_nor_does_that_of_an_event_which_a_program_built(tokens: Any) -> None:
+    result = measured(BEGUN, delta("He"), completed(usage=ResponseUsage(output_tokens=tokens)))
+
     assert result.output_tokens_per_second is None
 
 
