@@ -20,6 +20,7 @@ from .errors import (
     ResponsesError,
     SocketClosedError,
 )
+from .scalars import take_plain_scalars
 from .waits import wait_for_limits, wait_for_used_up_limits
 
 # Error codes, or types of errors, in lower case and without anything but letters and digits: services write
@@ -70,6 +71,7 @@ class Backoff:
     max_retry_after: float = 600.0
 
     def __post_init__(self) -> None:
+        take_plain_scalars(self)
         for name in ("initial", "factor", "max_delay", "jitter", "max_retry_after"):
             value, least = getattr(self, name), 1.0 if name == "factor" else 0.0
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:

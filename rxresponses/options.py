@@ -14,6 +14,7 @@ from .backoff import Backoff
 from .errors import ConfigurationError
 from .proxies import proxy_url
 from .redaction import discreet_init
+from .scalars import take_plain_scalars
 
 MEBIBYTE = 2**20
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # of HTTP: the name of a header, or a subprotocol
@@ -117,6 +118,7 @@ class ConnectionOptions:
     project: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        take_plain_scalars(self)
         for name in _TIMES:
             value = getattr(self, name)
             if value is None and name != "close_timeout":
@@ -229,6 +231,7 @@ class PoolOptions:
     backoff: Backoff = field(default_factory=Backoff)
 
     def __post_init__(self) -> None:
+        take_plain_scalars(self)
         for name, least in (("max_connections", 1), ("max_queued", 1), ("min_idle", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -23,13 +23,13 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from .net.observable import EventObservable
 from .net.timing import Timings, recording
 from .redaction import discreet
+from .scalars import is_in_bounds
 from .wire.events import TERMINAL_TYPES, ServerEvent
 from .wire.failures import failure_of, response_of
 from .wire.fields import begins_response, response_id_of
 from .wire.models import Response, ResponseCustomToolCall, ResponseFunctionToolCall
 from .wire.redacted import without_secrets
 from .wire.requests import ResponseCreate, create_from
-from .wire.scalars import is_in_bounds
 
 try:
     from opentelemetry import context as contexts

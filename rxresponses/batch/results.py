@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import msgspec
 
 from ..errors import ConfigurationError
-from ..wire.scalars import with_finite_numbers
+from ..scalars import with_finite_numbers
 from .lines import digest
 from .lock import lock
 

@@ -11,6 +11,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposab
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
 from ..net.observable import EventObservable
+from ..scalars import plain_scalar
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.fields import begins_response, response_id_of
 from ._clock import clock_for
@@ -35,6 +36,7 @@ def time_out(
     With `first_event_settles`, the first event of the response stops the timer.  With `events_restart`, the time
     starts again with each event.  Events, the timeout and disposing may each be on another thread.
     """
+    seconds = plain_scalar(seconds)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"seconds must be a number, not {seconds!r}")
     if not 0 < seconds <= threading.TIMEOUT_MAX:  # NaN is caught here too

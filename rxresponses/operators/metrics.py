@@ -12,12 +12,12 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..errors import DecodeError, ResponseFailedError
 from ..net.observable import EventObservable
 from ..net.timing import Timings, recording
+from ..scalars import is_in_bounds
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, response_of
 from ..wire.fields import begins_response, response_id_of, shows_output
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
-from ..wire.scalars import is_in_bounds
 from ._arguments import makes_operator
 from ._clock import clock_for
 from ._results import E

@@ -16,6 +16,7 @@ from reactivex.disposable import SingleAssignmentDisposable
 from ..errors import BufferOverflowError
 from ..net.backpressure import Backlog, size_of
 from ..options import MEBIBYTE
+from ..scalars import plain_scalar
 from ._arguments import makes_operator
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def to_async_iterable(
     alone may be larger.  Both limits must be positive integers; the call raises `ValueError` or `TypeError`
     otherwise.
     """
+    max_buffered, max_buffered_bytes = plain_scalar(max_buffered), plain_scalar(max_buffered_bytes)
     for name, limit in (("max_buffered", max_buffered), ("max_buffered_bytes", max_buffered_bytes)):
         if isinstance(limit, bool) or not isinstance(limit, int):
             raise TypeError(f"{name} must be an integer, not {limit!r}")

@@ -25,6 +25,7 @@ from ..net.subject import IsolatedSubject
 from ..options import ConnectionOptions, PoolOptions, options_of
 from ..pool.pool import Pool
 from ..redaction import discreet
+from ..scalars import plain_scalar
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from .client_request import ClientRequest, ClientSteer, History, answered_calls, check_history
@@ -160,7 +161,7 @@ class ResponsesClient(Source):
         Raises `ConfigurationError` for a number that `max_connections` does not allow.
         """
         most = self._pool_options.max_connections
-        count = connections if connections is not None else max(1, self._pool_options.min_idle)
+        count = plain_scalar(connections) if connections is not None else max(1, self._pool_options.min_idle)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
             raise ConfigurationError(f"`connections` must be from 0 to `max_connections` ({most}), not {count!r}")
         if self._routes_by_model and model is None:
@@ -187,6 +188,7 @@ class ResponsesClient(Source):
 
         Raises `ConfigurationError` for a `timeout` that is not a number of seconds.
         """
+        timeout = plain_scalar(timeout)
         if timeout is not None and (
             isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf
         ):

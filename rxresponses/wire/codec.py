@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from ..errors import DecodeError, FrameError
+from ..scalars import plain_scalar, with_finite_numbers
 from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
 from .jsontext import read_json
 from .plans import plan_of
-from .scalars import plain_scalar, with_finite_numbers
 
 
 class _Peek(msgspec.Struct):

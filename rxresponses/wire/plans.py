@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import DecodeError
-from .scalars import MAX_INTEGER
+from ..scalars import MAX_INTEGER
 
 # The bounds of a server's numbers, as msgspec checks them; counts of tokens are from 0 on.
 _BOUNDED: Mapping[Any, Any] = {

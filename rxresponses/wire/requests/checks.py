@@ -19,9 +19,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
+from ...scalars import plain_scalar
 from ..base import Model
 from ..plans import is_model, members_of, plan_of
-from ..scalars import plain_scalar
 
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _ELEMENTS = {"input": "items", "tools": "tools", "content": "parts", "output": "parts"}

@@ -10,8 +10,8 @@ from dataclasses_json import config
 from msgspec import UNSET
 
 from ...redaction import SECRET_FIELDS, discreet
+from ...scalars import plain_scalar
 from ..base import Model, build
-from ..scalars import plain_scalar
 from .checks import check, rules_of
 
 if TYPE_CHECKING:

@@ -5,10 +5,19 @@ from typing import Any
 
 import pytest
 
-from rxresponses import InvalidRequestError
+from rxresponses import (
+    Backoff,
+    ConfigurationError,
+    ConnectionOptions,
+    InvalidRequestError,
+    PoolOptions,
+    ResponsesClient,
+)
+from rxresponses import operators as rops
+from rxresponses.scalars import plain_scalar, with_finite_numbers
 from rxresponses.wire import codec
 from rxresponses.wire.requests import FunctionTool, ResponseCreate
-from rxresponses.wire.scalars import plain_scalar, with_finite_numbers
+from tests.support.recorder import Recorder
 from tests.support.requests import sent
 
 
@@ -112,6 +121,34 @@ def test_scenario_72_numpy_itself() -> None:
     assert data["text"]["format"]["schema"] == {"maximum": 3, "minimum": 0.5}
     with pytest.raises(InvalidRequestError):
         ResponseCreate(model="m", temperature=numpy.array([0.7]))
+
+
+@pytest.mark.parametrize("scalar", [Scalar, lambda value: value], ids=["NumPy", "Python"])
+def test_scenario_72_numbers_of_numpy_are_accepted_in_options(scalar: Any) -> None:
+    options = ConnectionOptions(idle_timeout=scalar(5.0), max_active=scalar(3), compression=scalar(True))
+    pool = PoolOptions(max_connections=scalar(2), max_age=scalar(60), backoff=Backoff(initial=scalar(0.5)))
+
+    assert options == ConnectionOptions(idle_timeout=5.0, max_active=3, compression=True)
+    assert pool == PoolOptions(max_connections=2, max_age=60, backoff=Backoff(initial=0.5))
+    for value, kind in ((options.idle_timeout, float), (options.max_active, int), (pool.backoff.initial, float)):
+        assert type(value) is kind
+    with pytest.raises(ConfigurationError, match="idle_timeout"):
+        ConnectionOptions(idle_timeout=scalar(True))
+    with pytest.raises(ConfigurationError, match="max_active"):
+        ConnectionOptions(max_active=scalar(1.5))
+
+
+def test_scenario_72_numbers_of_numpy_are_accepted_in_operators_and_methods() -> None:
+    assert callable(rops.idle_timeout(Scalar(5.0)))  # type: ignore[arg-type]
+    assert callable(rops.to_async_iterable(max_buffered=Scalar(5)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least 1"):
+        rops.to_async_iterable(max_buffered=Scalar(0))  # type: ignore[arg-type]
+    client = ResponsesClient(api_key="k")
+    with pytest.raises(ConfigurationError, match="from 0 to"):
+        client.prewarm(Scalar(99))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="timeout"):
+        client.drain(Scalar(-1))  # type: ignore[arg-type]
+    assert Recorder(client.drain(Scalar(0))).wait().values == [True]  # type: ignore[arg-type]
 
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -16,7 +17,7 @@ def is_in_bounds(number: float) -> bool:
     return abs(number) <= MAX_INTEGER if isinstance(number, int) else math.isfinite(number)
 
 
-def plain_scalar(value: object) -> object:
+def plain_scalar(value: Any) -> Any:
     """Return a scalar of an array library as a Python value, and any other value as it is.
 
     NumPy's scalars, and arrays without a dimension of NumPy and its kin, have an empty `shape` and `item()`.  NumPy
@@ -27,6 +28,15 @@ def plain_scalar(value: object) -> object:
     item = getattr(value, "item", None)
     plain = item() if callable(item) else value
     return plain if type(plain) in _PLAIN else value
+
+
+def take_plain_scalars(options: Any) -> None:
+    """Replace the scalars of array libraries in the fields of a new frozen dataclass by Python values."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        plain = plain_scalar(value)
+        if plain is not value:
+            object.__setattr__(options, field.name, plain)
 
 
 def with_finite_numbers(data: Any) -> Any:
