@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
-from typing import TypeVar
 
 from ..errors import PreviousResponseLostError
+from ..wire.ids import LatestIds
 from .lanes import HeldResponse, PoolLane
 
-T = TypeVar("T")
-
-# How many responses that no lane holds are remembered, to answer their continuations without a guess.
+# How many responses that no lane holds are remembered, to answer their continuations without a guess.  Long ids make
+# it fewer, by `LatestIds`.
 _REMEMBERED = 65_536
 # How many unstored responses a socket remembers; each of its connections holds the latest response of a lane.
 _REMEMBERED_BY_SOCKET = 1024
@@ -22,8 +20,8 @@ class ResponseLocations:
 
     def __init__(self) -> None:
         self._lanes: dict[str, PoolLane] = {}
-        self._lost: OrderedDict[str, None] = OrderedDict()
-        self._stored: OrderedDict[str, None] = OrderedDict()
+        self._lost: LatestIds[None] = LatestIds(_REMEMBERED)
+        self._stored: LatestIds[None] = LatestIds(_REMEMBERED)
 
     def lane_of(self, response_id: str) -> PoolLane | None:
         """Return the lane that runs or holds a response."""
@@ -54,7 +52,7 @@ class ResponseLocations:
         self.drop(lane)
         lane.held = held
         self._lanes[held.response_id] = lane
-        self._lost.pop(held.response_id, None)
+        self._lost.discard(held.response_id)
 
     def drop(self, lane: PoolLane) -> None:
         """Note that a lane holds no response any more."""
@@ -65,14 +63,14 @@ class ResponseLocations:
     def mark_unheld(self, response_id: str, *, stored: bool) -> None:
         """Note that no lane holds a response: it is stored, or else lost."""
         if stored:
-            _remember(self._stored, response_id, None, _REMEMBERED)
+            self._stored.add(response_id, None)
         else:
             self.mark_lost(response_id)
 
     def mark_lost(self, response_id: str) -> None:
         """Note that a response cannot be continued."""
-        self._stored.pop(response_id, None)
-        _remember(self._lost, response_id, None, _REMEMBERED)
+        self._stored.discard(response_id)
+        self._lost.add(response_id, None)
 
     def _forget(self, lane: PoolLane, response_id: str) -> bool:
         """Forget that a response is on a lane; return whether it was."""
@@ -89,15 +87,15 @@ class UnstoredResponses:
     """
 
     def __init__(self) -> None:
-        self._connections: OrderedDict[str, int] = OrderedDict()
+        self._connections: LatestIds[int] = LatestIds(_REMEMBERED_BY_SOCKET)
 
     def hold(self, response_id: str, connection: int) -> None:
         """Note that a connection holds a response."""
-        _remember(self._connections, response_id, connection, _REMEMBERED_BY_SOCKET)
+        self._connections.add(response_id, connection)
 
     def holds(self, response_id: str, connection: int) -> bool:
         """Whether a connection holds a response, or has held it."""
-        return self._connections.get(response_id) == connection
+        return self._connections.get(response_id, -1) == connection
 
     def ended(
         self, response_ids: Iterable[str], connection: int, *, stores: bool, target_ids: Iterable[str] = ()
@@ -124,10 +122,3 @@ def lost_error(response_id: str, stream_id: str | None, *advice: str) -> Previou
         previous_response_id=response_id,
         stream_id=stream_id,
     )
-
-
-def _remember(ids: OrderedDict[str, T], response_id: str, value: T, most: int) -> None:
-    ids[response_id] = value
-    ids.move_to_end(response_id)
-    if len(ids) > most:
-        ids.popitem(last=False)

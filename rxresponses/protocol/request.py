@@ -6,6 +6,7 @@ import json
 from enum import Enum
 
 from ..errors import Delivery
+from ..wire.ids import id_key
 
 
 class RequestState(Enum):
@@ -23,8 +24,9 @@ QUEUED, SENT, STARTED, ENDED = RequestState
 class ProtocolRequest:
     """A `response.create`, as far as the rules of one connection need to know it.
 
-    `frame` is the message to send, `stream_id` the lane (`None` is the default lane).  `response_ids` are all ids
-    that the events of the response have carried, the latest last: some gateways change the id from event to event.
+    `frame` is the message to send, `stream_id` the lane (`None` is the default lane).  `response_ids` are the ids that
+    the events of the response have carried, the latest last: some gateways change the id from event to event.  Ids are
+    kept as `id_key` returns them, and of very many ids, the first one and the latest.
     `since` is the time when the request was queued, when it was sent, or when its last event came, by the caller's
     clock.  `cancelled` means that no subscriber waits for the request any more.  `shared_with` are further steers
     that the same response answers; they get the same events.  `is_silent`: no event of the response has come but those
@@ -57,7 +59,8 @@ class ProtocolRequest:
 
     def continues(self, response_id: str) -> bool:
         """Whether this request continues a response; parsed from the frame each time, because few callers ask."""
-        return bool(json.loads(self.frame).get("previous_response_id") == response_id)
+        continued = json.loads(self.frame).get("previous_response_id")
+        return isinstance(continued, str) and id_key(continued) == response_id
 
 
 class ProtocolSteer(ProtocolRequest):
@@ -78,8 +81,8 @@ class ProtocolSteer(ProtocolRequest):
 
     def __init__(self, frame: bytes, target_id: str) -> None:
         super().__init__(frame, None)
-        self.target_id = target_id
-        self.target_ids = [target_id]
+        self.target_id = id_key(target_id)
+        self.target_ids = [self.target_id]
         self.steer_id: str | None = None
         self.lane_known = False
         self.successor_due = False
@@ -92,5 +95,5 @@ class ProtocolSteer(ProtocolRequest):
 
     def set_lane(self, lane: str | None) -> None:
         """Set the lane on which the successor will come."""
-        self.stream_id = lane
+        self.stream_id = None if lane is None else id_key(lane)  # the server may have told it
         self.lane_known = True

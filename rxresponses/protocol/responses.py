@@ -13,15 +13,21 @@ each terminal event.  So a terminal event that can only be the end of the runnin
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from ..wire.events.base import ERROR_TYPES, TERMINAL_TYPES, ServerEvent
 from ..wire.fields import begins_response, item_ids_of, named_response_id, response_field, response_id_of
+from ..wire.ids import LatestIds, id_key
 from .lanes import Lanes
 from .request import SENT, ProtocolRequest, ProtocolSteer
 
 # How many ended responses are remembered, because more events of them may come.
-_ENDED_LIMIT = 64
+_ENDED_LIMIT = 1024
+# How many ids of one response are known: its first one, and the latest.  Some gateways change the id in each event.
+_IDS_LIMIT = 64
+
+_ITEMS_LIMIT = 1024  # how many items of a response are known, the last ones
 
 _DONE = "response.done"
 _AFTER_END = frozenset({_DONE})
@@ -50,7 +56,7 @@ class Responses:
         self.by_stream_id: dict[str | None, ProtocolRequest] = {}
         self.by_id: dict[str, ProtocolRequest] = {}
         self._lanes = lanes
-        self._ended: dict[str, _Ended] = {}  # by response id
+        self._ended: LatestIds[_Ended] = LatestIds(_ENDED_LIMIT)
         # Lanes where an `error` ended a response, until the next response opens: events of it may still come.
         self._stray_lanes: set[str | None] = set()
         # Lanes where an `error` refused a request before its response had an id: `response.failed` may follow.
@@ -64,8 +70,9 @@ class Responses:
 
     def clear(self) -> None:
         """Forget all responses."""
-        for table in (self.by_stream_id, self.by_id, self._ended, self._without_done, self._latest_items):
+        for table in (self.by_stream_id, self.by_id, self._without_done, self._latest_items):
             table.clear()
+        self._ended.clear()
         self._stray_lanes.clear()
         self._refused_lanes.clear()
 
@@ -97,10 +104,15 @@ class Responses:
             self._stray_lanes.discard(request.stream_id)
 
     def add_id(self, response_id: str, request: ProtocolRequest) -> None:
-        """Note an id of the response to a request."""
-        if self.by_id.get(response_id) is not request:
-            self.by_id[response_id] = request
-            request.response_ids.append(response_id)
+        """Note an id of the response to a request; of very many ids, the first one and the latest are known."""
+        if self.by_id.get(response_id) is request:
+            return
+        self.by_id[response_id] = request
+        request.response_ids.append(response_id)
+        if len(request.response_ids) > _IDS_LIMIT:
+            forgotten = request.response_ids.pop(1)
+            if self.by_id.get(forgotten) is request and forgotten not in request.response_ids:
+                del self.by_id[forgotten]
 
     def hand_over(self, steer: ProtocolSteer, other: ProtocolSteer) -> None:
         """Give the response of a steer to another steer."""
@@ -121,10 +133,8 @@ class Responses:
         for response_id in request.response_ids:
             if self.by_id.get(response_id) is request:
                 del self.by_id[response_id]
-            self._ended[response_id] = _Ended(to_come, had_begun)
-        while len(self._ended) > _ENDED_LIMIT:
-            del self._ended[next(iter(self._ended))]
-        self._latest_items[lane] = frozenset(item_ids_of(event))
+            self._ended.add(response_id, _Ended(to_come, had_begun))
+        self._latest_items[lane] = frozenset(deque(map(id_key, item_ids_of(event)), maxlen=_ITEMS_LIMIT))
         self._without_done.pop(lane, None)
         if _DONE in to_come:
             self._without_done[lane] = by_error  # the latest last
@@ -165,7 +175,7 @@ class Responses:
         if not latest or not self._lifecycle_first:
             return False
         item_id = getattr(event, "item_id", None)
-        return item_id is None or not all(latest) or any(item_id in ids for ids in latest)
+        return item_id is None or not all(latest) or any(id_key(item_id) in ids for ids in latest)
 
     def has_ended(self, response_id: str | None) -> bool:
         """Whether a response with this id has ended."""
@@ -178,7 +188,7 @@ class Responses:
         running request has the id too.
         """
         if event.type == "response.created":
-            del self._ended[response_id]
+            self._ended.discard(response_id)
             return False
         if running is not None and response_id in running.response_ids:
             return False

@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import chain
 
 from ..wire.events.base import TERMINAL_TYPES, ServerEvent
-from ..wire.fields import response_field, was_steered
+from ..wire.fields import continued_response_id, was_steered
 from .lanes import Lanes
 from .request import ENDED, ProtocolRequest, ProtocolSteer
 from .responses import Responses
@@ -75,7 +75,7 @@ class Successors:
         if lane not in self._lanes.reserved:
             return None
         del self._lanes.reserved[lane]
-        next_steer = self._steers.next_on_lane(lane, response_field(event, "previous_response_id"))
+        next_steer = self._steers.next_on_lane(lane, continued_response_id(event))
         steer = self._steers.begin_successor(next_steer)
         self._lanes.start_successor(lane, steer)
         self._lanes.free_unneeded()
@@ -132,7 +132,7 @@ class Successors:
         if not steers:
             return None
         requests = [request for request in self._lanes.in_flight.values() if self._fits(request, event)]
-        continued = response_field(event, "previous_response_id")
+        continued = continued_response_id(event)
         if continued is None:
             others = requests or any(steer.stream_id in self._lanes.reserved for steer in steers)
             return None if others or event.type in TERMINAL_TYPES else steers[0]

@@ -16,8 +16,11 @@ from ..protocol.routing import BUSY_CODES
 from ..wire.events.base import ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response, shows_output
+from ..wire.ids import id_key
 from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
 from .client_request import ClientRequest, ClientSteer
+
+_MOST_CALLS = 1024  # function calls of a response that are remembered until the next request on its lane
 
 _LANE_LIMIT = "websocket_stream_limit_reached"
 
@@ -230,7 +233,11 @@ def open_calls(event: ServerEvent) -> frozenset[str]:
     output = getattr(getattr(event, "response", None), "output", None) or ()
     # A call that was cut short cannot be answered, nor a call without an id.
     calls = {
-        item.call_id for item in output if isinstance(item, ResponseFunctionToolCall) and item.status != "incomplete"
+        id_key(item.call_id)
+        for item in output
+        if isinstance(item, ResponseFunctionToolCall) and item.status != "incomplete"
     }
-    answered = {item.call_id for item in output if isinstance(item, ResponseFunctionToolCallOutputItem)}
-    return frozenset(calls - answered - {""})
+    outputs = [item for item in output if isinstance(item, ResponseFunctionToolCallOutputItem)]
+    answered = {id_key(item.call_id or "") for item in outputs}
+    open_calls = frozenset(calls - answered - {""})
+    return open_calls if len(open_calls) <= _MOST_CALLS else frozenset()  # the server knows them too

@@ -16,6 +16,7 @@ from ..net.request import ConnectionRequest, ConnectionSteer
 from ..net.timing import Timings
 from ..pool.lanes import PoolRequest
 from ..wire.events.base import ServerEvent
+from ..wire.ids import id_key
 from ..wire.requests import InputItem, ResponseCreate, user_message
 from ..wire.requests.input_items import without_unstored_reasoning
 
@@ -83,7 +84,7 @@ class ClientSteer:
 
     def __init__(self, frame: bytes, target_id: str, observer: ObserverBase[ServerEvent]) -> None:
         self.frame = frame
-        self.target_id = target_id
+        self.target_id = id_key(target_id)
         self.observer = observer
         self.stream_id: str | None = None
         self.cancelled = False  # disposed, or its observer has got an error
@@ -115,7 +116,7 @@ def answered_calls(create: ResponseCreate) -> frozenset[str] | None:
         if kind == "item_reference":
             return None
         if isinstance(kind, str) and kind.endswith("_output") and isinstance(call_id, str):
-            ids.add(call_id)
+            ids.add(id_key(call_id))
     return frozenset(ids)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
+from .ids import id_key
 
 _BEGINNING = frozenset({"response.created", "response.queued", "response.in_progress"})  # types without output
 _LIVENESS = frozenset({"keepalive", "keep_alive", "heartbeat", "ping"})  # last words of types that only show life
@@ -42,13 +43,18 @@ def response_field(event: ServerEvent | None, name: str) -> str | None:
 
 
 def response_id_of(event: ServerEvent | None) -> str | None:
-    """Return the id of the response that a lifecycle event carries; an empty id is none."""
-    return response_field(event, "id") or None
+    """Return the id of the response that a lifecycle event carries, as `id_key` returns it; an empty id is none."""
+    return _id(response_field(event, "id"))
 
 
 def named_response_id(event: ServerEvent) -> str | None:
     """Return the id of its response that some servers put beside the other fields of an event."""
-    return _text(event.extra.get("response_id"))
+    return _id(_text(event.extra.get("response_id")))
+
+
+def continued_response_id(event: ServerEvent) -> str | None:
+    """Return the id of the response that the response of a lifecycle event continues."""
+    return _id(response_field(event, "previous_response_id"))
 
 
 def item_ids_of(event: ServerEvent) -> Iterator[str]:
@@ -81,9 +87,13 @@ def steer_ids_of(event: ServerEvent) -> tuple[str | None, str | None]:
     """Return the id of the steer that a steering event is about, and the id of the response to steer."""
     if isinstance(event, UnknownEvent):
         steer = _mapping(event.extra.get("steer"))
-        return _text(steer.get("id")), _text(steer.get("previous_response_id"))
+        return _id(_text(steer.get("id"))), _id(_text(steer.get("previous_response_id")))
     readable = getattr(event, "steer", None)
-    return _text(getattr(readable, "id", None)), _text(getattr(readable, "previous_response_id", None))
+    return _id(_text(getattr(readable, "id", None))), _id(_text(getattr(readable, "previous_response_id", None)))
+
+
+def _id(value: str | None) -> str | None:
+    return id_key(value) if value else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from rxresponses.pool.lanes import HeldResponse, PoolConnection, PoolLane
 from rxresponses.pool.responses import _REMEMBERED, _REMEMBERED_BY_SOCKET, ResponseLocations, UnstoredResponses
+from rxresponses.wire.ids import LONGEST_ID, MOST_CHARACTERS
 
 
 @pytest.fixture
@@ -93,6 +96,19 @@ def test_the_latest_responses_are_remembered(locations: ResponseLocations, store
     locations.mark_unheld("last", stored=stores)
     known = [name for name in ("again", "0", "1", "last") if locations.is_stored(name, guess=not stores) is stores]
     assert known == ["again", "1", "last"]
+
+
+def test_scenario_77_long_ids_are_remembered_in_bounded_memory(locations: ResponseLocations) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(MOST_CHARACTERS // LONGEST_ID + 1000):
+            locations.mark_lost(f"{number:0{LONGEST_ID}}")
+        memory, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert MOST_CHARACTERS < memory < 1.5 * MOST_CHARACTERS
+    assert not locations.is_lost(f"{0:0{LONGEST_ID}}")
+    assert locations.is_lost(f"{MOST_CHARACTERS // LONGEST_ID:0{LONGEST_ID}}")
 
 
 def test_an_unstored_response_is_lost_for_other_connections() -> None:

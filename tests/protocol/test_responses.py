@@ -8,6 +8,8 @@ import pytest
 
 from rxresponses.protocol.protocol import Protocol
 from rxresponses.protocol.request import SENT, STARTED
+from rxresponses.protocol.responses import _ENDED_LIMIT, _IDS_LIMIT
+from rxresponses.wire.ids import LONGEST_ID
 
 from ..support.events import HEARTBEAT_TYPES, wire_event
 from .driver import (
@@ -109,15 +111,54 @@ class TestLateEvents:
 
     def test_only_the_latest_ended_responses_are_remembered(self) -> None:
         protocol = Protocol()
-        for number in range(100):
+        for number in range(_ENDED_LIMIT + 1):
             send(protocol)
             protocol.receive(created(f"r{number}"))
             protocol.receive(error())
-        assert len(protocol._responses._ended) == 64
-        assert protocol.receive(lifecycle("response.failed", "r99")) is None
+        has_ended = protocol._responses.has_ended
+        assert [has_ended(f"r{number}") for number in (0, 1, _ENDED_LIMIT)] == [False, True, True]
+        assert protocol.receive(lifecycle("response.failed", f"r{_ENDED_LIMIT}")) is None
+
+    def test_scenario_69_a_late_event_with_an_id_of_any_length_reaches_nobody(self) -> None:
+        protocol = Protocol()
+        response_id = "r" * 100_000
+        send(protocol)
+        protocol.receive(created(response_id))
+        protocol.receive(error())
+        second = send(protocol)
+        assert protocol.receive(lifecycle("response.failed", response_id)) is None
+        assert protocol.receive(created(f"{response_id}2")) is second
+        assert protocol.receive(completed(f"{response_id}2")) is second
+        assert protocol._responses._ended._characters < 4 * LONGEST_ID
 
 
 class TestIds:
+    @pytest.mark.parametrize("echoes", [True, False, None])
+    def test_scenario_77_a_response_with_another_id_in_each_event(self, echoes: bool | None) -> None:
+        protocol = Protocol(echoes_stream_id=echoes)
+        request = send(protocol)
+        for number in range(10 * _IDS_LIMIT):
+            assert protocol.receive(in_progress(f"r{number}")) is request
+        latest = 10 * _IDS_LIMIT - 1
+        first_kept = latest - (_IDS_LIMIT - 2)
+        assert request.response_ids == ["r0", *[f"r{number}" for number in range(first_kept, latest + 1)]]
+        assert list(protocol._responses.by_id) == request.response_ids
+        assert protocol.receive(completed("r0")) is request
+        assert_nothing_runs(protocol)
+        assert not protocol._responses.by_id
+
+    def test_an_id_that_two_responses_take_in_turn_is_not_forgotten_too_early(self) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        requests = [send(protocol, lane) for lane in ("a", "b")]
+        for _ in range(2 * _IDS_LIMIT):
+            for request in requests:
+                assert protocol.receive(in_progress("same", request.stream_id)) is request
+        assert all(len(request.response_ids) <= _IDS_LIMIT for request in requests)
+        assert protocol._responses.by_id == {"same": requests[1]}
+        for request in requests:
+            assert protocol.receive(completed("same", request.stream_id)) is request
+        assert_nothing_runs(protocol)
+
     def test_an_id_of_a_failed_response_may_be_used_again(self) -> None:
         protocol = Protocol()
         send(protocol)

@@ -30,9 +30,10 @@ from rxresponses.net.timing import Timings
 from rxresponses.pool.actions import FailRequest, OpenConnection, SendRequest
 from rxresponses.pool.lanes import HeldResponse, PoolConnection, PoolRequestState
 from rxresponses.pool.pool import Pool
-from rxresponses.senders.client_observers import ClientRequestObserver, ClientSteerObserver, open_calls
+from rxresponses.senders.client_observers import _MOST_CALLS, ClientRequestObserver, ClientSteerObserver, open_calls
 from rxresponses.senders.client_request import ClientRequest, ClientSteer, answered_calls
 from rxresponses.wire import codec
+from rxresponses.wire.ids import id_key
 
 NOW = 100.0
 
@@ -515,6 +516,18 @@ class TestFunctionCalls:
         assert open_calls(COMPLETED) == frozenset()
         assert open_calls(error("server_error")) == frozenset()
         assert open_calls(event("response.completed", response=5)) == frozenset()
+
+    def test_scenario_77_open_calls_are_bounded(self) -> None:
+        def calls(count: int) -> frozenset[str]:
+            output = [{"type": "function_call", "call_id": f"c{number}"} for number in range(count)]
+            return open_calls(response("completed", output=output))
+
+        assert [len(calls(count)) for count in (_MOST_CALLS, _MOST_CALLS + 1)] == [_MOST_CALLS, 0]
+        long = "c" * 100_000
+        (call,) = open_calls(response("completed", output=[{"type": "function_call", "call_id": long}]))
+        assert call == id_key(long)
+        answer = {"type": "function_call_output", "call_id": long, "output": "x"}
+        assert answered_calls(ResponseCreate(model="m", input=[answer])) == frozenset({call})
 
     def test_answered_calls(self) -> None:
         def answers(*items: Any) -> frozenset[str] | None:

@@ -9,9 +9,10 @@ import pytest
 from rxresponses import PreviousResponseLostError, ResponsesWebSocket
 from rxresponses import operators as rops
 from rxresponses.senders.socket import ConnectionState
-from rxresponses.testing import Hold, ResponsesServer, Text
+from rxresponses.testing import Hold, Raw, ResponsesServer, Text
 
 from ..support.clients import ask, inputs, response_id, resubscribe_on_every_error
+from ..support.frames import response
 from ..support.recorder import WAIT, AsyncRecorder, Recorder
 
 
@@ -39,6 +40,18 @@ def test_scenario_32_the_stale_id_is_never_sent(
     assert server.accepted == 1
     assert Recorder(socket.send_request(ask("third"))).wait().completions == 1
     assert isinstance(Recorder(request).wait().error, PreviousResponseLostError)
+    assert inputs(server) == ["first", "third"]
+
+
+def test_scenario_77_an_id_of_any_length_is_known(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    parent = "r" * 100_000
+    server.reply(Raw(response(parent)))
+    Recorder(socket.send_request(ask("first", store=False))).wait()
+    drop(server, socket)
+    error = Recorder(socket.send_request(ask("second", previous_response_id=parent))).wait().error
+    assert isinstance(error, PreviousResponseLostError)
+    assert len(str(error)) < 1000
+    Recorder(socket.send_request(ask("third", previous_response_id="other"))).wait()
     assert inputs(server) == ["first", "third"]
 
 
