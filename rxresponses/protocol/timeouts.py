@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import (
@@ -39,11 +38,6 @@ class Timeouts:
         """Return the time at which a request in its present state becomes overdue, `None` if it has no limit."""
         limit = self._limit(request)
         return None if limit is None else request.since + limit
-
-    def next_deadline(self, requests: Iterable[ProtocolRequest]) -> float | None:
-        """Return the earliest deadline of several requests, `None` if no request has a deadline."""
-        deadlines = (self.deadline(request) for request in requests)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def error(self, request: ProtocolRequest, now: float) -> ResponseTimeoutError | None:
         """Return the error of an overdue request, `None` if the request is not overdue."""

@@ -160,15 +160,6 @@ def test_the_error_of_a_steer_names_what_did_not_come() -> None:
         assert known not in unanswered
 
 
-def test_the_next_deadline_is_the_earliest() -> None:
-    early, late = a_request(STARTED), a_request(STARTED)
-    late.since = START + 7
-    assert ALL.next_deadline([late, a_request(STARTED, cancelled=True), early]) == START + 4
-    assert ALL.next_deadline([late]) == START + 11
-    assert ALL.next_deadline(iter([a_request(ENDED)])) is None
-    assert ALL.next_deadline([]) is None
-
-
 def test_the_options_set_the_limits() -> None:
     options = ConnectionOptions(queue_timeout=1.0, first_event_timeout=2.0, idle_timeout=4.0, steer_timeout=8.0)
     assert Timeouts.of(options) == ALL
