@@ -44,11 +44,16 @@ class Recording(Generic[T]):
 def marbles(
     operator: Callable[[Observable[Any]], Observable[T]],
     *steps: Step,
-    disposed: float = 1000,
+    disposed: float | None = None,
     scheduler: TestScheduler | None = None,
 ) -> Recording[T]:
-    """Subscribe at 200 to a source of steps: `(time, event)`, `(time, exception)`, or `(time, None)` for completion."""
+    """Subscribe at 200 to a source of steps: `(time, event)`, `(time, exception)`, or `(time, None)` for completion.
+
+    Dispose at 1000, or behind the last step, if `disposed` does not say when.
+    """
     scheduler = scheduler or TestScheduler()
+    if disposed is None:
+        disposed = max([1000, *(time + 1 for time, _ in steps)])
     messages: list[Any] = []
     for time, step in steps:
         if step is None:
