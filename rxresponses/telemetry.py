@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -24,6 +23,9 @@ from .net.observable import EventObservable
 from .net.timing import Timings, recording
 from .redaction import discreet
 from .scalars import is_in_bounds
+from .version import installed_version
+from .wire.assembly import Assembly
+from .wire.assembly_scopes import CALLS
 from .wire.events import TERMINAL_TYPES, ServerEvent
 from .wire.failures import failure_of, response_of
 from .wire.fields import begins_response, response_id_of
@@ -103,8 +105,8 @@ class TracedSender:
         self._sender = sender
         self._provider = provider
         self._server = _server(getattr(sender, "url", None))
-        self._tracer = trace.get_tracer("rxresponses", _version(), tracer_provider, _SCHEMA)
-        self._instruments = _Instruments(metrics.get_meter("rxresponses", _version(), meter_provider, _SCHEMA))
+        self._tracer = trace.get_tracer("rxresponses", installed_version(), tracer_provider, _SCHEMA)
+        self._instruments = _Instruments(metrics.get_meter("rxresponses", installed_version(), meter_provider, _SCHEMA))
 
     def __repr__(self) -> str:
         return f"<TracedSender of {getattr(self, '_sender', '(half made)')!r}>"
@@ -196,6 +198,7 @@ class _Operation:
         self._subscribed_at = monotonic()
         self._first: ServerEvent | None = None
         self._first_chunk: float | None = None
+        self._assembly = Assembly(CALLS)
         self._ended = False
         self._lock = threading.Lock()  # for `_ended`: the request may be disposed on another thread
 
@@ -205,6 +208,8 @@ class _Operation:
             if not begins_response(event):
                 return  # a heartbeat
             self._first = event
+        if type(event) in CALLS.folds:
+            self._assembly.add(event)
         if self._first_chunk is None and event.type not in _NO_OUTPUT and begins_response(event):
             self._first_chunk = monotonic()
         if event.type in TERMINAL_TYPES:
@@ -231,7 +236,7 @@ class _Operation:
     def _record(self, event: ServerEvent | None, error: Exception | None, disposed: bool) -> None:
         seconds = monotonic() - self._subscribed_at
         event = None if event is None else without_secrets(event)
-        response = None if event is None else response_of(event)
+        response = None if event is None else self._assembly.finish(event)
         first_response = None if self._first is None else response_of(self._first)
         usage = None if response is None else response.usage
         model = {"gen_ai.response.model": _field(response, "model") or _field(first_response, "model")}
@@ -338,10 +343,3 @@ def _given(attributes: Attributes) -> Attributes:
         for name, value in attributes.items()
         if value is not None and (not isinstance(value, (int, float)) or is_in_bounds(value))
     }
-
-
-def _version() -> str:
-    try:
-        return version("rxresponses")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return ""

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
-from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -48,6 +47,7 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.trace import SpanKind, StatusCode
 
 from rxresponses.telemetry import TracedSender, traced
+from rxresponses.version import installed_version
 
 from .support.telemetry import HotSender, Telemetry
 
@@ -234,6 +234,14 @@ class TestSpan:
     def test_shows_function_calls(self, server: ResponsesServer, sender: TracedSender, telemetry: Telemetry) -> None:
         server.reply(FunctionCall("look", {"at": "it"}))
         Recorder(sender.send_request(ask())).wait()
+
+        assert telemetry.attributes["gen_ai.response.finish_reasons"] == ("tool_call",)
+
+    def test_scenario_60_calls_that_the_terminal_event_leaves_out(self, telemetry: Telemetry) -> None:
+        hot = HotSender()
+        Recorder(telemetry.traced(hot).send_request(ask()))
+        said = wire_event("response.function_call_arguments.done", arguments="{}", name="look", output_index=0)
+        hot.send(created(), said, completed())
 
         assert telemetry.attributes["gen_ai.response.finish_reasons"] == ("tool_call",)
 
@@ -570,21 +578,12 @@ def test_a_source_that_cannot_be_subscribed_is_an_error(telemetry: Telemetry) ->
     assert telemetry.attributes["error.type"] == "ZeroDivisionError"
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_scope_has_the_version_of_the_package(
-    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, socket: ResponsesWebSocket, installed: bool
-) -> None:
-    def version(name: str) -> str:
-        if not installed:
-            raise PackageNotFoundError(name)
-        return "1.2.3"
-
-    monkeypatch.setattr("rxresponses.telemetry.version", version)
+def test_the_scope_has_the_version_of_the_package(telemetry: Telemetry, socket: ResponsesWebSocket) -> None:
     telemetry.traced(socket).send_request(ask()).run()
 
     scope = telemetry.span.instrumentation_scope
     assert scope is not None
-    assert scope.version == ("1.2.3" if installed else "")
+    assert scope.version == installed_version()
 
 
 def test_the_package_does_not_import_opentelemetry() -> None:

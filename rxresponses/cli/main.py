@@ -71,13 +71,9 @@ class _Parser(argparse.ArgumentParser):
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import PackageNotFoundError, version
+        from ..version import installed_version
 
-        try:
-            number = version("rxresponses")
-        except PackageNotFoundError:
-            number = "(not installed)"
-        print(f"rxresponses {number}")
+        print(f"rxresponses {installed_version() or '(not installed)'}")
         parser.exit()
 
 

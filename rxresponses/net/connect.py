@@ -20,6 +20,7 @@ from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
 from ..proxies import proxy_from, proxy_name, with_plain_password
 from ..redaction import discreet_logger, display, is_secret
+from ..version import installed_version
 from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
 from .connect_errors import Reason, reason, status_reason
@@ -202,9 +203,5 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 @functools.cache
 def _user_agent() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"rxresponses/{version('rxresponses')}"
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "rxresponses"
+    number = installed_version()
+    return f"rxresponses/{number}" if number else "rxresponses"
