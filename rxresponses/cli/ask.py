@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from reactivex import Observable
 
     from ..wire.events import ServerEvent
-    from ..wire.models import Response
     from .screen import Screen
 
 T = TypeVar("T")
@@ -94,51 +93,40 @@ def _has_data(stream: TextIO) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Write the answer to standard output; return 0, or raise what the request raises."""
+    from reactivex import operators as ops
+
     from .. import operators as rops
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
-    from ..wire.redacted import without_secrets
     from ..wire.requests import ResponseCreate
+    from .ending import Ending
     from .screen import Screen
 
     screen = Screen()
-    options = connection_options(args)
+    options, ending = connection_options(args), Ending()
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
         events = socket.send_request(ResponseCreate(model=args.model, input=args.prompt))
         if args.timeout is not None:
             events = events.pipe(rops.timeout_on_terminal(args.timeout))
+        events = events.pipe(ops.do_action(ending.see))
         try:
-            last = _show_events(events, screen, args.json) if args.events or args.json else _show_text(events, screen)
+            if args.events or args.json:
+                _show_events(events, screen, args.json)
+            else:
+                for piece in _values(events.pipe(rops.text_deltas())):
+                    screen.text(piece)
         except KeyboardInterrupt:
             screen.interrupt()
             raise
         finally:
             screen.end_line()
-    response: Response | None = None if last is None else getattr(without_secrets(last), "response", None)
-    if response is not None:
-        _add_notes(response, screen)
+    for note in ending.notes:
+        screen.note(note)
     return 0
 
 
-def _show_text(events: Observable[ServerEvent], screen: Screen) -> ServerEvent | None:
-    """Write the text of a response as it comes; return the last event."""
-    from reactivex import operators as ops
-
-    from .. import operators as rops
-
-    last: ServerEvent | None = None
-
-    def remember(event: ServerEvent) -> None:
-        nonlocal last
-        last = event
-
-    for piece in _values(events.pipe(ops.do_action(remember), rops.text_deltas())):
-        screen.text(piece)
-    return last
-
-
-def _show_events(events: Observable[ServerEvent], screen: Screen, as_json: bool) -> ServerEvent | None:
-    """Write each event as it comes, a failing event before its error is raised; return the last event."""
+def _show_events(events: Observable[ServerEvent], screen: Screen, as_json: bool) -> None:
+    """Write each event as it comes, a failing event before its error is raised."""
     from time import monotonic
 
     from reactivex import operators as ops
@@ -154,7 +142,6 @@ def _show_events(events: Observable[ServerEvent], screen: Screen, as_json: bool)
         else:
             screen.event_line(offset, event)
 
-    event = None
     timed = events.pipe(rops.raise_on_failure(), ops.map(lambda event: (monotonic() - start, event)))
     try:
         for offset, event in _values(timed):
@@ -162,7 +149,6 @@ def _show_events(events: Observable[ServerEvent], screen: Screen, as_json: bool)
     except ResponseFailedError as failure:
         show(monotonic() - start, cast("ServerEvent", failure.event))
         raise
-    return event
 
 
 def _values(source: Observable[T]) -> Iterator[T]:
@@ -211,16 +197,3 @@ def _values(source: Observable[T]) -> Iterator[T]:
             yield notification.value
     if isinstance(notification, OnError):
         raise notification.exception
-
-
-def _add_notes(response: Response, screen: Screen) -> None:
-    """Write to standard error that the model refused, or that the response is incomplete: the text hides both."""
-    from ..wire.models import ResponseOutputMessage, ResponseOutputRefusal
-
-    for item in response.output:
-        for part in item.content if isinstance(item, ResponseOutputMessage) else ():
-            if isinstance(part, ResponseOutputRefusal):
-                screen.note(f"refused: {part.refusal}")
-    if response.status == "incomplete":
-        details = response.incomplete_details
-        screen.note(f"incomplete: {(details and details.reason) or 'no reason given'}")

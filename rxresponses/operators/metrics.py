@@ -13,11 +13,14 @@ from ..errors import DecodeError, ResponseFailedError
 from ..net.observable import EventObservable
 from ..net.timing import Timings, recording
 from ..scalars import is_in_bounds
+from ..wire.assembly_scopes import REFUSALS
+from ..wire.endings import RefusalReader
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, response_of
 from ..wire.fields import begins_response, response_id_of, shows_output
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
+from ..wire.redacted import hide_secrets
 from ._arguments import makes_operator
 from ._clock import clock_for
 from ._results import E
@@ -35,7 +38,7 @@ class ResponseMetrics:
     `status` is the status of the response, such as `completed` or `incomplete`.  It is `failed` for a rejected
     request too, and then `error` says why.  `output_tokens_per_second` divides all output tokens, those for
     reasoning included, by the time from the first event to the terminal event.  It is `None` if the server does
-    not count tokens.
+    not count tokens.  `refusal` is what the model said if it refused to answer, else `None`.
     """
 
     type: str
@@ -50,6 +53,7 @@ class ResponseMetrics:
     usage: ResponseUsage | None
     output_tokens_per_second: float | None
     error: ResponseFailedError | None
+    refusal: str | None = None
 
 
 @overload
@@ -75,9 +79,10 @@ def metrics(
         metrics(into=f): --created--"He"--"llo"--completed|      and f(metrics) just before `completed`
 
     Failed and rejected responses are measured too: the metrics say what failed and when, and nothing becomes an
-    error here.  A source that fails, for example because the connection was lost, passes its error on and emits
-    no metrics.  Of several responses in a row, each is measured.  From the second on, the times count from the
-    end of the response before, and `queued` is `None`.
+    error here.  So are responses of which an operator before this one has made an error, such as `raise_on_refusal`;
+    the error follows the metrics.  A source that fails for another reason, for example because the connection was
+    lost, passes its error on and emits no metrics.  Of several responses in a row, each is measured.  From the second
+    on, the times count from the end of the response before, and `queued` is `None`.
 
     Put this operator right behind `send_request`, or behind `retry_with_backoff`, whose waits then count as
     `queued`.  The subscription starts the times, and asks the sender to report when it writes the request.  So
@@ -101,19 +106,31 @@ def metrics(
 
             def pass_on(event: ServerEvent) -> None:
                 result = watch.read(event)
-                if result is not None:
-                    assert into is not None
-                    try:
-                        into(result)
-                    except Exception as raised:
-                        observer.on_error(raised)
-                        return
-                observer.on_next(event)
+                if result is None or pass_into(result):
+                    observer.on_next(event)
+
+            def pass_into(result: ResponseMetrics) -> bool:
+                assert into is not None
+                try:
+                    into(result)
+                except Exception as raised:
+                    observer.on_error(raised)
+                    return False
+                return True
+
+            def fail(error: Exception) -> None:
+                end = getattr(error, "event", None)  # of the errors that operators make of responses
+                result = watch.read(end) if isinstance(end, ServerEvent) else None
+                if result is not None and into is None:
+                    observer.on_next(result)
+                elif result is not None and not pass_into(result):
+                    return
+                observer.on_error(error)
 
             with recording(watch.timings):
                 return source.subscribe(
                     emit if into is None else pass_on,
-                    observer.on_error,
+                    fail,
                     observer.on_completed,
                     scheduler=subscribe_scheduler,
                 )
@@ -126,10 +143,13 @@ def metrics(
 class _Stopwatch:
     """Measures one response after another, event by event."""
 
-    __slots__ = ("_begin", "_first", "_first_event", "_first_text", "_has_output", "_now", "_text", "timings")
+    __slots__ = (
+        *("_begin", "_first", "_first_event", "_first_text", "_has_output", "_now", "_refusals", "_text", "timings"),
+    )
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.timings = Timings(now)
+        self._refusals = RefusalReader()
         self._now = now
         self._start(now())
 
@@ -149,6 +169,8 @@ class _Stopwatch:
             self._first, self._first_event = event, self._now()
         if event.type in TERMINAL_TYPES:
             return self._finish(event, self._first)
+        if type(event) in REFUSALS.folds:
+            self._refusals.read(event)
         if not self._has_output:
             self._has_output = shows_output(event)
         if self._first_text is None and self._text.read(event):
@@ -159,6 +181,7 @@ class _Stopwatch:
         end = self._first_event if event is first else self._now()
         error = failure_of(event, None if event is first else first, has_output=self._has_output)
         response = response_of(event)
+        refusal = self._refusals.read(event)
         if self._first_text is None:
             text = self._text.finish(event)  # a server may send no deltas
             if text and not isinstance(text, DecodeError):
@@ -178,6 +201,7 @@ class _Stopwatch:
             usage=usage,
             output_tokens_per_second=_rate(usage, end - self._first_event),
             error=error,
+            refusal=None if refusal is None else hide_secrets(event, refusal),
         )
         self.timings.sent = None
         self._start(end)

@@ -8,7 +8,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
-from ..wire.endings import ResponseIncompleteError, is_incomplete, reason_of, response_in
+from ..wire.endings import ResponseIncompleteError, is_cut, reason_of, response_in
 from ..wire.fields import response_id_of
 from ..wire.redacted import without_secrets
 from ._arguments import makes_operator
@@ -34,20 +34,18 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
     def operator(source: Observable[E]) -> Observable[E]:
         def subscribe(observer: ObserverBase[E], scheduler: SchedulerBase | None = None) -> DisposableBase:
             def on_next(event: E) -> None:
-                if event.is_terminal:
-                    response = response_in(event)
-                    if event.type == "response.incomplete" or is_incomplete(response):
-                        shown = without_secrets(event)
-                        observer.on_error(
-                            ResponseIncompleteError(
-                                reason_of(response_in(shown)),
-                                event=shown,
-                                response_id=response_id_of(shown),
-                                stream_id=event.stream_id,
-                            )
-                        )
-                        return
-                observer.on_next(event)
+                if not (event.is_terminal and is_cut(event)):
+                    observer.on_next(event)
+                    return
+                shown = without_secrets(event)
+                observer.on_error(
+                    ResponseIncompleteError(
+                        reason_of(response_in(shown)),
+                        event=shown,
+                        response_id=response_id_of(shown),
+                        stream_id=event.stream_id,
+                    )
+                )
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 

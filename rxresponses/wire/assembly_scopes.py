@@ -149,5 +149,17 @@ TEXTS = Scope({**_LIFECYCLE, **_ITEMS, **_TEXT}, only_text=True)
 CALLS = Scope({**_LIFECYCLE, **_ITEMS, **_CALLS})
 """The function calls."""
 
+REFUSALS = Scope(
+    {
+        **_LIFECYCLE,
+        **_ITEMS,
+        ResponseContentPartAddedEvent: Assembly.add_part_added,
+        ResponseContentPartDoneEvent: Assembly.add_part_done,
+        ResponseRefusalDeltaEvent: _delta(REFUSAL),
+        ResponseRefusalDoneEvent: _done(REFUSAL),
+    }
+)
+"""The refusals."""
+
 RESPONSES = Scope(_LIFECYCLE)
 """What the response itself says."""

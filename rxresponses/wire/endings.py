@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import RequestError
-from .events import ResponseOutputItemDoneEvent, ResponseRefusalDeltaEvent, ResponseRefusalDoneEvent, ServerEvent
+from .assembly import Assembly
+from .assembly_scopes import REFUSALS
+from .events import TERMINAL_TYPES, ServerEvent
 
 _CUT = ("incomplete", "cancelled", "canceled")
 _FAILURES = ("response.failed", "error")
@@ -57,35 +59,26 @@ class ResponseIncompleteError(RequestError):
 class RefusalReader:
     """Reads the events of one response after another; tells at the terminal event whether the model refused."""
 
-    __slots__ = ("_deltas", "_items", "_texts")
+    __slots__ = ("_assembly",)
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        self._deltas: list[str] = []
-        self._texts: list[str] = []  # of refusals that are complete
-        self._items: list[object] = []
+        self._assembly = Assembly(REFUSALS)
 
     def read(self, event: ServerEvent) -> str | None:
         """Return what the model said, from the fullest source, if this is the terminal event of a refused response."""
-        if event.is_terminal:
-            refusal = None
-            if event.type not in _FAILURES:
-                refusal = refusal_of(output_of(response_in(event)) or self._items)
-                if refusal is None and (self._texts or self._deltas):
-                    refusal = "".join(self._texts or self._deltas)
-            self._reset()
-            return refusal
-        if isinstance(event, ResponseRefusalDeltaEvent):
-            self._deltas.append(event.delta)
-        elif isinstance(event, ResponseRefusalDoneEvent):
-            self._texts.append(event.refusal)
-        elif isinstance(event, ResponseOutputItemDoneEvent):
-            self._items.append(event.item)
-        elif event.type == "response.created":
-            self._reset()
-        return None
+        if event.type not in TERMINAL_TYPES:
+            if type(event) in REFUSALS.folds:
+                self._assembly.add(event)
+            return None
+        refusal = None
+        if event.type not in _FAILURES:
+            whole = self._assembly.finish(event)
+            # The event may be one that could not be read.
+            refusal = refusal_of(output_of(response_in(event) if whole is None else whole))
+            if refusal is None:
+                refusal = refusal_of([item.build() for item in self._assembly.items()])
+        self._assembly.reset()
+        return refusal
 
 
 def response_in(event: ServerEvent) -> object:
@@ -107,6 +100,11 @@ def output_of(response: object) -> object:
 def is_incomplete(response: object) -> bool:
     """Whether the response ended before its answer was whole."""
     return _get(response, "status") in _CUT
+
+
+def is_cut(event: ServerEvent) -> bool:
+    """Whether a terminal event ends an incomplete response."""
+    return event.type == "response.incomplete" or is_incomplete(response_in(event))
 
 
 def reason_of(response: object) -> str | None:

@@ -56,6 +56,18 @@ class TestText:
         server.reply(Refusal("I will not."))
         assert ask() == (0, "", "refused: I will not.\n")
 
+    @pytest.mark.parametrize("form", [[], ["--json"], ["--events"]])
+    @pytest.mark.parametrize("output", [None, []])
+    def test_scenario_60_a_refusal_that_only_its_events_tell(
+        self, ask: Ask, server: ResponsesServer, form: list[str], output: Any
+    ) -> None:
+        end = {"id": "resp_1", "status": "incomplete", "output": output}
+        said = {"type": "response.refusal.delta", "delta": "No.", "output_index": 0, "content_index": 0}
+        created = {"type": "response.created", "response": RESPONSE}
+        server.reply(Raw([created, said, {"type": "response.completed", "response": end}]))
+        code, _, err = ask(*form)
+        assert (code, err) == (0, "refused: No.\nincomplete: no reason given\n")
+
     @pytest.mark.parametrize("kind", ["response.incomplete", "response.completed"])
     def test_an_incomplete_response_is_noted(self, ask: Ask, server: ResponsesServer, kind: str) -> None:
         cut = {**RESPONSE, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}

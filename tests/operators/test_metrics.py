@@ -20,7 +20,14 @@ from rxresponses import PoolOptions, ResponseMetrics, ResponsesClient, Responses
 from rxresponses.backoff import Backoff
 from rxresponses.errors import ConnectionLostError, ResponseFailedError
 from rxresponses.net.timing import current_timings
-from rxresponses.operators import filter_by_type, metrics, retry_with_backoff
+from rxresponses.operators import (
+    filter_by_type,
+    metrics,
+    raise_on_failure,
+    raise_on_incomplete,
+    raise_on_refusal,
+    retry_with_backoff,
+)
 from rxresponses.testing import Failure, Hold, ResponsesServer
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseCreatedEvent, ResponseTextDeltaEvent, ServerEvent
@@ -243,6 +250,48 @@ def test_several_responses_in_a_row_are_each_measured() -> None:
 
     assert (first.response_id, first.first_event, first.first_text, first.total) == ("resp_1", 10, 11, 12)
     assert (second.response_id, second.first_event, second.first_text, second.total) == ("resp_1", 1, 2, 3)
+
+
+REFUSED = wire_event("response.refusal.delta", delta="No.", item_id="msg_1", output_index=0, content_index=0)
+
+
+@pytest.mark.parametrize("events", [[REFUSED, completed()], [completed(message("x")), REFUSED, completed()]])
+def test_scenario_70_a_refusal_is_counted(events: list[ServerEvent]) -> None:
+    seen = run(metrics(), created(), *events)
+
+    assert [measured.refusal for measured in seen.values] == [None] * (len(seen.values) - 1) + ["No."]
+
+
+@pytest.mark.parametrize(
+    ("operator", "end", "status", "refusal"),
+    [
+        (raise_on_refusal(), completed(), "completed", "No."),
+        (raise_on_incomplete(), incomplete(), "incomplete", "No."),
+        (raise_on_failure(), failed(), "failed", None),
+        (raise_on_failure(), error_event(), "failed", None),
+    ],
+)
+def test_scenario_70_a_response_that_became_an_error_is_counted(
+    operator: Any, end: ServerEvent, status: str, refusal: str | None
+) -> None:
+    seen = run(lambda source: source.pipe(operator, metrics()), created(), REFUSED, end)
+    counted: list[ResponseMetrics] = []
+    passed = run(lambda source: source.pipe(operator, metrics(counted.append)), created(), REFUSED, end)
+
+    assert [(measured.status, measured.total) for measured in seen.values] == [(status, 12.0)]
+    assert [measured.status for measured in counted] == [status]
+    assert passed.values == [created(), REFUSED]
+    assert isinstance(seen.error, type(passed.error))
+    if refusal is not None:
+        assert [measured.refusal for measured in seen.values] == [refusal]
+
+
+def test_scenario_70_an_into_that_raises_before_an_error() -> None:
+    def into(_: ResponseMetrics) -> None:
+        raise ZeroDivisionError
+
+    seen = run(lambda source: source.pipe(raise_on_incomplete(), metrics(into)), created(), incomplete())
+    assert isinstance(seen.error, ZeroDivisionError)
 
 
 def test_a_lost_connection_passes_without_metrics() -> None:

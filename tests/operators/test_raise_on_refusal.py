@@ -64,6 +64,10 @@ def test_scenario_70_marble_of_the_docstring() -> None:
         [refusal_delta("I will "), refusal_delta("not."), completed()],
         [wire_event("response.completed", response={"id": 7, "output": [WIRE]})],
         [item_done(refusal()), wire_event("response.completed", response=7)],
+        [wire_event("response.refusal.delta", delta="I will "), refusal_delta("not."), completed()],
+        [refusal_delta("I will not."), completed(refusal(""))],
+        [wire_event("response.content_part.done", part=WIRE["content"][0], **PLACE), completed()],
+        [refusal_delta("I will"), item_done(refusal()), completed()],
     ],
 )
 def test_scenario_70_every_source_of_a_refusal(events: list[ServerEvent]) -> None:
@@ -72,6 +76,14 @@ def test_scenario_70_every_source_of_a_refusal(events: list[ServerEvent]) -> Non
     assert seen.values == [created(), *events[:-1]]
     assert isinstance(seen.error, ResponseRefusedError)
     assert seen.error.refusal == "I will not."
+
+
+def test_scenario_70_a_refusal_that_came_only_behind_the_text() -> None:
+    said = wire_event("response.refusal.delta", **{**PLACE, "content_index": 1}, delta="No.")
+    error = run(raise_on_refusal(), created(), delta("Well. "), said, completed()).error
+
+    assert isinstance(error, ResponseRefusedError)
+    assert error.refusal == "No."
 
 
 def test_scenario_70_text_beside_a_refusal() -> None:
