@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .arguments import DEFAULT_MODEL, add_connection, connection_options, positive_number
+from .stderr import note_interrupt
 
 if TYPE_CHECKING:
     from ..batch.outcomes import Outcome
@@ -145,6 +146,7 @@ def _stop_on_interrupt(run: Run) -> Iterator[None]:
     """Let the first Ctrl-C stop the run, and the second raise `KeyboardInterrupt`."""
 
     def stop(number: int, frame: FrameType | None) -> None:
+        note_interrupt()
         if run.stopping:
             raise KeyboardInterrupt
         run.stop()

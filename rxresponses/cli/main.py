@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ..redaction import terminal_line
 from . import ask, batch, serve
-from .stderr import drop, replace_closed_streams, unbreakable_stderr, write_line
+from .stderr import drop, end_interrupted_line, replace_closed_streams, unbreakable_stderr, write_line
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 _COMMANDS = {"ask": ask.run, "batch": batch.run, "serve": serve.run}
@@ -39,9 +39,7 @@ def _main(argv: Sequence[str] | None) -> int:
         code = _run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        if sys.stderr.isatty():  # the terminal shows ^C, and the shell's prompt belongs on a line of its own
-            sys.stderr.write("\n")
-            sys.stderr.flush()
+        end_interrupted_line()
         return _INTERRUPTED
     except OSError as error:
         if isinstance(error, BrokenPipeError) and command != "batch":  # a batch writes nothing to standard output

@@ -10,6 +10,26 @@ from typing import Any, TextIO, cast
 
 from ..redaction import terminal_line
 
+# Whether the line on the terminal ends with the `^C` of a Ctrl-C that the command handles; `None` before any.
+_at_caret: bool | None = None
+
+
+def note_interrupt() -> None:
+    """Note a Ctrl-C that the command handles: the terminal shows `^C`, and the next message begins a line.
+
+    A signal handler calls this, so it writes nothing.  The progress bar of rich, which is drawn anew at once, erases
+    its line and the `^C` with it.
+    """
+    global _at_caret
+    _at_caret = not hasattr(sys.stderr, "rich_proxied_file")
+
+
+def end_interrupted_line() -> None:
+    """After a command that Ctrl-C has ended, let the shell's prompt begin a line."""
+    if _at_caret is not False and sys.stderr.isatty():
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+
 
 def write_line(message: str) -> None:
     """Write a message as one line, without characters that control the terminal.
@@ -17,7 +37,11 @@ def write_line(message: str) -> None:
     The message may hold text of a server, such as an error, a refusal or the reason of a close, or the name of a file.
     The line is one write: rich, whose progress bar takes over standard error, would read a part of a line as markup.
     """
-    sys.stderr.write(f"{terminal_line(message)}\n")
+    global _at_caret
+    begin = "\n" if _at_caret and sys.stderr.isatty() else ""
+    if _at_caret:
+        _at_caret = False
+    sys.stderr.write(f"{begin}{terminal_line(message)}\n")
     sys.stderr.flush()
 
 
@@ -35,7 +59,8 @@ def replace_closed_streams() -> None:
 @contextlib.contextmanager
 def unbreakable_stderr() -> Iterator[None]:
     """Let no write to standard error raise: notes and progress must not stop the work that they tell of."""
-    before = sys.stderr
+    global _at_caret
+    before, _at_caret = sys.stderr, None
     sys.stderr = cast("TextIO", _Unbreakable(before))
     try:
         yield

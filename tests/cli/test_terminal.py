@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rxresponses.batch.run import Run
 from rxresponses.cli.main import main
-from rxresponses.testing import Close, Failure, Fault, Raw, Refusal, RefuseUpgrade, ResponsesServer, Text
+from rxresponses.testing import Close, Failure, Fault, Hold, Raw, Refusal, RefuseUpgrade, ResponsesServer, Text
 from tests.support.streams import Terminal
 
 from .conftest import Ask
@@ -204,3 +206,47 @@ def test_scenario_71_the_prompt_of_the_shell_is_not_behind_the_echo(
     monkeypatch.setattr("rxresponses.cli.ask._values", interrupted)
     assert main(["ask", *form, "Hi"]) == 130
     assert terminal.getvalue().endswith("^C\n")
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_scenario_71_notes_are_not_behind_the_echo(
+    on_terminal: Callable[[], Terminal],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    server: ResponsesServer,
+    rich: bool,
+) -> None:
+    """Two times Ctrl-C.  The bar of rich erases its line, and the echo with it."""
+    if not rich:
+        monkeypatch.setitem(sys.modules, "rich.progress", None)
+    terminal = on_terminal()
+    server.on("", ["text", Hold()])
+    requests = tmp_path / "in.jsonl"
+    requests.write_text('"one"\n')
+
+    def interrupt() -> None:
+        terminal.write("^C")
+        signal.raise_signal(signal.SIGINT)
+
+    interrupts = iter(range(2))
+    original = Run._check
+
+    def check(run: Run) -> None:
+        original(run)
+        if run.in_flight and next(interrupts, None) is not None:
+            interrupt()
+
+    monkeypatch.setattr(Run, "_check", check)
+    assert main(["batch", "--url", server.url, str(requests), "-o", str(tmp_path / "out.jsonl")]) == 130
+    text = terminal.getvalue()
+    if rich:
+        assert "^Cwaiting" in text
+    else:
+        path = tmp_path / "out.jsonl"
+        assert text.splitlines() == [
+            "^C",
+            "waiting for the 1 in flight; Ctrl-C gives them up",
+            "^C",
+            f"0 of 1 answered, 0 failed: {path}",
+            "1 to do: the same command goes on with them",
+        ]
