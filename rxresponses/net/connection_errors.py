@@ -140,8 +140,6 @@ def hide_in_error(error: E, secrets: Secrets) -> E:
         linked.args = tuple(_hidden(value, secrets) for value in linked.args)
         for name, value in vars(linked).items():
             setattr(linked, name, _hidden(value, secrets))
-        if isinstance(linked, UnicodeDecodeError):
-            linked.object = secrets.hide_bytes(linked.object)
     return error
 
 

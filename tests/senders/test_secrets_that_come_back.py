@@ -30,7 +30,11 @@ from rxresponses import (
     ResponsesWebSocket,
 )
 from rxresponses import operators as rops
+from rxresponses.batch.lines import Task
 from rxresponses.cli.main import main
+from rxresponses.headers import Headers
+from rxresponses.senders.source import Lane
+from rxresponses.testing import Request, ResponsesServer
 
 from ..support.clients import fast_retries
 from ..support.echo_server import EVENTS, EchoServer
@@ -332,6 +336,54 @@ def test_scenario_74_a_server_that_is_not_there(url: str) -> None:
     with connect(url) as socket:
         error = error_of(socket.send_request(request()))
     assert shown_secrets(*texts_of(error)) == set()
+
+
+@pytest.mark.parametrize("way", ["body", "error", "failed", "incomplete", "close"])
+def test_scenario_74_a_trace_of_what_comes_back(way: str) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk, which the extra `test` installs")
+    from ..support.telemetry import Telemetry
+
+    telemetry = Telemetry()
+    try:
+        with EchoServer(way) as server, connect(server.url) as socket:
+            sender = telemetry.traced(socket)
+            error_of(sender.send_request(request(MCP_TOKEN)))
+            span = telemetry.span
+            assert shown_secrets(span.to_json(), repr(telemetry.points("gen_ai.client.operation.duration"))) == set()
+            assert "(hidden)" in span.to_json()
+            with pytest.raises(InvalidRequestError) as caught:
+                sender.send_request({"model": "m", "tools": [*TOOLS, 5]})
+            assert shown_secrets(repr(sender), *texts_of(caught.value)) == set()
+            assert "half made" in repr(type(sender).__new__(type(sender)))
+    finally:
+        telemetry.shutdown()
+
+
+def test_scenario_74_the_journal_of_the_embedded_server(caplog: pytest.LogCaptureFixture) -> None:
+    with clean_log(caplog), ResponsesServer() as server, connect(server.url) as socket:
+        seen: list[str] = []
+
+        def reply(request: Request) -> str:
+            seen.append(repr(request))
+            return "hi"
+
+        server.reply(reply)
+        Recorder(socket.send_request(request())).wait()
+        assert len(server.journal) == len(seen) == 1
+        assert shown_secrets(repr([server, server.journal, server.exchanges, server.upgrades, seen])) == set()
+        assert shown_secrets(repr(server.upgrades[0].headers), repr(server.requests)) == {*SECRETS} - {PASSWORD, QUERY}
+
+
+def test_scenario_74_no_repr_shows_a_secret() -> None:
+    options = ConnectionOptions(headers=HEADERS)
+    with connect("http://127.0.0.1:1/v1") as socket:
+        task = Task(1, "digest", {"tools": TOOLS})
+        made = request()
+        shown = [socket, socket._credentials, socket._secrets, socket.send_request(made), options, task, made]
+        shown.append(Mcp(**TOOLS[0]))
+        assert shown_secrets(*map(repr, shown)) == set()
+    for cls in (ResponseCreate, Mcp, ResponsesWebSocket, ResponsesClient, Lane, Headers):
+        assert repr(cls.__new__(cls))  # half made
 
 
 # The command line.

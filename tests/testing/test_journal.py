@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 
 import pytest
 
-from rxresponses.testing.journal import Journal, Received, Upgrade
+from rxresponses.testing.journal import Exchange, Journal, Received, Upgrade
 
 
 def test_the_list_of_frames_is_a_copy() -> None:
@@ -74,3 +75,21 @@ def test_scenario_77_a_bounded_journal_keeps_the_latest_of_each() -> None:
     assert [upgrade.connection for upgrade in journal.upgrades] == [9]
     journal.add_frame(Received(1, "y" * 1_000))
     assert [len(received.frame) for received in journal.frames] == [1_000]
+
+
+TOOL = {"type": "mcp", "server_label": "l", "authorization": "secret-1", "headers": {"X-Key": "secret-2"}}
+
+
+def test_scenario_74_no_repr_shows_a_query_or_the_credentials_of_tools() -> None:
+    upgrade = Upgrade(1, "/v1/responses?key=secret-3", {"authorization": "secret-4"}, 0.0, 101)
+    assert repr(upgrade) == "Upgrade(connection=1, path='/v1/responses', status=101)"
+    message = {"model": "m", "tools": [TOOL]}
+    exchange = Exchange(1, 1, 1, message, 0.5)
+    assert "outcome=None" in repr(exchange)
+    received = Received(1, json.dumps(message))
+    assert "'model': 'm'" in repr(received)
+    for shown in (exchange, received, [upgrade, exchange, received]):
+        assert "secret" not in repr(shown)
+    assert repr(Received(2, "secret {")) == "Received(connection=2, frame=(8 long, no JSON))"
+    assert received.frame == json.dumps(message)
+    assert upgrade.path.endswith("secret-3")

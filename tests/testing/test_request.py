@@ -22,3 +22,10 @@ def test_a_request_shows_the_conversation() -> None:
     assert list(view.tools) == ["f", "g"]
     assert view.text_format == {"type": "text"}
     assert Request(body={}, input=[user("hi")]).stream_id is None
+
+
+def test_scenario_74_the_repr_of_a_request_does_not_show_the_credentials_of_tools() -> None:
+    tool = {"type": "mcp", "server_label": "l", "authorization": "secret-1", "headers": {"X-Key": "secret-2"}}
+    view = Request(body={"tools": [tool]}, input=[user("hi")], number=3)
+    assert "number=3" in repr(view)
+    assert "secret" not in repr(view)
