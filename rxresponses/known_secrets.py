@@ -22,6 +22,7 @@ _PUBLIC_PARAMETERS = frozenset({"model", "api-version", "api_version"})
 _SHORTEST = 8  # characters; a shorter value is a placeholder, which may be an ordinary word of the text
 _FEWEST = 4  # different characters; a value with fewer of them, such as "xxxxxxxx", is no secret either
 _MOST_TOKENS = 256
+LONGEST = 2**20  # characters of a text that are searched, which takes up to a second
 _LEVELS = 4  # how often a text may be quoted: not at all, or up to three times
 _DEEPEST = 100  # levels of nesting in JSON
 _WORD = re.compile(r"[a-z_.]+")
@@ -62,7 +63,7 @@ def _basic_credentials(encoded: str) -> Iterator[str]:
 def url_secrets(url: str) -> Iterator[str]:
     """Yield the secrets in a URL: user name and password, and the query but for the model and the version."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if "//" in url else f"//{url}")  # a proxy may have no scheme
     except ValueError:
         return
     user_info = parts.netloc.rpartition("@")[0]
@@ -118,6 +119,9 @@ class Secrets:
     def __repr__(self) -> str:
         return "<Secrets>"
 
+    def __bool__(self) -> bool:
+        return bool(self._lasting or self._tokens or self._within)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Secrets, ()
 
@@ -139,10 +143,15 @@ class Secrets:
             self._tokens.pop(value, ())
 
     def hide(self, text: str) -> str:
-        """Return a text without the secrets."""
+        """Return a text without the secrets; the same object if there are none in it.
+
+        Of a text of more than `LONGEST` characters, only the beginning is searched, and kept.
+        """
         forms = self._all_forms()
-        if not forms or not text:
+        if not forms or len(text) < _SHORTEST:
             return text
+        if len(text) > LONGEST:
+            text = f"{text[:LONGEST]}… ({len(text) - LONGEST} characters left out)"
         spans: list[tuple[int, int]] = []
         quotings: list[_Quoting] = []
         layer = text
@@ -151,6 +160,8 @@ class Secrets:
                 for quoting in reversed(quotings):
                     start, end = quoting.source(start, end)
                 spans.append((start, end))
+            if not any(mark in layer for mark in "%\\&"):
+                break
             quoting = _Quoting(layer)
             if not quoting.starts:
                 break

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rxresponses.known_secrets import Secrets, handshake_secrets, header_secrets, tool_secrets, url_secrets
+from rxresponses.known_secrets import LONGEST, Secrets, handshake_secrets, header_secrets, tool_secrets, url_secrets
 
 from .effort import examples
 
@@ -244,6 +244,7 @@ def test_scenario_74_headers_that_are_no_secrets() -> None:
         (f"https://us%65r:p%40ss@host/v1?key={urllib.parse.quote_plus(SECRET)}", {SECRET, "p@ss", "p%40ss", "user"}),
         ("https://host/v1?model=gpt-4.1&api-version=2025-01-01&sig=abc", {"abc", "sig=abc"}),
         ("http://[", set()),
+        ("user-name:pass-word@proxy:80", {"user-name:pass-word", "pass-word"}),
         ("https://host/v1", set()),
     ],
 )
@@ -251,6 +252,18 @@ def test_scenario_74_the_secrets_of_a_url(url: str, secrets: set[str]) -> None:
     found = set(filter(None, url_secrets(url)))
     assert secrets <= found
     assert not {"gpt-4.1", "2025-01-01", "host"} & found
+
+
+def test_scenario_74_a_text_of_any_length_takes_bounded_time() -> None:
+    hidden = Secrets([SECRET]).hide(f"{SECRET} " + "x" * LONGEST)
+    assert hidden.startswith("(hidden) xxx")
+    assert hidden.endswith(f"xxx… ({len(SECRET) + 1} characters left out)")
+
+
+def test_scenario_74_secrets_that_are_there_count() -> None:
+    assert not Secrets(["short"], within=Secrets())
+    assert Secrets([SECRET])
+    assert Secrets(within=Secrets([SECRET]))
 
 
 def test_scenario_74_the_secrets_of_tools() -> None:

@@ -17,6 +17,7 @@ from reactivex.disposable import Disposable
 from .. import operators as rops
 from ..errors import Delivery, TerminalTimeoutError
 from ..net.timing import Timings, recording
+from ..redaction import shown_data
 from ..wire.assembly import Assembly
 from ..wire.assembly_scopes import WHOLE
 from ..wire.base import Model, build_received
@@ -213,10 +214,14 @@ class Run:
 
         def answered(ends: list[ServerEvent]) -> Result:
             response = _response(assembly, ends[-1])
+            if "tools" in response:  # some servers repeat the whole request, with the credentials of its tools
+                response["tools"] = shown_data(response["tools"])
+            if outcome_of(response) not in self._failing:
+                return Result(task, response)
             secrets = secrets_of(ends[-1])
-            if secrets is not None:
+            if secrets is not None:  # as in all errors
                 response = secrets.hide_json(response)
-            return Result(task, response, error_of(response) if outcome_of(response) in self._failing else None)
+            return Result(task, response, error_of(response))
 
         def failed(error: Exception, _: object) -> Observable[Result]:
             return reactivex.of(Result(task, error=error))

@@ -77,12 +77,11 @@ class EventDispatcher:
         if self._stopped:
             return
         try:
-            event = decode(frame)
+            event = decode(frame, self._secrets)
         except FrameError as error:
             self._deliver_undecodable(frame, error)
             return
         if self._events.observers:
-            set_secrets(event, self._secrets)
             self._events.on_next(event)
         request = self._receive(event)
         if request is None:
@@ -110,8 +109,6 @@ class EventDispatcher:
     # To the observers.
 
     def _deliver(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
-        if request.state is ENDED:
-            set_secrets(event, self._secrets)  # operators may make an error of it
         try:
             request.observer.on_next(event)
         except BufferOverflowError as error:
@@ -123,7 +120,6 @@ class EventDispatcher:
             self._complete(request, event)
 
     def _deliver_unrouted(self, event: ServerEvent) -> None:
-        set_secrets(event, self._secrets)
         self._unrouted.on_next(event)
         if self._protocol.connection_error is not None:
             self._control.end(lambda request: closed_by_server_error(request, event))

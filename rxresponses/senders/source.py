@@ -217,9 +217,10 @@ class Source(LoopBound):
     @discreet
     def _frame(self, request: ResponseCreate | ResponseSteer) -> bytes:
         """Return a request as JSON; raises `InvalidRequestError` if it has none, or is too large."""
-        if isinstance(request, ResponseCreate) and isinstance(request.tools, (list, tuple)):
-            tools = (tool.to_dict() if isinstance(tool, Model) else tool for tool in request.tools)
-            self._secrets.add_tokens(secret for tool in tools for secret in tool_secrets(tool))
+        if isinstance(request, ResponseCreate):
+            tools = request.tools if isinstance(request.tools, (list, tuple)) else ()
+            data = [tool.to_dict() if isinstance(tool, Model) else tool for tool in tools]
+            self._secrets.add_tokens(tool_secrets([*data, request.extra_body]))
         try:
             frame = encode(request)
         except (TypeError, ValueError, RecursionError) as error:

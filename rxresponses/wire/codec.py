@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from ..errors import DecodeError, FrameError
+from ..known_secrets import Secrets
 from ..scalars import plain_scalar, with_finite_numbers
 from .base import Model
-from .events.base import REGISTRY, ServerEvent, event_from, unknown_event
+from .events.base import REGISTRY, ServerEvent, event_from, set_secrets, unknown_event
 from .jsontext import read_json
 from .plans import plan_of
 
@@ -48,13 +49,16 @@ _peek = msgspec.json.Decoder(_Peek).decode
 _direct = _Direct()
 
 
-def decode(frame: bytes | str) -> ServerEvent:
+def decode(frame: bytes | str, secrets: Secrets | None = None) -> ServerEvent:
     """Return the event of one frame.
 
     Never raises for a JSON object.  An object becomes an `UnknownEvent` if its type is unknown or if required fields do
     not validate.  Values that Python cannot read are read as `null` if they are nested too deeply, and as text if they
     are integers of thousands of digits; `reason` of the event says so.  Raises `FrameError` for a frame that is no JSON
     object.
+
+    `secrets` are those of the connection.  An event with more than plain fields, as are all that may become an error,
+    hides them in its `repr` and in errors that are made of it; see `set_secrets`.
     """
     try:
         entry = _direct[_peek(frame).type]
@@ -69,7 +73,10 @@ def decode(frame: bytes | str) -> ServerEvent:
                 return event
     except (ValueError, RecursionError):
         pass  # not valid, or not for msgspec, which refuses lone surrogates
-    return _decode_slowly(frame)
+    event = _decode_slowly(frame)
+    if secrets is not None:
+        set_secrets(event, secrets)
+    return event
 
 
 def _decode_slowly(frame: bytes | str) -> ServerEvent:
