@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from .arguments import number_from_0, positive_number
@@ -20,6 +24,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=0, help="the port (default: a free port)")
     parser.add_argument("--api-key", metavar="KEY", help="require this bearer token (default: accept any, or none)")
+    parser.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="let web pages of this origin connect, such as http://localhost:3000, or * for all; may be repeated "
+        "(default: none but the server's own; programs other than browsers send no origin)",
+    )
     parser.add_argument(
         "--interval", metavar="SECONDS", type=number_from_0, help="time between two events (default: 0)"
     )
@@ -44,7 +56,10 @@ def problem_of(args: argparse.Namespace) -> str | None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until `KeyboardInterrupt`."""
+    """Serve until Ctrl-C or SIGTERM, which close the connections.
+
+    A client that does not answer the good-bye delays the end by a second.  A second Ctrl-C or SIGTERM ends at once.
+    """
     from itertools import cycle
 
     from ..errors import ConfigurationError
@@ -56,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
         api_key=args.api_key,
         event_interval=args.interval or 0.0,
+        allow_origins=args.allow_origin,
         remember=REMEMBER,
         remember_bytes=REMEMBER_BYTES,
     )
@@ -65,9 +81,26 @@ def run(args: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot replay: {error}") from error
         server.on("", lambda request: next(recordings))
-    with server:
+    with _stopped_by_sigterm(), server:
         print(server.url, flush=True)
         return _wait_for_interrupt()
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM leave the context, with the exit code that shells give to a program which SIGTERM has ended."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _wait_for_interrupt() -> NoReturn:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from .journal import Journal, Received
 from .replies import Close, Expire, Inject, Stall
 from .session import Session
+from .websocket import BoundedWebSocket
 
 _ABORT = 1006  # a close code that is never sent: clients report it if there was no closing handshake
 _STEPS_AT_ONCE = 32  # steps of the session before the loop runs other tasks, among them that which receives frames
@@ -26,14 +26,14 @@ class AcceptedConnection:
         journal: records the frames.
     """
 
-    def __init__(self, number: int, websocket: ServerConnection, session: Session, journal: Journal) -> None:
+    def __init__(self, number: int, websocket: BoundedWebSocket, session: Session, journal: Journal) -> None:
         self.number = number
         self._websocket = websocket
         self._session = session
         self._journal = journal
         self._changed = asyncio.Event()  # whether the session may have something to send
         self._closed = False
-        self._paused = False
+        self._sending = 0  # bytes that the session has given and that may not be sent yet
 
     async def run(self) -> None:
         """Receive and send frames until the connection is closed."""
@@ -55,14 +55,9 @@ class AcceptedConnection:
     async def close(self, close: Close) -> None:
         """Close the connection now, without sending first what is due."""
         if close.code == _ABORT:
-            self._websocket.transport.abort()
+            self._websocket.abort()
         else:
             await self._websocket.close(close.code, close.reason)
-
-    def abort_if_paused(self) -> None:
-        """Abort the transport if nothing is read any more: a closing handshake would only time out."""
-        if self._paused:
-            self._websocket.transport.abort()
 
     async def _receive(self) -> None:
         loop = asyncio.get_running_loop()
@@ -72,6 +67,7 @@ class AcceptedConnection:
                     frame = await self._websocket.recv()
                     self._session.receive(frame, loop.time())
                     self._journal.add_frame(Received(self.number, frame))
+                    self._websocket.set_pending(self._sending + self._session.size)
                     self._changed.set()
         finally:
             self._closed = True
@@ -83,12 +79,15 @@ class AcceptedConnection:
         with contextlib.suppress(ConnectionClosed):
             while not self._closed:
                 self._changed.clear()
-                for output in self._session.step(loop.time()):
+                outputs = self._session.step(loop.time())
+                self._sending = sum(len(output) for output in outputs if isinstance(output, (str, bytes)))
+                for output in outputs:
                     if isinstance(output, Close):
                         await self.close(output)
                         return
                     if isinstance(output, Stall):
-                        self._stall(output)
+                        if not output.pongs:
+                            self._websocket.stall()
                     else:
                         await self._websocket.send(output)
                 due = self._session.due(loop.time())
@@ -101,8 +100,3 @@ class AcceptedConnection:
                     await self._changed.wait()
                     if timer is not None:
                         timer.cancel()
-
-    def _stall(self, stall: Stall) -> None:
-        if not stall.pongs:
-            self._paused = True
-            self._websocket.transport.pause_reading()

@@ -42,17 +42,16 @@ def decode(text: str | bytes, *, finite: bool = False) -> Any:
 
 def is_deeper(value: object, levels: int) -> bool:
     """Return whether `value` has more than `levels` levels of arrays and objects."""
-    level = [value]
-    for _ in range(levels + 1):
-        level = [child for each in level for child in _children(each)]
-        if not level:
-            return False
-    return True
+    level = _containers([value])
+    for _ in range(levels):
+        if level:
+            parts = (each.values() if isinstance(each, dict) else each for each in level)
+            level = [child for children in parts for child in _containers(children)]
+    return bool(level)
 
 
-def _children(value: object) -> Iterable[object]:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return (child for child in children if isinstance(child, (dict, list)))
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, (dict, list))]
 
 
 def _finite(text: str) -> float:

@@ -5,38 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from weakref import WeakKeyDictionary
+from typing import Any, cast
+from weakref import WeakKeyDictionary, WeakSet
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, SecurityError
 from websockets.http11 import Request as UpgradeRequest
 from websockets.http11 import Response as UpgradeResponse
 
 from ..redaction import discreet_logger
 from .connection import AcceptedConnection
 from .faults import RefuseUpgrade
-from .handshake import check_upgrade
+from .handshake import AllowedOrigins, check_headers, check_upgrade
 from .journal import Journal, Upgrade
 from .jsontext import encode
 from .plan import FaultPlan
 from .replies import Close, ConnectionIntervention
 from .session import Session
+from .websocket import BoundedWebSocket
 
 _LOGGER = discreet_logger("rxresponses.testing")  # at level DEBUG it shows the handshakes, without credentials
-_CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake, after which the transport is closed
-_CLIENT_LEFT = (ConnectionClosed, ConnectionError, EOFError)
+_OF_THE_CLIENT = (ConnectionClosed, ConnectionError, EOFError, InvalidHandshake, SecurityError)
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Filter the log of websockets, which reports a client that leaves during the handshake as an error."""
+    """Filter the log of websockets, which reports clients that leave, or send something else, as errors.
+
+    The client gets an HTTP response that says what is wrong.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if record.msg == "unexpected internal error":
         return not isinstance(error, AssertionError)  # an assertion of websockets that the handshake is complete
     if record.msg == "opening handshake failed":
-        return not any(isinstance(each, _CLIENT_LEFT) for each in (error, error.__cause__ if error else None))
+        return not any(isinstance(each, _OF_THE_CLIENT) for each in (error, error.__cause__ if error else None))
     return True
 
 
@@ -53,6 +57,7 @@ class Listener:
         host: the address to listen on.
         port: the port to listen on, 0 for any free port.
         api_key: the bearer token that clients must send, `None` to accept every client.
+        allow_origins: the origins of the web pages that may connect, besides those of the server itself.
         max_size: the size of the largest message that is accepted, in bytes.
         journal: records the upgrades and the frames.
         plan: the faults of the server.
@@ -65,6 +70,7 @@ class Listener:
         port: int,
         *,
         api_key: str | None,
+        allow_origins: Sequence[str],
         max_size: int | None,
         journal: Journal,
         plan: FaultPlan,
@@ -80,10 +86,14 @@ class Listener:
 
         self._host = host
         self._api_key = api_key
+        self._origins = AllowedOrigins(allow_origins)
         self._max_size = max_size
         self._journal = journal
         self._plan = plan
         self._new_session = new_session
+        self._websockets: WeakSet[BoundedWebSocket] = WeakSet()
+        """All WebSockets, those whose handshake has not ended too."""
+
         self._connections: set[AcceptedConnection] = set()
         self._upgrades = 0
         self._numbers: WeakKeyDictionary[ServerConnection, int] = WeakKeyDictionary()
@@ -128,7 +138,8 @@ class Listener:
                 max_size=self._max_size,
                 max_queue=None,  # a full queue pauses reading, and then resumes it although a `Stall` has paused it
                 ping_interval=None,  # a client that is stopped in a debugger must not lose its connection
-                close_timeout=_CLOSE_TIMEOUT,
+                close_timeout=BoundedWebSocket.close_within,
+                create_connection=cast("type[ServerConnection]", self._new_websocket),
             )
         except Exception as error:
             self.closed = True
@@ -141,11 +152,20 @@ class Listener:
                 self.started.set_result(None)
                 self._journal.notify()
                 await self._stop.wait()
-                for connection in self._connections:
-                    connection.abort_if_paused()
+                self._loop.call_later(BoundedWebSocket.close_within, self._abort_all)
         finally:
             self.closed = True
             self._journal.notify()
+
+    def _new_websocket(self, *args: Any, **kwargs: Any) -> BoundedWebSocket:
+        websocket = BoundedWebSocket(*args, **kwargs)
+        self._websockets.add(websocket)
+        return websocket
+
+    def _abort_all(self) -> None:
+        """End all connections that are left when the server stops, such as those without an upgrade request."""
+        for websocket in list(self._websockets):
+            websocket.abort()
 
     def wake_all(self) -> None:
         """Let all connections ask their sessions what to send.  Must be called on the loop of the server."""
@@ -172,7 +192,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._upgrades += 1
         self._numbers[websocket] = self._upgrades
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        raw_headers = [(name.lower(), value) for name, value in request.headers.raw_items()]
+        headers = dict(raw_headers)
         upgrade = Upgrade(self._upgrades, request.path, headers, loop.time())
         self._journal.add_upgrade(upgrade)
         refusal = None
@@ -184,7 +205,13 @@ class Listener:
                 await asyncio.wait_for(self._stop.wait(), fault.seconds)
                 refusal = RefuseUpgrade(503)  # the server stops before the delay is over
                 break
-        refusal = refusal or check_upgrade(request.path, headers.get("authorization"), self._api_key)
+        origins = [value for name, value in raw_headers if name == "origin"]
+        refusal = (
+            refusal
+            or check_headers(raw_headers)
+            or self._origins.check(origins, {self._host, websocket.local_address[0]}, self.port)
+            or check_upgrade(request.path, headers.get("authorization"), self._api_key)
+        )
         upgrade.status = refusal.status if refusal is not None else 101
         self._journal.notify()
         return _response(refusal) if refusal is not None else None
@@ -193,6 +220,7 @@ class Listener:
         self.accepted += 1
         number = self._numbers.pop(websocket)
         session = self._new_session(number, asyncio.get_running_loop().time())
+        assert isinstance(websocket, BoundedWebSocket)  # made by `_new_websocket`
         connection = AcceptedConnection(number, websocket, session, self._journal)
         self._connections.add(connection)
         self._journal.notify()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -43,6 +43,9 @@ class ResponsesServer:
         max_lanes: how many different named lanes a client may use in the life of a connection.
         max_size: the size of the largest message that is accepted, in bytes.  A larger one closes the
             connection with code 1009.
+        allow_origins: the origins of the web pages that may connect, such as `http://localhost:3000`; `*` allows
+            all of them.  Pages of the server's own origin may always connect, and so may all programs that send
+            no `Origin`.  Other upgrades are refused with status 403.
         faults: what goes wrong.  `fault` adds more.
         remember: how many frames, requests, upgrades, stored responses, and, for each connection, ended
             responses the server keeps, the latest of each.  `None` keeps all, so that a test sees every
@@ -63,6 +66,7 @@ class ResponsesServer:
         max_active: int = 16,
         max_lanes: int = 32,
         max_size: int | None = 64 * 2**20,
+        allow_origins: Sequence[str] = (),
         faults: Iterable[Fault] = (),
         remember: int | None = None,
         remember_bytes: int | None = None,
@@ -78,6 +82,7 @@ class ResponsesServer:
             host,
             port,
             api_key=api_key,
+            allow_origins=allow_origins,
             max_size=max_size,
             journal=self._journal,
             plan=self._plan,

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import socket
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rxresponses import ResponseCreate, ResponsesWebSocket
+from rxresponses import ConnectFailedError, ConnectionOptions, ResponseCreate, ResponsesWebSocket
 from rxresponses import operators as rops
 from rxresponses.cli import serve
 from rxresponses.cli.main import main
 from rxresponses.testing import ResponsesServer
+from rxresponses.testing.websocket import BoundedWebSocket
+from tests.support.another_thread import on_another_thread
+from tests.support.raw_client import REQUEST, TEXT, UPGRADE, frame
 
 from .programs import Start, usage_error
 
@@ -81,6 +89,90 @@ class TestServe:
         assert out == ""
         assert str(server.port) in err
 
+    def test_scenario_69_web_pages_of_other_origins_are_refused_unless_allowed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        refused: list[ConnectFailedError] = []
+
+        def connect(url: str) -> None:
+            for origin in ("http://evil.example", "http://app.example"):
+                options = ConnectionOptions(headers={"Origin": origin})
+                with ResponsesWebSocket(url, options=options) as socket:
+                    try:
+                        socket.send_request(ResponseCreate(model="m", input="Hi")).run()
+                    except ConnectFailedError as error:
+                        refused.append(error)
+
+        self.serve(monkeypatch, capsys, connect)
+        assert [error.status for error in refused] == [403, 403]
+        assert "--allow-origin" in str(refused[0])
+        self.serve(monkeypatch, capsys, connect, "--allow-origin", "http://x", "--allow-origin", "http://app.example")
+        assert [error.status for error in refused] == [403, 403, 403]
+
+    def test_scenario_69_sigterm_ends_the_server(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as end:
+            self.serve(monkeypatch, capsys, lambda url: signal.raise_signal(signal.SIGTERM))
+        assert end.value.code == 143
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_on_another_thread_sigterm_is_left_alone(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        handlers: list[object] = []
+        before = signal.getsignal(signal.SIGTERM)
+        on_another_thread(
+            self.serve, monkeypatch, capsys, lambda url: handlers.append(signal.getsignal(signal.SIGTERM))
+        )
+        assert handlers == [before]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+    def test_scenario_69_a_second_ctrl_c_ends_at_once(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(BoundedWebSocket, "close_within", 30.0)
+        close = BoundedWebSocket.close
+        closing = threading.Event()
+
+        def note(websocket: BoundedWebSocket, *args: Any) -> Any:
+            closing.set()
+            return close(websocket, *args)
+
+        monkeypatch.setattr(BoundedWebSocket, "close", note)
+        client = socket.socket()
+
+        def connect(url: str) -> None:
+            port = int(url.split(":")[2].partition("/")[0])
+            client.connect(("127.0.0.1", port))
+            wait_for_answer(client)
+            threading.Thread(target=interrupt).start()
+
+        def interrupt() -> None:
+            closing.wait(20)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        started = time.monotonic()
+        self.serve(monkeypatch, capsys, connect, "--replay", str(large_transcript(tmp_path)))
+        assert time.monotonic() - started < 20
+        client.close()
+        for thread in threading.enumerate():
+            if thread.name == "responses-server":
+                thread.join(20)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_scenario_69_a_client_that_reads_nothing_does_not_delay_the_end(
+        self, start: Start, tmp_path: Path, number: int, code: int
+    ) -> None:
+        program = start("serve", "--replay", str(large_transcript(tmp_path)))
+        port = int(program.read_until(b"\n").split(b":")[2].partition(b"/")[0])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            wait_for_answer(client)
+            program.signal(number)
+            assert program.end() == (code, "", "")
+
     def test_as_a_program(self, start: Start) -> None:
         program = start("serve")
         url = program.read_until(b"\n").decode().strip()
@@ -102,6 +194,23 @@ class TestServe:
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
     assert said in usage_error(capsys, "serve", *args)
+
+
+def large_transcript(folder: Path) -> Path:
+    path = folder / "large.jsonl"
+    delta = json.dumps({"type": "response.output_text.delta", "delta": "x" * 1_000_000})
+    path.write_text(f"{delta}\n" * 40)
+    return path
+
+
+def wait_for_answer(client: socket.socket) -> None:
+    """Send a request, and leave its answer unread."""
+    client.sendall(UPGRADE + b"\r\n")
+    while b"\r\n\r\n" not in client.recv(2**16, socket.MSG_PEEK):
+        pass
+    client.sendall(frame(TEXT, REQUEST))
+    while len(client.recv(2**16, socket.MSG_PEEK)) < 2_000:
+        pass
 
 
 def recorded(text: str) -> list[dict[str, Any]]:
