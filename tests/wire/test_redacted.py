@@ -94,7 +94,7 @@ def test_scenario_74_texts_of_a_response() -> None:
     assert hide_secrets(event(None), SECRET) == SECRET
 
 
-@pytest.mark.parametrize("kind", [*TERMINAL_TYPES, "response.steer.failed", "response.steer.pending"])
+@pytest.mark.parametrize("kind", [*sorted(TERMINAL_TYPES), "response.steer.failed", "response.steer.pending"])
 def test_scenario_74_each_event_that_may_become_an_error_knows_the_secrets(kind: str) -> None:
     """The events that msgspec reads do not, because deltas are many, and no error is made of them."""
     assert _direct[kind] is None
