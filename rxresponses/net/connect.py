@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -25,6 +26,8 @@ from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
 from .connect_errors import Reason, reason, status_reason
 from .endpoint import is_loopback
+from .probe import speaks_plain_http
+from .refusal import SpeaksPlainHttpError
 from .transport import FrameConnection, FrameListener
 
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
@@ -117,12 +120,21 @@ async def open_connection(
     )
     try:
         connection = await connecting
-    except (TimeoutError, asyncio.TimeoutError):
-        for connection in made[-1:]:
-            connection.check_answer()
+    except (OSError, asyncio.TimeoutError) as error:
+        if made and made[-1].is_connected:
+            made[-1].check_answer()
+        elif made and parts.scheme == "wss" and proxy is None and _may_speak_plain_http(error):
+            port = parts.port or _DEFAULT_PORTS["wss"]
+            if await speaks_plain_http(more.get("host", address), port):
+                raise SpeaksPlainHttpError("the server has answered plain HTTP") from error
         raise
     assert isinstance(connection, FrameConnection)
     return connection
+
+
+def _may_speak_plain_http(error: Exception) -> bool:
+    """Whether a server may have ended a TLS handshake because it knows no TLS."""
+    return isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError)
 
 
 def connect_failure(error: Exception, url: str, stream_id: str | None, proxy: str | None = None) -> ConnectFailedError:

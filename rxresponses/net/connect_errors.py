@@ -26,7 +26,7 @@ from websockets.exceptions import (
 )
 
 from .credentials import KeyTimeoutError
-from .refusal import SpeaksTlsError
+from .refusal import SpeaksPlainHttpError, SpeaksTlsError
 
 
 class Reason(NamedTuple):
@@ -109,7 +109,7 @@ def _certificate_reason(error: Exception, url: str, proxy: str | None) -> Reason
         advice = "use the host name for which the certificate was made"
     else:
         advice = (
-            "if it is right, trust who signed it: pass the option `ssl=ssl.create_default_context(cafile=…)`, or "
+            "if it is the right one, trust its signer: pass the option `ssl=ssl.create_default_context(cafile=…)`, or "
             "`--ca-file` on the command line"
         )
     return Reason(f"the certificate is not trusted ({message}): {advice}", True)
@@ -118,6 +118,8 @@ def _certificate_reason(error: Exception, url: str, proxy: str | None) -> Reason
 def _tls_reason(error: Exception, url: str, proxy: str | None) -> Reason | None:
     if isinstance(error, SpeaksTlsError):
         return Reason("the port speaks TLS: use https:// or wss:// in the URL", True)
+    if isinstance(error, SpeaksPlainHttpError):
+        return Reason("the port does not speak TLS but plain HTTP: use http:// or ws:// in the URL", True)
     if not isinstance(error, ssl.SSLError):
         return None
     name = error.reason or ""

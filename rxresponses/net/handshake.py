@@ -34,6 +34,7 @@ class HandshakeConnection(ClientConnection):
             # websockets would send a `Host` header beside its own, and makes its own of this URL.
             uri = self.protocol.uri
             self.protocol.uri = dataclasses.replace(uri, host=own[0], port=own[1] or (443 if uri.secure else 80))
+        self.is_connected = False  # TCP, and TLS where the URL says so
         self._answer = bytearray()  # the first bytes of the answer to the handshake
         self._answer_size = 0  # bytes
         self._answer_timer: asyncio.TimerHandle | None = None
@@ -42,6 +43,11 @@ class HandshakeConnection(ClientConnection):
     def lost_by(self) -> BaseException | None:
         """The exception that ended the connection."""
         return getattr(self, "connection_exc", None) or getattr(self, "recv_exc", None)  # its name before 16
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note that the server can be talked to."""
+        super().connection_made(transport)
+        self.is_connected = True
 
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
         """Perform the opening handshake.

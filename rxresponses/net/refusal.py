@@ -24,6 +24,10 @@ class SpeaksTlsError(InvalidHandshake):
     """The server speaks TLS, and the URL says that it does not."""
 
 
+class SpeaksPlainHttpError(InvalidHandshake):
+    """The server speaks no TLS, and the URL says that it does."""
+
+
 class _Bytes:
     """As much of a socket as `HTTPResponse` needs."""
 

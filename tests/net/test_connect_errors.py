@@ -26,7 +26,7 @@ from rxresponses.backoff import is_retryable
 from rxresponses.net.connect import connect_failure
 from rxresponses.net.connect_errors import reason, status_reason
 from rxresponses.net.credentials import KeyTimeoutError
-from rxresponses.net.refusal import SpeaksTlsError
+from rxresponses.net.refusal import SpeaksPlainHttpError, SpeaksTlsError
 
 URL = "wss://server.example/v1/responses"
 PROXY = "http://user:secret@proxy.example:3128"
@@ -75,6 +75,7 @@ LASTING = [
     (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), "certificate of the client"),
     (tls("UNSUPPORTED_PROTOCOL"), "TLS is not possible"),
     (tls(None), "TLS is not possible"),
+    (SpeaksPlainHttpError("HTTP"), "does not speak TLS but plain HTTP: use http:// or ws://"),
     (SpeaksTlsError("alert"), "speaks TLS: use https:// or wss://"),
     (ImportError("python-socks is required to use a SOCKS proxy"), r"pip install python-socks"),
     (ImportError("connecting through a SOCKS proxy requires python-socks"), r"pip install python-socks"),

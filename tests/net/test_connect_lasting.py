@@ -21,7 +21,8 @@ from rxresponses import (
     ServerEvent,
     operators,
 )
-from rxresponses.net import handshake
+from rxresponses.net import handshake, probe
+from rxresponses.testing import ResponsesServer
 
 from ..support.certificates import ELSEWHERE, EXPIRED, VALID, server_context, trusting
 from ..support.clients import ask, run
@@ -249,6 +250,47 @@ def test_scenario_65_tls_to_a_port_of_plain_http(failure: Failure) -> None:
         assert server.connections == 1
     assert error.lasting
     assert "does not speak TLS: use http:// or ws://" in str(error)
+
+
+@both
+@pytest.mark.parametrize("scheme", ["wss", "https"])
+def test_scenario_65_tls_to_a_plain_server_that_ends_the_connection(
+    server: ResponsesServer, failure: Failure, scheme: str
+) -> None:
+    """Nothing but a question in plain HTTP tells it from a server of TLS that is about to restart."""
+    error = failure(f"{scheme}://127.0.0.1:{server.port}/v1", headers={"Authorization": "sk-secret"})
+    assert error.lasting
+    assert "does not speak TLS but plain HTTP: use http:// or ws://" in str(error)
+    assert not server.requests
+
+
+def test_scenario_65_tls_to_a_plain_server_that_waits() -> None:
+    def plain(connection: sockets.socket) -> None:
+        if connection.recv(1, sockets.MSG_PEEK) == b"G":
+            answering(b"HTTP/1.0 200 OK\r\n\r\n")(connection)
+        while connection.recv(4096):
+            pass
+
+    with tcp_server(plain) as server:
+        error = ask_socket(f"wss://{server.address}/v1", connect_timeout=0.1)
+    assert error.lasting
+    assert not isinstance(error, ConnectTimeoutError)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HT", b"220 SMTP\r\n", None])
+def test_scenario_65_a_tls_handshake_that_is_broken_off_may_pass(
+    answer: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "PROBE_TIME", 0.1)
+
+    def plain(connection: sockets.socket) -> None:
+        if connection.recv(1, sockets.MSG_PEEK) == b"G":
+            answering(answer or b"", hangs=answer is None)(connection)
+
+    with tcp_server(plain) as server, ResponsesWebSocket(f"wss://{server.address}/v1") as socket:
+        error = error_of(socket.send_request(ask()))
+        assert server.connections == 2
+    assert not error.lasting
 
 
 @both
