@@ -86,9 +86,8 @@ def _failure_of(event: ServerEvent, first: ServerEvent | None, has_output: bool)
     if isinstance(event, UnknownEvent):
         return _unknown_failure(event, first, has_output)
     response = getattr(event, "response", None)
-    facts: Mapping[str, Any] = {}
-    if isinstance(response, Response):
-        facts = _facts_of(response.error) or _error_facts(response.extra.get("error"))
+    extra = getattr(response, "extra", {})
+    facts = _facts_of(getattr(response, "error", None)) or _error_facts(extra.get("error"))
     if event.type in _ANY_ENDING and not facts:
         facts = _error_facts(event.extra.get("error"))
     if not _has_failed(event.type, getattr(response, "status", None), facts):

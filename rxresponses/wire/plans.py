@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -67,10 +68,8 @@ class Plan:
     # What follows goes by the names of the fields on the wire.
     leaves: Mapping[str, str]
     """Name → attribute, for the plain fields."""
-    checker: Any
-    """The msgspec class that checks the plain fields."""
-    bounded_checker: Any
-    """The msgspec class that checks the plain fields of what a server sent: numbers have bounds too."""
+    make_checker: Callable[[bool], Any]
+    """Makes the msgspec class that checks the plain fields, with the bounds of numbers or without."""
     nested: Mapping[str, Convert]
     """Name → converter, for the fields that hold models."""
     required: frozenset[str]
@@ -79,6 +78,16 @@ class Plan:
     """Fields with a default that do not take `null`: there `null` counts as absent."""
     attributes: Mapping[str, str]
     """Name → attribute, where the two differ: `async` → `async_`."""
+
+    @cached_property
+    def checker(self) -> Any:
+        """The msgspec class that checks the plain fields."""
+        return self.make_checker(False)
+
+    @cached_property
+    def bounded_checker(self) -> Any:
+        """The msgspec class that checks the plain fields of what a server sent: numbers have bounds too."""
+        return self.make_checker(True)
 
 
 # Besides the required fields: an event whose lane cannot be read may belong to any request.
@@ -101,11 +110,16 @@ def _make_plan(cls: type[Any]) -> Plan:
     names = {field.name: _wire_name(field) for field in fields}
     nested = {field.name: convert for field in fields if (convert := _converter(hints[field.name])) is not None}
     leaves = {name: wire for name, wire in names.items() if name not in nested}
-    checked = [(name, _checked_type(hints[name]), msgspec.UNSET) for name in leaves]
-    bounded = (
-        checked if cls.takes_any_number else [(name, _bounded(name, hint), unset) for name, hint, unset in checked]
-    )
     compulsory = {field.name for field in fields if field.default is field.default_factory is MISSING}
+
+    def make_checker(is_bounded: bool) -> Any:
+        types = {name: _checked_type(hints[name]) for name in leaves}
+        if is_bounded and not cls.takes_any_number:
+            types = {name: _bounded(name, hint) for name, hint in types.items()}
+        return msgspec.defstruct(
+            cls.__name__, [(name, hint, msgspec.UNSET) for name, hint in types.items()], rename=leaves
+        )
+
     return Plan(
         fields={
             field.name: field.default if field.default_factory is MISSING else field.default_factory()
@@ -115,8 +129,7 @@ def _make_plan(cls: type[Any]) -> Plan:
         compulsory=frozenset(compulsory),
         finish=getattr(cls, "__post_init__", None),
         leaves={wire: name for name, wire in leaves.items()},
-        checker=msgspec.defstruct(cls.__name__, checked, rename=leaves),
-        bounded_checker=msgspec.defstruct(cls.__name__, bounded, rename=leaves),
+        make_checker=make_checker,
         nested={names[name]: convert for name, convert in nested.items()},
         required=frozenset(names[name] for name in compulsory),
         defaulted=frozenset(
