@@ -107,6 +107,8 @@ def _value(outcome: object) -> object:
 
 
 def _arguments(call: ResponseFunctionToolCall) -> Mapping[str, Any]:
+    if not call.arguments and call.extra.get("arguments") is not None:  # they did not validate
+        raise DecodeError(f"the arguments of the call of {call.name!r} are no text")
     try:
         arguments = json.loads(call.arguments or "{}")
     except (ValueError, RecursionError) as error:

@@ -31,6 +31,7 @@ from rxresponses import (
 )
 from rxresponses import operators as rops
 from rxresponses.testing import FunctionCall, ResponsesServer
+from rxresponses.wire.base import build_received
 
 from .support.recorder import Recorder
 
@@ -95,6 +96,7 @@ class TestFailures:
             (call(arguments="{"), DecodeError),
             (call(arguments="[" * 100_000), DecodeError),
             (call(arguments="[1]"), DecodeError),
+            (build_received(ResponseFunctionToolCall, {"name": "add", "call_id": "c", "arguments": 5})[0], DecodeError),
             (call(arguments='{"c": 1}'), TypeError),
             (call("later"), ConfigurationError),
         ],

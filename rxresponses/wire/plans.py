@@ -7,6 +7,7 @@ of each object: unions are told apart by `type`.  Fields that the class does not
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import types
 import typing
@@ -213,13 +214,14 @@ def read_fields(
 def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], maker: Maker) -> Any:
     """Check plain fields one by one; move those that do not fit to the other fields, and keep the reasons.
 
-    `1.0` fits where an integer is due: JSON does not tell the two apart.  Raises `DecodeError` for required fields,
-    and for any field if the maker takes no `problems`.
+    `1.0` fits where an integer is due: JSON does not tell the two apart.  So do the arguments of a call as an object
+    where they are due as the JSON text of that object.  Raises `DecodeError` for required fields, and for any field if
+    the maker takes no `problems`.
     """
     plan = plan_of(cls)
     checker = plan.bounded_checker if maker.is_bounded else plan.checker
     for name, value in tuple(leaves.items()):
-        for candidate in (value, _with_integers(value)):
+        for candidate in (value, _as_text(value) if name == "arguments" else _with_integers(value)):
             try:
                 msgspec.convert({name: candidate}, checker)
             except (msgspec.ValidationError, UnicodeEncodeError) as error:
@@ -233,6 +235,10 @@ def _check_each(cls: type[Any], leaves: dict[str, Any], extra: dict[str, Any], m
             maker.problems.append(reason)
             extra[name] = leaves.pop(name)
     return msgspec.convert(leaves, checker)
+
+
+def _as_text(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 
 def _with_integers(value: Any) -> Any:

@@ -275,6 +275,20 @@ def test_scenario_62_a_list_of_models_loses_only_the_elements_that_do_not_valida
 
 
 @read_json
+@pytest.mark.parametrize("arguments", [{"a": 1.0, "b": "é"}, {}, '{"a": 1.0, "b": "é"}'])
+def test_scenario_62_arguments_may_come_as_an_object(read: Any, arguments: Any) -> None:
+    item = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": arguments}
+    for frame in (
+        {"type": "response.output_item.done", "item": item},
+        {"type": "response.function_call_arguments.done", "item_id": "fc_1", "arguments": arguments},
+    ):
+        event = read(json.dumps(frame))
+        text = getattr(event, "item", event).arguments
+        assert json.loads(text) == (json.loads(arguments) if isinstance(arguments, str) else arguments)
+        assert (event.reason, dict(event.extra)) == (None, {})
+
+
+@read_json
 @pytest.mark.parametrize("response", [{"id": 5}, {"id": None}, {}])
 def test_scenario_62_a_response_without_a_readable_id_is_a_response(read: Any, response: dict[str, Any]) -> None:
     message = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
