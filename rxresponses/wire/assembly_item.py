@@ -6,8 +6,9 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any
 
+from .assembly_part import Part, take_text
 from .base import Model
 from .growing_text import GrowingText, without_halves
 from .merging import RUNNING, evolve, merge, pair
@@ -29,6 +30,7 @@ from .models import (
     ShellCommandOutput,
     SummaryText,
 )
+from .ordered import Key, Ordered
 
 
 @dataclass(frozen=True)
@@ -68,65 +70,6 @@ ITEMS_OF_PARTS: Mapping[type[Model], type[Model]] = {
     ReasoningText: ResponseReasoningItem,
     SummaryText: ResponseReasoningItem,
 }
-_PART_TEXTS: Mapping[type[Model], tuple[str, ...]] = {
-    ResponseOutputText: ("text",),
-    ResponseOutputRefusal: ("refusal",),
-    ReasoningText: ("text",),
-    SummaryText: ("text",),
-    ShellCommandOutput: ("stdout", "stderr"),
-}
-
-
-Key: TypeAlias = "tuple[int, int | Fraction]"
-"""The place of a part in its list: the index that its events have and 0, or a place behind such an index."""
-
-
-class Part:
-    """A part of an item: what is known of it, and its texts.  Without a model it is not in the item yet."""
-
-    __slots__ = ("_built", "_source", "annotations", "logprobs", "model", "texts")
-
-    def __init__(self) -> None:
-        self.model: Model | str | None = None
-        self.texts: dict[str, GrowingText] = {}
-        self.annotations: dict[int, Any] = {}
-        self.logprobs: list[Any] = []
-        self._built: Any = None
-        self._source: Model | None = None  # the model from which `_built` was made
-
-    def text(self, field: str) -> GrowingText:
-        text = self.texts.get(field)
-        if text is None:
-            text = self.texts[field] = GrowingText()
-        return text
-
-    def take(self, model: Model | str, *, announced: bool) -> str:
-        """Take a part as the server sent it; return the output text that it adds at the end."""
-        if isinstance(model, str):
-            self.model = ""
-            return _take_text(self.text("command"), model, announced=announced)
-        piece = ""
-        for field in _PART_TEXTS.get(type(model), ()):
-            if value := getattr(model, field):
-                piece = _take_text(self.text(field), value, announced=announced)
-        self.model = merge(self.model, model) if isinstance(self.model, Model) else model
-        return piece if isinstance(model, ResponseOutputText) else ""
-
-    def build(self) -> Any:
-        if not isinstance(self.model, Model):
-            return str(self.text("command"))
-        model = self._built if self._source is self.model else self.model
-        changes: dict[str, Any] = {}
-        for field, text in self.texts.items():
-            if (whole := str(text)) != (getattr(model, field) or ""):
-                changes[field] = whole
-        if isinstance(model, ResponseOutputText):
-            if len(self.annotations) > len(model.annotations):
-                changes["annotations"] = [self.annotations[index] for index in sorted(self.annotations)]
-            if len(self.logprobs) > len(model.logprobs or ()):
-                changes["logprobs"] = list(self.logprobs)
-        self._built, self._source = evolve(model, **changes) if changes else model, self.model
-        return self._built
 
 
 class Item:
@@ -139,16 +82,24 @@ class Item:
         self.index = index
         self.model = model
         self.text_field = GrowingText()
-        self.parts: dict[str, dict[Key, Part]] = {}
+        self.parts: dict[str, Ordered[Part]] = {}
         self.was_added = False  # by `response.output_item.added`
         self.is_done = False  # by `response.output_item.done`, or by the terminal event
         self._built: Model | None = None
 
     @property
+    def key(self) -> Key:
+        """The place in the order: items of one index stay as they came."""
+        return self.index, self.number
+
+    @property
     def is_whole(self) -> bool:
         """Whether the server finished the item, or each of its texts."""
-        texts = self.texts()
-        return self.is_done or (bool(texts) and all(text.is_whole for text in texts))
+        if self.is_done or type(self.model) in _FIELDS:
+            return self.is_done or self.text_field.is_whole
+        texts = (text for parts in self.parts.values() for part in parts for text in part.texts.values())
+        first = next(texts, None)  # without a list: an item may have thousands of texts
+        return first is not None and first.is_whole and all(text.is_whole for text in texts)
 
     @property
     def has_text(self) -> bool:
@@ -165,7 +116,7 @@ class Item:
     def texts(self) -> list[GrowingText]:
         if type(self.model) in _FIELDS:
             return [self.text_field]
-        return [text for parts in self.parts.values() for part in parts.values() for text in part.texts.values()]
+        return [text for parts in self.parts.values() for part in parts for text in part.texts.values()]
 
     def text(self, place: Place, position: int) -> GrowingText | None:
         """Return the text of this place, to be changed; `None` if another kind of part is there."""
@@ -184,14 +135,32 @@ class Item:
     def part(self, name: str, position: int) -> Part:
         """Return the part at a position of one of the lists, to be changed."""
         self._built = None
-        parts = self.parts.setdefault(name, {})
-        part = parts.get((position, 0))
-        if part is None:
-            part = parts[position, 0] = Part()
-        return part
+        return self._part_of(self._list(name), (position, 0))
 
     def count(self, name: str) -> int:
-        return sum(part.model is not None for part in self.parts.get(name, {}).values())
+        """How many parts one of the lists has."""
+        return self._list(name).count
+
+    def touch(self, name: str, position: int) -> None:
+        """Note that a text changes which was taken from a part before."""
+        self._built = None
+        self._list(name).touch((position, 0))
+
+    def _list(self, name: str) -> Ordered[Part]:
+        parts = self.parts.get(name)
+        if parts is None:
+            parts = self.parts[name] = Ordered(Part.build, Part.output_text)
+        return parts
+
+    @staticmethod
+    def _part_of(parts: Ordered[Part], key: Key) -> Part:
+        part = parts.get(key)
+        if part is None:
+            part = Part()
+            parts.add(key, part)
+        else:
+            parts.touch(key)
+        return part
 
     def take(self, model: Model, *, announced: bool) -> str:
         """Take the item as the server sent it; return the output text that it adds."""
@@ -203,7 +172,7 @@ class Item:
         if field := _FIELDS.get(type(model)):
             source = model.operation if isinstance(model, ResponseApplyPatchToolCall) else model
             if value := getattr(source, field, None):
-                _take_text(self.text_field, value, announced=announced)
+                take_text(self.text_field, value, announced=announced)
         self.model = merge(self.model, model)
         self._built = None
         if self.build() == model and not _has_more(self.model, model):
@@ -212,18 +181,19 @@ class Item:
 
     def take_parts_of(self, others: list[Item]) -> None:
         """Take the parts of other messages, which a server lists as a single one."""
-        parts = self.parts.setdefault("content", {})
+        parts = self._list("content")
         for other in others:
-            at = max(parts, default=(0, 0))
-            for number, (_, part) in enumerate(sorted(other.parts.get("content", {}).items(), key=_key), 1):
-                parts[at[0], at[1] + number] = part
+            at = max(parts.keys(), default=(0, 0))
+            for number, part in enumerate(other._list("content"), 1):
+                parts.add((at[0], at[1] + number), part)
         self._built = None
 
     def _take_list(self, name: str, listed: list[Any], *, announced: bool) -> str:
-        parts = self.parts.setdefault(name, {})
+        parts = self._list(name)
         _join_texts(parts, listed)
-        keys = sorted(key for key, part in parts.items() if part.model is not None)
-        pairs = pair([(key[0], _as_model(parts[key].build())) for key in keys], [_as_model(part) for part in listed])
+        known = [(key, part) for key, part in zip(parts.keys(), parts, strict=True) if part.model is not None]
+        keys = [key for key, _ in known]
+        pairs = pair([(key[0], _as_model(part.build())) for key, part in known], [_as_model(part) for part in listed])
         keys_of = {place: keys[number] for number, place in pairs.items()}
         next_keys: list[Key | None] = [None] * len(listed)  # place → key of the next listed part that is known
         for place in reversed(range(len(listed) - 1)):
@@ -235,7 +205,7 @@ class Item:
             if key is None:
                 key = _new_key(parts, keys, at, next_keys[place], (place, 0))
             at = key
-            piece += parts.setdefault(key, Part()).take(part, announced=announced)
+            piece += self._part_of(parts, key).take(part, announced=announced)
         return piece
 
     def close(self) -> str:
@@ -244,6 +214,8 @@ class Item:
         pieces = [text.close() for text in self.output_texts()]
         for text in self.texts():
             text.close()
+        for parts in self.parts.values():
+            parts.touch_all()
         return "".join(pieces)
 
     def settle(self, response_status: str | None) -> None:
@@ -262,20 +234,18 @@ class Item:
 
     def output_text(self) -> str:
         """Return the text of a message, `""` of any other item."""
-        return "".join(map(str, self.output_texts()))
+        return self._list("content").text() if isinstance(self.model, ResponseOutputMessage) else ""
 
     def last_output_text(self) -> GrowingText | None:
-        """Return the last text of a message, without sorting the texts; `None` of any other item."""
-        parts = self.parts.get("content", {})
-        key = max((key for key, part in parts.items() if isinstance(part.model, ResponseOutputText)), default=None)
-        return None if key is None else parts[key].text("text")
+        """Return the last text of a message; `None` of any other item."""
+        parts = reversed(self._list("content"))
+        return next((part.text("text") for part in parts if isinstance(part.model, ResponseOutputText)), None)
 
     def output_texts(self) -> list[GrowingText]:
         """Return the texts of a message, in order."""
         if not isinstance(self.model, ResponseOutputMessage):
             return []
-        parts = sorted(self.parts.get("content", {}).items(), key=_key)
-        return [part.text("text") for _, part in parts if isinstance(part.model, ResponseOutputText)]
+        return [part.text("text") for part in self._list("content") if isinstance(part.model, ResponseOutputText)]
 
     def build(self) -> Model:
         """Return the item so far; the same object as before if nothing changed."""
@@ -287,7 +257,7 @@ class Item:
         model = self.model
         changes: dict[str, Any] = {}
         for name, parts in self.parts.items():
-            built = [part.build() for _, part in sorted(parts.items(), key=_key) if part.model is not None]
+            built = parts.built()
             if not built:
                 continue
             if isinstance(model, ResponseFunctionShellToolCall):
@@ -306,21 +276,24 @@ class Item:
         return evolve(model, **changes) if changes else model
 
 
-def _join_texts(parts: dict[Key, Part], listed: list[Any]) -> None:
+def _join_texts(parts: Ordered[Part], listed: list[Any]) -> None:
     """Join all parts of text if the server joins them too: it lists a single part that begins with their texts."""
     if len(listed) != 1 or not isinstance(listed[0], ResponseOutputText) or len(parts) < 2:
         return
-    keys = [key for key in sorted(parts) if isinstance(parts[key].model, ResponseOutputText)]
-    whole = "".join([str(parts[key].text("text")) for key in keys])
-    if len(keys) > 1 and whole and without_halves(listed[0].text).startswith(whole):
-        first = parts[keys[0]]
-        for key in keys[1:]:
-            first.logprobs += parts[key].logprobs
-            del parts[key]
+    texts = [
+        (key, part) for key, part in zip(parts.keys(), parts, strict=True) if isinstance(part.model, ResponseOutputText)
+    ]
+    whole = parts.text()
+    if len(texts) > 1 and whole and without_halves(listed[0].text).startswith(whole):
+        (first_key, first), *others = texts
+        for key, part in others:
+            first.logprobs += part.logprobs
+            parts.remove(key)
         first.text("text").complete(whole)
+        parts.touch(first_key)
 
 
-def _new_key(parts: Mapping[Key, Part], keys: list[Key], at: Key, following: Key | None, wanted: Key) -> Key:
+def _new_key(parts: Ordered[Part], keys: list[Key], at: Key, following: Key | None, wanted: Key) -> Key:
     """Return a key for a new part between two listed parts, behind known parts there that the list leaves out."""
     if following is not None and at < following:
         at = max(at, keys[bisect_left(keys, following) - 1] if following > keys[0] else at)
@@ -336,15 +309,9 @@ def _new_key(parts: Mapping[Key, Part], keys: list[Key], at: Key, following: Key
     return key
 
 
-def _is_taken(parts: Mapping[Key, Part], key: Key) -> bool:
-    return key in parts and parts[key].model is not None
-
-
-def _take_text(text: GrowingText, value: str, *, announced: bool) -> str:
-    if announced:
-        text.announce(value)
-        return ""
-    return text.complete(value)
+def _is_taken(parts: Ordered[Part], key: Key) -> bool:
+    part = parts.get(key)
+    return part is not None and part.model is not None
 
 
 def _listed(model: Model, name: str) -> list[Any]:
@@ -359,10 +326,6 @@ def _as_model(part: Any) -> Any:
 
 def _has_more(one: Model, other: Model) -> bool:
     return not one.extra.keys() <= other.extra.keys()
-
-
-def _key(entry: tuple[Key, Part]) -> Key:
-    return entry[0]
 
 
 def join_messages(items: list[Item], listed: Sequence[Model]) -> list[Item]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import DecodeError
 from .assembly import Assembly
+from .assembly_item import Item
 from .assembly_scopes import TEXTS
 from .events import ResponseTextDeltaEvent, ServerEvent
 from .failures import unreadable
@@ -31,6 +32,7 @@ class TextReader:
         "_output_index",
         "_pieces",
         "_text",
+        "_text_place",
         "has_changed",
         "is_last",
         "is_only",
@@ -53,18 +55,21 @@ class TextReader:
         self._content_index: int | None = None
         self._item_id: str | None = None
         self._text: GrowingText | None = None
+        self._text_place: tuple[Item, int] | None = None
         self.is_last = self.is_only = False
         """Whether this part is the last one with text, and the only one; only known if the caller keeps the text."""
 
     def restore(self, whole: str) -> None:
         """Take back the only text, which the caller kept."""
-        if self.is_only and self._text is not None:
+        if self.is_only and self._text is not None and self._text_place is not None:
             self._text.text = whole
+            self._assembly.touch(self._text_place)
 
     def _join_pieces(self) -> None:
-        if self._text is not None:
+        if self._pieces and self._text is not None and self._text_place is not None:
             self._text.extend(self._pieces)
             self._pieces.clear()
+            self._assembly.touch(self._text_place)
 
     def reader(
         self,
@@ -120,7 +125,7 @@ class TextReader:
         text = self._assembly.text
         if text is None or text.half or text.announced:
             return
-        self._text = text
+        self._text, self._text_place = text, self._assembly.text_place
         if not self._is_kept:
             self.is_last = self._assembly.last_text() is text
             self.is_only = self.is_last and self._assembly.has_one_part()
