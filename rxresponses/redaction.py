@@ -28,6 +28,7 @@ _SUBPROTOCOLS = "sec-websocket-protocol"  # some services take the key as one
 _OPENING = frozenset({"websocket", "upgrade"})  # values of a peer's headers that may be logged
 
 _LONGEST_LINE = 2000  # characters
+_LONGEST_ERROR_TEXT = 10_000  # characters
 _KEPT_END = 500  # characters of a line that is too long: the end often says what to do
 # Only newline and tab pass.  The other control characters move the cursor, change colours or send answers to the shell,
 # and the bidirectional controls show text in another order than it has.
@@ -35,6 +36,7 @@ _BIDIRECTIONAL = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066,
 _CONTROLS = tuple(code for code in (*range(0x20), *range(0x7F, 0xA0), *_BIDIRECTIONAL) if code not in (0x09, 0x0A))
 _REPLACED = dict.fromkeys(_CONTROLS, "\ufffd")
 _ESCAPED = {code: f"\\u{code:04x}" for code in _CONTROLS}
+_LEFT_OUT = re.compile(r"… \((\d{1,12}) characters left out\) …")
 _LINE_BREAKS = re.compile("\r\n|[\n\t\v\f\x85\u2028\u2029]")
 
 
@@ -72,21 +74,32 @@ def shown_field(name: str, value: Any, secret_names: Iterable[str] = SECRET_FIEL
     return shown_data(value)
 
 
+def shortened(text: str, longest: int, kept_end: int) -> str:
+    """Return a text of about `longest` characters at most: a longer one loses its middle, and a note says how much.
+
+    Of such a text, the last `kept_end` characters are kept.
+    """
+    if len(text) <= longest:
+        return text
+    begin, end = longest - kept_end, len(text) - kept_end
+    before = _LEFT_OUT.search(text, begin, end)  # the note of a text that was shortened to a greater length
+    left_out = end - begin + (int(before[1]) if before else 0)
+    return f"{text[:begin]}… ({left_out} characters left out) …{text[end:]}"
+
+
+def error_text(text: str) -> str:
+    """Return a text of the server for an error, of about 10,000 characters at most: errors are kept, and logged."""
+    return shortened(text, _LONGEST_ERROR_TEXT, _KEPT_END)
+
+
 def terminal_text(text: str) -> str:
     """Return a text of any length for a terminal: each character that would control the terminal becomes U+FFFD."""
     return text.replace("\r\n", "\n").translate(_REPLACED)
 
 
 def terminal_line(text: str, longest: int = _LONGEST_LINE, kept_end: int = _KEPT_END) -> str:
-    """Return a text as one line for a terminal, of about `longest` characters at most.
-
-    A text that is too long loses its middle, and a note says how much that is.  Of such a text, the last `kept_end`
-    characters are shown.
-    """
-    if len(text) > longest:
-        end = text[len(text) - kept_end :]
-        text = f"{text[: longest - kept_end]}… ({len(text) - longest} characters left out) …{end}"
-    return terminal_text(_LINE_BREAKS.sub(" ", text))
+    """Return a text as one line for a terminal, of about `longest` characters at most, as `shortened` does it."""
+    return terminal_text(_LINE_BREAKS.sub(" ", shortened(text, longest, kept_end)))
 
 
 def terminal_json(text: str) -> str:

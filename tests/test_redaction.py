@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 import unicodedata
@@ -17,8 +18,10 @@ from rxresponses.redaction import (
     discreet_init,
     discreet_logger,
     display,
+    error_text,
     is_secret,
     linked_errors,
+    shortened,
     shown_data,
     terminal_json,
     terminal_line,
@@ -203,3 +206,18 @@ def test_scenario_68_escaped_json_is_the_same_value() -> None:
     text = '{"a": "\x9b\x7f\u202e\u00e9"}'
     assert json.loads(terminal_json(text)) == json.loads(text)
     assert terminal_json(text) == '{"a": "\\u009b\\u007f\\u202e\u00e9"}'
+
+
+def test_a_text_that_is_shortened_twice_says_how_much_is_left_out_in_all() -> None:
+    twice = shortened(shortened("b" * 500 + "m" * 10_000 + "e" * 500, 1000, 200), 300, 100)
+    assert twice.startswith("b" * 200 + "… (")
+    assert twice.endswith(") …" + "e" * 100)
+    left_out = int(re.findall(r"\((\d+) characters left out\)", twice)[0])
+    assert 0 <= left_out - (11_000 - 300) < 40  # the first note is counted too
+
+
+def test_a_text_that_just_fits_is_not_shortened() -> None:
+    assert shortened("x" * 10, 10, 3) == "x" * 10
+    assert shortened("x" * 8 + "end", 10, 3) == "x" * 7 + "… (1 characters left out) …end"
+    assert error_text("x" * 10_000) == "x" * 10_000
+    assert len(error_text("x" * 10_001)) < 10_100

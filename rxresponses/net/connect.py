@@ -20,7 +20,7 @@ from ..headers import Headers
 from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
 from ..proxies import proxy_from, proxy_name, with_plain_password
-from ..redaction import discreet_logger, display, is_secret
+from ..redaction import discreet_logger, display, error_text, is_secret
 from ..version import installed_version
 from ..waits import stated_time, stated_wait
 from ..wire.jsontext import read_json
@@ -192,7 +192,7 @@ def _error_in(body: bytes | bytearray | None) -> tuple[str, Mapping[str, Any]]:
     detail = data.get("error", data) if isinstance(data, dict) else data
     fields = detail if isinstance(detail, dict) else {"message": detail}
     message = _text(fields.get("message"))
-    return text[:_TEXT_LENGTH] if message is None else message, fields
+    return text[:_TEXT_LENGTH] if message is None else error_text(message), fields
 
 
 def _text(value: object) -> str | None:

@@ -11,7 +11,7 @@ from websockets.http11 import Response
 from ..errors import ConnectionLostError, MessageTooBigError, PongTimeoutError, SocketClosedError
 from ..known_secrets import Secrets
 from ..protocol.request import ProtocolSteer
-from ..redaction import clear_locals, linked_errors
+from ..redaction import clear_locals, error_text, linked_errors
 from ..wire.events.base import ServerEvent
 from ..wire.fields import error_field
 from ..wire.redacted import without_secrets
@@ -109,14 +109,14 @@ def closed_by_disposal_error(request: RequestSubscription) -> ConnectionLostErro
 def closed_by_server_error(request: RequestSubscription, event: ServerEvent) -> ConnectionLostError:
     """Return the error of a request whose connection the server ends by an `error` event."""
     event = without_secrets(event)
-    code, message = error_field(event, "code"), error_field(event, "message")
+    code, message = (error_text(error_field(event, name) or "") for name in ("code", "message"))
     why = ": ".join(filter(None, (code, message)))
     return ConnectionLostError(
         f"the server ends this connection ({why}); {_consequence(request)}",
         delivery=request.delivery,
         response_id=request.response_id,
         stream_id=request.stream_id,
-        code=code,
+        code=code or None,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Delivery, ResponseFailedError, SteerPendingError, UnreadableResponseError
+from ..redaction import error_text
 from ..waits import stated_time, stated_wait
 from .base import Model
 from .events import (
@@ -258,4 +259,4 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(_integral(value))
+    return None if value is None else error_text(str(_integral(value)))

@@ -15,7 +15,18 @@ from rxresponses.wire.events import ServerEvent, UnknownEvent
 from rxresponses.wire.failures import failure_of, pending_of
 
 from ..operators.test_contract import CASES, REDUCING
-from ..support.events import accepted, completed, created, delta, error_event, failed, incomplete, pending, refused
+from ..support.events import (
+    accepted,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    pending,
+    refused,
+    wire_event,
+)
 from ..support.marbles import Operator, marbles, run
 
 reducing = pytest.mark.parametrize("make", [CASES[name].make for name in REDUCING], ids=REDUCING)
@@ -385,3 +396,22 @@ def test_scenario_64_headers_and_status_of_an_error_wherever_they_are(
 @pytest.mark.parametrize("status", ["4290", "4x9", "²⁹⁴", "", True, [429], 429.5, 1e400])
 def test_scenario_64_what_is_no_http_status(status: object) -> None:
     assert failure(decode(json.dumps({"type": "error", "status": status}))).status is None
+
+
+@pytest.mark.parametrize("kind", ["error", "response.failed", "response.done"])
+@pytest.mark.parametrize("readable", [True, False])
+def test_scenario_69_texts_of_megabytes_are_not_kept_in_errors(kind: str, readable: bool) -> None:
+    long = {name: name + "x" * 10**6 + "end" for name in ("message", "code", "type", "param")}
+    fields: dict[str, Any] = {"error": long} if kind == "error" else {"response": {"id": "r", "error": long}}
+    failure = failure_of(wire_event(kind, **fields, **({} if readable else {"sequence_number": "x"})))
+    assert failure is not None
+    assert failure.event is not None
+    assert len(str(failure)) < 25_000
+    assert str(failure).count("characters left out") == 2
+    assert str(failure).endswith("end")
+    assert all(len(value or "") < 11_000 for value in (failure.code, failure.type, failure.param))
+
+
+def test_a_text_of_usual_length_is_whole() -> None:
+    failure = failure_of(wire_event("error", error={"message": "m" * 10_000}))
+    assert str(failure).endswith(": " + "m" * 10_000)
