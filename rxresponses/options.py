@@ -78,15 +78,16 @@ class ConnectionOptions:
     observer raises; with "close", each of these closes the connection.  `max_buffered_bytes` limits the events that
     wait for a subscriber on another event loop; each counts its frame and 600 bytes.
 
-    `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log.  They may be a
-    function, plain or async, that returns them: it is called at each connect on the loop of the connection, before an
-    `api_key` function, and what holds for that holds for it.  An `authorization` header replaces the API key.  With an
-    `api-key` header, as Azure uses it, key and ids of the environment are not sent.  A `host` header replaces that of
-    the URL, but not in the check of the certificate.  `subprotocols` are offered to the server in this order.
-    `organization` and `project` are the headers `OpenAI-Organization` and `OpenAI-Project`, by default
-    `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`; "" means none.  They are sent only to where a key may be sent, and
-    `headers` replace them.  `allow_insecure_credentials` permits sending a key over `ws://` to a host that is not
-    loopback.  `ssl` replaces the default TLS context, also for a proxy that speaks TLS.
+    `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log, and in no
+    error if the server sends them back, unless they have fewer than 8 characters.  They may be a function, plain or
+    async, that returns them: it is called at each connect on the loop of the connection, before an `api_key` function,
+    and what holds for that holds for it.  An `authorization` header replaces the API key.  With an `api-key` header, as
+    Azure uses it, key and ids of the environment are not sent.  A `host` header replaces that of the URL, but not in
+    the check of the certificate.  `subprotocols` are offered to the server in this order.  `organization` and `project`
+    are the headers `OpenAI-Organization` and `OpenAI-Project`, by default `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`; ""
+    means none.  They are sent only to where a key may be sent, and `headers` replace them.
+    `allow_insecure_credentials` permits sending a key over `ws://` to a host that is not loopback.  `ssl` replaces the
+    default TLS context, also for a proxy that speaks TLS.
 
     `proxy` is the URL of a proxy: `http://`, `https://`, or with the package `python-socks` `socks5h://`, `socks5://`,
     `socks4a://` or `socks4://`; a URL without a scheme is one of `http://`.  With `True` the environment decides, as it

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Protocol
 
-from ..errors import BufferOverflowError, DecodeError, FrameError, as_exception
+from ..errors import BufferOverflowError, DecodeError, FrameError, RequestError, as_exception
 from ..known_secrets import Secrets
 from ..protocol import protocol as rules
 from ..protocol.request import ENDED, SENT
@@ -115,6 +115,7 @@ class EventDispatcher:
             self.fail(request, error)
             self._control.dispose(request)
         except BaseException as error:
+            set_secrets(event, self._secrets)  # reports of the error may show the event
             self._observer_raised(request, error)
         if request.state is ENDED:
             self._complete(request, event)
@@ -142,6 +143,8 @@ class EventDispatcher:
 
     def fail(self, request: AnyConnectionRequest, failure: Exception) -> None:
         """End a request's stream with an error."""
+        if isinstance(failure, RequestError) and failure.response_id is not None:
+            failure.response_id = self._secrets.hide(failure.response_id)
         observer, request.observer = request.observer, NO_OBSERVER
         try:
             Context().run(observer.on_error, failure)  # another subscriber may have caused it, as by `close`

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 _EVENT_INTERVAL = 0.03  # seconds between two events: slow enough that the text is seen to stream
 
@@ -15,8 +15,7 @@ def is_embedded(url: str | None = None) -> bool:
     return not (url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
 
 
-@contextmanager
-def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
+def url_or_embedded_server(url: str | None = None) -> AbstractContextManager[str | None]:
     """Provide the URL for a `ResponsesWebSocket` or a `ResponsesClient`, with or without an API key.
 
     If `url`, `OPENAI_BASE_URL` or `OPENAI_API_KEY` is set, the context gives back `url` unchanged; `None`
@@ -24,9 +23,12 @@ def url_or_embedded_server(url: str | None = None) -> Iterator[str | None]:
     on a thread of its own, gives its URL, and says so on standard error.  This server remembers the latest
     1,000 requests and responses, and at most 16 MiB of each.
     """
-    if not is_embedded(url):
-        yield url
-        return
+    # No frame of this module has a URL among its variables when the program's block raises: its query may be secret.
+    return _embedded_server() if is_embedded(url) else nullcontext(url)
+
+
+@contextmanager
+def _embedded_server() -> Iterator[str]:
     from .server import REMEMBER, REMEMBER_BYTES, ResponsesServer
 
     with ResponsesServer(event_interval=_EVENT_INTERVAL, remember=REMEMBER, remember_bytes=REMEMBER_BYTES) as server:

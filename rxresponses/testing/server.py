@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from ..redaction import discreet
 from .faults import Fault
 from .history import IdGenerator, StoredResponses
 from .journal import Condition, Exchange, Journal, Received, Upgrade
@@ -55,6 +56,7 @@ class ResponsesServer:
             keeps all.  In memory, JSON needs a multiple of its bytes.
     """
 
+    @discreet
     def __init__(
         self,
         *,

@@ -23,7 +23,7 @@ from .events.base import ERROR_TYPES
 from .fields import named_response_id, response_id_of
 from .merging import evolve
 from .models import Response
-from .redacted import without_secrets
+from .redacted import hide_secrets, without_secrets
 
 _STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status")
 _CODE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")  # such as `rate_limit_exceeded`, where a message is due
@@ -72,9 +72,14 @@ def failure_of(
     If the server has sent secrets back, they are hidden in all that the error holds; see `without_secrets`.
     """
     failure = _failure_of(event, first, has_output)
-    if failure is None or (shown := without_secrets(event)) is event:
-        return failure
-    return _failure_of(shown, first, has_output) or _error(shown, first, {}, has_output=has_output)
+    if failure is None:
+        return None
+    shown = without_secrets(event)
+    if shown is not event:
+        failure = _failure_of(shown, first, has_output) or _error(shown, first, {}, has_output=has_output)
+    if failure.response_id is not None:
+        failure.response_id = hide_secrets(event, failure.response_id)  # it may be that of `first`
+    return failure
 
 
 def _failure_of(event: ServerEvent, first: ServerEvent | None, has_output: bool) -> ResponseFailedError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import json
@@ -28,17 +29,18 @@ from rxresponses import (
     ResponsesClient,
     ResponsesError,
     ResponsesWebSocket,
+    ServerEvent,
 )
 from rxresponses import operators as rops
 from rxresponses.batch.lines import Task
 from rxresponses.cli.main import main
 from rxresponses.headers import Headers
 from rxresponses.senders.source import Lane
-from rxresponses.testing import Request, ResponsesServer
+from rxresponses.testing import Request, ResponsesServer, url_or_embedded_server
 
 from ..support.clients import fast_retries
 from ..support.echo_server import EVENTS, EchoServer
-from ..support.recorder import Recorder
+from ..support.recorder import AsyncRecorder, Recorder
 
 # No two of them have eight characters in common.
 KEY = "sk-Key0/AAAA+1111=aaaa"
@@ -204,6 +206,34 @@ def test_scenario_74_a_request_that_comes_back(way: str, caplog: pytest.LogCaptu
             assert shown_secrets(repr(event.raw))  # the event itself is what the server has sent
 
 
+@pytest.mark.parametrize("way", ["delta", "failed", "id"])
+def test_scenario_74_an_observer_that_raises_at_what_comes_back(way: str) -> None:
+    reported: list[BaseException] = []
+
+    def fail(event: ServerEvent) -> None:
+        if event.type != "response.created":
+            raise RuntimeError("observer failed")
+
+    async def ask() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        with EchoServer(way) as server:
+            async with connect(server.url) as socket:
+                await AsyncRecorder(socket.send_request(request()), fail).until_end()
+
+    asyncio.run(ask())
+    assert [str(error) for error in reported] == ["observer failed"]
+    assert shown_secrets(*frames_of(reported[0].__traceback__)) == set()
+
+
+def test_scenario_74_a_response_id_that_comes_back() -> None:
+    with EchoServer("delta") as server, connect(server.url) as socket:
+        got = Recorder(socket.send_request(request())).wait_for(2)
+        socket.close()
+        assert shown_secrets(*texts_of(got.wait().error)) == set()
+        assert got.error.response_id.count("(hidden)") > 1
+
+
 @pytest.mark.parametrize("way", ["close", "close, no UTF-8", "close, cut"])
 @pytest.mark.parametrize("secret", sorted({*SECRETS} - {PASSWORD}))
 def test_scenario_74_a_close_reason(way: str, secret: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -329,6 +359,19 @@ def test_scenario_74_options_that_are_refused(headers: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectionOptions(headers=headers)
     assert shown_secrets(*texts_of(caught.value)) == set()
+
+
+def test_scenario_74_an_embedded_server_that_is_refused() -> None:
+    arguments: dict[str, Any] = {"api_key": KEY, "faults": [5]}
+    with pytest.raises(TypeError) as caught:
+        ResponsesServer(**arguments)
+    assert shown_secrets(*frames_of(caught.value.__traceback__)) == set()
+
+
+def test_scenario_74_a_block_that_raises_with_the_url_of_a_service() -> None:
+    with pytest.raises(RuntimeError) as caught, url_or_embedded_server(f"https://host/v1?key={QUERY}"):
+        raise RuntimeError("the program's own")
+    assert shown_secrets(*frames_of(caught.value.__traceback__)) == set()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/v1", "https://127.0.0.1:1/v1"])

@@ -28,6 +28,7 @@ EVENTS: dict[str, Event] = {
     "unreadable": lambda echo: {"type": "response.completed", "response": [echo]},
     "incomplete": lambda echo: _end("incomplete", incomplete_details={"reason": echo}),
     "refusal": lambda echo: _end("completed", output=[_message({"type": "refusal", "refusal": echo})]),
+    "id": lambda echo: _end("failed", id=echo[:2000]),
     "limit": lambda echo: {"type": "error", "code": "websocket_connection_limit_reached", "message": echo},
 }
 """Events that end a request, by name; each is made of the text that is sent back."""
@@ -48,9 +49,9 @@ def _message(part: dict[str, Any]) -> dict[str, Any]:
 class EchoServer:
     """Runs on a thread of its own, as a context manager.
 
-    `way` is how it sends back what it was sent: an event of `EVENTS`; "close", "close, no UTF-8", "close, cut", "text",
-    "binary" and "fragments" after the handshake; "body", "headers", "reason", "accept", "protocol", "redirect" and
-    "no HTTP" instead of it.  `quote` changes the text.
+    `way` is how it sends back what it was sent: an event of `EVENTS`; "delta", "close", "close, no UTF-8",
+    "close, cut", "text", "binary" and "fragments" after the handshake; "body", "headers", "reason", "accept",
+    "protocol", "redirect" and "no HTTP" instead of it.  `quote` changes the text.
     """
 
     def __init__(self, way: str, quote: Callable[[str], str] = str) -> None:
@@ -127,7 +128,10 @@ class EchoServer:
             pass
 
     async def _answer(self, connection: ServerConnection, echo: str, message: str) -> None:
-        if self._way in EVENTS:
+        if self._way == "delta":
+            await connection.send(json.dumps({"type": "response.created", "response": {"id": echo[:2000]}}))
+            await connection.send(json.dumps({"type": "response.output_text.delta", "delta": echo}))
+        elif self._way in EVENTS:
             await connection.send(json.dumps(EVENTS[self._way](echo)))
         elif self._way == "text":
             await connection.send(echo)
