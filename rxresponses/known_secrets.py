@@ -160,7 +160,7 @@ class Secrets:
                 for quoting in reversed(quotings):
                     start, end = quoting.source(start, end)
                 spans.append((start, end))
-            if not any(mark in layer for mark in "%\\&"):
+            if not any(mark in layer for mark in "%\\&\n"):
                 break
             quoting = _Quoting(layer)
             if not quoting.starts:
@@ -275,6 +275,7 @@ _QUOTED = re.compile(
     r"|(?:\\x[0-9a-fA-F]{2})+"
     r"|\\U[0-9a-fA-F]{8}"
     r"|\\[\"'/\\nrt]"
+    r"|\r?\n[ \t]*"  # a long line was broken
     r"|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,6});"
 )
 _CONTROLS_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
@@ -315,6 +316,8 @@ def _unquote(quoted: str) -> str:
         return _text(bytes.fromhex(quoted.replace("%", "")))
     if quoted[0] == "&":
         return html.unescape(quoted)
+    if quoted[0] in "\r\n":
+        return ""
     kind = quoted[1]
     if kind == "x":
         return _text(bytes.fromhex(quoted.replace("\\x", "")))

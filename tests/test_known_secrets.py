@@ -63,6 +63,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 in a longer text": lambda text: encoded(text, "u"),
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "base64, quoted": lambda text: urllib.parse.quote(encoded(text), safe=""),
+    "base64 in lines": lambda text: base64.encodebytes(b"x" * 50 + text.encode()).decode(),
+    "broken lines": lambda text: "\r\n\t".join((text[:5], text[5:11], text[11:])),
+    "broken lines in JSON": lambda text: json.dumps("\n".join((text[:9], text[9:]))),
     "hexadecimal": lambda text: text.encode().hex(),
     "UTF-8 read as Latin-1": lambda text: text.encode().decode("latin-1"),
 }
