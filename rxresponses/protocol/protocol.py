@@ -79,7 +79,7 @@ class Protocol:
     def _next_request(self) -> ProtocolRequest | None:
         request = self.lanes.next_to_send()
         if request is not None:
-            self._responses.request_sent(request)
+            self._responses.open(request)
         return request
 
     def dispose(self, request: ProtocolRequest) -> bool:
@@ -150,6 +150,8 @@ class Protocol:
                 return None
             return self._router.receive(event)
         request = self._by_stream_id.get(event.stream_id)
-        if request is not None and request.is_silent:
+        if request is None:
+            return self._responses.first_untagged_event(event)
+        if request.is_silent:
             return self._responses.first_event(request, event)
         return request

@@ -38,11 +38,15 @@ _AFTER_ERROR = TERMINAL_TYPES - ERROR_TYPES - {"response.completed", "response.i
 class _Ended:
     """How a response ended, as far as it tells which events of it may still come.
 
-    `to_come`: the types of terminal events that may still follow.  `had_begun`: events came before the terminal one.
+    `to_come`: the types of terminal events that may still follow.  `by_error`: an `error` ended it.  `had_begun`:
+    events came before the terminal one.  `only_at_end`: they had other ids, so the server may put this id into other
+    terminal events too.
     """
 
     to_come: frozenset[str]
+    by_error: bool
     had_begun: bool
+    only_at_end: bool
 
 
 class Responses:
@@ -57,51 +61,34 @@ class Responses:
         self.by_id: dict[str, ProtocolRequest] = {}
         self._lanes = lanes
         self._ended: LatestIds[_Ended] = LatestIds(_ENDED_LIMIT)
-        # Lanes where an `error` ended a response, until the next response opens: events of it may still come.
-        self._stray_lanes: set[str | None] = set()
-        # Lanes where an `error` refused a request before its response had an id: `response.failed` may follow.
+        # Lanes where an `error` ended a request: `response.failed` may follow, with another id than the response had.
         self._refused_lanes: set[str | None] = set()
         # Lanes whose latest response ended without `response.done`, until the next begins → whether by an `error`.
         self._without_done: dict[str | None, bool] = {}
         # Lanes where a response has ended → the ids of the items that its terminal event lists.
         self._latest_items: dict[str | None, frozenset[str]] = {}
-        # Whether each response so far began with a lifecycle event, such as `response.created`; `None` before any.
-        self._lifecycle_first: bool | None = None
+        # The type of the lifecycle event with which the first response began; "" if one began with another event.
+        self._first_type: str | None = None
 
     def clear(self) -> None:
         """Forget all responses."""
         for table in (self.by_stream_id, self.by_id, self._without_done, self._latest_items):
             table.clear()
         self._ended.clear()
-        self._stray_lanes.clear()
         self._refused_lanes.clear()
 
     # Open responses.
 
-    def request_sent(self, request: ProtocolRequest) -> None:
-        """Give the events of the lane to a request that was just sent.
-
-        Where stray events of the previous response may still come, the request gets the events of the lane only
-        from its first lifecycle event on.
-        """
-        no_lanes = self._lanes.echoes_stream_id is False
-        if request.stream_id not in self._stray_lanes and not (self._stray_lanes and no_lanes):
-            self.open(request)
-
     def open(self, request: ProtocolRequest, event: ServerEvent | None = None) -> None:
-        """Give the events that carry no response to a request, from its lifecycle event on."""
+        """Give the events that carry no response to a request: to one that was just sent, or has a lifecycle event."""
         no_lanes = self._lanes.echoes_stream_id is False
         if event is not None:
             self._without_done.pop(request.stream_id, None)
-            if self._lifecycle_first is None:
-                self._lifecycle_first = True
+            if self._first_type is None:
+                self._first_type = event.type
         self.by_stream_id[request.stream_id] = request
         if no_lanes or (event is not None and event.stream_id is None):
             self.by_stream_id[None] = request
-        if no_lanes:
-            self._stray_lanes.clear()
-        else:
-            self._stray_lanes.discard(request.stream_id)
 
     def add_id(self, response_id: str, request: ProtocolRequest) -> None:
         """Note an id of the response to a request; of very many ids, the first one and the latest are known."""
@@ -119,7 +106,7 @@ class Responses:
         self.by_stream_id.update({lane: other for lane, one in self.by_stream_id.items() if one is steer})
         self.by_id.update(dict.fromkeys(steer.response_ids, other))
 
-    def end(self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool) -> None:
+    def end(self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool, id_is_new: bool) -> None:
         """Forget the response of a request, but remember how to recognise late events of it."""
         lane = request.stream_id
         by_error = event.type in ERROR_TYPES
@@ -133,13 +120,15 @@ class Responses:
         for response_id in request.response_ids:
             if self.by_id.get(response_id) is request:
                 del self.by_id[response_id]
-            self._ended.add(response_id, _Ended(to_come, had_begun))
-        self._latest_items[lane] = frozenset(deque(map(id_key, item_ids_of(event)), maxlen=_ITEMS_LIMIT))
+            only_at_end = id_is_new and response_id == request.response_id and len(request.response_ids) > 1
+            self._ended.add(response_id, _Ended(to_come, by_error, had_begun, only_at_end))
+        if had_begun:
+            self._latest_items[lane] = frozenset(deque(map(id_key, item_ids_of(event)), maxlen=_ITEMS_LIMIT))
         self._without_done.pop(lane, None)
         if _DONE in to_come:
             self._without_done[lane] = by_error  # the latest last
-        if by_error:
-            (self._stray_lanes if request.response_ids else self._refused_lanes).add(lane)
+        if by_error and (self._first_type or not request.response_ids):
+            self._refused_lanes.add(lane)
 
     def first_event(self, request: ProtocolRequest, event: ServerEvent) -> ProtocolRequest | None:
         """Return the request of the first event that carries no response.
@@ -153,9 +142,23 @@ class Responses:
             if request.state is SENT:
                 if named is None and self._is_stray(event, request):
                     return None
-                self._lifecycle_first = False
+                if hasattr(event, "output_index"):
+                    self._first_type = ""
             request.is_silent = False
             self._lanes.answered(request, event)
+        return request
+
+    def first_untagged_event(self, event: ServerEvent) -> ProtocolRequest | None:
+        """Return the request of an event on which neither a response nor a lane is open.
+
+        It may begin the response to the only request on a named lane, and so show that the server drops `stream_id`.
+        """
+        request = self._lanes.oldest_unanswered() if self._lanes.echoes_stream_id is None else None
+        if request is None or event.stream_id is not None or not begins_response(event):
+            return None
+        if self.first_event(request, event) is None:
+            return None
+        self.by_stream_id[None] = request
         return request
 
     # Late events of ended responses.
@@ -169,10 +172,9 @@ class Responses:
         """
         if event.type == "response.output_item.added" or not hasattr(event, "output_index"):
             return False
-        no_lanes = self._lanes.echoes_stream_id is False
-        tables = self._latest_items.values() if no_lanes else (self._latest_items.get(request.stream_id),)
-        latest = [ids for ids in tables if ids is not None]
-        if not latest or not self._lifecycle_first:
+        has_lanes = self._lanes.echoes_stream_id
+        latest = [ids for lane, ids in self._latest_items.items() if lane == request.stream_id or not has_lanes]
+        if not latest or not self._first_type:
             return False
         item_id = getattr(event, "item_id", None)
         return item_id is None or not all(latest) or any(id_key(item_id) in ids for ids in latest)
@@ -184,30 +186,34 @@ class Responses:
     def is_late(self, event: ServerEvent, response_id: str, running: ProtocolRequest | None) -> bool:
         """Whether a lifecycle event is of the ended response with this id, and not of the `running` request.
 
-        `response.created` always begins a new response.  An event that does not end a response is late, unless the
-        running request has the id too.
+        `response.created` always begins a new response, and so does the event with which the server began its first.
+        Another event that does not end a response is late, unless the running request has the id too.
         """
-        if event.type == "response.created":
+        is_sent = running is not None and running.state is SENT
+        if event.type == "response.created" or (event.type == self._first_type and is_sent):
             self._ended.discard(response_id)
             return False
         if running is not None and response_id in running.response_ids:
             return False
         if event.type in TERMINAL_TYPES:
             ended = self._ended[response_id]
-            if not self._is_late_end(event.type, ended, running):
+            if not self._is_late_end(event, ended, running):
                 return False
-            ended.to_come &= _AFTER_END - {event.type}
-            self._stray_lanes.discard(event.stream_id)  # nothing comes after it
+            ended.to_come -= {event.type}
+            self._refused_lanes.discard(event.stream_id)  # this is the failure that may follow
         return True
 
-    @staticmethod
-    def _is_late_end(kind: str, ended: _Ended, running: ProtocolRequest | None) -> bool:
+    def _is_late_end(self, event: ServerEvent, ended: _Ended, running: ProtocolRequest | None) -> bool:
         """Whether a terminal event with the id of an ended response is of that response."""
-        if running is None or kind in ended.to_come:
+        if running is None:
             return True
+        if event.type in ended.to_come:
+            if ended.by_error and _is_whole(event):
+                return False
+            return running.state is SENT or not (ended.only_at_end and running.response_ids)
         # A request that was answered is not overruled: nothing but a terminal event can end it.  A request without an
-        # answer is, unless the server answers with single events, which may all have the same id.
-        return running.state is SENT and ended.had_begun
+        # answer is, unless the server may answer with a single event: such events may all have the same id.
+        return running.state is SENT and ended.had_begun and bool(self._first_type)
 
     def is_second_end(self, event: ServerEvent, request: ProtocolRequest | None) -> bool:
         """Whether `response.done` follows the terminal event of the response before, and is not of a sent request.
@@ -223,7 +229,7 @@ class Responses:
         if by_error is None or request is None or request.state is not SENT:
             return False
         if by_error:
-            return response_field(event, "status") not in ("completed", "incomplete")
+            return not _is_whole(event)
         return response_id_of(event) is None
 
     def is_failure_of_refused(self, event: ServerEvent, request: ProtocolRequest) -> bool:
@@ -233,8 +239,15 @@ class Responses:
         request.
         """
         no_lanes = self._lanes.echoes_stream_id is False
-        refused = request.stream_id in self._refused_lanes or (bool(self._refused_lanes) and no_lanes)
+        # An event without `stream_id` may be of the default lane, also if a request on a named lane is unanswered.
+        refused = not self._refused_lanes.isdisjoint((request.stream_id, event.stream_id))
+        refused = refused or (bool(self._refused_lanes) and no_lanes)
         if no_lanes:
             self._refused_lanes.clear()
         self._refused_lanes.discard(request.stream_id)
         return refused and event.type == "response.failed" and request.state is SENT
+
+
+def _is_whole(event: ServerEvent) -> bool:
+    """Whether a terminal event of any type says that its response did not fail."""
+    return response_field(event, "status") in ("completed", "incomplete")

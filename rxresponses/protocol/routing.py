@@ -48,12 +48,13 @@ class Router:
         had_begun = request.state is not SENT
         self._lanes.answered(request, event)
         is_terminal = event.type in TERMINAL_TYPES
+        id_is_new = is_terminal and response_id not in request.response_ids
         if not is_terminal:
             self._responses.open(request, event)
         if response_id is not None:
             self._responses.add_id(response_id, request)
         if is_terminal:
-            self._successors.end(request, event, had_begun=had_begun)
+            self._successors.end(request, event, had_begun=had_begun, id_is_new=id_is_new)
         return request
 
     def _is_late(self, event: ServerEvent, response_id: str) -> bool:
@@ -79,7 +80,7 @@ class Router:
         if event.type == "response.created":
             return self._on_lane(None, event) if has_lanes else self._request_of_untagged_created(event)
         default = self._lanes.in_flight.get(None)
-        if default is not None and response_id in default.response_ids:
+        if default is not None and (response_id in default.response_ids or (has_lanes and default.state is SENT)):
             return default  # before the look-up by id: a response on another lane may have the same id
         if response_id is not None and response_id in self._responses.by_id:
             return self._responses.by_id[response_id]

@@ -145,17 +145,19 @@ class Successors:
 
     # The end of a response.
 
-    def end(self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool = True) -> None:
+    def end(
+        self, request: ProtocolRequest, event: ServerEvent, *, had_begun: bool = True, id_is_new: bool = False
+    ) -> None:
         """End a request, and reserve its lane if a steer of its response waits for the successor.
 
-        `had_begun`: events of the response came before this one.
+        `had_begun`: events of the response came before this one.  `id_is_new`: they did not have the id of this one.
         """
         if isinstance(request, ProtocolSteer) and request in self._steers:
             self.settle(request)  # by an `error` that refuses the steer
             return
         for one in (request, *request.shared_with):
             one.state = ENDED
-        self._responses.end(request, event, had_begun=had_begun)
+        self._responses.end(request, event, had_begun=had_begun, id_is_new=id_is_new)
         self._lanes.remove(request)
         self._steers.target_ended(request, steered=was_steered(event))
         self._lanes.reserve_or_free(request.stream_id)

@@ -198,12 +198,16 @@ class Item:
         next_keys: list[Key | None] = [None] * len(listed)  # place → key of the next listed part that is known
         for place in reversed(range(len(listed) - 1)):
             next_keys[place] = keys_of.get(place + 1, next_keys[place + 1])
+        # The index that an unknown part has in its events: some servers count from another number than 0.
+        offset = next((max(key[0] - place, 0) for place, key in sorted(keys_of.items())), 0)
         at: Key = (-1, 0)
         piece = ""
         for place, part in enumerate(listed):
             key = keys_of.get(place)
             if key is None:
-                key = _new_key(parts, keys, at, next_keys[place], (place, 0))
+                key = _new_key(parts, keys, at, next_keys[place], (place + offset, 0))
+            elif key[1] == 0:
+                offset = max(key[0] - place, 0)
             at = key
             piece += self._part_of(parts, key).take(part, announced=announced)
         return piece

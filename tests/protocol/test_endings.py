@@ -110,6 +110,37 @@ class TestWhatEnds:
             assert protocol.receive(wire_event("response.created", response={})) is request
             assert protocol.receive(completed("same")) is request
 
+    @pytest.mark.parametrize("kind", ["response.done", "response.failed"])
+    def test_scenario_59_one_id_in_terminal_events_of_several_types(self, kind: str) -> None:
+        protocol = Protocol()
+        for number, end in enumerate((completed("end"), lifecycle(kind, "end"), error(), lifecycle(kind, "end"))):
+            request = send(protocol)
+            assert protocol.receive(created(f"r{number}")) is request
+            assert protocol.receive(end) is request
+        assert_nothing_runs(protocol)
+
+    def test_scenario_59_done_with_the_id_of_a_failed_response_and_the_status_of_another(self) -> None:
+        protocol, _ = running()
+        protocol.receive(error())
+        request = send(protocol)
+        assert protocol.receive(created("r2")) is request
+        assert protocol.receive(done("r1", status="completed")) is request
+
+    def test_scenario_59_one_id_in_all_events_and_no_created(self) -> None:
+        protocol = Protocol()
+        for _ in range(3):
+            request = send(protocol)
+            assert protocol.receive(in_progress("same")) is request
+            assert protocol.receive(completed("same")) is request
+
+    def test_scenario_59_one_id_and_an_answer_that_is_only_its_end(self) -> None:
+        protocol = Protocol()
+        for text in ("x", "", "x", ""):
+            request = send(protocol)
+            if text:
+                assert protocol.receive(wire_event("response.output_text.delta", delta=text)) is request
+            assert protocol.receive(completed("same")) is request
+
     def test_scenario_59_done_may_tell_that_its_response_was_steered(self) -> None:
         protocol, steer = steering()
         protocol.receive(done("r1", status="incomplete", incomplete_details={"reason": "steered"}))
@@ -184,6 +215,29 @@ class TestWhatIsLate:
         protocol.receive(delta())
         assert protocol.receive(lifecycle("response.failed", "r1")) is None
         assert protocol.receive(lifecycle("response.failed", "r1")) is request
+
+    @pytest.mark.parametrize("response_id", ["", "never seen"])
+    def test_scenario_59_a_failure_behind_an_error_may_have_another_id(self, response_id: str) -> None:
+        protocol, _ = running()
+        protocol.receive(error())
+        request = send(protocol)
+        assert protocol.receive(lifecycle("response.failed", response_id)) is None
+        assert protocol.receive(created("r2")) is request
+        assert protocol.receive(lifecycle("response.failed", "r2")) is request
+
+    def test_scenario_59_a_failure_of_the_default_lane_ends_no_request_of_another_lane(self) -> None:
+        protocol, _ = running(echoes=None)
+        request = send(protocol, "a")
+        protocol.receive(error())
+        assert protocol.receive(lifecycle("response.failed", "never seen")) is None
+        assert protocol.receive(created("r2")) is request
+
+    def test_scenario_59_the_failure_behind_an_error_comes_once(self) -> None:
+        protocol, _ = running()
+        protocol.receive(error())
+        request = send(protocol)
+        assert protocol.receive(lifecycle("response.failed", "r1")) is None
+        assert protocol.receive(lifecycle("response.failed", "r2")) is request
 
     def test_scenario_59_a_late_end_begins_no_successor(self) -> None:
         protocol, steer = steering()

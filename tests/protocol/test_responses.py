@@ -305,3 +305,22 @@ class TestTheBeginning:
             assert protocol.receive(delta("x", lane)) is request
             assert protocol.receive(created(f"r{number}", lane)) is request
             assert protocol.receive(completed(f"r{number}", lane)) is request
+
+    @LANES
+    def test_scenario_63_an_item_behind_an_error_begins_the_next_response(self, lane: str | None) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        message = {"type": "message", "role": "assistant", "content": []}
+        for number in range(3):
+            request = send(protocol, lane)
+            assert protocol.receive(wire_event("response.output_item.added", lane, item=message)) is request
+            assert protocol.receive(created(f"r{number}", lane)) is request
+            assert protocol.receive(error(lane)) is request
+
+    def test_scenario_63_a_stray_event_of_the_default_lane_begins_no_response_on_another(self) -> None:
+        protocol = Protocol()
+        send(protocol)
+        protocol.receive(created("r1"))
+        protocol.receive(error())
+        request = send(protocol, "a")
+        assert protocol.receive(delta("late")) is None
+        assert request.state is SENT

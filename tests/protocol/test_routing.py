@@ -196,6 +196,26 @@ class TestErrors:
 
 
 class TestServersWithoutLanes:
+    def test_scenario_50_a_server_that_begins_with_the_output(self) -> None:
+        protocol = Protocol()
+        a, b = send(protocol, "a"), submit(protocol, "b")
+        assert protocol.receive(wire_event("codex.keepalive")) is None
+        assert protocol.receive(wire_event("response.never", "nobody")) is None
+        assert protocol.receive(delta()) is a
+        assert protocol.lanes.echoes_stream_id is False
+        assert protocol.receive(delta()) is a
+        assert protocol.receive(completed("r1")) is a
+        assert protocol.next_to_send() is b
+        assert protocol.receive(delta()) is b
+
+    def test_scenario_50_one_id_on_all_lanes(self) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        a, default = send(protocol, "a"), send(protocol)
+        assert protocol.receive(in_progress("same", "a")) is a
+        assert protocol.receive(in_progress("same")) is default
+        assert protocol.receive(completed("same")) is default
+        assert protocol.receive(completed("same", "a")) is a
+
     def test_scenario_50_untagged_answers_go_to_the_oldest_request(self) -> None:
         protocol = Protocol()
         a, b = send(protocol, "a"), submit(protocol, "b")

@@ -173,3 +173,10 @@ def test_scenario_60_each_list_puts_its_new_parts_between_those_of_the_lists_bef
     deltas = [text_done(text, output_index=0, content_index=at) for at, text in enumerate(sorted(events))]
     output = assembled(*deltas, *map(item_done, growing), output=[])
     assert contents(output) == [sorted(growing[-1])]
+
+
+def test_scenario_60_a_part_that_its_item_told_before_its_own_event_counts_once() -> None:
+    whole = {"type": "response.output_item.done", "output_index": 0, "item": message(HELLO, WORLD)}
+    part = {"type": "response.content_part.done", "output_index": 0, "content_index": 91, "part": WORLD}
+    output = assembled(text_done("Hello", output_index=0, content_index=90), whole, part, output=[])
+    assert contents(output) == [["Hello", "World"]]
