@@ -55,7 +55,7 @@ def answer_calls(
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
             if isinstance(error, ObserverExitError):
                 return reactivex.throw(error)  # an exit ends the stream; it is no answer for the model
-            return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {error}"}))
+            return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {_text(error)}"}))
 
         output = reactivex.defer(lambda _: _call(functions, call)).pipe(
             ops.map(lambda value: function_result(call, value))
@@ -104,6 +104,14 @@ def _value(outcome: object) -> object:
         pass_on_exit(outcome.error)
         raise as_exception(outcome.error, "a tool")
     return outcome
+
+
+def _text(error: Exception) -> str:
+    """Return the text of an exception; it must not end the stream that its class cannot show it."""
+    try:
+        return str(error)
+    except Exception:
+        return "(the text of the exception cannot be shown)"
 
 
 def _arguments(call: ResponseFunctionToolCall) -> Mapping[str, Any]:

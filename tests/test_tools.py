@@ -84,6 +84,17 @@ class TestFailures:
         assert "'broken'" in caplog.text
         assert "Traceback" in caplog.text
 
+    def test_scenario_57_an_error_that_cannot_be_shown_goes_to_the_model(self) -> None:
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise ValueError("no text")
+
+        def fail() -> None:
+            raise Mute
+
+        [output] = answers(call("fail", ""), functions={"fail": fail}).values
+        assert json.loads(str(output.output)) == {"error": "Mute: (the text of the exception cannot be shown)"}
+
     def test_scenario_36_the_error_goes_to_on_error(self) -> None:
         got = answers(call(), call("broken"), call(), on_error="raise")
         assert [one.output for one in got.values] == ["3"]
