@@ -358,18 +358,6 @@ class ObserverExitError(ResponsesError):
     """
 
 
-def as_exception(raised: BaseException, raiser: str = "an observer") -> Exception:
-    """Return the error that ends the stream of an observer, or of another `raiser`, which raised this exception."""
-    if isinstance(raised, Exception):
-        return raised
-    error = ObserverExitError(
-        f"{raiser} raised {raised!r}, so its stream was ended; to end the program from a callback, end the stream "
-        "there, and exit where the program waits for the stream"
-    )
-    error.__cause__ = raised
-    return error
-
-
 class BufferOverflowError(RequestError):
     """The consumer fell behind by more than `max_buffered`, so its stream was ended.
 

@@ -21,6 +21,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from .net.observable import EventObservable
 from .net.timing import Timings, recording
+from .raised import text_of
 from .redaction import discreet
 from .scalars import is_in_bounds
 from .version import installed_version
@@ -272,7 +273,7 @@ class _Operation:
         }
         self._span.set_attributes(_given(attributes))
         if error is not None:
-            self._span.set_status(trace.StatusCode.ERROR, str(error))
+            self._span.set_status(trace.StatusCode.ERROR, text_of(error))
 
 
 def _request_attributes(create: ResponseCreate, openai: bool) -> Attributes:

@@ -15,9 +15,10 @@ import reactivex
 from reactivex import Observable
 from reactivex import operators as ops
 
-from .errors import ConfigurationError, DecodeError, ObserverExitError, as_exception
+from .errors import ConfigurationError, DecodeError, ObserverExitError
 from .net.loops import Raised, outcome_on_thread, pass_on_exit, running_loop, start_task
 from .operators._arguments import makes_operator
+from .raised import as_exception, text_of
 from .wire.models import ResponseFunctionToolCall
 from .wire.requests import FunctionCallOutput, function_result
 
@@ -55,7 +56,7 @@ def answer_calls(
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
             if isinstance(error, ObserverExitError):
                 return reactivex.throw(error)  # an exit ends the stream; it is no answer for the model
-            return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {_text(error)}"}))
+            return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {text_of(error)}"}))
 
         output = reactivex.defer(lambda _: _call(functions, call)).pipe(
             ops.map(lambda value: function_result(call, value))
@@ -104,14 +105,6 @@ def _value(outcome: object) -> object:
         pass_on_exit(outcome.error)
         raise as_exception(outcome.error, "a tool")
     return outcome
-
-
-def _text(error: Exception) -> str:
-    """Return the text of an exception; it must not end the stream that its class cannot show it."""
-    try:
-        return str(error)
-    except Exception:
-        return "(the text of the exception cannot be shown)"
 
 
 def _arguments(call: ResponseFunctionToolCall) -> Mapping[str, Any]:

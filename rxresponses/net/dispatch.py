@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Protocol
 
-from ..errors import BufferOverflowError, DecodeError, FrameError, RequestError, as_exception
+from ..errors import BufferOverflowError, DecodeError, FrameError, RequestError
 from ..known_secrets import Secrets
 from ..protocol import protocol as rules
 from ..protocol.request import ENDED, SENT
+from ..raised import as_exception
 from ..wire.codec import decode, undecodable
 from ..wire.events.base import ServerEvent, set_secrets
 from .backpressure import ReadPause

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from reactivex import ConnectableObservable, Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.internal.exceptions import SequenceContainsNoElementsError
+from reactivex.scheduler.eventloop import AsyncIOScheduler
 
+from ..raised import as_exception
 from .run_check import check_shared_run
 
 T = TypeVar("T")
@@ -31,6 +35,32 @@ class EventObservable(Observable[T]):
         if type(result) is ConnectableObservable:
             return _ConnectableEvents(result.source, result.subject)
         return result
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the end; return the last value, or raise the error.
+
+        As RxPY's, but that cannot give a `StopIteration` to its future, and waits for ever.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        latest: list[T] = []
+
+        def on_next(value: T) -> None:
+            latest[:] = (value,)
+
+        def on_error(error: Exception) -> None:
+            if not future.done():
+                future.set_exception(as_exception(error))
+
+        def on_completed() -> None:
+            if latest and not future.done():
+                future.set_result(latest[0])
+            elif not future.done():
+                future.set_exception(SequenceContainsNoElementsError())
+
+        subscription = self.subscribe(on_next, on_error, on_completed, scheduler=AsyncIOScheduler(loop))
+        future.add_done_callback(lambda _: subscription.dispose())
+        return future.__await__()
 
     def __iter__(self) -> Iterator[T]:
         raise TypeError(

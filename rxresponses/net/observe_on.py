@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from reactivex.abc import ObserverBase
 
-from ..errors import BufferOverflowError, as_exception
+from ..errors import BufferOverflowError
+from ..raised import as_exception
 from .backpressure import EVENT_OVERHEAD, Backlog, ReadPause, current_read_pause, set_current_read_pause
 from .loops import running_loop
 

@@ -13,7 +13,8 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
-from ..errors import BufferOverflowError, as_exception
+from ..errors import BufferOverflowError
+from ..raised import as_exception
 from .context import in_subscribers_context
 from .loops import running_loop
 from .observable import EventObservable

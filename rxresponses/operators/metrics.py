@@ -12,6 +12,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..errors import DecodeError, ResponseFailedError
 from ..net.observable import EventObservable
 from ..net.timing import Timings, recording
+from ..raised import as_exception
 from ..scalars import is_in_bounds
 from ..wire.assembly_scopes import REFUSALS
 from ..wire.endings import RefusalReader
@@ -114,7 +115,7 @@ def metrics(
                 try:
                     into(result)
                 except Exception as raised:
-                    observer.on_error(raised)
+                    observer.on_error(as_exception(raised, "`into`"))
                     return False
                 return True
 

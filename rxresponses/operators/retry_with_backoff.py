@@ -15,6 +15,7 @@ from ..backoff import Backoff, is_retryable, requested_wait
 from ..errors import ResponseFailedError, ResponsesError
 from ..net.observable import EventObservable
 from ..net.timing import current_timings, recording
+from ..raised import as_exception
 from ..wire.events import ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response, shows_output
@@ -131,8 +132,12 @@ def retry_with_backoff(
                     try:
                         replaced = tries <= policy.max_retries and when(error)
                     except Exception as raised:
-                        observer.on_error(raised)
+                        observer.on_error(as_exception(raised, "`when`"))
                         return True
+                    except BaseException as raised:  # an exit: the program gets it, and no other notification follows
+                        replaced = True
+                        observer.on_error(as_exception(raised, "`when`"))
+                        raise
                     if replaced and policy.is_too_long(hint):
                         replaced = False
                         policy.tell(error, hint)

@@ -16,6 +16,7 @@ from reactivex.disposable import SingleAssignmentDisposable
 from ..errors import BufferOverflowError
 from ..net.backpressure import Backlog, size_of
 from ..options import MEBIBYTE
+from ..raised import as_exception
 from ..scalars import plain_scalar
 from ._arguments import makes_operator
 
@@ -140,7 +141,7 @@ class _Inbox(Generic[T]):
     def _end(self, error: Exception | None = None) -> None:
         with self._lock:
             if not self._ended:
-                self._ended, self._error = True, error
+                self._ended, self._error = True, None if error is None else as_exception(error)
                 self._backlog.stop_pausing()  # the consumer gets nothing more of the response
         self._wake()
 

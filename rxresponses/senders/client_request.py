@@ -15,6 +15,7 @@ from ..net.connection import Connection
 from ..net.request import ConnectionRequest, ConnectionSteer
 from ..net.timing import Timings
 from ..pool.lanes import PoolRequest
+from ..raised import text_of
 from ..wire.events.base import ServerEvent
 from ..wire.ids import id_key
 from ..wire.requests import InputItem, ResponseCreate, user_message
@@ -138,7 +139,9 @@ class HistoryExitError(InvalidRequestError, ObserverExitError):
 
 def history_exit_error(raised: BaseException) -> HistoryExitError:
     """Return the error of a request whose `history` function raised an exception that is no `Exception`."""
-    error = HistoryExitError(f"the `history` function raised {raised!r}; nothing was sent", field="history")
+    error = HistoryExitError(
+        f"the `history` function raised {text_of(raised, repr)}; nothing was sent", field="history"
+    )
     error.__cause__ = raised
     return error
 

@@ -136,7 +136,7 @@ class LoopBound(ABC):
 
         A request started during the end of the loop (for example by `retry`) would never finish.
         """
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is not None and not self._owns_loop and not self._loop.is_closed():
             self._cancelled_at = self._loop.time()
 
     def _loop_is_ending(self) -> bool:

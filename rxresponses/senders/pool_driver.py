@@ -15,6 +15,7 @@ from ..net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, Reque
 from ..pool.actions import Action, CloseConnection, FailRequest, OpenConnection, SendRequest
 from ..pool.lanes import PoolConnection, PoolLane, PoolRequestState
 from ..pool.pool import Pool
+from ..raised import as_exception
 from ..wire.requests import ResponseCreate
 from .client_observers import ClientRequestObserver, ClientSteerObserver
 from .client_request import ClientRequest, ClientSteer, history_exit_error, with_history
@@ -197,7 +198,7 @@ class PoolDriver:
         try:
             return self._client.encode(with_history(request))
         except Exception as error:
-            self._fail_unsent(request, error)
+            self._fail_unsent(request, as_exception(error, "the `history` function"))
         except BaseException as error:
             self._fail_unsent(request, history_exit_error(error))
             self._client.observer_raised(error)

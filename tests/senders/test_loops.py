@@ -21,9 +21,10 @@ from rxresponses import (
     ResponsesWebSocket,
     ServerEvent,
     SocketClosedError,
+    answer_calls,
 )
 from rxresponses import operators as rops
-from rxresponses.testing import Hold, ResponsesServer
+from rxresponses.testing import Failure, FunctionCall, Hold, ResponsesServer
 
 from ..support.clients import ONE_AT_A_TIME, WITH_LANES, ask, inputs, no_thread_left, response_id, run, states_of
 from ..support.internals import POOL_TIMER
@@ -329,6 +330,52 @@ class TestTheBackgroundLoopGoesOn:
         with pytest.raises(SystemExit):
             asyncio.run(main())
         assert isinstance(got[0].error, ObserverExitError)
+
+    def test_scenario_57_an_observer_that_cancels_every_task_of_the_loop(
+        self, server: ResponsesServer, other: ResponsesWebSocket, kind: type
+    ) -> None:
+        """On the background loop this does not mean that the program ends its loop."""
+
+        def cancel_tasks(_: ServerEvent) -> None:
+            for task in asyncio.all_tasks():
+                task.cancel()
+
+        with kind(server.url) as sender:
+            Recorder(sender.send_request(ask()).pipe(ops.take(1), ops.do_action(cancel_tasks))).wait()
+            server.wait_until(lambda: server.connections == 0)  # that of `other` too
+            assert Recorder(sender.send_request(ask())).wait().completions == 1
+
+    @pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit])
+    def test_scenario_57_a_function_that_decides_on_retries_and_exits(
+        self, server: ResponsesServer, other: ResponsesWebSocket, kind: type, raised: type[BaseException]
+    ) -> None:
+        def when(_: Exception) -> bool:
+            raise raised
+
+        server.on("fail", [Failure("invalid_request_error", "No.", type="invalid_request_error", status=400, after=0)])
+        with kind(server.url) as sender:
+            events = sender.send_request(ask("fail")).pipe(rops.raise_on_failure(), rops.retry_with_backoff(when=when))
+            assert isinstance(Recorder(events).wait().error, ObserverExitError)
+            assert Recorder(sender.send_request(ask())).wait().completions == 1
+
+    def test_scenario_57_an_exit_whose_text_raises(
+        self, server: ResponsesServer, other: ResponsesWebSocket, kind: type
+    ) -> None:
+        class WithoutText(SystemExit):
+            def __repr__(self) -> str:
+                raise self
+
+            __str__ = __repr__
+
+        def leave(**_: object) -> None:
+            raise WithoutText
+
+        server.on("call", [FunctionCall("leave", {})])
+        with kind(server.url) as sender:
+            mapped = sender.send_request(ask()).pipe(ops.map(lambda _: leave()))
+            answered = sender.send_request(ask("call")).pipe(rops.function_calls(), answer_calls({"leave": leave}))
+            for stream in (mapped, answered):
+                assert isinstance(Recorder(stream).wait().error, ObserverExitError)
 
     def test_scenario_57_a_task_that_exits_and_an_observer_that_stops_the_loop(
         self, server: ResponsesServer, other: ResponsesWebSocket, kind: type
