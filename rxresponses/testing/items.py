@@ -20,6 +20,7 @@ CALL_OUTPUTS = {
 """The types of the calls that a client must answer, each with the type of the output that answers it."""
 
 _OUTPUT_CALLS = {output: call for call, output in CALL_OUTPUTS.items()}
+_PART = 2**16  # characters
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,3})|\s+")
 
 
@@ -30,7 +31,8 @@ def pieces(text: str) -> Iterator[str]:
 
 def count_tokens(text: str) -> int:
     """Return the number of tokens in `text`: an approximation, the same everywhere on this server."""
-    return sum(1 for _ in pieces(text))
+    # A list is made faster than an iterator is counted, but not of a text of any length.
+    return sum(len(_PIECE.findall(text[start : start + _PART])) for start in range(0, len(text), _PART))
 
 
 def normalize_input(value: object) -> list[JSON]:

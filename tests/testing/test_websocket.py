@@ -48,7 +48,7 @@ async def lagging_client(server: ResponsesServer) -> AsyncIterator[RawClient]:
 
 @pytest.mark.parametrize(
     "sent",
-    [frame(PING, b"x" * 125), frame(TEXT, b"{}"), frame(TEXT, REQUEST.replace(b"hi", b"hi" * 1_000))],
+    [frame(PING, b"x" * 125), frame(TEXT, b"{}".ljust(1_000)), frame(TEXT, REQUEST.replace(b"hi", b"hi" * 1_000))],
     ids=["pings", "invalid", "requests"],
 )
 @on_loop
