@@ -6,7 +6,7 @@ import typing
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rxresponses.errors import DecodeError, FrameError
@@ -89,6 +89,7 @@ def test_scenario_62_a_field_of_the_wrong_type_costs_that_field(cls: type[Server
     plan = plan_of(cls)
     name = data.draw(st.sampled_from(sorted((plan.leaves.keys() | plan.nested.keys()) - {"type"})))
     wrong = data.draw(wire(cls)) | {name: data.draw(wrong_values(hints[name]))}
+    assume(name != "arguments" or not isinstance(wrong[name], dict))  # which is as good as its text
     frame = json.dumps(wrong)
     event = codec.decode(frame)
     assert type(event) is (UnknownEvent if name in plan.required or name == "stream_id" else cls)
