@@ -23,6 +23,7 @@ from ..proxies import proxy_from, proxy_name, with_plain_password
 from ..redaction import discreet_logger, display, error_text, is_secret
 from ..version import installed_version
 from ..waits import stated_time, stated_wait
+from ..wire.failures import error_facts
 from ..wire.jsontext import read_json
 from .connect_errors import Reason, reason, status_reason
 from .endpoint import is_loopback
@@ -189,8 +190,9 @@ def _error_in(body: bytes | bytearray | None) -> tuple[str, Mapping[str, Any]]:
         data, _ = read_json(text)
     except ValueError:
         return text[:_TEXT_LENGTH], {}
-    detail = data.get("error", data) if isinstance(data, dict) else data
-    fields = detail if isinstance(detail, dict) else {"message": detail}
+    fields = data if isinstance(data, dict) else {"message": data}
+    if fields.get("error"):
+        fields = {**fields, "type": None, **error_facts(fields["error"])}
     message = _text(fields.get("message"))
     return text[:_TEXT_LENGTH] if message is None else error_text(message), fields
 

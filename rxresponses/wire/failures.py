@@ -93,9 +93,9 @@ def _failure_of(event: ServerEvent, first: ServerEvent | None, has_output: bool)
         return _unknown_failure(event, first, has_output)
     response = getattr(event, "response", None)
     extra = getattr(response, "extra", {})
-    facts = _facts_of(getattr(response, "error", None)) or _error_facts(extra.get("error"))
+    facts = _facts_of(getattr(response, "error", None)) or error_facts(extra.get("error"))
     if event.type in _ANY_ENDING and not facts:
-        facts = _error_facts(event.extra.get("error"))
+        facts = error_facts(event.extra.get("error"))
     if not _has_failed(event.type, getattr(response, "status", None), facts):
         return None
     return _error(event, first, {**event.extra, **facts}, has_output=has_output)
@@ -142,7 +142,7 @@ def unreadable(event: ServerEvent) -> UnreadableResponseError:
 
 def _steer_failure(event: ServerEvent) -> ResponseFailedError:
     error = getattr(event, "error", None) or event.extra.get("error")
-    facts = vars(error) if isinstance(error, SteerError) else _error_facts(error)
+    facts = vars(error) if isinstance(error, SteerError) else error_facts(error)
     code, kind, message = _text(facts.get("code")), _text(facts.get("type")), _text(facts.get("message"))
     first = "correct it, then " if code == "invalid_input" else ""
     return ResponseFailedError(
@@ -160,14 +160,14 @@ def _unknown_failure(event: UnknownEvent, first: ServerEvent | None, has_output:
     extra = event.extra
     if event.type in ERROR_TYPES:
         # The fields are at the top level or nested in `error`; some simple servers have a mere string there.
-        facts: Mapping[str, Any] = _error_facts(extra.get("error"))
+        facts: Mapping[str, Any] = error_facts(extra.get("error"))
         if not isinstance(extra.get("error"), Mapping):
             facts = {**facts, **extra}  # a text beside other fields is the less precise of the two
         return _error(event, first, {**extra, "type": None, **facts}, has_output=has_output)
     response = _mapping(extra.get("response"))
-    facts = _error_facts(response.get("error"))
+    facts = error_facts(response.get("error"))
     if event.type in _ANY_ENDING and not facts:
-        facts = _error_facts(extra.get("error"))
+        facts = error_facts(extra.get("error"))
     if not _has_failed(event.type, response.get("status"), facts):
         return None
     return _error(event, first, {**extra, **facts}, has_output=has_output)
@@ -177,7 +177,7 @@ def _has_failed(kind: str, status: object, facts: Mapping[str, Any]) -> bool:
     return kind == "response.failed" or status == "failed" or (kind in _ANY_ENDING and bool(facts))
 
 
-def _error_facts(error: object) -> Mapping[str, Any]:
+def error_facts(error: object) -> Mapping[str, Any]:
     """Return the facts of an error in any shape: an object, a text, a code, or a list of which the first is taken."""
     if isinstance(error, list):
         error = error[0] if error else None
@@ -215,7 +215,7 @@ def _error(
 
 
 def _facts_of_error(event: ResponseErrorEvent) -> dict[str, Any]:
-    odd = _error_facts(event.extra.get("error"))
+    odd = error_facts(event.extra.get("error"))
     facts = {**odd, **_facts_of(event.error), **_facts_of(event), "type": event.error_type or odd.get("type")}
     if event.type == "response.error" and not any(facts.get(name) for name in ("code", "message", "param", "type")):
         facts |= _mapping(_mapping(event.extra.get("response")).get("error"))

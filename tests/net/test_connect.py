@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from rxresponses import ConnectFailedError, ConnectionOptions, ConnectTimeoutError, ResponsesWebSocket
+from rxresponses.backoff import is_retryable, is_spent
 from rxresponses.net import connect
 
 from ..support.clients import ask, run
@@ -92,9 +93,6 @@ def test_a_refusal_shows_code_and_type(body: str, code: str | None, kind: str | 
     assert (error.code, error.type) == (code, kind)
 
 
-# --- redirects
-
-
 @pytest.mark.parametrize(
     ("body", "retry_after", "resets_at"),
     [
@@ -103,6 +101,10 @@ def test_a_refusal_shows_code_and_type(body: str, code: str | None, kind: str | 
         ('{"error": {"type": "usage_limit_reached", "resets_in_seconds": 90, "resets_at": 1800000000}}', 90.0, 1.8e9),
         ('{"code": "rate_limit_exceeded", "message": "Please try again in 0.2s."}', 0.2, None),
         ('{"error": "try again in 3s"}', 3.0, None),
+        ('{"error": "slow down", "retry_after": 5}', 5.0, None),
+        ('{"error": {"code": "slow_down"}, "resets_at": 1800000000}', None, 1.8e9),
+        ('{"error": ["try again in 3s"]}', 3.0, None),
+        ('["try again in 3s"]', 3.0, None),
     ],
 )
 def test_scenario_64_a_refusal_tells_when_the_limit_ends(
@@ -110,6 +112,24 @@ def test_scenario_64_a_refusal_tells_when_the_limit_ends(
 ) -> None:
     error = failure(refuse(429, body))
     assert (error.retry_after, error.resets_at) == (retry_after, resets_at)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"error": "insufficient_quota"}',
+        '{"error": {"code": "insufficient_quota", "message": "no credit"}, "type": "error"}',
+        '{"error": [{"type": "insufficient_quota"}]}',
+        '{"code": "insufficient_quota", "error": null}',
+    ],
+)
+def test_scenario_64_a_refusal_tells_of_a_spent_quota(body: str) -> None:
+    error = failure(refuse(429, body))
+    assert is_spent(error)
+    assert not is_retryable(error)
+
+
+# --- redirects
 
 
 def test_scenario_48_no_credential_follows_a_redirect_to_another_origin() -> None:
