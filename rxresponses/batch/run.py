@@ -25,7 +25,7 @@ from ..wire.events import ServerEvent
 from ..wire.events.base import secrets_of
 from ..wire.failures import response_of, unreadable
 from ..wire.fields import response_id_of
-from ..wire.jsontext import read_json
+from ..wire.jsontext import TooManyValuesError, read_json
 from ..wire.models import ResponseUsage
 from .lines import Task
 from .outcomes import Outcome, error_of, outcome_of
@@ -272,7 +272,10 @@ def _frame(event: ServerEvent) -> dict[str, Any]:
     if raw is None:  # a program built the event
         return event.to_dict()
     frame: dict[str, Any]
-    frame, _ = read_json(raw)
+    try:
+        frame, _ = read_json(raw)
+    except TooManyValuesError:
+        return {}
     return frame
 
 

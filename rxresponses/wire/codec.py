@@ -20,12 +20,23 @@ from ..known_secrets import Secrets
 from ..scalars import plain_scalar, with_finite_numbers
 from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, set_secrets, unknown_event
-from .jsontext import read_json
+from .jsontext import TooManyValuesError, read_json
 from .plans import plan_of
 
 
 class _Peek(msgspec.Struct):
     type: str
+
+
+class _HeadResponse(msgspec.Struct):
+    id: str | None = None
+    status: str | None = None
+
+
+class _Head(_Peek):
+    sequence_number: int | None = None
+    stream_id: str | None = None
+    response: _HeadResponse | None = None
 
 
 class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None"]):
@@ -46,6 +57,7 @@ class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, 
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
+_head = msgspec.json.Decoder(_Head).decode
 _direct = _Direct()
 
 
@@ -84,6 +96,8 @@ def _decode_slowly(frame: bytes | str) -> ServerEvent:
         data, reason = read_json(frame)
     except UnicodeDecodeError as error:  # Python's text names an encoding guessed from the first bytes
         raise FrameError("its text is not UTF-8", frame) from error
+    except TooManyValuesError as error:
+        return _without_values(frame, error)
     except (ValueError, RecursionError) as error:
         raise FrameError(str(error) or type(error).__name__, frame) from error
     if not isinstance(data, dict):
@@ -92,6 +106,20 @@ def _decode_slowly(frame: bytes | str) -> ServerEvent:
         event = event_from(data, reason)
     except RecursionError:
         event = unknown_event(data, "it is nested too deeply")
+    event.__dict__["raw"] = frame
+    return event
+
+
+def _without_values(frame: bytes | str, error: TooManyValuesError) -> ServerEvent:
+    """Return an event with the fields that tell which request it ends; msgspec skips all others."""
+    try:
+        try:
+            data = msgspec.to_builtins(_head(frame))
+        except msgspec.ValidationError:
+            data = {"type": _peek(frame).type}
+    except ValueError as unread:
+        raise FrameError(str(error), frame) from unread
+    event = unknown_event({name: value for name, value in data.items() if value is not None}, str(error))
     event.__dict__["raw"] = frame
     return event
 

@@ -6,9 +6,23 @@ import json
 import re
 from typing import Any
 
+MOST_VALUES = 2**22
+"""How many values JSON text may have, about: 4,194,304.
+
+A list of empty objects takes 25 to 130 times its text as Python objects, and seconds of the event loop.  The longest
+real messages are images, which are one value, and log probabilities, of which 10,000 tokens have up to 2 million.
+"""
+
 _DEPTH = 100  # levels of nesting: far more than the protocol has, far fewer than Python's parser can read
 _MARK = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _CHANGED = f"values nested deeper than {_DEPTH} levels were left out, and integers of too many digits are texts"
+
+
+class TooManyValuesError(ValueError):
+    """JSON text has more values than are read."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it has more than {MOST_VALUES} values")
 
 
 def read_json(text: bytes | str) -> tuple[Any, str | None]:
@@ -16,8 +30,11 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
 
     Python cannot read integers of thousands of digits, and nesting as deep as its stack.  Both are valid JSON, so the
     rest is read; such an integer becomes a text, and what is nested too deeply becomes `None`.  Raises `ValueError` for
-    text that is no JSON; text that is left out for its depth is not checked.
+    text that is no JSON; text that is left out for its depth is not checked.  Raises `TooManyValuesError`, which is
+    one, for text with more than about `MOST_VALUES` values.
     """
+    if len(text) > MOST_VALUES and _count_marks(text) > MOST_VALUES:
+        raise TooManyValuesError
     try:
         return json.loads(text), None
     except (json.JSONDecodeError, UnicodeDecodeError):
@@ -26,6 +43,13 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogatepass")  # as `json.loads` does
         return json.loads(_shallow(text), parse_int=_integer), _CHANGED
+
+
+def _count_marks(text: bytes | str) -> int:
+    """Count the marks before values, those in quoted text included."""
+    if isinstance(text, bytes):
+        return text.count(b",") + text.count(b"[") + text.count(b"{")
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def _shallow(text: str) -> str:

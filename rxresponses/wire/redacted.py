@@ -9,7 +9,7 @@ from ..errors import FrameError
 from ..known_secrets import LONGEST
 from .codec import decode
 from .events.base import ServerEvent, secrets_of, set_secrets
-from .jsontext import read_json
+from .jsontext import TooManyValuesError, read_json
 
 _KEPT = LONGEST // 8  # characters of a frame that is too long to be searched
 _LONGEST_STRING = 10_000  # characters of each string in it
@@ -27,7 +27,7 @@ def without_secrets(event: ServerEvent) -> ServerEvent:
         return event
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
     if len(text) > LONGEST:
-        text = json.dumps(_Part().of(read_json(text)[0]))
+        text = json.dumps(_Part().of(_data(event, text)))
         shown = secrets.hide(text)
     elif (shown := secrets.hide(text)) is text:
         return event
@@ -42,6 +42,13 @@ def hide_secrets(event: ServerEvent, text: str) -> str:
     """Return a text of the response that `event` ends, without the secrets of the event's connection."""
     secrets = secrets_of(event)
     return text if secrets is None else secrets.hide(text)
+
+
+def _data(event: ServerEvent, text: str) -> Any:
+    try:
+        return read_json(text)[0]
+    except TooManyValuesError:
+        return {"type": event.type, "stream_id": event.stream_id, **event.extra}
 
 
 def _decode(text: str) -> ServerEvent | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import DecodeError
 from ...known_secrets import Secrets
 from ..base import Model, Unread, build_received, model, unread
-from ..jsontext import read_json
+from ..jsontext import TooManyValuesError, read_json
 from ..plans import plan_of
 from .endings import read_ending
 
@@ -63,14 +63,17 @@ class ServerEvent(Model):
         """Fields of the frame that this class does not declare; read from `raw` on first use.
 
         A value that Python cannot read is `None` if it is nested too deeply, and a text if it is an integer of
-        thousands of digits.
+        thousands of digits.  Of a frame with millions of values, none is read.
         """
         if "_extra" not in self.__dict__:
             raw = self.raw
             # msgspec skips unknown fields, so their UTF-8 is not checked yet.
             text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
             plan = plan_of(type(self))
-            fields, _ = read_json(text or "{}")
+            try:
+                fields, _ = read_json(text or "{}")
+            except TooManyValuesError:
+                fields = {}
             self.__dict__["_extra"] = {
                 name: value for name, value in fields.items() if name not in plan.leaves and name not in plan.nested
             }
