@@ -59,7 +59,7 @@ def _open(path: str, flags: int) -> int:
 
 def refuse_as_output(requests: BinaryIO, output: str) -> None:
     """Raise `ConfigurationError` when the path of the output leads to the input."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # there is no such file yet, or opening it tells why it cannot be used
         if os.path.samestat(os.fstat(requests.fileno()), os.stat(output)):
             raise ConfigurationError("the output is the input: give another file for the results")
 
@@ -67,8 +67,8 @@ def refuse_as_output(requests: BinaryIO, output: str) -> None:
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the number of each line, from 1, and the line as UTF-8; leave out blank lines.
 
-    The input may be UTF-8 or UTF-16, which is what some shells of Windows write, with or without a byte order mark.
-    Raises `ConfigurationError` for UTF-16 that cannot be read.
+    The input may be UTF-8 or UTF-16, which is what some shells of Windows write, with or without a byte order mark, or
+    UTF-32 with that mark.  Raises `ConfigurationError` for UTF-16 and UTF-32 that cannot be read.
     """
     file.seek(0)
     encoding = _encoding(file.read(4))
@@ -81,6 +81,8 @@ def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _encoding(begin: bytes) -> str | None:
     """Return the encoding of an input that begins so, `None` for UTF-8.  The first character of a line is ASCII."""
+    if begin.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # first: one begins as UTF-16 does
+        return "utf-32"
     if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if len(begin) >= 2 and 0 in begin[:2] and any(begin[:2]):
@@ -98,7 +100,7 @@ def _recoded(file: BinaryIO, encoding: str) -> Iterator[bytes]:
             yield from (_utf8(line) for line in lines)
         yield _utf8(rest + decoder.decode(b"", final=True))
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the requests are no valid UTF-16: {error.reason}") from error
+        raise ConfigurationError(f"the requests are no valid {encoding.upper()}: {error.reason}") from error
 
 
 def _utf8(line: str) -> bytes:
@@ -113,8 +115,8 @@ def checked_ids(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes
             custom_id = _read_id(line).custom_id
         except (ValueError, RecursionError):
             custom_id = None  # no request, or for Python's parser; it becomes a failed line
-        if isinstance(custom_id, str):
-            first = seen.setdefault(hash(custom_id), number)
+        if isinstance(custom_id, (str, int, float)):
+            first = seen.setdefault(hash((type(custom_id), custom_id)), number)
             if first != number:
                 raise ConfigurationError(
                     f"lines {first} and {number} of the input have the same `custom_id`, {custom_id!r}"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import NamedTuple
 
 from reactivex.abc import DisposableBase, SchedulerBase
@@ -33,8 +34,15 @@ def clock_for(chosen: SchedulerBase | None, inherited: SchedulerBase | None) -> 
     """Return the clock for a subscription that is made now, on this thread.
 
     It is the `chosen` scheduler, else the scheduler `inherited` from the subscription if it suits timers, else
-    the running asyncio loop, else a daemon thread for each timer.
+    the running asyncio loop, else a daemon thread for each timer.  Actions see the context variables that are set now.
     """
+    context = copy_context()
+    now, start = _clock_for(chosen, inherited)
+    # A copy for each action, because nothing can enter a context twice at once.
+    return Clock(now, lambda seconds, action: start(seconds, lambda: context.copy().run(action)))
+
+
+def _clock_for(chosen: SchedulerBase | None, inherited: SchedulerBase | None) -> Clock:
     scheduler = chosen
     if scheduler is None:
         scheduler = None if isinstance(inherited, _UNSUITABLE) else inherited

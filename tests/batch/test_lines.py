@@ -160,3 +160,15 @@ def test_scenario_71_a_custom_id_belongs_to_one_line() -> None:
     assert list(checked_ids(iter(lines))) == lines
     with pytest.raises(ConfigurationError, match="lines 1 and 6 of the input have the same `custom_id`, 'a'"):
         list(checked_ids([*lines, (6, b'{"body":{},"custom_id":"a"}')]))
+    with pytest.raises(ConfigurationError, match="lines 5 and 6 of the input have the same `custom_id`, 7"):
+        list(checked_ids([*lines, (6, b'{"body":{},"custom_id":7}')]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
+def test_scenario_71_utf_32_with_its_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "in.jsonl").write_bytes('\ufeff"caf\u00e9"\r\n"two"'.encode(encoding))
+    with open_input(str(tmp_path / "in.jsonl")) as file:
+        assert list(read_lines(file)) == [(1, '"caf\u00e9"'.encode()), (2, b'"two"')]
+    (tmp_path / "in.jsonl").write_bytes('\ufeff"one"'.encode(encoding) + b"x")
+    with open_input(str(tmp_path / "in.jsonl")) as file, pytest.raises(ConfigurationError, match="no valid UTF-32"):
+        list(read_lines(file))

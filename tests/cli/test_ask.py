@@ -230,6 +230,21 @@ class TestPrompt:
         assert program.end(b"caf\xe9")[0] == 0
         assert server.requests[0]["input"] == "caf\ufffd"
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+    def test_scenario_71_standard_input_with_a_byte_order_mark(
+        self, ask: Ask, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch, encoding: str
+    ) -> None:
+        data = io.BytesIO("caf\u00e9\r\n".encode(encoding))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data, encoding="utf-8"))
+        assert ask(prompt="-")[0] == 0
+        assert server.requests[0]["input"] == "caf\u00e9\n"
+
+    def test_scenario_71_a_byte_order_mark_alone_is_no_prompt(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf"), encoding="utf-8"))
+        assert "the prompt is empty" in usage_error(capsys, "ask", "-")
+
     def test_an_argument_that_is_not_utf_8(self, ask: Ask, server: ResponsesServer) -> None:
         assert ask(prompt="caf\udce9 \U0001f389")[0] == 0
         assert server.requests[0]["input"] == "caf\ufffd \U0001f389"

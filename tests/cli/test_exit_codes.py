@@ -202,3 +202,10 @@ def test_scenario_75_wrong_usage_without_standard_error(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Unwritable(28))
     assert usage_error(capsys, "ask", "--timeout", "soon", "x") == ""
+
+
+def test_scenario_75_an_output_that_is_a_circle_of_links(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    files.results.symlink_to(files.results.with_name("other"))
+    files.results.with_name("other").symlink_to(files.results)
+    assert main(files.arguments) == 2
+    assert "cannot write the results" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from rxresponses import ResponsesClient, ResponsesWebSocket, SocketClosedError, answer_calls
+from rxresponses import Backoff, ResponsesClient, ResponsesWebSocket, SocketClosedError, answer_calls
 from rxresponses import operators as rops
 from rxresponses.testing import FunctionCall, Hold, ResponsesServer
 
@@ -135,3 +135,41 @@ def test_scenario_66_an_observer_on_another_loop(server: ResponsesServer, socket
         assert set(names) == {"a"}
 
     run(main())
+
+
+@KINDS
+@pytest.mark.parametrize("on_loop", [False, True])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        rops.timeout_on_terminal(0.02),
+        rops.idle_timeout(0.02),
+        rops.first_event_timeout(1e-9),
+        lambda source: source.pipe(
+            rops.timeout_on_terminal(0.02),
+            rops.retry_with_backoff(Backoff(initial=0.001, max_retries=1), when=lambda _: decided(NAME.get())),
+        ),
+    ],
+    ids=["timeout_on_terminal", "idle_timeout", "first_event_timeout", "retry"],
+)
+def test_scenario_66_timers_of_operators(server: ResponsesServer, kind: type, on_loop: bool, operator: Any) -> None:
+    server.on("hold", ["text", Hold()])
+
+    async def main() -> None:
+        async with kind(server.url) as sender:
+            seen = named("a", lambda: Seen(sender.send_request(ask("hold")).pipe(operator)))
+            await asyncio.to_thread(seen.wait)
+            assert set(seen.names) == {"a"}
+
+    if on_loop:
+        run(main())
+        return
+    with kind(server.url) as sender:
+        seen = named("a", lambda: Seen(sender.send_request(ask("hold")).pipe(operator)))
+        seen.wait()
+        assert set(seen.names) == {"a"}
+
+
+def decided(name: str) -> bool:
+    assert name == "a"
+    return True
