@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from reactivex import ConnectableObservable, Observable
+from reactivex import operators as ops
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.internal.exceptions import SequenceContainsNoElementsError
 from reactivex.scheduler.eventloop import AsyncIOScheduler
@@ -29,12 +30,18 @@ class EventObservable(Observable[T]):
 
     def pipe(self, *operators: Callable[[Any], Any]) -> Any:
         """Compose operators.  Operators of RxPY return its own Observables; a loop over these is refused as well."""
-        result = super().pipe(*operators)
-        if type(result) is Observable:
-            return _PipedObservable(result._subscribe_core)
-        if type(result) is ConnectableObservable:
-            return _ConnectableEvents(result.source, result.subject)
-        return result
+        for operator in operators:
+            name = getattr(operator, "__name__", "")
+            if name and operator is getattr(ops, name, None):
+                raise TypeError(f"`{name}` of RxPY needs its parentheses: write `events.pipe(ops.{name}(…))`")
+        return _as_ours(super().pipe(*operators))
+
+    def __add__(self, other: Observable[T]) -> Observable[T]:
+        """Concatenate, as `reactivex.concat` does."""
+        ours: Observable[T] = _as_ours(super().__add__(other))
+        return ours
+
+    __iadd__ = __add__
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the end; return the last value, or raise the error.
@@ -72,6 +79,15 @@ class EventObservable(Observable[T]):
         raise TypeError(f"an Observable is no asynchronous iterable: {_ASYNC_FORM}")
 
 
+def _as_ours(result: Any) -> Any:
+    """Return an Observable of RxPY as one of ours, and anything else as it is."""
+    if type(result) is Observable:
+        return _PipedObservable(result._subscribe_core)
+    if type(result) is ConnectableObservable:
+        return _ConnectableEvents(result.source, result.subject)
+    return result
+
+
 class _PipedObservable(EventObservable[T]):
     """What operators of RxPY return: one of them may let many observers share a subscription, as `ops.share` does."""
 
@@ -87,3 +103,8 @@ class _PipedObservable(EventObservable[T]):
 
 class _ConnectableEvents(_PipedObservable[T], ConnectableObservable[T]):
     """What `ops.publish` and `ops.replay` return."""
+
+    def auto_connect(self, subscriber_count: int = 1) -> Observable[T]:
+        """Return an Observable that connects this one when it has so many subscribers."""
+        ours: Observable[T] = _as_ours(super().auto_connect(subscriber_count))
+        return ours

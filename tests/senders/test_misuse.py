@@ -351,6 +351,8 @@ PIPED: dict[str, Callable[[Events], Any]] = {
     "pipe of a pipe": lambda source: source.pipe(rops.text_deltas(), ops.filter(bool)).pipe(ops.take(3)),
     "share": lambda source: source.pipe(ops.share()),
     "publish": lambda source: source.pipe(ops.publish()),
+    "auto_connect": lambda source: source.pipe(ops.publish()).auto_connect(),
+    "sum": lambda source: source + source,
     "replay": lambda source: source.pipe(ops.replay()),
 }
 
@@ -398,6 +400,13 @@ class TestTheRightForm:
         operator: Any = answer_calls if name == "answer_calls" else getattr(rops, name)
         with pytest.raises(TypeError, match=rf"`events\.pipe\({name}\(\w*\)\)`"):
             socket.send_request(ask()).pipe(ops.map(str), operator, ops.map(str))
+
+    @pytest.mark.parametrize("operator", [ops.map, ops.to_list, ops.share, ops.take, ops.first])
+    def test_scenario_58_an_operator_of_rxpy_without_its_parentheses(
+        self, socket: ResponsesWebSocket, operator: Any
+    ) -> None:
+        with pytest.raises(TypeError, match=r"needs its parentheses: write `events\.pipe\(ops\."):
+            socket.send_request(ask()).pipe(rops.text_deltas(), operator, ops.map(str))
 
     @SENDERS
     @pytest.mark.parametrize("options", [{"idle_timeout": 3, "headers": {"a": "sk-secret"}}, {}, PoolOptions(), 3])
