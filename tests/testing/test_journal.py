@@ -93,3 +93,13 @@ def test_scenario_74_no_repr_shows_a_query_or_the_credentials_of_tools() -> None
     assert repr(Received(2, "secret {")) == "Received(connection=2, frame=(8 long, no JSON))"
     assert received.frame == json.dumps(message)
     assert upgrade.path.endswith("secret-3")
+
+
+def test_a_copy_of_a_request_does_not_change_later() -> None:
+    journal = Journal()
+    exchange = journal.add_request(1, 1, {"model": "m"}, 0.5, 13)
+    (before,) = journal.exchanges
+    exchange.events = 3
+    journal.end_request(exchange, "completed")
+    assert before == Exchange(1, 1, 1, {"model": "m"}, 0.5, size=13)
+    assert journal.exchanges == [Exchange(1, 1, 1, {"model": "m"}, 0.5, outcome="completed", events=3, size=13)]
