@@ -28,6 +28,7 @@ from .transcript import TERMINAL, Frame
 from .waiting import WaitingRequests
 
 _OUTCOMES: dict[str, Outcome] = {"response.completed": "completed", "response.incomplete": "incomplete"}
+_MOST_CONTAINERS = 2_000_000  # of a message, with those in strings: an empty array takes 70 bytes, and 3 in the frame
 _DEEPEST = 200  # levels of a message: each level takes a part of the stack wherever the message is used
 _COST = 1_000  # bytes: what a request costs besides its text
 _MOST_WAITING = 50_000  # requests
@@ -352,6 +353,9 @@ def _output_items(event: JSON) -> list[JSON]:
 def _parse(frame: str | bytes) -> Any:
     if isinstance(frame, bytes):
         raise RequestError("Expected a text frame, but got a binary one.", code="invalid_type")
+    if frame.count("[") + frame.count("{") > _MOST_CONTAINERS:
+        text = f"Invalid JSON: more than {_MOST_CONTAINERS} opening brackets and braces"
+        raise RequestError(text, code="invalid_json")
     try:
         message = decode(frame, finite=True)
     except ValueError as error:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rxresponses.testing import session
 from rxresponses.testing.checks import _FIELDS
 from rxresponses.testing.replies import FunctionCall, Text
 
@@ -182,6 +183,17 @@ def test_scenario_77_nested_summaries(depth: int) -> None:
         else:
             assert [event["error"]["code"] for event in events] == ["invalid_json"]
             assert "nested" in events[0]["error"]["message"]
+
+
+def test_scenario_77_the_memory_for_a_message_is_a_small_multiple_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_MOST_CONTAINERS", 1_000)
+    peer = Peer()
+    for count in (900, 1_100):
+        arrays = ",".join(["[]"] * count)
+        peer.send(f'{{"type": "response.create", "model": "m", "input": "", "metadata": {{"a": [{arrays}]}}}}')
+        events = peer.drain()
+        assert (events[-1]["type"] == "error") == (count > 1_000)
+    assert events[0]["error"]["code"] == "invalid_json"
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5_000])
