@@ -80,8 +80,8 @@ class EventObservable(Observable[T]):
 
 
 def _as_ours(result: Any) -> Any:
-    """Return an Observable of RxPY as one of ours, and anything else as it is."""
-    if type(result) is Observable:
+    """Return the Observable that operators made as one that checks its subscriptions, and anything else as it is."""
+    if type(result) in (Observable, EventObservable):
         return _PipedObservable(result._subscribe_core)
     if type(result) is ConnectableObservable:
         return _ConnectableEvents(result.source, result.subject)
@@ -89,7 +89,7 @@ def _as_ours(result: Any) -> Any:
 
 
 class _PipedObservable(EventObservable[T]):
-    """What operators of RxPY return: one of them may let many observers share a subscription, as `ops.share` does."""
+    """What operators return: one of RxPY's may let many observers share a subscription, as `ops.share` does."""
 
     def _subscribe_core(self, observer: ObserverBase[T], scheduler: SchedulerBase | None = None) -> DisposableBase:
         subscription = super()._subscribe_core(observer, scheduler)
