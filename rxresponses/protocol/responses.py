@@ -31,7 +31,7 @@ _ITEMS_LIMIT = 1024  # how many items of a response are known, the last ones
 
 _DONE = "response.done"
 _AFTER_END = frozenset({_DONE})
-_AFTER_ERROR = TERMINAL_TYPES - ERROR_TYPES - {"response.completed", "response.incomplete"}
+_AFTER_ERROR = frozenset({"response.failed", _DONE})
 
 
 @dataclass
@@ -210,7 +210,7 @@ class Responses:
         if event.type in ended.to_come:
             if ended.by_error and _is_whole(event):
                 return False
-            return running.state is SENT or not (ended.only_at_end and running.response_ids)
+            return not (ended.only_at_end and (running.response_ids or not self._first_type))
         # A request that was answered is not overruled: nothing but a terminal event can end it.  A request without an
         # answer is, unless the server may answer with a single event: such events may all have the same id.
         return running.state is SENT and ended.had_begun and bool(self._first_type)

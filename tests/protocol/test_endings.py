@@ -119,6 +119,14 @@ class TestWhatEnds:
             assert protocol.receive(end) is request
         assert_nothing_runs(protocol)
 
+    @pytest.mark.parametrize("kind", ["response.cancelled", "response.canceled"])
+    def test_scenario_59_cancelled_with_the_id_of_a_failed_response(self, kind: str) -> None:
+        protocol, _ = running()
+        protocol.receive(error())
+        request = send(protocol)
+        assert protocol.receive(created("r2")) is request
+        assert protocol.receive(lifecycle(kind, "r1", status="cancelled")) is request
+
     def test_scenario_59_done_with_the_id_of_a_failed_response_and_the_status_of_another(self) -> None:
         protocol, _ = running()
         protocol.receive(error())
@@ -140,6 +148,15 @@ class TestWhatEnds:
             if text:
                 assert protocol.receive(wire_event("response.output_text.delta", delta=text)) is request
             assert protocol.receive(completed("same")) is request
+
+    def test_scenario_59_one_id_in_ends_of_several_types_of_a_server_that_begins_with_the_output(self) -> None:
+        protocol = Protocol()
+        request = send(protocol)
+        assert protocol.receive(wire_event("response.output_text.delta", delta="x")) is request
+        assert protocol.receive(created("r1")) is request
+        assert protocol.receive(completed("end")) is request
+        request = send(protocol)
+        assert protocol.receive(done("end", status="completed")) is request
 
     def test_scenario_59_done_may_tell_that_its_response_was_steered(self) -> None:
         protocol, steer = steering()
