@@ -1,10 +1,10 @@
 """Steady load on one client for a while, under a server that ends or kills its connections.
 
-    python -m tests.benchmarks.steady rotation|chaos [SECONDS]
+    python -m tests.benchmarks.steady rotation|chaos|anything [SECONDS]
 
 `rotation` is a day in a minute: the server limits a connection to two seconds in place of 60 minutes.
 `chaos` kills a random connection every 200 ms.  The server runs in a process of its own, and sends at the
-end what it has seen of each request, so that every `delivery` can be checked.
+end what it has seen of each request, so that every `delivery` can be checked.  `anything` is in `anything.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from rxresponses import operators as rops
 from rxresponses.testing import Close, Failure, ResponsesServer, Text
 from rxresponses.testing.replies import Part
 from rxresponses.testing.request import Request
+
+from .anything import anything
 
 SECONDS = 60.0
 WORKERS = 48
@@ -181,4 +183,6 @@ def steady(kind: str, seconds: float = SECONDS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(steady(sys.argv[1], *map(float, sys.argv[2:]))))
+    kind, *times = sys.argv[1:]
+    figures = anything(*map(float, times)) if kind == "anything" else steady(kind, *map(float, times))
+    print(json.dumps(figures))

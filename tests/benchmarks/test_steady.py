@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .anything import PLACES
 from .steady import KILL_EVERY, LIMIT, SECONDS, WORKERS
 
 ROOT = Path(__file__).parents[2]
 
 
-def steady(kind: str) -> Any:
-    command = [sys.executable, "-m", "tests.benchmarks.steady", kind]
+def steady(kind: str, *times: str) -> Any:
+    command = [sys.executable, "-m", "tests.benchmarks.steady", kind, *times]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
@@ -39,3 +40,15 @@ def test_connections_killed_under_load(figure: Callable[[str], None]) -> None:
     assert set(got["outcomes"]) <= {"completed", "started", "unknown", "not_sent"}
     assert got["kills"] >= 0.5 * SECONDS / KILL_EVERY
     assert got["outcomes"]["completed"] > 0.5 * got["requests"]
+
+
+def test_anything_that_may_be_raised(figure: Callable[[str], None]) -> None:
+    got = steady("anything", "6")
+    figure(
+        f"anything: {got['requests']} requests in {got['seconds']:g} s, {got['raised']} exceptions of "
+        f"{got['kinds_raised']} kinds {got['by_place']}; {got['hangs']} hang, ended {got['ended']}"
+    )
+    assert (got["hangs"], got["hanging"]) == (0, [])
+    assert got["answers_at_the_end"] == ["abc"] * 4
+    assert set(got["by_place"]) == set(PLACES) - {"nothing"}
+    assert got["unraisable"] == {}
