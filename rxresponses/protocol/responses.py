@@ -242,10 +242,12 @@ class Responses:
         # An event without `stream_id` may be of the default lane, also if a request on a named lane is unanswered.
         refused = not self._refused_lanes.isdisjoint((request.stream_id, event.stream_id))
         refused = refused or (bool(self._refused_lanes) and no_lanes)
+        # On a server with lanes, an event of the default lane is for no other lane, whatever runs there.
+        is_other = self._lanes.echoes_stream_id and event.stream_id != request.stream_id
         if no_lanes:
             self._refused_lanes.clear()
         self._refused_lanes.discard(request.stream_id)
-        return refused and event.type == "response.failed" and request.state is SENT
+        return refused and event.type == "response.failed" and (request.state is SENT or bool(is_other))
 
 
 def _is_whole(event: ServerEvent) -> bool:

@@ -249,6 +249,15 @@ class TestWhatIsLate:
         assert protocol.receive(lifecycle("response.failed", "never seen")) is None
         assert protocol.receive(created("r2")) is request
 
+    def test_scenario_59_a_failure_of_the_default_lane_ends_no_response_of_another_lane(self) -> None:
+        protocol = Protocol(echoes_stream_id=True)
+        request = send(protocol, "a")
+        assert protocol.receive(created("r1", "a")) is request
+        send(protocol)
+        protocol.receive(error())
+        assert protocol.receive(lifecycle("response.failed", "never seen")) is None
+        assert protocol.receive(completed("r1", "a")) is request
+
     def test_scenario_59_the_failure_behind_an_error_comes_once(self) -> None:
         protocol, _ = running()
         protocol.receive(error())
