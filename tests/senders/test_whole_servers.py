@@ -37,7 +37,8 @@ from ..support.model_server import Case, ModelServer, model_server
 from ..support.recorder import AsyncRecorder
 from ..support.server_habits import CODE, LANES, Answer, answers, habits
 
-LESS = 1 if examples(FULL) == FULL else 4  # for the default run, where each example is slow beside other properties
+IS_FULL = examples(FULL) == FULL
+LESS = 1 if IS_FULL else 4  # in the default run: an example is slow beside those of other properties
 WAIT = 10.0  # seconds after which a request hangs; nothing takes that long when all is well
 
 
@@ -79,7 +80,7 @@ def cases(draw: st.DrawFn, *, with_lanes: bool) -> Case:
 
 
 @given(cases(with_lanes=True), st.booleans())
-@settings(max_examples=examples(1400) // LESS, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(1400) // LESS, derandomize=not IS_FULL, suppress_health_check=[HealthCheck.too_slow])
 def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World, case: Case, knows_lanes: bool) -> None:
     if knows_lanes and case.habits.echoes:
         case.at_first = len(set(case.lanes))
@@ -98,7 +99,7 @@ def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World, case: C
 
 
 @given(cases(with_lanes=False))
-@settings(max_examples=examples(600) // LESS, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(600) // LESS, derandomize=not IS_FULL, suppress_health_check=[HealthCheck.too_slow])
 def test_scenario_59_60_a_client_and_servers_of_many_makes(world: World, case: Case) -> None:
     async def main() -> list[AsyncRecorder[ServerEvent]]:
         options = ConnectionOptions(ping_interval=None, close_timeout=0.1)
