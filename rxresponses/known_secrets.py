@@ -221,6 +221,8 @@ def _forms(secret: str) -> tuple[str, ...]:
     """Return the texts, in lower case, as which a secret may come back, apart from the quoting of single characters."""
     data = secret.encode("utf-8", "surrogatepass")
     forms = {secret: None, secret.replace(" ", "+"): None, data.decode("latin-1"): None, data.hex(): None}
+    # Characters that are quoted as bytes are read as UTF-8 where that is possible; it may be, for some that are not.
+    forms[re.sub("[\x80-\xff]+", lambda match: _text(match[0].encode("latin-1")), secret)] = None
     for offset in range(3):  # base64 of a longer text, in which the secret begins at any byte
         encoded = base64.b64encode(bytes(offset) + data).decode()
         inside = encoded[-(-offset * 8 // 6) : (offset + len(data)) * 8 // 6]  # what depends on the secret alone
