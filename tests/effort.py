@@ -1,4 +1,4 @@
-"""How much a test run does: a fifth of the examples of each property by default, all of them with `--full`.
+"""How much a test run does: a tenth of the examples of each property by default, all of them with `--full`.
 
     python -m pytest --full
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 FULL = 100  # examples of a property that states no number of its own
-QUICK = FULL // 5
+QUICK = FULL // 10
 
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("full", max_examples=FULL, deadline=None)
@@ -25,7 +25,7 @@ def examples(full: int) -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
-    parser.addoption("--full", action="store_true", help="take all examples of the property tests, not a fifth of them")
+    parser.addoption("--full", action="store_true", help="take all examples of the property tests, not a tenth of them")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""The processes that share a test run.
+"""The processes that share a test run, and the programs that the tests start.
 
 A run of many test files is shared by as many workers as the machine has cores (pytest-xdist).  A run of few
 files stays in one process, because starting the workers would take longer than the tests.  `-n` chooses
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 
 import pytest
 
@@ -29,8 +30,26 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist = "worksteal"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let programs keep their bytecode, as those of users do, also where the environment forbids it."""
+    if hasattr(config, "workerinput"):
+        return  # a worker has the environment of the process that started it
+    folder = tempfile.TemporaryDirectory(prefix="bytecode-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+
+
 def pytest_collection_finish() -> None:
     """Take the tests themselves out of the garbage collector's work: they are many, and stay until the end."""
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_garbage() -> None:
+    """Take what earlier files left out of the garbage collector's work: some tests collect, for each object made."""
+    gc.collect()
     gc.freeze()
 
 
