@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,36 +19,10 @@ from .errors import (
     ResponsesError,
     SocketClosedError,
 )
+from .reasons import Reason, reason_of, tells_of_rate_limit, tells_of_spent_quota
 from .scalars import take_plain_scalars
 from .waits import wait_for_limits, wait_for_used_up_limits
 
-# Error codes, or types of errors, in lower case and without anything but letters and digits: services write
-# `rate_limit_exceeded`, `RateLimitExceeded` and `rate-limit-exceeded`.
-_RATE_LIMIT_CODES = frozenset(
-    {
-        *("429", "ratelimit", "ratelimited", "ratelimiterror", "ratelimitexceeded", "ratelimitreached"),
-        *("requestlimitexceeded", "resourceexhausted", "slowdown", "throttled", "throttlingexception"),
-        *("tokenlimitexceeded", "toomanyrequests", "toomanyrequestsexception"),
-    }
-)
-_USAGE_LIMIT_CODES = frozenset({"usagelimitexceeded", "usagelimitreached"})  # the limit of a plan, renewed later
-_SPENT_CODES = frozenset(
-    {
-        *("billinghardlimitreached", "billingnotactive", "creditbalancetoolow", "insufficientcredits"),
-        *("insufficientquota", "paymentrequired", "quotaexceeded", "usagenotincluded"),
-    }
-)
-_BUSY_CODES = frozenset(
-    {
-        *("engineoverloaded", "overloaded", "overloadederror", "serverisoverloaded", "serveroverloaded"),
-        *("serviceunavailable", "temporarilyunavailable"),
-    }
-)
-_TRANSIENT_CODES = _BUSY_CODES | {
-    *("responsealreadyinflight", "servererror", "websocketconnectionlimitreached", "websocketqueuefull"),
-    "websocketstreamlimitreached",
-}
-_NOT_IN_CODES = re.compile(r"[^a-z0-9]")
 _HOPELESS = (ConfigurationError, InvalidRequestError, LaneLimitError, MessageTooBigError, SocketClosedError)
 
 
@@ -164,11 +137,13 @@ def is_rate_limit(error: BaseException) -> bool:
 def is_spent(error: BaseException) -> bool:
     """Whether the quota of the account is spent, so that every request fails and waiting does not help.
 
-    The limit of a plan, which is renewed after hours or days, counts as spent if the server does not say when.
+    The limit of a plan, which is renewed after hours or days, counts as spent if the server does not say when.  Some
+    services tell of a spent quota in the message only, with a code or a status that means any limit.
     """
-    if _has_code(error, _SPENT_CODES) or _has_status(error, 402):  # 402: Payment Required
+    reasons = _reasons(error)
+    if "spent" in reasons or _has_status(error, 402):  # 402: Payment Required
         return True
-    return _has_code(error, _USAGE_LIMIT_CODES) and requested_wait(error) is None
+    return ("usage limit" in reasons or _says_spent(error)) and requested_wait(error) is None
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -182,15 +157,15 @@ def is_retryable(error: BaseException) -> bool:
     if isinstance(error, _HOPELESS) or is_spent(error):
         return False
     if isinstance(error, ResponseFailedError) and error.without_output and error.delivery == "started":
-        if is_rate_limit(error) or _has_code(error, _BUSY_CODES):
+        if is_rate_limit(error) or "busy" in _reasons(error):
             return True
-        return _has_code(error, _TRANSIENT_CODES) and requested_wait(error) is not None
+        return "failing" in _reasons(error) and requested_wait(error) is not None
     if getattr(error, "delivery", None) not in ("not_sent", "rejected"):
         return False
     if isinstance(error, ConnectFailedError):
         return not error.lasting and (error.status is None or _is_transient(error.status))
     if isinstance(error, ResponseFailedError):
-        if is_rate_limit(error) or _has_code(error, _TRANSIENT_CODES):
+        if is_rate_limit(error) or not _reasons(error).isdisjoint({"busy", "failing"}):
             return True
         return error.status is not None and _is_transient(error.status)
     return True
@@ -204,19 +179,27 @@ def _has_status(error: BaseException, status: int) -> bool:
     return getattr(error, "status", None) == status
 
 
-def _has_code(error: BaseException, codes: frozenset[str]) -> bool:
-    told = (getattr(error, "code", None), getattr(error, "type", None))
-    return any(isinstance(value, str) and _NOT_IN_CODES.sub("", value.lower()) in codes for value in told)
+def _reasons(error: BaseException) -> set[Reason | None]:
+    return {reason_of(getattr(error, "code", None)), reason_of(getattr(error, "type", None))}
 
 
 def _is_at_limit(error: BaseException) -> bool:
-    return _has_status(error, 429) or _has_code(error, _RATE_LIMIT_CODES | _USAGE_LIMIT_CODES)
+    return _has_status(error, 429) or not _reasons(error).isdisjoint({"rate limit", "usage limit"})
+
+
+def _says_spent(error: BaseException) -> bool:
+    """Whether the message tells of a spent quota, and nothing else in the error tells of another reason."""
+    if not isinstance(error, (ConnectFailedError, ResponseFailedError)):
+        return False
+    return (_is_at_limit(error) or _has_status(error, 403) or _is_bare(error)) and tells_of_spent_quota(str(error))
 
 
 def _only_asks_to_wait(error: BaseException) -> bool:
-    """Whether a server gives no other reason of its refusal than how long to wait."""
-    return (
-        isinstance(error, ResponseFailedError)
-        and (error.code, error.type, error.status) == (None, None, None)
-        and requested_wait(error) is not None
-    )
+    """Whether a server gives no other reason of its refusal than a message: how long to wait, or too many requests."""
+    if not isinstance(error, ResponseFailedError) or not _is_bare(error):
+        return False
+    return requested_wait(error) is not None or tells_of_rate_limit(str(error))
+
+
+def _is_bare(error: ConnectFailedError | ResponseFailedError) -> bool:
+    return (error.code, error.type, error.status) == (None, None, None)

@@ -18,9 +18,13 @@ _PART = rf"(\d{{1,12}}(?:\.\d{{1,12}})?)\s{{0,3}}({_UNIT})(?![a-z])"
 _PART_OF_DURATION = re.compile(_PART, re.IGNORECASE)
 _SEPARATOR = r"(?:\s{0,3}(?:,|and)?\s{0,3})"
 _DURATION = re.compile(rf"\s*{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}\s*", re.IGNORECASE)
+_ONE = r"an? {1,3}(?:second|minute|hour|day)(?![a-z])"
 _IN_MESSAGE = re.compile(
     r"\b(?:try(?:ing)? (?:it |your request )?again|retry(?:ing)?(?: again)?|wait|resets?)"
-    rf"(?: again)?(?: in| after| for)?(?: about| at least)? {{1,3}}({_PART}(?:{_SEPARATOR}{_PART}){{0,4}})",
+    r"(?: again)?(?: in| after| for)?(?: about| at least)? {1,3}"
+    rf"(?P<duration>{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}|{_ONE})"
+    # In the words of the header, a number without a unit is a number of seconds.
+    r"|\bretry[- ]after[: =]{1,3}(?P<seconds>\d{1,12}(?:\.\d{1,12})?)(?!\.?\d)(?=\s{0,3}(?:[^\w\s]|$))",
     re.IGNORECASE,
 )
 _COUNTED = re.compile("request|token", re.IGNORECASE)
@@ -81,7 +85,9 @@ def stated_wait(error: Mapping[str, object]) -> float | None:
                     return seconds
     message = error.get("message")
     found = _IN_MESSAGE.search(message[:_MESSAGE_LENGTH]) if isinstance(message, str) else None
-    return None if found is None else _seconds(found[1])
+    if found is None:
+        return None
+    return float(found["seconds"]) if found["duration"] is None else _seconds(found["duration"])
 
 
 def stated_time(error: Mapping[str, object]) -> float | None:
@@ -133,6 +139,9 @@ def _time(value: object) -> float | None:
 
 
 def _seconds(duration: str) -> float:
+    article, _, unit = duration.partition(" ")
+    if article.lower() in ("a", "an"):
+        return _UNITS[unit.strip()[0].lower()]
     total = 0.0
     for digits, unit in _PART_OF_DURATION.findall(duration):
         name = unit.lower()

@@ -27,7 +27,8 @@ from .redacted import hide_secrets, without_secrets
 
 _STATUS_FIELDS = ("status", "status_code", "statusCode", "http_status")
 _CODE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")  # such as `rate_limit_exceeded`, where a message is due
-_STATUS_LENGTH = 3
+_STATUS_TEXT = re.compile(r"[0-9]{3}(?![^ ])")
+_DEPTH = 3  # errors below each other that are looked into
 _TOKEN_FIELDS = ("input_tokens", "output_tokens", "total_tokens")
 _ADVICE = {
     "context_length_exceeded": "shorten the input",
@@ -181,9 +182,16 @@ def error_facts(error: object) -> Mapping[str, Any]:
     """Return the facts of an error in any shape: an object, a text, a code, or a list of which the first is taken."""
     if isinstance(error, list):
         error = error[0] if error else None
+    for _ in range(_DEPTH):  # gateways pass an error on below an error of their own that says nothing
+        if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping) and not _says_anything(error):
+            error = error["error"]
     if isinstance(error, str) and error:
         return {"message": error, "code": error} if _CODE.fullmatch(error) else {"message": error}
     return _mapping(error)
+
+
+def _says_anything(error: Mapping[str, Any]) -> bool:
+    return any(error.get(name) for name in ("code", "message", "type"))
 
 
 def _error(
@@ -203,7 +211,7 @@ def _error(
         event=event,
         code=code,
         type=kind,
-        status=next((status for name in _STATUS_FIELDS if (status := _status(facts.get(name))) is not None), None),
+        status=_http_status(facts),
         param=_text(facts.get("param")),
         headers={str(name): str(value) for name, value in _headers(facts).items()},
         response_id=response_id_of(event) or response_id_of(first),
@@ -216,7 +224,12 @@ def _error(
 
 def _facts_of_error(event: ResponseErrorEvent) -> dict[str, Any]:
     odd = error_facts(event.extra.get("error"))
-    facts = {**odd, **_facts_of(event.error), **_facts_of(event), "type": event.error_type or odd.get("type")}
+    facts = {
+        **odd,
+        **error_facts(_facts_of(event.error)),
+        **_facts_of(event),
+        "type": event.error_type or odd.get("type"),
+    }
     if event.type == "response.error" and not any(facts.get(name) for name in ("code", "message", "param", "type")):
         facts |= _mapping(_mapping(event.extra.get("response")).get("error"))
     return facts
@@ -243,10 +256,21 @@ def _reason(code: str | None, kind: str | None) -> str:
     return f" ({code or kind})" if code or kind else ""
 
 
+def _http_status(facts: Mapping[str, Any]) -> int | None:
+    """Return the HTTP status of an error; some services put it where the code is due."""
+    for name in _STATUS_FIELDS:
+        status = _status(facts.get(name))
+        if status is not None:
+            return status
+    status = _status(facts.get("code"))
+    return status if status is not None and 400 <= status < 600 else None
+
+
 def _status(value: object) -> int | None:
-    """Return an HTTP status, which some servers send as text or as a float."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == _STATUS_LENGTH:
-        return int(value)
+    """Return an HTTP status, which some servers send as a float or as text, as in "429 Too Many Requests"."""
+    if isinstance(value, str):
+        found = _STATUS_TEXT.match(value)
+        return None if found is None else int(found[0])
     value = _integral(value)
     return value if type(value) is int else None
 
@@ -256,7 +280,11 @@ def _integral(value: object) -> object:
 
 
 def _headers(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(facts.get("headers")) or _mapping(_mapping(facts.get("metadata")).get("headers"))
+    """Return the headers in an error: an object or a list of pairs, each value a text or a list of texts."""
+    headers = facts.get("headers") or _mapping(facts.get("metadata")).get("headers")
+    if isinstance(headers, list):  # of names and values
+        headers = {pair[0]: pair[1] for pair in headers if isinstance(pair, list) and len(pair) == 2}
+    return {name: value[0] if isinstance(value, list) and value else value for name, value in _mapping(headers).items()}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
