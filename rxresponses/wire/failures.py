@@ -94,7 +94,7 @@ def _failure_of(event: ServerEvent, first: ServerEvent | None, has_output: bool)
         return _unknown_failure(event, first, has_output)
     response = getattr(event, "response", None)
     extra = getattr(response, "extra", {})
-    facts = _facts_of(getattr(response, "error", None)) or error_facts(extra.get("error"))
+    facts = _facts_of(getattr(response, "error", None)) or _facts_of_response(extra)
     if event.type in _ANY_ENDING and not facts:
         facts = error_facts(event.extra.get("error"))
     if not _has_failed(event.type, getattr(response, "status", None), facts):
@@ -166,7 +166,7 @@ def _unknown_failure(event: UnknownEvent, first: ServerEvent | None, has_output:
             facts = {**facts, **extra}  # a text beside other fields is the less precise of the two
         return _error(event, first, {**extra, "type": None, **facts}, has_output=has_output)
     response = _mapping(extra.get("response"))
-    facts = error_facts(response.get("error"))
+    facts = _facts_of_response(response)
     if event.type in _ANY_ENDING and not facts:
         facts = error_facts(extra.get("error"))
     if not _has_failed(event.type, response.get("status"), facts):
@@ -216,10 +216,15 @@ def _error(
         headers={str(name): str(value) for name, value in _headers(facts).items()},
         response_id=response_id_of(event) or response_id_of(first),
         stream_id=event.stream_id,
-        without_output=not (first is not None and has_output) and _is_empty(event),
+        without_output=not (first is not None and has_output) and _is_empty(event, first),
         retry_after=stated_wait(facts),
         resets_at=stated_time(facts),
     )
+
+
+def _facts_of_response(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the facts of the error in a response; servers of other protocols have them in `status_details`."""
+    return error_facts(fields.get("error")) or error_facts(_mapping(fields.get("status_details")).get("error"))
 
 
 def _facts_of_error(event: ResponseErrorEvent) -> dict[str, Any]:
@@ -242,8 +247,14 @@ def _facts_of(model: Model | None) -> Mapping[str, Any]:
     return {**{name: value for name, value in vars(model).items() if value is not None}, **model.extra}
 
 
-def _is_empty(event: ServerEvent) -> bool:
-    """Whether a terminal event has a response without output, for which no tokens were used."""
+def _is_empty(event: ServerEvent, first: ServerEvent | None) -> bool:
+    """Whether a terminal event has a response without output, for which no tokens were used.
+
+    An `error` carries no response.  Inside a response, the service sends it before `response.failed`; so far, there is
+    no output and no usage.
+    """
+    if event.type in ERROR_TYPES:
+        return first is not None
     response = event.extra.get("response") if isinstance(event, UnknownEvent) else getattr(event, "response", None)
     fields = _facts_of(response) if isinstance(response, Model) else _mapping(response)
     usage = fields.get("usage")

@@ -212,9 +212,16 @@ def test_after_an_event_nothing_is_tried_again_whatever_when_says() -> None:
         assert script.play(retry_with_backoff(STEADY, when=lambda error: True)) == [(201, created()), (202, end)]
         assert end.tries == 1
 
-    script = Script([(1, created()), (2, error_event()), (3, None)], WHOLE)
+    script = Script([(1, created()), (2, delta("a")), (3, error_event()), (4, None)], WHOLE)
     received = script.play(retry_with_backoff(STEADY, when=lambda error: True))
-    assert received == [(201, created()), (202, error_event()), (203, None)]
+    assert received == [(201, created()), (202, delta("a")), (203, error_event()), (204, None)]
+
+
+def test_scenario_64_an_error_at_a_limit_behind_created_is_repeated() -> None:
+    script = Script([(1, created()), (2, error_event()), (3, None)], WHOLE)
+    received = script.play(retry_with_backoff(STEADY))
+    assert received[0] == (201, created())
+    assert received[1:] == [(time + 5, event) for time, event in Script(WHOLE).play(ops.map(lambda value: value))]
 
 
 def test_an_unknown_delivery_is_tried_again_only_if_when_says_so() -> None:

@@ -325,21 +325,22 @@ class TestRateLimits:
             ("usage_limit_reached", "The limit resets in 9s", 9.0),
         ],
     )
+    @pytest.mark.parametrize("with_error", [False, True], ids=["failed", "error and failed"])
     def test_scenario_64_a_failed_response_without_output_is_sent_again(
-        self, server: ResponsesServer, code: str, message: str, seconds: float
+        self, server: ResponsesServer, code: str, message: str, seconds: float, with_error: bool
     ) -> None:
         created = {"type": "response.created", "response": {"id": "r"}}
         error = {"code": code, "message": message}
         failed = {"type": "response.failed", "response": {"id": "r", "output": [], "usage": None, "error": error}}
-        server.reply(
-            lambda request: Raw([{**event, "stream_id": request.stream_id} for event in (created, failed)]), "answer"
-        )
+        # The service sends an `error` inside a running response, and then `response.failed`.
+        frames = (created, {"type": "error", "error": error}, failed) if with_error else (created, failed)
+        server.reply(lambda request: Raw([{**event, "stream_id": request.stream_id} for event in frames]), "answer")
 
         async def main(loop: VirtualTimeLoop) -> None:
             async with ResponsesClient(server.url, options=without_pings(), pool=self.POOL) as client:
                 events = AsyncRecorder(client.events)
                 got = AsyncRecorder(client.send_request(ask("again")))
-                await events.until_count(2)
+                await events.until_count(len(frames))
                 assert (await got.until_count(1)).types == ["response.created"]
                 await self.pauses(server, client, loop, seconds)
                 assert (await got.until_end()).text == "answer"

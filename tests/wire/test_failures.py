@@ -320,6 +320,21 @@ def test_scenario_64_an_error_event_tells_nothing_of_the_output() -> None:
     assert not failure(decode('{"type": "error", "sequence_number": "x"}')).without_output
 
 
+def test_scenario_64_an_error_inside_a_response_that_has_shown_no_output() -> None:
+    for event in (error_event(), decode('{"type": "error", "stream_id": 5}')):
+        error = failure_of(event, created(), has_output=False)
+        assert error is not None
+        assert (error.delivery, error.without_output) == ("started", True)
+        assert not failure(event, created()).without_output
+
+
+@pytest.mark.parametrize("broken", [{}, {"stream_id": 5}], ids=["valid", "not valid"])
+def test_scenario_64_an_error_in_the_status_details(broken: dict[str, Any]) -> None:
+    response = {"id": "r", "status": "failed", "output": [], "status_details": {"type": "failed", "error": LIMITED}}
+    error = failure(decode(json.dumps({"type": "response.done", "response": response, **broken})))
+    assert (error.code, error.retry_after) == ("rate_limit_exceeded", 0.2)
+
+
 @pytest.mark.parametrize("broken", [{}, {"sequence_number": "x"}], ids=["valid", "not valid"])
 @pytest.mark.parametrize(
     "facts",
