@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidMessage, InvalidStatus, SecurityError
 
 from ..options import split_host
-from .refusal import ANSWER_LIMIT, SpeaksTlsError, is_decided, is_foreign, is_tls, refusal_in
+from .refusal import ANSWER_LIMIT, SpeaksTlsError, drop_interim, is_decided, is_foreign, is_tls, refusal_in
 
 MAX_HANDSHAKE_SIZE = 2**18
 """How many bytes the answer to the opening handshake may have: 256 KiB, the body of a refusal included."""
@@ -35,6 +35,7 @@ class HandshakeConnection(ClientConnection):
             uri = self.protocol.uri
             self.protocol.uri = dataclasses.replace(uri, host=own[0], port=own[1] or (443 if uri.secure else 80))
         self.is_connected = False  # TCP, and TLS where the URL says so
+        self._early: bytearray | None = bytearray()  # until the final answer begins
         self._answer = bytearray()  # the first bytes of the answer to the handshake
         self._answer_size = 0  # bytes
         self._answer_timer: asyncio.TimerHandle | None = None
@@ -67,6 +68,19 @@ class HandshakeConnection(ClientConnection):
             if self._answer_timer is not None:
                 self._answer_timer.cancel()
         self._answer.clear()
+
+    def final_part(self, data: bytes) -> bytes:
+        """Return what of the received bytes belongs to the final answer to the handshake.
+
+        Bytes that are not certain to belong to it are returned with those that follow.
+        """
+        if self._early is None:
+            return data
+        self._early += data
+        if not drop_interim(self._early):
+            return b""
+        data, self._early = bytes(self._early), None
+        return data
 
     def check_answer(self) -> None:
         """Raise what the answer so far shows, for when the time for the handshake is over."""

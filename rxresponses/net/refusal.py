@@ -13,6 +13,9 @@ from websockets.http11 import Response
 
 ANSWER_LIMIT = 65_536  # bytes of an answer that are kept; headers are a few thousand
 _STATUS_LINE = re.compile(rb"HTTP/1\.\d [2-5]\d\d\b[^\n]*\n")
+_INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d")
+_INTERIM_LIMIT = 16_384  # bytes of an interim answer
+_STATUS_SIZE = len(b"HTTP/1.1 100")
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _LINE_BREAKS = re.compile(r"\s*[\r\n]+\s*")
 _CONTROLS = re.compile(r"[^\t -~\xa0-\xff]")  # websockets refuses them in a header
@@ -53,6 +56,20 @@ def is_decided(answer: bytes | bytearray) -> bool:
     return is_foreign(answer) or (_STATUS_LINE.match(answer) is not None and _END_OF_HEADERS.search(answer) is not None)
 
 
+def drop_interim(answer: bytearray) -> bool:
+    """Remove the interim answers at the start of an answer; return whether the rest begins with the final one.
+
+    RFC 9110, section 15.2: a client takes any number of 1xx answers, such as "103 Early Hints", before the final one.
+    websockets takes the first of them for a refusal.  101 accepts the handshake, so it is final.
+    """
+    while _INTERIM.match(answer):
+        end = _END_OF_HEADERS.search(answer)
+        if end is None:
+            return len(answer) > _INTERIM_LIMIT
+        del answer[: end.end()]
+    return len(answer) >= _STATUS_SIZE or is_foreign(answer)
+
+
 def refusal_in(answer: bytes) -> Response | None:
     """Return the refusal that an answer begins with, `None` if there is none.
 
@@ -65,6 +82,8 @@ def refusal_in(answer: bytes) -> Response | None:
     body = b""
     try:
         response.begin()
+        if response.length is not None:
+            response.length = min(response.length, ANSWER_LIMIT)  # no more is kept, and a server may say any number
         body = response.read()
     except IncompleteRead as cut:
         body = cut.partial

@@ -73,6 +73,8 @@ class FrameConnection(HandshakeConnection):
 
     def data_received(self, data: bytes) -> None:
         """Deliver the messages in `data`; lagging consumers meanwhile find this connection's `ReadPause`."""
+        if self.response is None and not (data := self.final_part(data)):
+            return
         previous = set_current_read_pause(self._listener.read_pause)
         try:
             super().data_received(data)

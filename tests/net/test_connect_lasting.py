@@ -27,7 +27,7 @@ from rxresponses.testing import ResponsesServer
 from ..support.certificates import ELSEWHERE, EXPIRED, VALID, server_context, trusting
 from ..support.clients import ask, run
 from ..support.recorder import AsyncRecorder, Recorder
-from ..support.tcp_server import answering, read_head, tcp_server
+from ..support.tcp_server import announcing, answering, read_head, tcp_server
 
 PATIENT = Backoff(initial=600.0, jitter=0.0, max_delay=600.0)  # a test that waits for a retry fails
 REFUSED = b'HTTP/1.0 401 Unauthorized\r\nX-Request-Id: r\r\n\r\n{"error": {"message": "wrong key", "code": "bad"}}'
@@ -113,6 +113,25 @@ def test_scenario_65_a_refusal_that_comes_in_pieces() -> None:
             connection.sendall(REFUSED[start : start + 8])
 
     with tcp_server(in_pieces) as server:
+        error = ask_socket(f"http://{server.address}/v1")
+    assert (error.status, error.code) == (401, "bad")
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+def test_scenario_65_interim_answers_refuse_nothing() -> None:
+    with (
+        ResponsesServer() as server,
+        tcp_server(announcing(server.port, INTERIM)) as early,
+        ResponsesWebSocket(f"http://{early.address}/v1") as socket,
+    ):
+        server.reply("hello")
+        assert socket.send_request(ask()).pipe(operators.collect_text()).run() == "hello"
+
+
+def test_scenario_65_a_refusal_behind_interim_answers() -> None:
+    with tcp_server(answering(INTERIM + REFUSED)) as server:
         error = ask_socket(f"http://{server.address}/v1")
     assert (error.status, error.code) == (401, "bad")
 

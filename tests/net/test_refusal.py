@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.net.refusal import is_decided, is_foreign, is_tls, refusal_in
+from rxresponses.net.refusal import drop_interim, is_decided, is_foreign, is_tls, refusal_in
 
 CHUNKED = b"HTTP/1.1 401 U\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -16,6 +16,12 @@ CHUNKED = b"HTTP/1.1 401 U\r\nTransfer-Encoding: chunked\r\n\r\n"
         (b"HTTP/1.0 403 No\r\nRetry-After: 3\r\n\r\nhello", 403, {"Retry-After": "3"}, b"hello"),
         (b"HTTP/1.1 401\r\n\r\nhello", 401, {}, b"hello"),
         (b"HTTP/1.1 401 U\r\nContent-Length: 50\r\n\r\nhello", 401, {"Content-Length": "50"}, b"hello"),
+        (
+            b"HTTP/1.1 401 U\r\nContent-Length: " + b"9" * 20 + b"\r\n\r\nhello",
+            401,
+            {"Content-Length": "9" * 20},
+            b"hello",
+        ),
         (CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", 401, {"Transfer-Encoding": "chunked"}, b"hello"),
         (CHUNKED + b"5\r\nhello\r\nzz\r\n", 401, {"Transfer-Encoding": "chunked"}, b"hello"),
         (CHUNKED + b"5" * 70_000, 401, {"Transfer-Encoding": "chunked"}, b""),
@@ -24,7 +30,7 @@ CHUNKED = b"HTTP/1.1 401 U\r\nTransfer-Encoding: chunked\r\n\r\n"
         (b"HTTP/1.1 401 U\r\nX: " + b"1" * 70_000, 401, {}, b""),
         (b"HTTP/1.1 401 U\nX: 1\n\nhello", 401, {"X": "1"}, b"hello"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_scenario_65_a_refusal_has_what_has_come(
     answer: bytes, status: int, headers: dict[str, str], body: bytes
@@ -66,3 +72,26 @@ def test_scenario_65_an_answer_that_is_no_http(answer: bytes, foreign: bool) -> 
 def test_scenario_65_a_tls_alert() -> None:
     assert is_tls(b"\x15\x03\x03\x00\x02\x02\x46")
     assert not is_tls(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_final", "rest"),
+    [
+        (b"", False, b""),
+        (b"HTTP/1.1 10", False, b"HTTP/1.1 10"),
+        (b"HTTP/1.1 101", True, b"HTTP/1.1 101"),
+        (b"HTTP/1.0 401", True, b"HTTP/1.0 401"),
+        (EARLY, False, b""),
+        (EARLY[:-1], False, EARLY[:-1]),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + EARLY + b"HTTP/1.1 101 S", True, b"HTTP/1.1 101 S"),
+        (EARLY + b"SSH", True, b"SSH"),
+        (b"HTTP/1.1 102 " + b"x" * 20_000, True, b"HTTP/1.1 102 " + b"x" * 20_000),
+    ],
+    ids=range(9),
+)
+def test_scenario_65_interim_answers_come_before_the_final_answer(answer: bytes, is_final: bool, rest: bytes) -> None:
+    received = bytearray(answer)
+    assert (drop_interim(received), bytes(received)) == (is_final, rest)

@@ -118,6 +118,22 @@ def proxying(port: int, heads: list[bytes]) -> Handler:
     return handle
 
 
+def announcing(port: int, interim: bytes) -> Handler:
+    """Pass each connection on to a port of this machine, and send these bytes before its first answer."""
+
+    def handle(connection: socket.socket) -> None:
+        head = read_head(connection)
+        connection.sendall(interim)
+        with socket.create_connection(("127.0.0.1", port)) as target:
+            target.sendall(head)
+            back = threading.Thread(target=_copy, args=[target, connection])
+            back.start()
+            _copy(connection, target)
+            back.join()
+
+    return handle
+
+
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
