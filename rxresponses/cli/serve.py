@@ -21,7 +21,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         description="Run the embedded test server until Ctrl-C.  Its URL goes to standard output.  It remembers the "
         "latest 1,000 responses, so that they can be continued, and at most 16 MiB of them.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--host", type=_host, default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
     parser.add_argument("--port", type=_port, default=0, help="the port (default: a free port)")
     parser.add_argument("--api-key", metavar="KEY", help="require this bearer token (default: accept any, or none)")
     parser.add_argument(
@@ -106,6 +108,14 @@ def _stopped_by_sigterm() -> Iterator[None]:
 def _wait_for_interrupt() -> NoReturn:
     while True:
         threading.Event().wait()
+
+
+def _host(text: str) -> str:
+    try:
+        text.encode("idna")
+    except UnicodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a host: {error}") from None
+    return text
 
 
 def _port(text: str) -> int:

@@ -171,7 +171,8 @@ class Item:
             piece += self._take_list(name, _listed(model, name), announced=announced)
         if field := _FIELDS.get(type(model)):
             source = model.operation if isinstance(model, ResponseApplyPatchToolCall) else model
-            if value := getattr(source, field, None):
+            value = getattr(source, field, None)
+            if value and not (announced and value == "{}"):  # no text, but a place for that of the deltas
                 take_text(self.text_field, value, announced=announced)
         self.model = merge(self.model, model)
         self._built = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+from ..scalars import MAX_INTEGER
 from .assembly_item import Item
 from .base import Model
 from .ordered import Ordered
@@ -115,5 +116,5 @@ class Items(Ordered[Item]):
 
 
 def _known(index: int | None) -> int | None:
-    """Return an output index, `None` for a negative one, which tells nothing."""
-    return None if index is None or index < 0 else index
+    """Return an output index, `None` for one out of bounds, which tells nothing."""
+    return None if index is None or not 0 <= index <= MAX_INTEGER else index

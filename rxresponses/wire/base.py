@@ -12,13 +12,14 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, FrozenInstanceError
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from dataclasses_json import DataClassJsonMixin
 
 from ..errors import DecodeError
 from ..redaction import shown_data, shown_field
+from ..scalars import with_finite_numbers
 from .plans import Maker, Modelled, plan_of, read_fields
 
 T = TypeVar("T")
@@ -140,8 +141,12 @@ class Model(Modelled):
         return _from_dict(cls, kvs, _DATACLASSES_JSON, infer_missing=infer_missing)
 
     def to_json(self, **options: Any) -> str:
-        """Return JSON text, unknown fields included; `options` are those of `json.dumps`."""
-        return _json_to_json(self, **options)  # type: ignore[arg-type]
+        """Return JSON text, unknown fields included; `options` are those of `json.dumps`.
+
+        Numbers that JSON does not have become the texts "NaN", "Infinity" and "-Infinity".
+        """
+        finite = SimpleNamespace(to_dict=lambda **given: with_finite_numbers(self.to_dict(**given)))
+        return _json_to_json(finite, **options)  # type: ignore[arg-type]
 
     @classmethod
     def from_json(cls, s: str | bytes, **options: Any) -> Self:

@@ -283,7 +283,7 @@ def _status(value: object) -> int | None:
         found = _STATUS_TEXT.match(value)
         return None if found is None else int(found[0])
     value = _integral(value)
-    return value if type(value) is int else None
+    return value if type(value) is int and 100 <= value < 1000 else None
 
 
 def _integral(value: object) -> object:

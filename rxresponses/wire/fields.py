@@ -15,7 +15,8 @@ from .events.base import TERMINAL_TYPES, ServerEvent, UnknownEvent
 from .ids import id_key
 
 _BEGINNING = frozenset({"response.created", "response.queued", "response.in_progress"})  # types without output
-_LIVENESS = frozenset({"keepalive", "keep_alive", "heartbeat", "ping"})  # last words of types that only show life
+_LIVENESS = frozenset({"heartbeat", "keepalive", "noop", "ping", "pong"})  # last words of types that only show life
+_BETWEEN_WORDS = str.maketrans("", "", "-_")
 
 
 def begins_response(event: ServerEvent) -> bool:
@@ -27,7 +28,11 @@ def begins_response(event: ServerEvent) -> bool:
     kind = event.type
     if kind in TERMINAL_TYPES:
         return True
-    return kind.startswith("response.") and kind.rpartition(".")[2] not in _LIVENESS and ".rate_limit" not in kind
+    return (
+        kind.startswith("response.")
+        and kind.rpartition(".")[2].translate(_BETWEEN_WORDS) not in _LIVENESS
+        and ".rate_limit" not in kind
+    )
 
 
 def shows_output(event: ServerEvent) -> bool:

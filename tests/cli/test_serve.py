@@ -187,6 +187,7 @@ class TestServe:
     [
         (["--port", "65536"], "from 0 to 65535"),
         (["--port", "http"], "from 0 to 65535"),
+        (["--host", "a..b"], "is no name of a host"),
         (["--interval", "-1"], "must be 0 or a positive number"),
         (["--speed", "2"], "--speed is for --replay"),
         (["--replay", "x", "--interval", "1"], "use --speed"),

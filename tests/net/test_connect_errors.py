@@ -81,7 +81,7 @@ LASTING = [
     (ImportError("connecting through a SOCKS proxy requires python-socks"), r"pip install python-socks"),
     (ImportError("no module named x"), "no module named x"),
     (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no host server.example: check the URL"),
-    (UnicodeError("label too long"), "label too long"),
+    (UnicodeError("label too long"), r"server.example is no name of a host: check the URL \(label too long\)"),
     (ValueError("a wrong value"), "a wrong value"),
     (TypeError("a wrong type"), "a wrong type"),
     (InvalidProxy(PROXY, "hostname isn't provided"), "the proxy cannot be used: hostname isn't provided"),

@@ -348,6 +348,25 @@ def test_scenario_61_only_the_event_of_whole_arguments() -> None:
     assert run(function_calls(), created(), named, completed()).values == [call(call_id="")]
 
 
+def test_scenario_61_empty_arguments_of_an_announced_call_are_a_place_for_those_of_the_deltas() -> None:
+    added = item_added(call(arguments="{}", status="in_progress"))
+    pieces = [arguments('{"a"'), arguments(": 1}")]
+
+    whole = call(arguments='{"a": 1}', status="completed")
+    for end in ([item_done(whole)], []):
+        assert run(function_calls(), created(), added, *pieces, *end, completed()).values == [whole]
+    assert run(function_calls(), created(), added, arguments("{}"), completed()).values == [call(status="completed")]
+    assert run(function_calls(), created(), added, completed()).values == [call(status="completed")]
+
+
+@pytest.mark.parametrize("index", [-1, 10**30])
+def test_scenario_62_an_output_index_out_of_bounds_tells_nothing(index: int) -> None:
+    added = item_added(call(arguments="", status="in_progress"))
+    pieces = [arguments("{", output_index=index, item_id="fc_1"), arguments("}", output_index=0, item_id="fc_1")]
+
+    assert run(function_calls(), created(), added, *pieces, completed()).values == [call(status="completed")]
+
+
 def test_scenario_61_a_call_whose_item_is_hollow() -> None:
     events = [created(), arguments('{"a"'), arguments(": 1}"), item_done(call(arguments=""))]
 

@@ -15,6 +15,7 @@ from hypothesis import given
 
 from rxresponses.errors import DecodeError
 from rxresponses.wire.base import Model, UnknownItem, build, model
+from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.models import Response
 from rxresponses.wire.plans import plan_of
@@ -357,3 +358,10 @@ def test_scenario_62_integral_floats_are_integers_in_a_single_model_too() -> Non
     assert (repr(response.max_output_tokens), repr(response.usage)) == ("5", "ResponseUsage(input_tokens=0)")
     with pytest.raises(DecodeError, match=r"ResponseUsage.*input_tokens"):
         Response.from_dict({"id": "r", "usage": {"input_tokens": 0.5}})
+
+
+def test_scenario_76_json_text_has_no_number_that_json_does_not_have() -> None:
+    event = decode('{"type": "response.completed", "response": {"id": "r", "temperature": 1e400, "x": [NaN]}}')
+    data = json.loads(event.to_json(), parse_constant=pytest.fail)
+    assert (data["response"]["temperature"], data["response"]["x"]) == ("Infinity", ["NaN"])
+    assert json.loads(event.to_json(indent=2)) == data
