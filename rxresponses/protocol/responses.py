@@ -223,14 +223,16 @@ class Responses:
         """
         lane = event.stream_id if request is None else request.stream_id
         no_lanes = self._lanes.echoes_stream_id is False
-        if no_lanes and self._without_done:
+        is_bare = response_id_of(event) is None and response_field(event, "status") != "failed"
+        tells_no_lane = no_lanes or (is_bare and event.stream_id is None and lane not in self._without_done)
+        if tells_no_lane and self._without_done:
             lane = next(reversed(self._without_done))
         by_error = self._without_done.pop(lane, None)
-        if by_error is None or request is None or request.state is not SENT:
+        if by_error is None or request is None:
             return False
-        if by_error:
-            return not _is_whole(event)
-        return response_id_of(event) is None
+        if request.state is not SENT:
+            return is_bare and not no_lanes and lane != request.stream_id  # it is of the lane that ended last
+        return not _is_whole(event) if by_error else is_bare
 
     def is_failure_of_refused(self, event: ServerEvent, request: ProtocolRequest) -> bool:
         """Whether an event is the `response.failed` of a refused request, and not of the next request on its lane.

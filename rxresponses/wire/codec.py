@@ -20,6 +20,7 @@ from ..known_secrets import Secrets
 from ..scalars import plain_scalar, with_finite_numbers
 from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, set_secrets, unknown_event
+from .events.endings import is_end_of_stream
 from .jsontext import TooManyValuesError, read_json
 from .plans import plan_of
 
@@ -99,7 +100,9 @@ def _decode_slowly(frame: bytes | str) -> ServerEvent:
     except TooManyValuesError as error:
         return _without_values(frame, error)
     except (ValueError, RecursionError) as error:
-        raise FrameError(str(error) or type(error).__name__, frame) from error
+        if not is_end_of_stream(frame):
+            raise FrameError(str(error) or type(error).__name__, frame) from error
+        data, reason = {"type": "response.done"}, None
     if not isinstance(data, dict):
         raise FrameError(f"it holds {'null' if data is None else type(data).__name__}", frame)
     try:

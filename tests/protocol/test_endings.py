@@ -199,6 +199,22 @@ class TestWhatIsLate:
         assert protocol.receive(created("r2")) is request
         assert protocol.receive(done(None)) is request
 
+    @pytest.mark.parametrize("has_begun", [True, False])
+    def test_scenario_59_done_without_a_lane_behind_the_end_on_another_lane(self, has_begun: bool) -> None:
+        protocol, _ = running("a")
+        request = send(protocol)
+        if has_begun:
+            protocol.receive(created("r2"))
+        protocol.receive(completed("r1", "a"))
+        assert protocol.receive(done(None)) is None
+        assert protocol.receive(done(None)) is request
+
+    def test_scenario_59_a_failure_behind_the_end_is_of_the_next_request(self) -> None:
+        protocol, _ = running()
+        protocol.receive(completed("r1"))
+        request = send(protocol)
+        assert protocol.receive(done(None, status="failed")) is request
+
     @pytest.mark.parametrize("status", [None, "failed"])
     def test_scenario_59_done_behind_a_refusal(self, status: str | None) -> None:
         protocol = Protocol()

@@ -27,13 +27,16 @@ ERROR = {"code": "server_error", "message": "broke"}
         {"type": "response.cancelled", "response": {**WHOLE, "status": "cancelled"}},
         {"type": "response.canceled"},
         {"type": "response.finished", "response": WHOLE},
+        {"type": "done"},
+        {"type": "message_stop"},
+        "[DONE]",
         completed("other"),
         completed(""),
     ],
-    ids=lambda end: end["type"],
+    ids=str,
 )
 def test_scenario_59_the_stream_completes_and_the_next_request_works(
-    server: ResponsesServer, socket: ResponsesWebSocket, end: dict[str, Any]
+    server: ResponsesServer, socket: ResponsesWebSocket, end: dict[str, Any] | str
 ) -> None:
     for number in (1, 2):
         server.reply(Raw([created(f"r{number}"), delta("text"), end]))
@@ -53,6 +56,8 @@ def test_scenario_59_the_stream_completes_and_the_next_request_works(
         {"error": ERROR},
         {"message": "broke", "code": "server_error", "connectionId": "c"},
         {"detail": "broke"},
+        {"success": False, "message": "broke"},
+        {"type": "about:blank", "title": "broke", "status": 502},
     ],
     ids=lambda end: "+".join(end),
 )
@@ -66,3 +71,16 @@ def test_scenario_59_the_stream_fails_with_the_error_of_the_end(
         assert isinstance(error, ResponseFailedError)
         assert "broke" in str(error)
         assert begun or end.get("type") == "response.done" or error.delivery == "rejected"
+
+
+@pytest.mark.parametrize("end", [{"type": "response.timeout", "message": "broke"}, {"status": "failed"}])
+def test_scenario_59_a_failure_that_only_the_type_or_a_status_tells(
+    server: ResponsesServer, socket: ResponsesWebSocket, end: dict[str, Any]
+) -> None:
+    """Also as the first and only answer, behind a response that ended well."""
+    for begin in ([created("r1"), delta("text")], []):
+        server.reply("text", Raw([*begin, end]))
+        assert not Recorder(socket.send_request(ask())).wait().errors
+        error = Recorder(socket.send_request(ask()).pipe(rops.raise_on_failure())).wait().error
+        assert isinstance(error, ResponseFailedError)
+        assert "the response failed" in str(error)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rxresponses.errors import FrameError
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import (
     TERMINAL_TYPES,
@@ -45,6 +46,21 @@ read_json = pytest.mark.parametrize("read", [decode, ServerEvent.from_json], ids
         ({"detail": "Not authenticated"}, (None, None, "Not authenticated", None)),
         ({"detail": [{"loc": ["body"], "msg": "missing"}, "odd"]}, (None, None, "missing; odd", None)),
         ({"detail": {"reason": "x"}}, (None, None, "{'reason': 'x'}", None)),
+        ({"title": "Bad gateway", "detail": "upstream", "status": 502}, (None, None, "Bad gateway", 502)),
+        ({"type": "about:blank", "title": "Bad gateway", "status": 502}, (None, "about:blank", "Bad gateway", 502)),
+        ({"type": "exception", "message": "broke"}, (None, "exception", "broke", None)),
+        ({"Message": "broke", "ConnectionId": "x="}, (None, None, "broke", None)),
+        ({"Error": "broke"}, (None, None, "broke", None)),
+        ({"__type": "InternalServerException", "message": "broke"}, (None, None, "broke", None)),
+        ({"error_message": "broke"}, (None, None, "broke", None)),
+        ({"error": True, "message": "broke"}, (None, None, "broke", None)),
+        ({"error": "invalid_token", "error_description": "x"}, (None, None, "invalid_token", None)),
+        ({"success": False, "message": "broke"}, (None, None, "broke", None)),
+        ({"ok": False, "code": "overloaded"}, ("overloaded", None, None, None)),
+        ({"status": "error", "message": "broke"}, (None, None, "broke", None)),
+        ({"code": 1301, "msg": "broke"}, ("1301", None, "broke", None)),
+        ({"fault": {"faultstring": "broke", "code": "quota"}}, ("quota", None, "broke", None)),
+        ({"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "broke"}}, ("-32000", None, "broke", None)),
     ],
 )
 def test_scenario_59_a_frame_that_can_only_be_an_error_is_one(
@@ -82,6 +98,20 @@ def test_scenario_59_an_error_of_a_gateway_keeps_its_headers_and_other_fields() 
         {"error": 5},
         {"errors": []},
         {"detail": ""},
+        {"code": 0, "message": "success"},
+        {"code": 200, "message": "ok"},
+        {"status": 200, "message": "OK"},
+        {"status": "ok", "message": "connected"},
+        {"success": True, "message": "connected", "code": "hello"},
+        {"status": "failed", "object": "batch"},
+        {"status": "running"},
+        {"type": "warning", "message": "slow", "code": "x"},
+        {"type": "log", "status": 200, "message": "fine"},
+        {"type": "session.closing", "seconds": 30},
+        {"type": "session.updated", "session": {"status": "completed"}},
+        {"type": "conversation.item.done"},
+        {"type": "response.video.done"},
+        {"type": "done", "item_id": "i"},
         {},
     ],
 )
@@ -89,6 +119,47 @@ def test_scenario_59_a_frame_that_may_be_something_else_ends_nothing(frame: dict
     event = decode(json.dumps(frame))
     assert type(event) is UnknownEvent
     assert not event.is_terminal
+
+
+@read_json
+@pytest.mark.parametrize("kind", ["done", "response.end", "response.finished", "message_stop", "stream.completed"])
+def test_scenario_59_a_type_that_can_only_be_an_end_is_one(read: Any, kind: str) -> None:
+    event = read(json.dumps({"type": kind, "stream_id": "a"}))
+    assert (event.type, event.stream_id, event.is_terminal) == ("response.done", "a", True)
+    assert failure_of(event) is None
+
+
+@read_json
+@pytest.mark.parametrize(
+    "kind", ["timeout", "response.expired", "response.aborted", "request.failed", "session.closed"]
+)
+@pytest.mark.parametrize("message", [None, "too slow"])
+def test_scenario_59_a_type_that_can_only_be_a_failure_is_one(read: Any, kind: str, message: str | None) -> None:
+    event = read(json.dumps({"type": kind, "stream_id": "a", "message": message, "response_id": "r1"}))
+    assert (event.type, event.stream_id, event.is_terminal) == ("response.done", "a", True)
+    error = failure_of(event)
+    assert error is not None
+    assert (error.code, error.response_id) == (kind, "r1")
+    assert (message or "no reason given") in str(error)
+
+
+@read_json
+@pytest.mark.parametrize("status", ["failed", "completed", "cancelled"])
+@pytest.mark.parametrize("fields", [{"id": "r1", "object": "response"}, {"id": "r1"}, {}])
+def test_scenario_59_a_final_status_is_an_end(read: Any, status: str, fields: dict[str, Any]) -> None:
+    event = read(json.dumps({**fields, "status": status}))
+    assert isinstance(event, ResponseDoneEvent)
+    assert event.is_terminal
+    assert (failure_of(event) is not None) == (status == "failed")
+
+
+@pytest.mark.parametrize("frame", ["[DONE]", b"[DONE]", " data: [DONE]\n\n"])
+def test_scenario_59_the_mark_of_the_end_of_a_stream(frame: bytes | str) -> None:
+    event = decode(frame)
+    assert event.type == "response.done"
+    assert event.raw == frame
+    with pytest.raises(FrameError):
+        decode("[DONE")
 
 
 @pytest.mark.parametrize("kind", ["response.done", "response.cancelled", "response.canceled"])
