@@ -149,6 +149,12 @@ class Assembly:
             self.piece = self.close()
             return None
         self._finished, listed = self._take_output(response.output)
+        text = response.extra.get("output_text")
+        if isinstance(text, str) and text and not self.output_text():  # some servers have the text only there
+            message = ResponseOutputMessage(role="assistant", content=[ResponseOutputText(text=text)])
+            item = self._items.make(len(self._finished), message)
+            self.piece += item.take(message, announced=False)
+            self._finished.append(item)
         self.piece += self.close()
         status = response.status or event.type.removeprefix("response.")
         for item in self._finished:
@@ -303,11 +309,16 @@ class Assembly:
 
     def add_arguments_done(self, event: ResponseFunctionCallArgumentsDoneEvent) -> bool:
         changed = self.write(event, FUNCTION, event.arguments, is_delta=False)
-        item = self._items.of_event(event, ResponseFunctionToolCall) if event.name else None
-        if item is not None and isinstance(item.model, ResponseFunctionToolCall) and not item.model.name:
-            item.take(evolve(item.model, name=event.name), announced=True)
-            changed = True
-        return changed
+        item = self._items.of_event(event, ResponseFunctionToolCall)
+        if item is None or not isinstance(item.model, ResponseFunctionToolCall):
+            return changed
+        call, call_id = item.model, None if item.model.call_id else event.extra.get("call_id")
+        name = call.name or event.name or ""
+        call_id = call_id if isinstance(call_id, str) else call.call_id
+        if (name, call_id) == (call.name, call.call_id):
+            return changed
+        item.take(evolve(call, name=name, call_id=call_id), announced=True)
+        return True
 
     def set_status(self, event: Any, cls: type[Model], status: str) -> bool:
         """Give the item of an event the status that the type of the event says."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from .assembly_part import Part, take_text
-from .base import Model
+from .base import Model, UnknownItem
 from .growing_text import GrowingText, without_halves
 from .merging import RUNNING, evolve, merge, pair
 from .models import (
@@ -322,7 +322,17 @@ def _is_taken(parts: Ordered[Part], key: Key) -> bool:
 def _listed(model: Model, name: str) -> list[Any]:
     if isinstance(model, ResponseFunctionShellToolCall):
         return [] if model.action is None else model.action.commands
-    return getattr(model, name) or []
+    listed = getattr(model, name) or []
+    if isinstance(model, ResponseOutputMessage):
+        text = model.extra.get("content")  # some servers have a text in place of the parts
+        return [ResponseOutputText(text=text)] if isinstance(text, str) and text else [*map(_as_output, listed)]
+    return listed
+
+
+def _as_output(part: Model) -> Model:
+    """Return a part of a message; a part of the type `text`, as some servers have it, as output text."""
+    text = part.extra.get("text") if isinstance(part, UnknownItem) and str(part.type) == "text" else None
+    return ResponseOutputText(text=text) if isinstance(text, str) else part
 
 
 def _as_model(part: Any) -> Any:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from rxresponses.operators import accumulate_response, final_response, function_calls, text_deltas
+import json
+from typing import Any
+
+import pytest
+
+from rxresponses.operators import accumulate_response, collect_text, final_response, function_calls, text_deltas
+from rxresponses.wire.codec import decode
 from rxresponses.wire.events import (
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
@@ -144,3 +150,58 @@ def test_calls_that_are_not_done_when_the_source_completes_are_left_out() -> Non
     events = [created(), item_added(call(1, arguments=""), 0), item_done(call(2, arguments=""), 1)]
 
     assert run(function_calls(), *events).values == [call(2, arguments="")]
+
+
+def streamed(*frames: dict[str, Any]) -> list[ServerEvent]:
+    return [decode(json.dumps(frame)) for frame in frames]
+
+
+PLAIN = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
+OTHER_SHAPES: dict[str, dict[str, Any]] = {
+    "a text in place of the parts": {"output": [{**PLAIN, "content": "Hi"}]},
+    "parts of the type text": {"output": [{**PLAIN, "content": [{"type": "text", "text": "Hi"}]}]},
+    "a text beside the output": {"output": [], "output_text": "Hi"},
+    "a text in place of the output": {"output": None, "output_text": "Hi"},
+    "a text beside a message that is empty": {"output": [{**PLAIN, "content": []}], "output_text": "Hi"},
+}
+
+
+@pytest.mark.parametrize("shape", OTHER_SHAPES)
+@pytest.mark.parametrize("deltas", [[], ["H"], ["H", "i"]])
+def test_scenario_60_texts_in_the_shapes_of_other_servers(shape: str, deltas: list[str]) -> None:
+    end = {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", **OTHER_SHAPES[shape]}}
+    if "output_text" in end["response"] and deltas:
+        deltas = ["Hi"]  # what the events tell of a text has precedence
+    events = [created(), *map(delta, deltas), *streamed(end)]
+
+    assert run(collect_text(), *events).values == ["Hi"]
+    assert "".join(run(text_deltas(), *events).values) == "Hi"
+    for operator in (final_response(), accumulate_response()):
+        response = run(operator, *events).values[-1]
+        assert response.output_text == "Hi"
+        assert len(response.output) == 1 or "output_text" in end["response"]
+
+
+@pytest.mark.parametrize("part", [{"type": "text"}, {"type": "text", "text": 5}, {"type": "video", "text": "Hi"}])
+def test_scenario_60_parts_that_are_no_text(part: dict[str, Any]) -> None:
+    [done] = streamed({"type": "response.output_item.done", "output_index": 0, "item": {**PLAIN, "content": [part]}})
+
+    assert run(collect_text(), created(), done, completed()).values == [""]
+    [item] = output_of(done)
+    assert isinstance(item, ResponseOutputMessage)
+    assert [kept.type for kept in item.content] == [part["type"]]
+
+
+def test_scenario_61_the_event_of_whole_arguments_has_the_id_of_the_call() -> None:
+    done = {"type": "response.function_call_arguments.done", "item_id": "fc_1", "arguments": "{}"}
+    named, unnamed = streamed({**done, "name": "look", "call_id": "call_1"}, {**done, "name": "look", "call_id": 5})
+
+    assert run(function_calls(), created(), named, completed()).values == [call()]
+    assert run(function_calls(), created(), item_added(call(id="fc_1", call_id="")), named, completed()).values == [
+        call()
+    ]
+    assert run(function_calls(), created(), item_added(call(call_id="mine")), named, completed()).values == [
+        call(call_id="mine")
+    ]
+    assert run(function_calls(), created(), unnamed, completed()).values == [call(call_id="")]
+    assert run(function_calls(), created(), item_done(message("Hi", id="fc_1")), named, completed()).values == []
