@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nlargest
+from itertools import islice
 from typing import Any, TypeVar
 
 from .base import Model
@@ -13,6 +15,8 @@ M = TypeVar("M", bound=Model)
 RUNNING = frozenset({"queued", "in_progress", "searching", "interpreting", "generating"})
 """The statuses of an item that is not finished."""
 
+_CHANGING = frozenset({"id", "status"})  # fields that may differ in two versions of an item
+_SAME = 4  # the likeness of two versions of an item with the same text, of which the later has all that the other has
 _WINDOW = 16  # items that are compared with one item of a response, so that a list of n items takes n steps
 
 
@@ -68,7 +72,9 @@ def pair(known: Sequence[tuple[int, Model]], listed: Sequence[Model]) -> dict[in
 
     Each known item comes with its output index.  Servers change ids between events, number items from 1 or not at all,
     and leave items out of the list.  So the surest sign decides first: the id, then the index together with fitting
-    content, then the call id, the order together with fitting content, the index alone, and the order alone.
+    content, then the call id, the order together with fitting content, the index alone, and the order alone.  The
+    places are counted from the index with which most content fits.  Otherwise an item whose text fits several entries
+    of the list could be paired with an entry that lacks what else the item has, such as log probabilities.
     """
     pairs: dict[int, int] = {}
     free = dict.fromkeys(range(len(listed)))
@@ -87,11 +93,12 @@ def pair(known: Sequence[tuple[int, Model]], listed: Sequence[Model]) -> dict[in
     for number in rest():
         item = known[number][1]
         take(number, ids.get((type(item), getattr(item, "id", None))))
+    first = _first_index(known, listed, rest())
     for number in rest():
-        index, item = known[number]
+        item, place = known[number][1], known[number][0] - first
         is_placeholder = len(known) > len(listed) and not _text(item)
-        if index < len(listed) and not is_placeholder and _fits(item, listed[index]):
-            take(number, index)
+        if 0 <= place < len(listed) and not is_placeholder and _fits(item, listed[place]):
+            take(number, place)
     calls: dict[tuple[type, str], list[int]] = {}
     for place in reversed(free):
         if call_id := getattr(listed[place], "call_id", None):
@@ -102,7 +109,7 @@ def pair(known: Sequence[tuple[int, Model]], listed: Sequence[Model]) -> dict[in
             take(number, places.pop())
     _pair_in_order(known, listed, free, rest(), take, fitting=True)
     for number in rest():
-        take(number, known[number][0])
+        take(number, known[number][0] - first)
     _pair_in_order(known, listed, free, rest(), take, fitting=False)
     return pairs
 
@@ -120,6 +127,38 @@ def _pair_in_order(known: Any, listed: Any, free: Any, numbers: list[int], take:
                 take(number, of_type[at])
                 begins[type(item)] = at + 1
                 break
+
+
+def _first_index(known: Sequence[tuple[int, Model]], listed: Sequence[Model], numbers: list[int]) -> int:
+    """Return the index that the server gives to the first item of the list: 0 unless another index fits better.
+
+    The index is negative if the list begins with items that the server did not count.
+    """
+    sample = list(islice((known[number] for number in numbers if _text(known[number][1])), _WINDOW))
+
+    def likeness(first: int) -> int:
+        places = [(item, index - first) for index, item in sample]
+        return sum(_likeness(item, listed[place]) for item, place in places if 0 <= place < len(listed))
+
+    if likeness(0) == _SAME * len(sample):
+        return 0
+    candidates = [0]
+    for index, item in (sample[0], sample[-1]):
+        scores = [_likeness(item, entry) for entry in listed]
+        candidates += [index - place for place in nlargest(_WINDOW, range(len(listed)), key=scores.__getitem__)]
+    return max(candidates, key=likeness)  # of equals, the first
+
+
+def _likeness(item: Model, listed: Model) -> int:
+    """Return how much suggests that a known item is a listed item: 0 if they do not fit, at most `_SAME`."""
+    if not _fits(item, listed):
+        return 0
+    text, its_text = _text(item), _text(listed)
+    if text != its_text:  # a longer known text is the worse sign: the listed item lacks some of it
+        return 1 if len(text) > len(its_text) else 2
+    after = vars(listed)
+    is_kept = all(not value or name in _CHANGING or after.get(name) == value for name, value in vars(item).items())
+    return _SAME if is_kept else _SAME - 1
 
 
 def _fits(one: Model, other: Model) -> bool:

@@ -82,7 +82,7 @@ def text_sources(
 def messages(draw: st.DrawFn, number: int) -> Sent:
     content: list[JSON] = []
     sent = Sent({}, {})
-    base = draw(st.sampled_from([0, 0, 0, 90]))  # some servers count the parts from another number
+    base = draw(st.sampled_from([0, 0, 0, 1, 90]))  # some servers count the parts from another number
     for place in range(draw(st.integers(1, 3))):
         text, where = draw(words), {"item_id": f"msg_{number}", "output_index": number, "content_index": base + place}
         if draw(st.booleans()) or place == 0:
@@ -244,18 +244,19 @@ def addressed(draw: st.DrawFn, events: list[JSON], one_by_one: bool) -> list[JSO
     can_omit = one_by_one and all(
         event.get("item_id", event.get("item", {}).get("id")) in announced for event in events
     )
-    way = draw(st.sampled_from(["full", "rotating ids", "no ids", "from one", *["no indexes"] * can_omit]))
+    ways = ["full", "rotating ids", "no ids", "from one", "no ids, from one"]
+    way = draw(st.sampled_from([*ways, *["no indexes"] * can_omit]))
     changed = []
     for number, event in enumerate(events):
         event = dict(event)
         if way == "rotating ids" and "item_id" in event:
             event["item_id"] = f"rotating_{number}"
-        elif way == "no ids":
+        elif "no ids" in way:
             event.pop("item_id", None)
-        elif way == "from one":
-            event["output_index"] += 1
         elif way == "no indexes" and (event.get("item_id") or event.get("item")):
             del event["output_index"]
+        if "from one" in way:
+            event["output_index"] += 1
         changed.append(event)
     return changed
 
