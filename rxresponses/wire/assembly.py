@@ -303,8 +303,7 @@ class Assembly:
         if item is None:
             return False
         part = item.part("content", _position(event, "content_index"))
-        index = event.annotation_index
-        part.annotations[len(part.annotations) if index is None else index] = event.annotation
+        part.annotate(event.annotation_index, event.annotation)
         return isinstance(part.model, ResponseOutputText)
 
     def add_arguments_done(self, event: ResponseFunctionCallArgumentsDoneEvent) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,12 +23,13 @@ _PART_TEXTS: Mapping[type[Model], tuple[str, ...]] = {
 class Part:
     """A part of an item: what is known of it, and its texts.  Without a model it is not in the item yet."""
 
-    __slots__ = ("_built", "_source", "annotations", "logprobs", "model", "texts")
+    __slots__ = ("_built", "_indexes", "_source", "annotations", "logprobs", "model", "texts")
 
     def __init__(self) -> None:
         self.model: Model | str | None = None
         self.texts: dict[str, GrowingText] = {}
-        self.annotations: dict[int, Any] = {}
+        self.annotations: list[Any] = []  # in the order of their indexes, so that a snapshot only copies the list
+        self._indexes: list[int] = []  # of the annotations
         self.logprobs: list[Any] = []
         self._built: Any = None
         self._source: Model | None = None  # the model from which `_built` was made
@@ -50,6 +52,17 @@ class Part:
         self.model = merge(self.model, model) if isinstance(self.model, Model) else model
         return piece if isinstance(model, ResponseOutputText) else ""
 
+    def annotate(self, index: int | None, annotation: Any) -> None:
+        """Add an annotation, or replace that of the same index; without an index it comes behind all others."""
+        if index is None:
+            index = self._indexes[-1] + 1 if self._indexes else 0
+        at = bisect_left(self._indexes, index)
+        if self._indexes[at : at + 1] == [index]:
+            self.annotations[at] = annotation
+        else:
+            self._indexes.insert(at, index)
+            self.annotations.insert(at, annotation)
+
     def output_text(self) -> str:
         """Return the text of a part of output text, `""` of any other part."""
         return str(self.text("text")) if isinstance(self.model, ResponseOutputText) else ""
@@ -67,7 +80,7 @@ class Part:
                 changes[field] = whole
         if isinstance(model, ResponseOutputText):
             if len(self.annotations) > len(model.annotations):
-                changes["annotations"] = [self.annotations[index] for index in sorted(self.annotations)]
+                changes["annotations"] = list(self.annotations)
             if len(self.logprobs) > len(model.logprobs or ()):
                 changes["logprobs"] = list(self.logprobs)
         self._built, self._source = evolve(model, **changes) if changes else model, self.model

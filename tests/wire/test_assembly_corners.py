@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from rxresponses.operators import accumulate_response, collect_text, final_response, function_calls, text_deltas
-from rxresponses.wire.codec import decode
-from rxresponses.wire.events import (
+from rxresponses.wire.codec import decodefrom rxresponses.wire.events import (
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
     ResponseInProgressEvent,
@@ -33,6 +32,8 @@ from ..support.events import USAGE, call, completed, created, delta, item_added,
 from ..support.marbles import ManualSource, run
 
 ONE, TWO = Logprob(token="a", logprob=-1.0), Logprob(token="b", logprob=-2.0)
+
+PART: dict[str, Any] = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
 
 
 def output_of(*events: ServerEvent) -> list[ResponseOutputItem]:
@@ -113,6 +114,32 @@ def test_an_annotation_of_a_function_call_is_left_out() -> None:
     )
 
     assert output_of(item_done(call()), annotation) == [call()]
+
+
+def test_scenario_60_annotations_are_in_the_order_of_their_indexes_and_those_without_an_index_are_last() -> None:
+    names = [(2, "third"), (0, "first"), (2, "new third"), (None, "fourth"), (None, "fifth"), (1, "second")]
+    annotations = [
+        ResponseOutputTextAnnotationAddedEvent(
+            annotation=AnnotationFileCitation(file_id="file_1", filename=name, index=0), annotation_index=index, **PART
+        )
+        for index, name in names
+    ]
+
+    [item] = output_of(delta("Hi"), *annotations)
+    assert isinstance(item, ResponseOutputMessage)
+    [part] = item.content
+    assert isinstance(part, ResponseOutputText)
+    found = [citation.filename for citation in part.annotations if isinstance(citation, AnnotationFileCitation)]
+    assert found == ["first", "second", "new third", "fourth", "fifth"]
+
+
+def test_scenario_60_an_annotation_without_an_index_may_be_the_first() -> None:
+    citation = AnnotationFileCitation(file_id="file_1", filename="a.txt", index=0)
+    annotation = ResponseOutputTextAnnotationAddedEvent(annotation=citation, **PART)
+
+    [item] = output_of(delta("Hi"), annotation)
+    assert isinstance(item, ResponseOutputMessage)
+    assert item.content == [ResponseOutputText(text="Hi", annotations=[citation])]
 
 
 def test_shell_output_with_the_index_of_another_kind_of_item() -> None:
