@@ -139,7 +139,7 @@ def test_scenario_72_numbers_of_numpy_are_accepted_in_options(scalar: Any) -> No
 
 
 def test_scenario_72_numbers_of_numpy_are_accepted_in_operators_and_methods() -> None:
-    assert callable(rops.idle_timeout(Scalar(5.0)))  # type: ignore[arg-type]
+    assert callable(rops.idle_timeout(Scalar(5.0)))  # type: ignore[call-overload]
     assert callable(rops.to_async_iterable(max_buffered=Scalar(5)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 1"):
         rops.to_async_iterable(max_buffered=Scalar(0))  # type: ignore[arg-type]

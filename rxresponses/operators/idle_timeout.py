@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import overload
 
 from reactivex import Observable
 from reactivex.abc import SchedulerBase
@@ -11,6 +12,19 @@ from ..errors import IdleTimeoutError
 from ._arguments import makes_operator
 from ._results import E
 from ._timeout import time_out
+
+
+# Without `other`, a type checker must not look for its type: mypy cannot chain two such operators.
+@overload
+def idle_timeout(
+    seconds: float, *, scheduler: SchedulerBase | None = None
+) -> Callable[[Observable[E]], Observable[E]]: ...
+
+
+@overload
+def idle_timeout(
+    seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
+) -> Callable[[Observable[E]], Observable[E]]: ...
 
 
 @makes_operator

@@ -357,6 +357,18 @@ def test_scenario_72_the_programs_pass_a_type_checker(tmp_path: Path) -> None:
         "from rxresponses import RequestError\n\ndef of(error: RequestError) -> str:\n    return error.delivery\n",
         encoding="utf-8",
     )
+    (tmp_path / "timeouts.py").write_text(
+        "from reactivex import Observable\n"
+        "from reactivex import operators as ops\n"
+        "from rxresponses import ServerEvent, operators as rops\n\n"
+        "def of(events: Observable[ServerEvent]) -> Observable[str]:\n"
+        "    limited = events.pipe(rops.first_event_timeout(9), rops.idle_timeout(9), rops.timeout_on_terminal(9))\n"
+        "    limited.pipe(rops.timeout_on_terminal(9, events), rops.collect_text())\n"
+        "    return events.pipe(\n"
+        "        rops.first_event_timeout(9), rops.idle_timeout(9), rops.accumulate_text(), ops.do_action(print)\n"
+        "    )\n",
+        encoding="utf-8",
+    )
     assert "a\n`RequestError`, whose `delivery`" in README
     checked = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir=cache", "."],
