@@ -7,7 +7,7 @@ import functools
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from websockets.asyncio.client import connect
@@ -43,6 +43,8 @@ class _Connect(connect):
         locations = exc.response.headers.get_all("Location") if isinstance(exc, InvalidStatus) else []
         if len(locations) > 1 or any(_leaves_origin(self.uri, location) for location in locations):
             return exc
+        if locations and isinstance(exc, InvalidStatus):
+            exc.response.headers["Location"] = _redirected(self.uri, exc.response.headers.pop("Location"))
         return super().process_redirect(exc)
 
 
@@ -150,7 +152,12 @@ def connect_failure(error: Exception, url: str, stream_id: str | None, proxy: st
         message, detail = _error_in(response.body)
         why = status_reason(response.status_code, message, by_proxy=isinstance(error, InvalidProxyStatus))
         location = headers.get("location")
-        if location is not None and 300 <= response.status_code < 400 and _leaves_origin(url, location):
+        if (
+            isinstance(error, InvalidStatus)
+            and location is not None
+            and 300 <= response.status_code < 400
+            and _leaves_origin(url, location)
+        ):
             text = (
                 f"the server redirects (HTTP {response.status_code}) to another origin, where credentials are not "
                 "sent: use the URL of that origin itself"
@@ -207,6 +214,20 @@ def _leaves_origin(url: str, location: str) -> bool:
         return _origin(urljoin(url, location)) != _origin(url)
     except ValueError:  # for example an impossible port
         return True
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return the WebSocket URL to which a redirect within the origin leads.
+
+    Servers send `http:` and `https:` in absolute redirects, and characters that a request must not have.  User name and
+    password are those of this side only.
+    """
+    parts = urlsplit(urljoin(url, location))
+    path, query = (
+        quote(part, safe="/?:@!$&'()*+,;=%~-._", errors="surrogateescape") for part in (parts.path, parts.query)
+    )
+    own = urlsplit(url)
+    return urlunsplit((own.scheme, own.netloc, path, query, ""))
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -84,7 +84,7 @@ def reason(error: Exception, url: str, proxy: str | None = None, *, platform: st
         return _name_reason(error, url, proxy if is_http else None, platform)
     if isinstance(error.__cause__, socket.gaierror):  # of python-socks, which looked up the proxy
         return _name_reason(error.__cause__, url, proxy, platform)
-    if isinstance(error, UnicodeError):  # of the encoding of host names
+    if type(error) is UnicodeError or getattr(error, "encoding", None) == "idna":
         host = urlsplit(url if proxy is None else proxy).hostname
         what = f"check the URL{'' if proxy is None else ' of the proxy'} ({error})"
         return Reason(f"{host} is no name of a host: {what}", True)

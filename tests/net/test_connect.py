@@ -165,15 +165,33 @@ def test_a_refusal_with_a_location_is_no_redirect_to_another_origin(status: int,
     failure(refuse(status, body, Location=location), match=f"HTTP {status}: down for lunch")
 
 
-def test_a_redirect_within_the_origin_is_followed() -> None:
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/elsewhere", "/elsewhere"),
+        ("http://{host}/elsewhere?a=%20b", "/elsewhere?a=%20b"),
+        ("HTTP://{host}/elsewhere#part", "/elsewhere"),
+        ("ws://user:password@{host}/elsewhere", "/elsewhere"),
+        ("//{host}/else where?a=\u00e9", "/else%20where?a=%C3%A9"),
+    ],
+)
+def test_scenario_65_a_redirect_within_the_origin_is_followed(location: str, path: str) -> None:
+    followed: list[Request] = []
+
     def process_request(connection: ServerConnection, request: Request) -> Response | None:
-        return None if request.path == "/elsewhere" else refuse(307, Location="/elsewhere")(connection, request)
+        if request.path.startswith("/else"):
+            followed.append(request)
+            return None
+        target = location.format(host=request.headers["Host"])
+        return refuse(307, Location=target)(connection, request)
 
     async def main() -> None:
         async with socket_to(process_request) as socket:
             assert (await socket.send_request(ask())).type == "response.completed"
 
     run(main())
+    assert [request.path for request in followed] == [path]
+    assert "password" not in str(followed[0].headers)
 
 
 # --- what is sent

@@ -82,6 +82,8 @@ LASTING = [
     (ImportError("no module named x"), "no module named x"),
     (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no host server.example: check the URL"),
     (UnicodeError("label too long"), r"server.example is no name of a host: check the URL \(label too long\)"),
+    (UnicodeEncodeError("idna", "x", 0, 1, "label too long"), r"server.example is no name of a host: check the URL"),
+    (UnicodeEncodeError("ascii", "x", 0, 1, "no"), "'ascii' codec"),
     (ValueError("a wrong value"), "a wrong value"),
     (TypeError("a wrong type"), "a wrong type"),
     (InvalidProxy(PROXY, "hostname isn't provided"), "the proxy cannot be used: hostname isn't provided"),

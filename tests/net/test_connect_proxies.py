@@ -160,6 +160,13 @@ def test_scenario_65_a_refusal_of_the_proxy_lasts(status: int, version: bytes) -
     assert f"through the proxy http://{proxy.address}: the proxy refused with HTTP {status}" in str(error)
 
 
+def test_scenario_65_a_redirect_of_the_proxy_is_its_refusal() -> None:
+    with tcp_server(answering(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n")) as proxy:
+        error = failure(proxy=f"http://{proxy.address}")
+    assert (error.status, error.lasting) == (302, True)
+    assert "the proxy refused with HTTP 302" in str(error)
+
+
 def test_scenario_65_a_proxy_that_sends_back_its_password() -> None:
     basic = base64.b64encode(f"user:{PASSWORD}".encode())
     answer = b"HTTP/1.1 407 %s\r\nX-Got: %s\r\nX-Got: Basic %s\r\n\r\n" % (PASSWORD.encode(), PASSWORD.encode(), basic)
