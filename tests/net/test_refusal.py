@@ -29,8 +29,10 @@ CHUNKED = b"HTTP/1.1 401 U\r\nTransfer-Encoding: chunked\r\n\r\n"
         (b"HTTP/1.1 401 U\r\n" + b"X: 1\r\n" * 200 + b"\r\nhello", 401, {}, b""),
         (b"HTTP/1.1 401 U\r\nX: " + b"1" * 70_000, 401, {}, b""),
         (b"HTTP/1.1 401 U\nX: 1\n\nhello", 401, {"X": "1"}, b"hello"),
+        (b"HTTP/1.1 401 U\r\nContent-Length: %d\r\n\r\nhello" % 10**25, 401, {"Content-Length": f"{10**25}"}, b"hello"),
+        (CHUNKED + b"f" * 30 + b"\r\nhello", 401, {"Transfer-Encoding": "chunked"}, b""),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_scenario_65_a_refusal_has_what_has_come(
     answer: bytes, status: int, headers: dict[str, str], body: bytes

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rxresponses.operators import accumulate_response, collect_text, final_response, function_calls, text_deltas
-from rxresponses.wire.codec import decodefrom rxresponses.wire.events import (
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import (
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
     ResponseInProgressEvent,
