@@ -43,6 +43,7 @@ class LoopBound(ABC):
     # For objects that are only half made, because their constructor raised.
     _loop: asyncio.AbstractEventLoop | None = None
     _closing = False
+    _is_made = False
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # reentrant, because a signal handler may call `close` at any point
@@ -73,6 +74,7 @@ class LoopBound(ABC):
 
     def _made(self) -> None:
         """Note that the constructor has done its work."""
+        self._is_made = True
         _living.add(self)
 
     def _forget_parent(self) -> None:

@@ -176,6 +176,8 @@ class Source(LoopBound):
         `wait_closed` and the end of a `with` block wait until the connections are closed.  Inside a running loop
         the end of a plain `with` does not wait, since it would block the loop; the connections close on the loop.
         """
+        if not self._is_made:  # a subclass may clean up after a constructor that raised
+            return
         with self._lock:
             if self._closing:
                 return
@@ -188,7 +190,8 @@ class Source(LoopBound):
 
     async def wait_closed(self) -> None:
         """Wait until the connections are closed after `close()`, on any loop.  Cancelling does not stop the close."""
-        await asyncio.shield(asyncio.wrap_future(self._closed))
+        if self._is_made:
+            await asyncio.shield(asyncio.wrap_future(self._closed))
 
     def __enter__(self) -> Self:
         return self
@@ -198,7 +201,7 @@ class Source(LoopBound):
     ) -> None:
         self._abrupt = is_interruption(error)
         self.close()
-        if running_loop() is None and threading.get_ident() != self._loop_thread:
+        if self._is_made and running_loop() is None and threading.get_ident() != self._loop_thread:
             # Twice the limit of the closing handshake, because a loop that has stopped must not hang the program.
             concurrent.futures.wait([self._closed], timeout=2 * self._options.close_timeout)
 

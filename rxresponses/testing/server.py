@@ -292,7 +292,8 @@ class ResponsesServer:
 
         Does nothing if the server was not started, or is closed.
         """
-        self._listener.close()
+        if hasattr(self, "_listener"):  # otherwise the constructor raised
+            self._listener.close()
 
     async def wait_closed(self) -> None:
         """Wait until the server has stopped, on any loop.  Cancelling this does not stop the server."""
