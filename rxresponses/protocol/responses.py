@@ -230,8 +230,9 @@ class Responses:
         by_error = self._without_done.pop(lane, None)
         if by_error is None or request is None:
             return False
-        if request.state is not SENT:
-            return is_bare and not no_lanes and lane != request.stream_id  # it is of the lane that ended last
+        if request.state is not SENT:  # then it is of the lane that ended last, if it carries nothing
+            has_response = event.extra.get("response", getattr(event, "response", None)) is not None
+            return not (by_error or has_response or no_lanes or lane == request.stream_id)
         return not _is_whole(event) if by_error else is_bare
 
     def is_failure_of_refused(self, event: ServerEvent, request: ProtocolRequest) -> bool:
