@@ -189,8 +189,11 @@ def connect_failure(error: Exception, url: str, stream_id: str | None, proxy: st
 
 
 def _error_in(body: bytes | bytearray | None) -> tuple[str, Mapping[str, Any]]:
-    """Return message and fields of a JSON error body; the start of its text where there is no message."""
-    if not body:
+    """Return message and fields of a JSON error body; the start of its text where there is no message.
+
+    A body with a NUL is no text, but compressed, for example, and says nothing.
+    """
+    if not body or b"\0" in body:
         return "", {}
     text = bytes(body).decode("utf-8", "replace").strip()
     try:

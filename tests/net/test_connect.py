@@ -64,6 +64,7 @@ def failure(process_request: ProcessRequest, *, match: str | None = None, **opti
         (503, "<h1>Busy</h1>", "<h1>Busy</h1>"),
         (500, '{"error": {"code": 7}}', '{"error": {"code": 7}}'),
         (502, "", "HTTP 502"),
+        (503, "\x1f\x8b\x08\0\0\0", "HTTP 503; "),  # compressed
         pytest.param(500, f'{{"x": {"[" * 100_000}{"]" * 100_000}, "message": "too deep"}}', "too deep", id="deep"),
     ],
 )
