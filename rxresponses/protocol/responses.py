@@ -222,18 +222,14 @@ class Responses:
         that refused a request, its id is new, but its status is that of a failure.
         """
         lane = event.stream_id if request is None else request.stream_id
-        no_lanes = self._lanes.echoes_stream_id is False
-        is_bare = response_id_of(event) is None and response_field(event, "status") != "failed"
-        tells_no_lane = no_lanes or (is_bare and event.stream_id is None and lane not in self._without_done)
-        if tells_no_lane and self._without_done:
+        if self._lanes.echoes_stream_id is False and self._without_done:
             lane = next(reversed(self._without_done))
         by_error = self._without_done.pop(lane, None)
-        if by_error is None or request is None:
-            return False
-        if request.state is not SENT:  # then it is of the lane that ended last, if it carries nothing
-            has_response = event.extra.get("response", getattr(event, "response", None)) is not None
-            return not (by_error or has_response or no_lanes or lane == request.stream_id)
-        return not _is_whole(event) if by_error else is_bare
+        if by_error is None or request is None or request.state is not SENT:
+            return False  # a request that runs is not overruled: this may be its end
+        if by_error:
+            return not _is_whole(event)
+        return response_id_of(event) is None and response_field(event, "status") != "failed"
 
     def is_failure_of_refused(self, event: ServerEvent, request: ProtocolRequest) -> bool:
         """Whether an event is the `response.failed` of a refused request, and not of the next request on its lane.
@@ -244,7 +240,8 @@ class Responses:
         no_lanes = self._lanes.echoes_stream_id is False
         # An event without `stream_id` may be of the default lane, also if a request on a named lane is unanswered.
         refused = not self._refused_lanes.isdisjoint((request.stream_id, event.stream_id))
-        refused = refused or (bool(self._refused_lanes) and no_lanes)
+        tells_no_lane = event.stream_id is None and not self._lanes.echoes_stream_id
+        refused = refused or (bool(self._refused_lanes) and tells_no_lane)
         # On a server with lanes, an event of the default lane is for no other lane, whatever runs there.
         is_other = self._lanes.echoes_stream_id and event.stream_id != request.stream_id
         if no_lanes:

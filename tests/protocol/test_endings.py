@@ -199,15 +199,22 @@ class TestWhatIsLate:
         assert protocol.receive(created("r2")) is request
         assert protocol.receive(done(None)) is request
 
-    @pytest.mark.parametrize("has_begun", [True, False])
-    def test_scenario_59_done_without_a_lane_behind_the_end_on_another_lane(self, has_begun: bool) -> None:
+    @pytest.mark.parametrize("kind", ["response.completed", "response.failed"])
+    def test_scenario_59_done_without_a_lane_is_of_the_default_lane(self, kind: str) -> None:
         protocol, _ = running("a")
         request = send(protocol)
-        if has_begun:
-            protocol.receive(created("r2"))
-        protocol.receive(completed("r1", "a"))
-        assert protocol.receive(done(None)) is None
+        protocol.receive(created("r2"))
+        protocol.receive(lifecycle(kind, "r1", "a"))
         assert protocol.receive(done(None)) is request
+
+    def test_scenario_59_the_failure_behind_a_refusal_before_the_server_shows_that_it_drops_lanes(self) -> None:
+        protocol = Protocol()
+        send(protocol, "a")
+        protocol.receive(error())
+        request = send(protocol, "b")
+        assert protocol.receive(lifecycle("response.failed", "r1")) is None
+        assert protocol.receive(created("r2")) is request
+        assert protocol.receive(lifecycle("response.failed", "r2")) is request
 
     def test_scenario_59_a_failure_behind_the_end_is_of_the_next_request(self) -> None:
         protocol, _ = running()
