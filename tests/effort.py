@@ -13,6 +13,8 @@ from hypothesis import settings
 FULL = 100  # examples of a property that states no number of its own
 QUICK = FULL // 10
 
+_searching = False
+
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("full", max_examples=FULL, deadline=None)
 settings.register_profile("quick", max_examples=QUICK, deadline=None)
@@ -23,6 +25,11 @@ def examples(full: int) -> int:
     return max(1, full * settings().max_examples // FULL)
 
 
+def is_search() -> bool:
+    """Whether the run has a seed of its own (`--hypothesis-seed=N`), so that it looks for examples that no run had."""
+    return _searching
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""
     parser.addoption("--full", action="store_true", help="take all examples of the property tests, not a tenth of them")
@@ -30,4 +37,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the profile, before any test is imported."""
+    global _searching
+    _searching = config.getoption("--hypothesis-seed", None) is not None
     settings.load_profile("full" if config.getoption("--full") else "quick")

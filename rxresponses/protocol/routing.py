@@ -78,7 +78,7 @@ class Router:
             return self._on_lane(event.stream_id, event)
         has_lanes = self._lanes.echoes_stream_id
         if event.type == "response.created":
-            return self._on_lane(None, event) if has_lanes else self._request_of_untagged_created(event)
+            return self._on_lane(None, event) if has_lanes else self._request_of_untagged_created(event, response_id)
         default = self._lanes.in_flight.get(None)
         if default is not None and (response_id in default.response_ids or (has_lanes and default.state is SENT)):
             return default  # before the look-up by id: a response on another lane may have the same id
@@ -97,12 +97,15 @@ class Router:
         request = self._lanes.only_running() if self._lanes.active == 1 else None
         return request if request is not None and request.state is STARTED else None
 
-    def _request_of_untagged_created(self, event: ServerEvent) -> ProtocolRequest | None:
+    def _request_of_untagged_created(self, event: ServerEvent, response_id: str | None) -> ProtocolRequest | None:
         """Return the request of a `response.created` from a server that may drop `stream_id`.
 
+        With the id of an open response it is sent twice: a server without lanes runs one response at a time.
         A request of the default lane that waits for its answer comes first.  The successor to an accepted steer
         comes before unanswered requests, because the server goes on with a steered response at once.
         """
+        if response_id is not None and response_id in self._responses.by_id:
+            return self._responses.by_id[response_id]
         default = self._lanes.in_flight.get(None)
         if default is not None and default.state is SENT:
             return default

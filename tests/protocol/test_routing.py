@@ -216,6 +216,15 @@ class TestServersWithoutLanes:
         assert protocol.receive(completed("same")) is default
         assert protocol.receive(completed("same", "a")) is a
 
+    def test_scenario_60_an_untagged_created_that_comes_twice(self) -> None:
+        protocol = Protocol()
+        first = send(protocol)
+        protocol.receive(created("r1"))
+        second = send(protocol, "a")
+        assert protocol.receive(created("r1")) is first
+        assert protocol.receive(completed("r1")) is first
+        assert second.state is SENT
+
     def test_scenario_50_untagged_answers_go_to_the_oldest_request(self) -> None:
         protocol = Protocol()
         a, b = send(protocol, "a"), submit(protocol, "b")

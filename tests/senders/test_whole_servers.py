@@ -2,6 +2,9 @@
 
 The model of a server draws what it answers, and knows what a client must make of it.  No request may hang, no text may
 be lost or come twice, and no event may reach the wrong request.
+
+Each run takes the same examples, 2,000 with `--full`.  `--full --hypothesis-seed=N` looks for others: a server that
+says neither the lane nor the response of its events leaves a few cases open.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.batch.lines import task_of
 from rxresponses.batch.run import Run
-from tests.effort import FULL, examples
+from tests.effort import FULL, examples, is_search
 
 from ..support.clients import ask, fast_retries
 from ..support.events import HEARTBEAT_TYPES
@@ -38,6 +41,7 @@ from ..support.recorder import AsyncRecorder
 from ..support.server_habits import CODE, LANES, Answer, answers, habits
 
 IS_FULL = examples(FULL) == FULL
+FIXED = not is_search()
 LESS = 1 if IS_FULL else 4  # in the default run: an example is slow beside those of other properties
 WAIT = 10.0  # seconds after which a request hangs; nothing takes that long when all is well
 
@@ -80,7 +84,9 @@ def cases(draw: st.DrawFn, *, with_lanes: bool) -> Case:
 
 
 @given(cases(with_lanes=True), st.booleans())
-@settings(max_examples=examples(1400) // LESS, derandomize=not IS_FULL, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples(1400) // LESS, derandomize=FIXED, suppress_health_check=[HealthCheck.too_slow]
+)
 def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World, case: Case, knows_lanes: bool) -> None:
     if knows_lanes and case.habits.echoes:
         case.at_first = len(set(case.lanes))
@@ -99,7 +105,7 @@ def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World, case: C
 
 
 @given(cases(with_lanes=False))
-@settings(max_examples=examples(600) // LESS, derandomize=not IS_FULL, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(600) // LESS, derandomize=FIXED, suppress_health_check=[HealthCheck.too_slow])
 def test_scenario_59_60_a_client_and_servers_of_many_makes(world: World, case: Case) -> None:
     async def main() -> list[AsyncRecorder[ServerEvent]]:
         options = ConnectionOptions(ping_interval=None, close_timeout=0.1)
