@@ -84,9 +84,7 @@ def cases(draw: st.DrawFn, *, with_lanes: bool) -> Case:
 
 
 @given(cases(with_lanes=True), st.booleans())
-@settings(
-    max_examples=examples(1400) // LESS, derandomize=FIXED, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=examples(1400) // LESS, derandomize=FIXED, suppress_health_check=[HealthCheck.too_slow])
 def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World, case: Case, knows_lanes: bool) -> None:
     if knows_lanes and case.habits.echoes:
         case.at_first = len(set(case.lanes))
