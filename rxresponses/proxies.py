@@ -52,7 +52,7 @@ def _split(url: str, name: str) -> SplitResult:
 def with_plain_password(url: str) -> str:
     """Return the URL of a proxy with user name and password as they are, not percent-encoded.
 
-    Before version 17, websockets sends them as they stand in the URL, so that a proxy would refuse them.  Those with
+    Before version 17.2, websockets sends them as they stand in the URL, so that a proxy would refuse them.  Those with
     characters that end this part of a URL, as `/` does, stay encoded.
     """
     parts = urlsplit(url)

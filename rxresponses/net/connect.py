@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +33,7 @@ from .refusal import SpeaksPlainHttpError
 from .transport import FrameConnection, FrameListener
 
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
-_WEBSOCKETS = int(websockets_version.partition(".")[0])
+_WEBSOCKETS = tuple(map(int, re.findall(r"\d+", websockets_version)[:2]))
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -117,7 +118,7 @@ async def open_connection(
         max_size=options.max_message_size,
         compression="deflate" if options.compression else None,
         subprotocols=[Subprotocol(name) for name in options.subprotocols] or None,
-        proxy=with_plain_password(proxy) if proxy is not None and _WEBSOCKETS < 17 else proxy,
+        proxy=with_plain_password(proxy) if proxy is not None and _WEBSOCKETS < (17, 2) else proxy,
         logger=discreet_logger("rxresponses.transport"),
         **more,
     )
