@@ -18,6 +18,15 @@ from ..errors import ConfigurationError, InvalidRequestError
 
 _ENDPOINT = "/v1/responses"
 
+# Encodings by the byte order mark with which a text begins.  UTF-16 begins as UTF-32 does, so it comes later.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -79,12 +88,16 @@ def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
+def marked_encoding(begin: bytes) -> str | None:
+    """Return the encoding that the byte order mark at the beginning of a text tells, `None` without a mark."""
+    return next((encoding for mark, encoding in _MARKS.items() if begin.startswith(mark)), None)
+
+
 def _encoding(begin: bytes) -> str | None:
     """Return the encoding of an input that begins so, `None` for UTF-8.  The first character of a line is ASCII."""
-    if begin.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # first: one begins as UTF-16 does
-        return "utf-32"
-    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+    marked = marked_encoding(begin)
+    if marked is not None:
+        return None if marked == "utf-8-sig" else marked
     if len(begin) >= 2 and 0 in begin[:2] and any(begin[:2]):
         return "utf-16-be" if begin[0] == 0 else "utf-16-le"
     return None

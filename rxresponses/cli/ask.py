@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import io
 import os
 import select
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
     from .screen import Screen
 
 T = TypeVar("T")
-
-# Encodings by the byte order mark with which a text begins.  UTF-16 begins as UTF-32 does, so it comes later.
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",
-    codecs.BOM_UTF32_BE: "utf-32-be",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
 
 _MAX_WAITING = 2**26  # bytes of events or texts that wait while standard output does not take them
 
@@ -84,11 +74,12 @@ class _Prompt(argparse.Action):
 
 
 def _standard_input() -> str:
+    from ..batch.lines import marked_encoding
+
     if not isinstance(sys.stdin, io.TextIOWrapper):
         return sys.stdin.read()
     data: bytes = sys.stdin.buffer.read()
-    mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
-    text = data.removeprefix(mark).decode(_MARKS.get(mark, sys.stdin.encoding), "replace")
+    text = data.decode(marked_encoding(data) or sys.stdin.encoding, "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
