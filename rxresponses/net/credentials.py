@@ -38,9 +38,9 @@ class Credentials:
 
     @discreet
     def __init__(self, api_key: ApiKey | None, headers: Iterable[str] = ()) -> None:
-        own = {name.lower() for name in headers}
         self._from_environment = api_key is None
-        if api_key is None and not own & {"authorization", "api-key"}:
+        replaced = self._is_replaced_by(headers)
+        if api_key is None and not replaced:
             api_key = os.environ.get("OPENAI_API_KEY") or None
         if isinstance(api_key, str):
             problem = _problem(api_key)
@@ -48,7 +48,7 @@ class Credentials:
                 raise ConfigurationError(problem)
         elif api_key is not None and not callable(api_key):
             raise ConfigurationError(f"`api_key` must be a string or a function, not {type(api_key).__name__}")
-        self._api_key = None if "authorization" in own else api_key
+        self._api_key = None if replaced else api_key
 
     def __repr__(self) -> str:
         return f"Credentials({'set' if self else 'none'})"
@@ -61,12 +61,15 @@ class Credentials:
 
         Raises what `provided` raises; `timeout` is in seconds.
         """
-        own = {name.lower() for name in headers}
-        if "authorization" in own or ("api-key" in own and self._from_environment):
+        if self._is_replaced_by(headers):
             return None
         if self._api_key is None or isinstance(self._api_key, str):
             return self._api_key
         return cast("str", await provided(self._api_key, "api_key", timeout, _problem))
+
+    def _is_replaced_by(self, headers: Iterable[str]) -> bool:
+        own = {name.lower() for name in headers}
+        return "authorization" in own or (self._from_environment and "api-key" in own)
 
 
 async def provided(
