@@ -8,7 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 _SCHEMES = ("http", "https", "socks5h", "socks5", "socks4a", "socks4")
 _SOCKS_PORT = 1080
-_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+"""The port of a URL that has none, by its scheme."""
 
 # Which variables count, the first one that is set.  The order is that of `websockets`; `ALL_PROXY` comes last, as the
 # official SDK and curl have it.
@@ -65,12 +66,6 @@ def with_plain_password(url: str) -> str:
     return urlunsplit((parts.scheme, plain, "", "", ""))
 
 
-def proxy_name(url: str) -> str:
-    """Return the URL of a proxy for messages, without user name and password."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
-
-
 def proxy_from(url: str, variables: Mapping[str, str]) -> str | None:
     """Return the URL of the proxy for a `ws://` or `wss://` URL, `None` if the connection needs no proxy.
 
@@ -78,7 +73,7 @@ def proxy_from(url: str, variables: Mapping[str, str]) -> str | None:
     Raises `ValueError` for a proxy that cannot be used.
     """
     parts = urlsplit(url)
-    if is_exempt(parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme], variables.get("no", "")):
+    if is_exempt(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme], variables.get("no", "")):
         return None
     for variable in _VARIABLES[parts.scheme]:
         value = variables.get(variable, "").strip()

@@ -21,6 +21,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from .net.observable import EventObservable
 from .net.timing import Timings, recording
+from .proxies import DEFAULT_PORTS
 from .raised import text_of
 from .redaction import discreet
 from .scalars import is_in_bounds
@@ -46,7 +47,6 @@ _LOGGER = logging.getLogger("rxresponses.telemetry")
 _SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**exponent for exponent in range(14))
-_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _NO_OUTPUT = TERMINAL_TYPES | {"response.created", "response.queued", "response.in_progress"}
 _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 _FINISH_REASONS = {"max_output_tokens": "length"}  # the other reasons keep their names
@@ -318,7 +318,7 @@ def _server(url: str | None) -> Attributes:
     if url is None:
         return {}
     parts = urlsplit(url)
-    return {"server.address": parts.hostname, "server.port": parts.port or _DEFAULT_PORTS.get(parts.scheme)}
+    return {"server.address": parts.hostname, "server.port": parts.port or DEFAULT_PORTS.get(parts.scheme)}
 
 
 def _id_of(conversation: Any) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.proxies import is_exempt, proxy_from, proxy_name, proxy_url, with_plain_password
+from rxresponses.proxies import is_exempt, proxy_from, proxy_url, with_plain_password
+from rxresponses.redaction import display
 
 URL = "wss://api.example.com/v1/responses"
 SECRET = "secret"
@@ -74,8 +75,8 @@ def test_scenario_65_a_percent_encoded_password_is_decoded(url: str, plain: str 
 
 
 def test_scenario_65_the_name_of_a_proxy_has_no_password() -> None:
-    assert proxy_name(f"http://user:{SECRET}@proxy:3128") == "http://proxy:3128"
-    assert proxy_name("socks5h://proxy:1080") == "socks5h://proxy:1080"
+    assert display(f"http://user:{SECRET}@proxy:3128") == "http://proxy:3128"
+    assert display("socks5h://proxy:1080") == "socks5h://proxy:1080"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from ..errors import ConnectFailedError, ConnectTimeoutError
 from ..headers import Headers
 from ..known_secrets import Secrets, handshake_secrets
 from ..options import ConnectionOptions
-from ..proxies import proxy_from, proxy_name, with_plain_password
+from ..proxies import DEFAULT_PORTS, proxy_from, with_plain_password
 from ..redaction import discreet_logger, display, error_text, is_secret
 from ..version import installed_version
 from ..waits import stated_time, stated_wait
@@ -34,7 +34,6 @@ from .transport import FrameConnection, FrameListener
 
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
 _WEBSOCKETS = tuple(map(int, re.findall(r"\d+", websockets_version)[:2]))
-_DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
 class _Connect(connect):
@@ -63,7 +62,7 @@ def proxy_for(url: str, proxy: str | bool | None) -> str | None:
         return None
     variables = getproxies_environment()
     if not variables:
-        if proxy_bypass(f"{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"):
+        if proxy_bypass(f"{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"):
             return None
         variables = getproxies()
     return proxy_from(url, variables)
@@ -94,7 +93,7 @@ async def open_connection(
     address, _, zone = (parts.hostname or "").partition("%")
     if zone and proxy is None:
         # The zone of a link-local address is for this machine only (RFC 6874).  In a URL, `%25` stands for `%`.
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
         host = host or f"[{address}]:{port}"
         more |= {"host": f"{address}%{zone.removeprefix('25')}", "port": port}
         more |= {"server_hostname": address} if parts.scheme == "wss" else {}
@@ -128,7 +127,7 @@ async def open_connection(
         if made and made[-1].is_connected:
             made[-1].check_answer()
         elif made and parts.scheme == "wss" and proxy is None and _may_speak_plain_http(error):
-            port = parts.port or _DEFAULT_PORTS["wss"]
+            port = parts.port or DEFAULT_PORTS["wss"]
             if await speaks_plain_http(more.get("host", address), port):
                 raise SpeaksPlainHttpError("the server has answered plain HTTP") from error
         raise
@@ -166,7 +165,7 @@ def connect_failure(error: Exception, url: str, stream_id: str | None, proxy: st
             why = Reason(text, True, response.status_code)
     else:
         why = reason(error, url, proxy)
-    through = "" if proxy is None else f" through the proxy {proxy_name(proxy)}"
+    through = "" if proxy is None else f" through the proxy {display(proxy)}"
     make = ConnectTimeoutError if timed_out else ConnectFailedError
     failure = make(
         f"cannot connect to {display(url)}{through}: {why.text}; nothing was sent",
@@ -237,7 +236,7 @@ def _redirected(url: str, location: str) -> str:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    return scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(scheme)
+    return scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(scheme)
 
 
 @functools.cache
