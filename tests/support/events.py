@@ -106,6 +106,7 @@ def wire_event(kind: str, stream_id: object = None, **fields: Any) -> ServerEven
 
 HEARTBEAT_TYPES = [
     *("codex.keepalive", "ping", "session.updated", "response.heartbeat", "response.keep-alive", ""),
+    *("response.heart_beat", "response.ping", "response.pong", "response.noop"),
     *("codex.rate_limits", "rate_limits.updated", "response.rate_limits.updated"),
 ]
 """Types of events that belong to no response, and that servers and gateways send between those of a response."""
