@@ -36,7 +36,9 @@ from .errors import (
     TerminalTimeoutError,
     UnreadableResponseError,
 )
+from .net.sender import Sender
 from .operators.metrics import ResponseMetrics
+from .operators.to_async_iterable import AsyncStream
 from .options import ConnectionOptions, PoolOptions
 from .senders.client import ClientState, ResponsesClient
 from .senders.socket import ConnectionState, ResponsesWebSocket
@@ -341,6 +343,7 @@ __all__ = [
     "AnnotationURLCitation",
     "ApplyPatchCallOutput",
     "ApplyPatchTool",
+    "AsyncStream",
     "Backoff",
     "BufferOverflowError",
     "Caller",
@@ -582,6 +585,7 @@ __all__ = [
     "ResponsesServerEvent",
     "ResponsesWebSocket",
     "SafetyCheck",
+    "Sender",
     "ServerEvent",
     "ShellCallAction",
     "ShellCallOutput",

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import UNSET
@@ -20,6 +20,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from .net.observable import EventObservable
+from .net.sender import Sender
 from .net.timing import Timings, recording
 from .proxies import DEFAULT_PORTS
 from .raised import text_of
@@ -52,14 +53,6 @@ _OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 _FINISH_REASONS = {"max_output_tokens": "length"}  # the other reasons keep their names
 
 Attributes = dict[str, Any]
-
-
-class Sender(Protocol):
-    """An object with `send_request`: a socket, a lane, a client, or a sender of your own."""
-
-    @property
-    def send_request(self) -> Callable[..., Observable[ServerEvent]]:
-        """A function that returns the events of a request, as a cold Observable."""
 
 
 def traced(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import reactivex
 from reactivex import Observable
@@ -16,6 +16,7 @@ from reactivex.disposable import Disposable
 
 from .. import operators as rops
 from ..errors import Delivery, TerminalTimeoutError
+from ..net.sender import Sender
 from ..net.timing import Timings, recording
 from ..redaction import shown_data
 from ..wire.assembly import Assembly
@@ -33,13 +34,6 @@ from .outcomes import Outcome, error_of, outcome_of
 # Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  If a signal comes just
 # before a wait, Python runs its handler only after the wait, so no wait is longer.
 _CHECK_INTERVAL = 0.2
-
-
-class Sender(Protocol):
-    """A socket, a lane or a client: it sends requests, and marks in `current_timings()` when each is written."""
-
-    def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
-        """Return the events of one response, as a cold Observable."""
 
 
 @dataclass(frozen=True)

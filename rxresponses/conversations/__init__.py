@@ -1,0 +1,1 @@
+"""What spans several responses: chained turns, functions as tools of the model, fallbacks.  Any sender will do."""

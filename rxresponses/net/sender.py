@@ -1,0 +1,22 @@
+"""What a sender is: a socket, a lane, a client, or an object of the program that sends requests in its own way."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from reactivex import Observable
+
+from ..wire.events.base import ServerEvent
+
+
+class Sender(Protocol):
+    """An object with `send_request`: a socket, a lane, a client, what `traced` returns, or an object of your own.
+
+    Conversations, tool loops, batches and traces take any sender.
+    """
+
+    def send_request(self, request: Any, /) -> Observable[ServerEvent]:
+        """Return the events of one response, as a cold Observable: each subscription sends the request once.
+
+        The request is a `ResponseCreate` or a mapping with its fields.  `stream_id` in the request names the lane.
+        """
