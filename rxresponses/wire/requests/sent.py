@@ -62,6 +62,17 @@ class Sent(Model):
         return typing.cast("dict[str, Any]", _without_absent(self, super().to_dict(encode_json)))
 
 
+def plain_json(value: Any) -> Any:
+    """Return a copy of an item, or of anything in it, as the JSON that is sent: no objects, no absent fields."""
+    if isinstance(value, Model):
+        return _without_absent(value, value.to_dict())
+    if isinstance(value, Mapping):
+        return {name: plain_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item) for item in value]
+    return plain_scalar(value)
+
+
 def _without_absent(value: Any, data: Any) -> Any:
     """Drop the `null` fields of received models from their JSON, at every depth; plain JSON stays as it is."""
     if isinstance(value, Model):

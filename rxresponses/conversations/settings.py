@@ -1,0 +1,71 @@
+"""The settings of a conversation: all fields of its requests but the input, and whether they have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..redaction import SECRET_FIELDS, shown_field
+from ..scalars import plain_scalar
+from ..wire.codec import encode
+from ..wire.plans import plan_of
+from ..wire.requests import ResponseCreate
+
+OWN_FIELDS = frozenset({"conversation", "input", "previous_response_id"})
+"""The fields of a request that a conversation sets itself, or that would make the server keep it."""
+
+# Fields that never reach the model: names of things, and how events are sent.  `generate` is one of them because a
+# warm-up would otherwise save nothing.
+_LABELS = frozenset({"generate", "metadata", "safety_identifier", "stream_id", "stream_options", "type", "user"})
+_DIGEST = 32  # hexadecimal digits
+
+
+def digests_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return a digest of each setting on which the server's memory of the conversation depends, as it is sent.
+
+    Secrets are left out: the model never sees them, a token may be renewed at any time, and a digest would give a short
+    one away.
+    """
+    create = ResponseCreate(**{name: value for name, value in settings.items() if name not in OWN_FIELDS})
+    fields: dict[str, Any] = json.loads(encode(create))
+    return {
+        name: hashlib.sha256(json.dumps(without_secrets(name, value)).encode()).hexdigest()[:_DIGEST]
+        for name, value in fields.items()
+        if name not in _LABELS
+    }
+
+
+def without_secrets(name: str, setting: Any) -> Any:
+    """Return the JSON of a setting without the credentials of tools."""
+    # All other fields of a request are known to hold none, and a schema in them may have properties with such names.
+    return _hidden(setting) if name == "tools" or name not in plan_of(ResponseCreate).fields else setting
+
+
+def _hidden(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_hidden(item) for item in data]
+    # The definition of a function holds no credentials, but its parameters may have such names.
+    if isinstance(data, dict) and data.get("type") not in ("function", "custom"):
+        return {
+            name: shown_field(name, value) if name in SECRET_FIELDS or name == "server_url" else _hidden(value)
+            for name, value in data.items()
+        }
+    return data
+
+
+def stores(settings: Mapping[str, Any]) -> bool:
+    """Whether the server stores the responses of requests with these settings."""
+    return plain_scalar(settings.get("store")) is not False
+
+
+def included(settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return what `include` lists."""
+    include = settings.get("include")
+    return include if isinstance(include, (list, tuple)) else ()  # anything else is refused as no list
+
+
+def model_of(settings: Mapping[str, Any]) -> str:
+    """Return what names the model: `model`, or a `prompt`."""
+    return str(settings.get("model") or settings.get("prompt"))
