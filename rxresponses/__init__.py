@@ -43,6 +43,7 @@ from .options import ConnectionOptions, PoolOptions
 from .senders.client import ClientState, ResponsesClient
 from .senders.socket import ConnectionState, ResponsesWebSocket
 from .senders.source import Lane
+from .structured.function import CallableTool, tool
 from .tools import answer_calls
 from .wire import codec
 from .wire.base import UnknownItem
@@ -346,6 +347,7 @@ __all__ = [
     "AsyncStream",
     "Backoff",
     "BufferOverflowError",
+    "CallableTool",
     "Caller",
     "CallerDirect",
     "CallerProgram",
@@ -628,6 +630,7 @@ __all__ = [
     "codec",
     "function_result",
     "operators",
+    "tool",
     "user_message",
 ]
 

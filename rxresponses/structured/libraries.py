@@ -1,0 +1,157 @@
+"""Which library reads a type: msgspec, or pydantic where the user has it.
+
+The library that makes the schema of a type also validates its values.  Types of pydantic, and types with pydantic's
+constraints, belong to pydantic, and so do types that msgspec refuses, such as a union of two dataclasses.  pydantic is
+imported for these alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+import msgspec
+
+from ..errors import ConfigurationError
+from .msgspec_schema import msgspec_schema
+
+JSON = dict[str, Any]
+
+_PLACE = re.compile(r" - at (?:`key` in )?`\$?(.*)`$")
+
+
+class Misfit(Exception):
+    """A value does not fit its type; `problems` are pairs of a path, such as `.days[0]`, and of what is wrong there."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+class Reader(Protocol):
+    """Reads the values of one type."""
+
+    schema: JSON
+    """The schema of the type; what may be left out is not in `required`."""
+
+    def read(self, data: Any) -> Any:
+        """Return the value that JSON data mean; raise `Misfit` if they do not fit."""
+
+
+class _MsgspecReader:
+    def __init__(self, type_: Any) -> None:
+        self.schema = msgspec_schema(type_)
+        self._type = type_
+
+    def read(self, data: Any) -> Any:
+        try:
+            return msgspec.convert(data, self._type, str_keys=True)
+        except msgspec.ValidationError as error:
+            text = str(error)
+            place = _PLACE.search(text)
+            problem = text[: place.start()] if place else text
+            raise Misfit([(place[1] if place else "", problem)]) from error
+        except UnicodeEncodeError as error:
+            raise Misfit([("", "half of a surrogate pair, which is no character")]) from error
+
+
+class _PydanticReader:
+    def __init__(self, type_: Any) -> None:
+        pydantic: Any = importlib.import_module("pydantic")
+        self._adapter = type_ if isinstance(type_, pydantic.TypeAdapter) else pydantic.TypeAdapter(type_)
+        self.schema: JSON = self._adapter.json_schema()
+        self._error: type[Exception] = pydantic.ValidationError
+        # A model says itself how strictly it reads.  For other types, text is no number, as msgspec has it.
+        self._strict = None if any(_is_model(part) for part in _parts(type_)) else True
+
+    def read(self, data: Any) -> Any:
+        try:
+            return self._adapter.validate_json(json.dumps(data), strict=self._strict)
+        except self._error as error:
+            details: Any = error
+            raise Misfit(
+                [(_path(found["loc"]), found["msg"]) for found in details.errors(include_url=False)]
+            ) from error
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+
+
+def reader_of(type_: Any) -> Reader:
+    """Return the reader of a type; raise `ConfigurationError` if no library has a schema for the type."""
+    try:
+        return _cached_reader(type_)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return _new_reader(type_)
+
+
+def _new_reader(type_: Any) -> Reader:
+    if any(_is_pydantic(part) for part in _parts(type_)):
+        return _pydantic_reader(type_)
+    try:
+        return _MsgspecReader(type_)
+    except (TypeError, NotImplementedError, NameError, RecursionError) as error:
+        reason = error
+    with contextlib.suppress(ConfigurationError, ImportError):
+        return _pydantic_reader(type_)
+    raise ConfigurationError(f"{shown_type(type_)} has no JSON schema: {reason}") from reason
+
+
+_cached_reader = lru_cache(maxsize=1024)(_new_reader)
+
+
+def _pydantic_reader(type_: Any) -> Reader:
+    try:
+        return _PydanticReader(type_)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"{shown_type(type_)} has no JSON schema: {error}") from error
+
+
+def shown_type(type_: Any) -> str:
+    """Return a type as it would be written."""
+    adapted = getattr(type_, "_type", type_)  # that of a pydantic `TypeAdapter`
+    return adapted.__qualname__ if isinstance(adapted, type) and not typing.get_args(adapted) else str(adapted)
+
+
+def _parts(type_: Any) -> Iterator[Any]:
+    """Return the parts of a type, with the metadata of `Annotated` and the fields of classes."""
+    if "pydantic" not in sys.modules and "annotated_types" not in sys.modules:
+        return
+    waiting, seen = [type_], list[Any]()
+    while waiting:
+        part = waiting.pop()
+        if any(part is known for known in seen):
+            continue
+        seen.append(part)
+        yield part
+        if typing.get_origin(part) is typing.Literal:
+            continue
+        waiting += [*typing.get_args(part), *getattr(part, "__metadata__", ())]
+        origin = typing.get_origin(part)
+        waiting += [origin] if isinstance(origin, type) else []
+        if isinstance(part, type) and getattr(part, "__annotations__", None) and not _is_pydantic(part):
+            with contextlib.suppress(Exception):  # names that are not known here: the library will tell
+                waiting += typing.get_type_hints(part, include_extras=True).values()
+
+
+def _is_pydantic(part: Any) -> bool:
+    if _is_model(part):
+        return True
+    module = str(getattr(type(part), "__module__", ""))
+    return module.partition(".")[0] in ("pydantic", "annotated_types")
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and hasattr(part, "__pydantic_validator__")

@@ -1,0 +1,153 @@
+"""JSON schemas of Python types, and values of these types from JSON text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, overload
+
+from ..errors import ConfigurationError, DecodeError
+from .docstrings import read_docstring
+from .libraries import Misfit, reader_of, shown_type
+from .strictness import reference_name, strict_schema, with_definitions
+from .values import Shape, read_json
+
+T = TypeVar("T")
+JSON = dict[str, Any]
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def json_schema(type_: Any, *, strict: bool = True) -> JSON:
+    """Return the JSON schema of a type.
+
+    Dataclasses, `TypedDict`, `NamedTuple`, enums, `Literal`, unions, lists, `msgspec.Struct`, and `Annotated` with
+    `msgspec.Meta` are read by msgspec; models and constraints of pydantic by pydantic.  The descriptions are those of
+    the docstrings.
+
+    With `strict` the schema is in the subset that the service guarantees.  Each object is closed and has all its
+    properties; `null` stands for a default.  Raises `ConfigurationError` if the type has no schema, or none in the
+    subset: an object with any keys, such as `dict[str, int]`, needs `strict=False`.
+    """
+    schema = _described(reader_of(type_).schema)
+    if not strict:
+        return _inlined(schema)
+    schema = strict_schema(schema)
+    if schema.get("type") != "object":
+        raise ConfigurationError(
+            f"the strict schema of {shown_type(type_)} is no object, and the service takes objects only: make the type "
+            "a field of a dataclass"
+        )
+    return schema
+
+
+def schema_name(type_: Any) -> str:
+    """Return a name for the schema of a type: letters, digits, `_` and `-`, at most 64."""
+    words = re.findall(r"[\w.<>]+", shown_type(type_))
+    name = "_".join(re.sub(r"[^a-zA-Z0-9_-]", "_", word.rpartition(".")[2]) for word in words).strip("_")
+    return name[:64] or "value"
+
+
+def is_name(text: object) -> bool:
+    """Whether a text may be the name of a tool, a schema or a parameter."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+@overload
+def parse_value(text: str | bytes, type_: type[T], *, strict: bool = True) -> T: ...
+
+
+@overload
+def parse_value(text: str | bytes, type_: Any, *, strict: bool = True) -> Any: ...
+
+
+def parse_value(text: str | bytes, type_: Any, *, strict: bool = True) -> Any:
+    """Return the value of a type that a JSON text means.
+
+    `null` for a field that has a default and takes no `None` means the default.  Raises `DecodeError`, with a text
+    that may go back to the model: the path of each mistake and what was expected.  With `strict`, as the schema has
+    it, a key that the type does not know is such a mistake; without, the class decides, and most ignore it.  Raises
+    `ConfigurationError` if the type has no schema.
+    """
+    reader = reader_of(type_)
+    try:
+        return reader.read(Shape(reader.schema, is_closed=strict).fitted(read_json(text)))
+    except Misfit as misfit:
+        raise DecodeError(f"the value does not fit {schema_name(type_)}: {told(misfit, '$')}") from misfit
+
+
+def told(misfit: Misfit, root: str) -> str:
+    """Return what is wrong and where, for the model; `root` stands for the whole value."""
+    places = [f"{root}{path}" for path, _ in misfit.problems]
+    return "; ".join(
+        f"{problem} - at `{place}`" if place else problem
+        for place, (_, problem) in zip(places, misfit.problems, strict=True)
+    )
+
+
+def closed_schema(properties: Mapping[str, JSON], required: list[str], rest: Any, *, strict: bool) -> JSON:
+    """Return the schema of an object from the schemas of its properties; `rest` is that of other keys."""
+    definitions: dict[str, JSON] = {}
+    parts = {name: _hoisted(part, definitions) for name, part in properties.items()}
+    schema: JSON = {"type": "object", "properties": parts, "required": required, "additionalProperties": rest}
+    if isinstance(rest, dict):
+        schema["additionalProperties"] = _hoisted(rest, definitions)
+    schema = _described({**schema, "$defs": definitions})
+    return strict_schema(schema) if strict else _inlined(schema)
+
+
+def _hoisted(schema: JSON, definitions: dict[str, JSON]) -> JSON:
+    """Return a schema whose definitions have moved to `definitions`, under a new name if theirs is taken."""
+    own: Mapping[str, JSON] = schema.get("$defs", {})
+    names: dict[str, str] = {}
+    for name, definition in own.items():
+        taken = definitions.keys() | own.keys() | set(names.values())
+        is_free = name not in definitions or definitions[name] == definition
+        numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
+        names[name] = name if is_free else next(free for free in numbered if free not in taken)
+    for name, definition in own.items():
+        definitions[names[name]] = _renamed(definition, names)
+    return {
+        name: _renamed(value, names) for name, value in _renamed_reference(schema, names).items() if name != "$defs"
+    }
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(schema, dict):
+        return {name: _renamed(value, names) for name, value in _renamed_reference(schema, names).items()}
+    return [_renamed(item, names) for item in schema] if isinstance(schema, list) else schema
+
+
+def _renamed_reference(schema: JSON, names: Mapping[str, str]) -> JSON:
+    reference = schema.get("$ref")
+    if not isinstance(reference, str):  # none, or a property of this name
+        return schema
+    return {**schema, "$ref": f"#/$defs/{names[reference_name(reference)]}"}
+
+
+def _described(schema: JSON) -> JSON:
+    """Return a schema whose properties have the descriptions that the docstrings of their classes give."""
+    definitions = {name: _with_docs(definition) for name, definition in schema.get("$defs", {}).items()}
+    return {**_with_docs(schema), **({"$defs": definitions} if definitions else {})}
+
+
+def _with_docs(schema: JSON) -> JSON:
+    if not isinstance(schema.get("properties"), dict) or not isinstance(schema.get("description"), str):
+        return schema
+    doc = read_docstring(schema["description"])
+    rest = {name: value for name, value in schema.items() if name != "description"}
+    about = {"description": doc.description} if doc.description else {}
+    properties = {
+        name: {"description": doc.parameters[name], **part} if name in doc.parameters else part
+        for name, part in schema["properties"].items()
+    }
+    return {**about, **rest, "properties": properties}
+
+
+def _inlined(schema: JSON) -> JSON:
+    """Return a schema whose root is no reference: the service wants to see an object there."""
+    definitions = schema.get("$defs", {})
+    root = {name: value for name, value in schema.items() if name != "$defs"}
+    if root.keys() == {"$ref"}:
+        root = definitions[reference_name(root["$ref"])]
+    return with_definitions(root, definitions)

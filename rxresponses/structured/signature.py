@@ -1,0 +1,147 @@
+"""The parameters of a function, with their types, defaults and descriptions."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from ..errors import ConfigurationError
+from .docstrings import Docstring, read_docstring
+
+EMPTY = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter that the model fills in."""
+
+    name: str
+    kind: Any
+    type: Any
+    """The annotation, `EMPTY` if there is none."""
+    default: Any
+    """What the function gets if the model leaves the argument out; `EMPTY` if the model must not."""
+    description: str
+    is_passed: bool
+    """Whether the default has to be passed to the function, which has another one: that of a pydantic `Field`."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a tool says of its function."""
+
+    name: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    is_method: bool
+    """Whether the first parameter is `self`, which the model does not fill in."""
+    is_async: bool
+
+
+def signature_of(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Signature:
+    """Read a function; `local_names` are those that its annotations may use besides the names of its module."""
+    hidden: set[str] = set()
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        hidden |= inner.keywords.keys()  # these arguments are chosen by the program
+        inner = inner.func
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{_shown(function)} cannot be a tool: it has no signature: {error}") from error
+    called = inner if inspect.isroutine(inner) or inspect.isclass(inner) else type(inner).__call__
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise ConfigurationError(f"{_shown(function)} is a generator function; a tool returns its output at once")
+    doc = read_docstring(inspect.getdoc(inner) if inspect.isroutine(inner) or inspect.isclass(inner) else _doc(inner))
+    is_method = bool(parameters) and _is_self(inner, parameters[0])
+    hints = _hints(called, local_names)
+    return Signature(
+        name=str(getattr(inner, "__name__", "")),
+        description=doc.description,
+        parameters=tuple(
+            _parameter(parameter, hints.get(parameter.name, EMPTY), doc)
+            for parameter in parameters[1 if is_method else 0 :]
+            if parameter.name not in hidden
+        ),
+        is_method=is_method,
+        is_async=inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(called),
+    )
+
+
+def _shown(function: Any) -> str:
+    return f"the function {getattr(function, '__qualname__', repr(function))!r}"
+
+
+def _doc(instance: Any) -> str | None:
+    return inspect.getdoc(type(instance).__call__) or inspect.getdoc(type(instance))
+
+
+def _is_self(function: Any, first: inspect.Parameter) -> bool:
+    """Whether this is a function in the body of a class, which is not bound yet."""
+    outer = str(getattr(function, "__qualname__", "")).rpartition(".")[0]
+    in_class = bool(outer) and not outer.endswith("<locals>")
+    return (
+        inspect.isfunction(function)
+        and in_class
+        and first.name in ("self", "cls")
+        and first.annotation is EMPTY
+        and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD)
+    )
+
+
+def _hints(function: Any, local_names: Mapping[str, Any]) -> dict[str, Any]:
+    target = function.__init__ if inspect.isclass(function) else function
+    plain = inspect.unwrap(target)
+    plain = getattr(plain, "__func__", plain)
+    names = {**local_names, **_closure(plain)}
+    try:
+        return typing.get_type_hints(target, localns=names, include_extras=True)
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        raise ConfigurationError(
+            f"the annotations of {_shown(function)} cannot be read: {error}; names in annotations must be known where "
+            "the function is made into a tool, and not only to type checkers"
+        ) from error
+
+
+def _closure(function: Any) -> dict[str, Any]:
+    try:
+        return dict(inspect.getclosurevars(function).nonlocals)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _parameter(parameter: inspect.Parameter, hint: Any, doc: Docstring) -> Parameter:
+    default, is_passed = parameter.default, False
+    if _is_pydantic_field(default):
+        hint = Annotated[hint, default]
+        default = EMPTY if default.is_required() else default.get_default(call_default_factory=True)
+        is_passed = True
+    metadata = getattr(hint, "__metadata__", ())
+    texts = [item if isinstance(item, str) else getattr(item, "documentation", "") for item in metadata]
+    described = next((text for text in texts if isinstance(text, str) and text), "")
+    return Parameter(
+        name=parameter.name,
+        kind=parameter.kind,
+        type=hint,
+        default=default,
+        description=described or doc.parameters.get(parameter.name, ""),
+        is_passed=is_passed,
+    )
+
+
+def _is_pydantic_field(default: Any) -> bool:
+    return type(default).__module__.partition(".")[0] == "pydantic" and hasattr(default, "is_required")
+
+
+def json_default(default: Any) -> tuple[bool, Any]:
+    """Return whether a default can be shown to the model, and its JSON data."""
+    try:
+        return default is not EMPTY, msgspec.to_builtins(default, str_keys=True)
+    except (TypeError, ValueError):
+        return False, None

@@ -1,0 +1,116 @@
+"""From the JSON text of a model to JSON data: no key twice, no null that stands for a default, no unknown key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from .libraries import Misfit
+from .strictness import accepts_null, reference_name
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return the JSON data in a text; raise `Misfit` if it is no JSON, or has a key twice in one object."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except Misfit:
+        raise
+    except RecursionError as error:
+        raise Misfit([("", "the JSON is nested too deeply")]) from error
+    except ValueError as error:
+        raise Misfit([("", f"this is no valid JSON: {error}")]) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Misfit([("", f"the key {twice!r} occurs twice in one object")])
+    return data
+
+
+def _constant(name: str) -> NoReturn:
+    raise Misfit([("", f"{name} is no JSON number")])
+
+
+class Shape:
+    """The objects in the values of a schema."""
+
+    def __init__(self, schema: Mapping[str, Any], *, is_closed: bool) -> None:
+        self._schema = schema
+        self._is_closed = is_closed
+        self._definitions: Mapping[str, Any] = schema.get("$defs", {})
+
+    def fitted(self, data: Any) -> Any:
+        """Return JSON data without the nulls that stand for defaults.
+
+        A strict schema requires all properties, so `null` stands for one that may be left out.  Raises `Misfit` for
+        a key that the schema does not know, if the objects are closed.
+        """
+        return self._fitted(data, self._schema, "")
+
+    def _fitted(self, data: Any, schema: Any, path: str) -> Any:
+        if not isinstance(schema, Mapping) or not isinstance(data, (dict, list)):
+            return data
+        if "$ref" in schema:
+            return self._fitted(data, self._definitions[reference_name(schema["$ref"])], path)
+        for members in (schema.get(keyword) for keyword in ("anyOf", "oneOf", "allOf")):
+            if members:
+                return self._fitted(data, self._member(data, members), path)
+        if isinstance(data, list):
+            before = schema.get("prefixItems", ())
+            after = schema.get("items", True)
+            return [
+                self._fitted(item, before[index] if index < len(before) else after, f"{path}[{index}]")
+                for index, item in enumerate(data)
+            ]
+        return self._object(data, schema, path)
+
+    def _object(self, data: dict[str, Any], schema: Mapping[str, Any], path: str) -> dict[str, Any]:
+        if "properties" not in schema:
+            values = schema.get("additionalProperties", True)
+            return {name: self._fitted(value, values, f"{path}.{name}") for name, value in data.items()}
+        properties = schema["properties"]
+        required = schema.get("required", ())
+        rest = schema.get("additionalProperties", False)
+        fitted = {}
+        for name, value in data.items():
+            part = properties.get(name, rest)
+            if part is False and self._is_closed:
+                raise Misfit([(path, f"there is no key {name!r}; the keys are: {', '.join(properties) or 'none'}")])
+            if value is None and name in properties and name not in required and not self._takes_null(part):
+                continue
+            fitted[name] = self._fitted(value, part, f"{path}.{name}")
+        return fitted
+
+    def _takes_null(self, schema: Mapping[str, Any]) -> bool:
+        return accepts_null(schema, self._definitions)
+
+    def _member(self, data: Any, members: list[Any]) -> Any:
+        """Return the member of a union that is meant: for an object, the first one that has its keys and its tag."""
+        resolved = [self._resolved(member) for member in members]
+        if isinstance(data, list):
+            return next((member for member in resolved if member.get("type") == "array"), True)
+        objects = [member for member in resolved if member.get("type") == "object"]
+        return next((member for member in objects if _is_meant(data, member)), objects[0] if objects else True)
+
+    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        while "$ref" in schema:
+            schema = self._definitions[reference_name(schema["$ref"])]
+        return schema
+
+
+def _is_meant(data: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    properties = schema.get("properties", {})
+    tags = {
+        name: [part["const"]] if "const" in part else part["enum"]
+        for name, part in properties.items()
+        if "const" in part or "enum" in part
+    }
+    return (
+        data.keys() <= properties.keys()
+        and set(schema.get("required", ())) <= data.keys()
+        and all(data[name] in values for name, values in tags.items() if name in data and data[name] is not None)
+    )
