@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import UnsetType
 
+from rxresponses.structured.function import CallableTool
 from rxresponses.wire.base import Model, UnknownItem
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import REGISTRY, ServerEvent
@@ -78,7 +79,7 @@ def _make_wire(cls: type[Model]) -> SearchStrategy[JSON]:
 def _values(hint: Any) -> SearchStrategy[Any]:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union or origin is types.UnionType:
-        return st.one_of([_values(arg) for arg in args if arg is not UnsetType])
+        return st.one_of([_values(arg) for arg in args if arg is not UnsetType and not _is_callable(arg)])
     if origin is Literal:
         return st.sampled_from(args)
     if origin in (list, Sequence):
@@ -88,6 +89,11 @@ def _values(hint: Any) -> SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, Model):
         return wire(hint)
     return _LEAVES[hint]
+
+
+def _is_callable(hint: Any) -> bool:
+    """Whether a type takes functions, which come from no JSON."""
+    return typing.get_origin(hint) in (Callable, CallableTool)
 
 
 _LEAVES: Mapping[Any, SearchStrategy[Any]] = {

@@ -14,6 +14,7 @@ from ...errors import InvalidRequestError
 from ...redaction import discreet
 from ..base import model
 from ..plans import plan_of
+from .callable_tools import Function, check_names, take_functions
 from .checks import check_stream_id
 from .input_items import InputItem, without_unstored_reasoning
 from .sent import Sent
@@ -48,6 +49,9 @@ class ResponseCreate(Sent):
     `stream_id` names the lane.  `generate=False` is a warm-up: it has no output, but a response id to continue from.
     `stream` may be left out or be true, since a socket always streams; a WebSocket has no `background` responses.
 
+    `tools` takes functions too: what `tool` has made, or a plain function.  Here they become their definitions, which
+    tell the model about them.  `run_tools` and `Conversation` call them; a request alone does not.
+
     With `store=False` a client sends the output items of earlier responses back itself.  Reasoning items without
     `encrypted_content` (and without plain `content`, as open models have it) are not sent: the service has not stored
     them, and would refuse the request.  To keep the model's reasoning, ask each response for it with
@@ -63,7 +67,7 @@ class ResponseCreate(Sent):
     stream_id: str | UnsetType | None = UNSET
     generate: bool | UnsetType | None = UNSET
     store: bool | UnsetType | None = UNSET
-    tools: Sequence[Tool] | UnsetType | None = UNSET
+    tools: Sequence[Tool | Function] | UnsetType | None = UNSET
     tool_choice: ToolChoice | UnsetType | None = UNSET
     parallel_tool_calls: bool | UnsetType | None = UNSET
     max_tool_calls: int | UnsetType | None = UNSET
@@ -96,7 +100,9 @@ class ResponseCreate(Sent):
     type: Literal["response.create"] = "response.create"
 
     def __post_init__(self) -> None:
+        take_functions(self)
         super().__post_init__()
+        check_names(self.tools)
         for name in self.extra_body.keys() & plan_of(type(self)).fields.keys():
             raise InvalidRequestError(f"`extra_body` holds {name!r}, which is a field of its own", field="extra_body")
         if not self.model and not self.prompt:

@@ -28,6 +28,7 @@ from ..models import (
     SafetyCheck,
     ShellCommandOutput,
 )
+from .callable_tools import Function, take_functions
 from .sent import Sent
 from .settings import Reasoning, ResponseTextConfig
 from .tools import Tool
@@ -136,12 +137,16 @@ class ApplyPatchCallOutput(Sent):
 class ResponseToolSearchOutputItemParam(Sent):
     """The tools that a search has found, where the client runs the search."""
 
-    tools: Sequence[Tool]
+    tools: Sequence[Tool | Function]
     call_id: str | UnsetType | None = UNSET
     execution: str | UnsetType | None = UNSET
     id: str | UnsetType | None = UNSET
     status: str | UnsetType | None = UNSET
     type: Literal["tool_search_output"] = "tool_search_output"
+
+    def __post_init__(self) -> None:
+        take_functions(self)
+        super().__post_init__()
 
 
 @model

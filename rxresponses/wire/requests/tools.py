@@ -13,6 +13,7 @@ from dataclasses_json import config
 from msgspec import UNSET, UnsetType
 
 from ..base import model
+from .callable_tools import Function, take_functions
 from .hosted_tools import (
     CodeInterpreter,
     ComputerTool,
@@ -83,8 +84,12 @@ class NamespaceTool(Sent):
 
     name: str
     description: str
-    tools: Sequence[FunctionTool | CustomTool | Mapping[str, Any]]
+    tools: Sequence[FunctionTool | CustomTool | Mapping[str, Any] | Function]
     type: Literal["namespace"] = "namespace"
+
+    def __post_init__(self) -> None:
+        take_functions(self)
+        super().__post_init__()
 
 
 @model
