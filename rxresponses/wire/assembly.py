@@ -87,7 +87,7 @@ class Assembly:
         self.text_place: tuple[Item, int] | None = None
         """The item of `text`, and the position of its part there."""
         self.item: Item | None = None
-        """The item of the latest event with a whole item."""
+        """The item of the latest event with a whole item, or with the whole arguments of a call."""
         self._items = Items()
         self._finished: list[Item] | None = None  # in the order of the terminal event
 
@@ -311,6 +311,7 @@ class Assembly:
         item = self._items.of_event(event, ResponseFunctionToolCall)
         if item is None or not isinstance(item.model, ResponseFunctionToolCall):
             return changed
+        self.item = item
         call, call_id = item.model, None if item.model.call_id else event.extra.get("call_id")
         name = call.name or event.name or ""
         call_id = call_id if isinstance(call_id, str) else call.call_id

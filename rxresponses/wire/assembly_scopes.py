@@ -149,6 +149,22 @@ TEXTS = Scope({**_LIFECYCLE, **_ITEMS, **_TEXT}, only_text=True)
 CALLS = Scope({**_LIFECYCLE, **_ITEMS, **_CALLS})
 """The function calls."""
 
+CLIENT_CALLS = Scope(
+    {
+        **_LIFECYCLE,
+        **_ITEMS,
+        **_CALLS,
+        ResponseCustomToolCallInputDeltaEvent: _delta(CUSTOM),
+        ResponseCustomToolCallInputDoneEvent: _done(CUSTOM),
+        ResponseApplyPatchCallOperationDiffDeltaEvent: _delta(DIFF),
+        ResponseApplyPatchCallOperationDiffDoneEvent: _done(DIFF),
+        ResponseShellCallCommandAddedEvent: _done(COMMAND),
+        ResponseShellCallCommandDeltaEvent: _delta(COMMAND),
+        ResponseShellCallCommandDoneEvent: _done(COMMAND),
+    }
+)
+"""The calls that a client answers: of functions, custom tools, shells and patches."""
+
 REFUSALS = Scope(
     {
         **_LIFECYCLE,

@@ -1,0 +1,156 @@
+"""Which calls of a response are whole, so that they may start; and which of them may run at the same time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+
+from ..wire.assembly import Assembly
+from ..wire.assembly_item import Item
+from ..wire.assembly_scopes import CLIENT_CALLS
+from ..wire.endings import is_cut
+from ..wire.events import ResponseFunctionCallArgumentsDoneEvent, ResponseOutputItemDoneEvent, ServerEvent
+from ..wire.failures import failure_of
+from ..wire.models import McpApprovalRequest, Response, ResponseFunctionShellToolCall, ResponseFunctionToolCall
+from .client_calls import ClientCall, answered_ids, client_call
+
+
+class CallReader:
+    """Reads the events of one response, and tells each call once, as soon as it is whole.
+
+    A call may have an effect that cannot be undone, so one that the response cut short never starts.  Before the
+    terminal event, a function call is whole only if its arguments are a whole JSON object: a server that cuts them also
+    says that they are done, and only afterwards that the call is incomplete.
+    """
+
+    def __init__(self) -> None:
+        self._assembly = Assembly(CLIENT_CALLS)
+        self._told: dict[int, ClientCall] = {}  # by the number of the item
+        self._ids: set[str] = set()  # of the calls that were told
+        self.response: Response | None = None
+        """The response of the terminal event, with what only the events before it had."""
+
+    def read(self, event: ServerEvent) -> list[ClientCall]:
+        """Return the calls that are whole with an event before the terminal event."""
+        assembly = self._assembly
+        if not assembly.looks_at(event):
+            return []
+        if event.type == "response.created":
+            base = assembly.base
+            assembly.add(event)
+            if base is not None and not assembly.items():  # another response
+                self._told.clear()
+                self._ids.clear()
+            return []
+        assembly.item = None
+        assembly.add(event)
+        item = assembly.item
+        if item is None or not isinstance(event, (ResponseFunctionCallArgumentsDoneEvent, ResponseOutputItemDoneEvent)):
+            return []
+        return self._take(item) if _is_whole_before_the_end(item) else []
+
+    def finish(self, event: ServerEvent) -> list[ClientCall]:
+        """Return the other whole calls, with the terminal event; a failed response has none."""
+        if failure_of(event) is not None:
+            return []
+        self.response = self._assembly.finish(event)
+        if self.response is None:  # the event could not be read
+            return []
+        models = [item.build() for item in self._assembly.items()]
+        answered = answered_ids(models)
+        cut = is_cut(event)
+        calls = []
+        for item, model in zip(self._assembly.items(), models, strict=True):
+            if getattr(model, "status", None) != "incomplete" and getattr(model, "call_id", None) not in answered:
+                calls += self._take(item, may_be_cut=cut)
+        return calls
+
+    def in_order(self) -> list[ClientCall]:
+        """Return the calls that were told, in the order of the response."""
+        return [self._told[item.number] for item in self._assembly.items() if item.number in self._told]
+
+    def _take(self, item: Item, *, may_be_cut: bool = False) -> list[ClientCall]:
+        model = item.build()
+        call = None if item.number in self._told else client_call(model)
+        if call is None or call.call_id in self._ids:  # a server that repeats an id gets one answer
+            return []
+        if may_be_cut and not _is_surely_whole(model):
+            call = replace(call, is_cut=True)
+        self._told[item.number] = call
+        self._ids.add(call.call_id)
+        return [call]
+
+
+def _is_whole_before_the_end(item: Item) -> bool:
+    model = item.build()
+    if isinstance(model, ResponseFunctionToolCall):
+        named = bool(model.name and model.call_id)
+        # What is no JSON may be cut.  Some servers have the arguments in the terminal event only.
+        is_final = item.is_done and model.status == "completed" and bool(model.arguments)
+        return named and model.status != "incomplete" and (is_object(model.arguments) or is_final)
+    if isinstance(model, ResponseFunctionShellToolCall) and model.environment is None:
+        return False  # whether the server answers the call itself, the other items tell
+    return item.is_done and getattr(model, "status", None) != "incomplete"
+
+
+def _is_surely_whole(model: object) -> bool:
+    """Whether a call is whole although its response was cut short.  Of a text, nothing but the status tells that."""
+    if isinstance(model, ResponseFunctionToolCall):
+        return is_object(model.arguments)
+    return isinstance(model, McpApprovalRequest) or getattr(model, "status", None) == "completed"
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is a whole JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(text), Mapping)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return False
+
+
+class CallQueue:
+    """Decides which calls run: in their order, at most `limit` at once, and an exclusive one alone.
+
+    A call that comes behind an exclusive one waits, so that the exclusive one has its turn.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: deque[tuple[str, bool]] = deque()
+        self._running: set[str] = set()
+        self._alone = False  # an exclusive call runs
+
+    @property
+    def running(self) -> int:
+        """How many calls run."""
+        return len(self._running)
+
+    def add(self, call_id: str, *, exclusive: bool) -> None:
+        """Add a call that may start."""
+        self._waiting.append((call_id, exclusive))
+
+    def clear(self) -> list[str]:
+        """Take the calls that wait out of the queue, and return their ids."""
+        waiting = [call_id for call_id, _ in self._waiting]
+        self._waiting.clear()
+        return waiting
+
+    def start(self) -> str | None:
+        """Return the id of the next call to start, which runs from now on; `None` if none may start."""
+        if not self._waiting or self._alone or len(self._running) >= self._limit:
+            return None
+        call_id, exclusive = self._waiting[0]
+        if exclusive and self._running:
+            return None
+        self._waiting.popleft()
+        self._running.add(call_id)
+        self._alone = exclusive
+        return call_id
+
+    def finish(self, call_id: str) -> None:
+        """Note that a call has ended."""
+        self._running.remove(call_id)
+        self._alone = False
