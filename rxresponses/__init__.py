@@ -7,6 +7,8 @@ Chain the next Observable instead, with `ops.flat_map` for example, or `await` i
 
 from . import operators
 from .backoff import Backoff
+from .conversations.conversation import Conversation
+from .conversations.events import ConversationEvent, HistorySentEvent, TurnStartedEvent
 from .errors import (
     BufferOverflowError,
     ConfigurationError,
@@ -374,6 +376,8 @@ __all__ = [
     "ContainerNetworkPolicyDomainSecret",
     "ContentEvent",
     "ContentPart",
+    "Conversation",
+    "ConversationEvent",
     "CustomTool",
     "CustomToolInputFormatGrammar",
     "CustomToolInputFormatText",
@@ -389,6 +393,7 @@ __all__ = [
     "FunctionShellTool",
     "FunctionTool",
     "HTTPError",
+    "HistorySentEvent",
     "IdleTimeoutError",
     "ImageGeneration",
     "ImageGenerationCall",
@@ -618,6 +623,7 @@ __all__ = [
     "ToolChoiceShell",
     "ToolChoiceTypes",
     "ToolSearchTool",
+    "TurnStartedEvent",
     "UnknownEvent",
     "UnknownItem",
     "UnreadableResponseError",

@@ -21,7 +21,7 @@ from ..wire.requests import InputItem, ResponseCreate
 from ..wire.requests.input_items import without_unstored_reasoning
 from ..wire.requests.sent import plain_json
 from .items import ANSWERS, OpenCall, calls_open_after, is_cut, item_field
-from .settings import OWN_FIELDS, digests_of, included, model_of, stores
+from .settings import OWN_FIELDS, digests_of, included, model_of, refuse_own_fields, stores
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 """What `include` asks for, so that a client that stores nothing at the server can send the model's reasoning back."""
@@ -77,6 +77,9 @@ class Chain:
     open_calls: tuple[OpenCall, ...] = ()
     """The calls that the next request has to answer, unless `unsent` does."""
 
+    response: Response | None = None
+    """The latest response, `None` before the first one, and in a chain that was read from JSON."""
+
     _last: _Piece | None = None
     _lost: int = 0  # of so many items, the server has forgotten what it had stored
 
@@ -116,9 +119,7 @@ class Chain:
         return self._create(settings, [*items, *self.held, *self.unsent, *new_items])
 
     def _create(self, settings: Mapping[str, Any], items: Sequence[InputItem], **fields: Any) -> ResponseCreate:
-        for name in sorted(OWN_FIELDS & settings.keys()):
-            if settings[name] is not UNSET and settings[name] is not None:
-                raise InvalidRequestError(f"a conversation sets `{name}` itself; leave it out", field=name)
+        refuse_own_fields(settings)
         settings = {name: value for name, value in settings.items() if name not in OWN_FIELDS}
         if self.asks_for_reasoning(settings):
             settings["include"] = [*included(settings), ENCRYPTED_REASONING]
@@ -192,6 +193,7 @@ class Chain:
             unsent=(),
             held=(),
             open_calls=open_calls,
+            response=response,
             _last=last,
             _lost=0 if begin is not None else self._lost,
         )
@@ -224,6 +226,7 @@ class Chain:
             why="the history was edited" if items else None,
             plain_models=self.plain_models,
             open_calls=calls_open_after(items),
+            response=self.response,
             _last=last,
         )
 

@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
+from ..errors import InvalidRequestError
 from ..redaction import SECRET_FIELDS, shown_field
 from ..scalars import plain_scalar
 from ..wire.codec import encode
@@ -20,6 +23,7 @@ OWN_FIELDS = frozenset({"conversation", "input", "previous_response_id"})
 # warm-up would otherwise save nothing.
 _LABELS = frozenset({"generate", "metadata", "safety_identifier", "stream_id", "stream_options", "type", "user"})
 _DIGEST = 32  # hexadecimal digits
+_NO_MODEL = "(none)"  # where a request is made only for its checks
 
 
 def digests_of(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -35,6 +39,35 @@ def digests_of(settings: Mapping[str, Any]) -> dict[str, str]:
         for name, value in fields.items()
         if name not in _LABELS
     }
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequestError` or `TypeError` for settings that no request takes; the model may come later."""
+    refuse_own_fields(settings)
+    names_model = settings.get("model") or settings.get("prompt")
+    ResponseCreate(**(settings if names_model else {**settings, "model": _NO_MODEL}))
+
+
+def refuse_own_fields(settings: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequestError` for a field that a conversation sets itself."""
+    for name in sorted(OWN_FIELDS & settings.keys()):
+        if settings[name] is not UNSET and settings[name] is not None:
+            raise InvalidRequestError(f"a conversation sets `{name}` itself; leave it out", field=name)
+
+
+def saved_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the JSON of settings, and the names of those that hold credentials and are left out."""
+    given = {name: value for name, value in settings.items() if value is not UNSET and name not in OWN_FIELDS}
+    create = ResponseCreate(**{"model": _NO_MODEL, **given})
+    fields: dict[str, Any] = json.loads(encode(create))
+    del fields["type"]
+    if "model" not in given:
+        del fields["model"]
+    withheld = sorted(name for name, value in fields.items() if without_secrets(name, value) != value)
+    known = plan_of(ResponseCreate).fields
+    kept = {name: value for name, value in fields.items() if name not in withheld}
+    extra = {name: kept.pop(name) for name in tuple(kept) if name not in known}
+    return {**kept, **({"extra_body": extra} if extra else {})}, withheld
 
 
 def without_secrets(name: str, setting: Any) -> Any:

@@ -52,6 +52,8 @@ class ResponsesClient(Source):
     `pool` of a wrong class.
     """
 
+    chooses_lanes = True
+
     @discreet
     def __init__(
         self,

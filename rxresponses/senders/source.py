@@ -63,6 +63,11 @@ class Lane:
         """The endpoint of the lane's socket or client."""
         return self._source.url
 
+    @property
+    def source(self) -> Source:
+        """The socket or client of the lane."""
+        return self._source
+
     @discreet
     def send_request(self, request: ResponseCreate | Mapping[str, Any], **options: Any) -> Observable[ServerEvent]:
         """Call `send_request` of the lane's socket or client, with its `options`, for this lane."""
@@ -77,6 +82,9 @@ class Source(LoopBound):
     A sender lives as long as the program has a reference to it, or an observer that still gets something from it.
     One that is forgotten is closed, with a `ResourceWarning`.
     """
+
+    chooses_lanes = False
+    """Whether the sender itself chooses the lane of each request."""
 
     _endpoint = ""  # of an object that is only half made
 

@@ -1,0 +1,288 @@
+"""`Conversation`: turns that follow one another, of which each sends only what is new."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import UNSET
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
+
+from ..errors import ConfigurationError, DecodeError, InvalidRequestError
+from ..net.observable import EventObservable
+from ..net.sender import Sender
+from ..redaction import discreet
+from ..wire.base import Model
+from ..wire.codec import encode
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.failures import response_of
+from ..wire.models import Response, ResponseUsage
+from ..wire.requests import InputItem, ResponseCreate, user_message
+from ..wire.requests.sent import plain_json
+from .chain import Chain
+from .lanes import Branch, Lanes
+from .sender_lanes import lanes_of
+from .sending import Sending
+from .settings import check_settings, saved_settings
+from .turn import send_turn
+from .usage import NO_USAGE, add_usage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
+
+_VERSION = 1
+
+
+class Conversation:
+    """A conversation with a model: it keeps the history, and each turn sends only what is new.
+
+    `sender` is a socket, a client, a lane, or any other object with `send_request`.  `defaults` are fields of
+    `ResponseCreate` for all turns, such as `model`, `instructions` and `tools`; `send` can override them for one turn::
+
+        chat = Conversation(socket, model="gpt-4.1", instructions="Be brief.")
+        chat.send("Hello!").pipe(rops.text_deltas()).subscribe(print)
+        other = chat.fork()
+
+    A turn continues the latest response, if the server has it and only the input is new.  It sends the whole history,
+    and says so in a `HistorySentEvent`, if any setting has changed since the latest request, if the history was edited,
+    or if the response is lost: the connection that held it is gone, or its lane has moved on.  Names of things do not
+    count as settings, since they never reach the model: `metadata`, `user`, `safety_identifier`, `stream_options`,
+    `stream_id`; nor does `generate`.
+
+    The conversation remembers a turn at its terminal event: its input and its output, as sent and received.  A turn
+    that failed, was refused, cancelled or disposed leaves the conversation as it was.  An incomplete response counts,
+    with the output that it has.  A `compaction` item in the output replaces all items before it.
+
+    With `store=False` each request asks for `reasoning.encrypted_content`, so that the reasoning can be sent back.
+    A model that refuses to be asked is asked no more.  Reasoning that came without it is not sent back, nor is the call
+    at which an incomplete response was cut.
+
+    Turns of one conversation run one after the other, in the order of their subscriptions; all methods may be called
+    from any thread.  On a socket each conversation has a lane of its own, named `conversation-…` but for the first one,
+    which has the default lane; names of forgotten conversations are used again.  `stream_id` names another lane.
+    A client chooses the lanes itself.
+
+    Raises `InvalidRequestError` or `TypeError` for a setting that no request takes.
+    """
+
+    @discreet
+    def __init__(self, sender: Sender, **defaults: Any) -> None:
+        self._sender = sender
+        check_settings(defaults)
+        self._settings = dict(defaults)
+        self._chain = Chain()
+        self._usage = NO_USAGE
+        source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
+        self._home: Any = sender if source is None else source
+        self._lanes = lanes_of(self._home)
+        name = defaults.get("stream_id", UNSET) if source is None else sender.stream_id  # type: ignore[attr-defined]
+        self._set_branch(name if isinstance(name, str) else None)
+
+    def _set_branch(self, name: str | None) -> None:
+        chooses = bool(getattr(self._home, "chooses_lanes", False))
+        self._branch = Branch(name, is_chosen=name is not None, has_lane=not chooses)
+        # What is called must not hold the conversation.
+        weakref.finalize(self, self._lanes.forget, self._branch).atexit = False
+
+    def __repr__(self) -> str:
+        return f"<Conversation of {len(self._chain.items)} items>"
+
+    # Turns.
+
+    @discreet
+    def send(self, input: str | InputItem | Sequence[InputItem] = (), **settings: Any) -> Observable[ServerEvent]:
+        """Return the events of the next turn, as a cold Observable: each subscription is one more turn.
+
+        `input` is the text of a user message, an item, or items.  `settings` override the conversation's for this turn.
+        A subscription while another turn runs, or waits, is sent when those before have ended, on any thread or loop.
+
+        Marble::
+
+            subscribe: turn--(history)--created--in_progress--"He"--"llo"--completed|
+
+        The first event is a `TurnStartedEvent`, with the request; `HistorySentEvent` follows if everything is sent.
+        All others are the server's.  If the response to continue is lost, and there is no output yet, the turn sends
+        everything once more by itself, and does not emit the refusal.
+
+        Disposing a turn that waits means that nothing is sent; disposing it later does what the sender says.  In either
+        case the conversation stays as it was, and the next turn may start.
+
+        Errors are those of the sender.  Raises `InvalidRequestError` or `TypeError` at once for input and settings that
+        cannot be sent.  If the latest response waits for the outputs of calls, an input without them is an error of
+        the stream: `InvalidRequestError`.
+        """
+        items = items_of(input)
+        settings = {**self._settings, **settings}
+        Chain().request(settings, items)  # raises
+
+        def make(chain: Chain, name: str | None, on_chain: Callable[[Chain], None]) -> Observable[ServerEvent]:
+            def remember(chain: Chain) -> None:
+                on_chain(chain)
+                self._chain = chain
+
+            named = {**settings, "stream_id": UNSET if name is None else name}
+            return send_turn(self._home, chain, named, items, remember)
+
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            sending = Sending(self._lanes, self._branch, lambda: self._chain, make, self._count, observer, scheduler)
+            sending.enter()
+            return Disposable(sending.dispose)
+
+        return EventObservable(subscribe)
+
+    def _count(self, event: ServerEvent) -> None:
+        """Count the tokens of a response that has ended, also of one that failed: they are paid for."""
+        response = response_of(event) if event.type in TERMINAL_TYPES else None
+        if response is not None:
+            self._usage = add_usage(self._usage, response.usage)
+
+    @discreet
+    def fork(self, **settings: Any) -> Self:
+        """Return a branch: a conversation that begins with this history, and goes its own way on a lane of its own.
+
+        `settings` override the conversation's.  The branch does not get the turns that run or wait now.  Its first turn
+        continues the latest response, as any turn does.  If that response is not stored, only its lane holds it: this
+        conversation then waits with its next turn until the server has started that of the branch, and a branch whose
+        lane has gone on sends everything.
+
+        The history is shared, not copied.  `usage` of the branch counts what the branch adds.
+        """
+        fork = object.__new__(type(self))
+        fork.__dict__.update(self.__dict__)
+        inherited = {name: value for name, value in self._settings.items() if name != "stream_id"}
+        fork._settings = {**inherited, **settings}
+        check_settings(fork._settings)
+        fork._usage = NO_USAGE
+        name = settings.get("stream_id")
+        fork._set_branch(name if isinstance(name, str) else None)
+        return fork
+
+    # What was said.
+
+    @property
+    def history(self) -> tuple[InputItem, ...]:
+        """The items so far, oldest first: inputs as they were given, outputs as they were received.
+
+        Items that were given as plain JSON are copies; those that were restored from JSON are plain JSON, or objects of
+        output items.  To change the history, pass the items that are to be kept to `replace_history`.
+        """
+        return tuple(plain_json(item) if isinstance(item, Mapping) else item for item in self._chain.items)
+
+    def replace_history(self, items: Sequence[InputItem]) -> None:
+        """Put other items in place of the history, such as a compacted window, or a part of `history`.
+
+        If they begin with the whole history, only those behind it are sent with the next turn; else the next turn sends
+        everything.  Raises `ConfigurationError` while a turn runs, since that is to be remembered behind the history
+        which it continues, and `InvalidRequestError` for what is no item.
+        """
+        checked = items_of(items)
+
+        def replace(_: Lanes) -> None:
+            if self._branch.running is not None:
+                raise ConfigurationError("a turn runs in this conversation: replace the history before it or after it")
+            self._chain = self._chain.edited(checked)
+
+        self._lanes.change(replace)
+
+    @property
+    def usage(self) -> ResponseUsage:
+        """The tokens of all turns together, cached and reasoning tokens included; a count that no server gave is 0.
+
+        Responses that failed count as well, if the server tells their tokens.
+        """
+        return self._usage
+
+    @property
+    def last_response(self) -> Response | None:
+        """The latest response that the conversation remembers; `None` before it, and after `from_json`."""
+        return self._chain.response
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The fields of the requests; `configure` changes them."""
+        return MappingProxyType(self._settings)
+
+    @discreet
+    def configure(self, **settings: Any) -> None:
+        """Change the settings for the turns that are made from now on by `send`; `msgspec.UNSET` takes one out.
+
+        Raises `InvalidRequestError` or `TypeError` for what no request takes, and `ConfigurationError` for a lane.
+        """
+        if "stream_id" in settings:
+            raise ConfigurationError("a conversation stays on its lane; `fork(stream_id=…)` makes one on another lane")
+        changed = {name: value for name, value in {**self._settings, **settings}.items() if value is not UNSET}
+        check_settings(changed)
+        self._settings = changed
+
+    # As JSON.
+
+    @discreet
+    def to_json(self) -> str:
+        """Return the conversation as JSON text: history, settings and usage.
+
+        A setting that holds a credential, such as the `tools` with the `authorization` of an MCP server, is left out:
+        `from_json` asks for it.  Turns that run or wait are left out.
+        """
+        settings, withheld = saved_settings(self._settings)
+        data = {
+            "version": _VERSION,
+            "settings": settings,
+            "withheld": withheld,
+            "usage": plain_json(self._usage),
+            "chain": self._chain.to_dict(),
+        }
+        return encode(data).decode()
+
+    @classmethod
+    @discreet
+    def from_json(cls, text: str | bytes, sender: Sender, **settings: Any) -> Self:
+        """Return the conversation of such text, for a sender; `settings` override the saved ones.
+
+        The next turn continues the latest response if that was stored, and sends everything if not.
+
+        Raises `DecodeError` for other text, and `ConfigurationError` if a setting is missing that was left out.
+        """
+        try:
+            saved = msgspec.convert(json.loads(text), _Saved)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"the text is no conversation: {error}") from error
+        for name in saved.withheld:
+            if name not in settings:
+                raise ConfigurationError(
+                    f"the conversation was saved without its `{name}`, because they hold credentials or functions: "
+                    f"pass `{name}` again"
+                )
+        conversation = cls(sender, **{**saved.settings, **settings})
+        conversation._chain = Chain.from_dict(saved.chain)
+        conversation._usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))
+        return conversation
+
+
+class _Saved(msgspec.Struct):
+    version: Literal[1]
+    settings: dict[str, Any]
+    withheld: list[str]
+    usage: dict[str, Any]
+    chain: dict[str, Any]
+
+
+def items_of(input: str | InputItem | Sequence[InputItem]) -> list[InputItem]:
+    """Return input as items, plain JSON as copies: what was sent must not change later.
+
+    Raises `InvalidRequestError` for anything else.
+    """
+    if isinstance(input, str):
+        return [user_message(input)]
+    items = [input] if isinstance(input, (Model, Mapping)) else input
+    if not isinstance(items, (list, tuple)):
+        raise InvalidRequestError(
+            f"input is a text, an item or a list of items, not {type(input).__name__}", field="input"
+        )
+    ResponseCreate(model="-", input=items)  # raises
+    return [plain_json(item) if isinstance(item, Mapping) else item for item in items]

@@ -1,0 +1,184 @@
+"""Which turn of the conversations of one sender is next, on which lane, and whether that lane still has its parent.
+
+A lane holds its latest response.  If that is not stored, only its connection can continue it, and only until the lane
+goes on.  So each conversation has a lane of its own while there are names, and a lane waits until the forks of its
+response have been started.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator
+
+from .chain import Chain
+
+MAX_NAMES = 32
+"""How many lane names a connection takes in its life."""
+
+
+class LaneState:
+    """A lane, as the conversations on it know it.
+
+    `held` is the response that it holds, `None` while it runs another one, or if a request there has failed.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.held: str | None = None
+        self.running = 0  # turns
+        self.loading: set[Turn] = set()  # forks of `held` that the server has not started yet
+        self.branches = 0  # conversations that live on it
+
+
+class Branch:
+    """The place of one conversation: the lane on which it lives, and its turns.
+
+    `name` is the lane's name if the program chose the lane.  `lane` is `None` before the first turn.
+    """
+
+    def __init__(self, name: str | None = None, *, is_chosen: bool = False, has_lane: bool = True) -> None:
+        self.name = name
+        self.is_chosen = is_chosen
+        self.has_lane = has_lane  # `False` if the sender chooses a lane for each request
+        self.lane: LaneState | None = None
+        self.running: Turn | None = None
+        self.waiting: deque[Turn] = deque()
+
+
+class Turn(ABC):
+    """A turn of a conversation."""
+
+    def __init__(self, branch: Branch) -> None:
+        self.branch = branch
+        self.chain = Chain()
+        """The chain with which the turn starts."""
+        self.held_before: str | None = None
+        """What the lane held before the latest request of this turn."""
+        self.parent_lane: LaneState | None = None  # from which a fork loads its parent
+
+    @abstractmethod
+    def latest_chain(self) -> Chain:
+        """Return the chain of the conversation."""
+
+
+class Lanes:
+    """The lanes of one sender and the turns that want them.  Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str | None, LaneState] = {}
+        self._most_names = MAX_NAMES
+        self._waiting: dict[Branch, None] = {}
+        self.running: set[Turn] = set()
+        """The turns that run."""
+
+    # Turns.
+
+    def submit(self, turn: Turn) -> None:
+        """Queue a turn behind those of its conversation."""
+        turn.branch.waiting.append(turn)
+        self._waiting[turn.branch] = None
+
+    def withdraw(self, turn: Turn) -> None:
+        """Take out a turn that waits."""
+        turn.branch.waiting.remove(turn)
+
+    def next_turns(self) -> Iterator[Turn]:
+        """Yield the turns that may start now, and count each as running."""
+        for branch in tuple(self._waiting):
+            if branch.running is not None:
+                continue
+            if not branch.waiting:
+                del self._waiting[branch]
+                continue
+            if branch.lane is None and branch.has_lane:
+                self._settle(branch, self._lane_for(branch))
+            lane = branch.lane
+            if lane is not None:
+                if lane.loading:
+                    continue
+                lane.running += 1
+            turn = branch.running = branch.waiting.popleft()
+            self.running.add(turn)
+            self.begin_request(turn, None if lane is None else lane.held)
+            turn.chain = self._chain_for(turn, turn.latest_chain())
+            yield turn
+
+    def _chain_for(self, turn: Turn, chain: Chain) -> Chain:
+        """Return the chain of a conversation, without its parent if that is lost as far as the lanes tell."""
+        lane = turn.branch.lane
+        if lane is None or chain.stored or chain.parent_id in (None, turn.held_before):
+            return chain
+        for other in self._lanes.values():
+            if other.held == chain.parent_id:
+                turn.parent_lane = other
+                other.loading.add(turn)
+                return chain
+        return chain.without_parent("the response to continue is not stored, and its lane has moved on")
+
+    def loaded(self, turn: Turn) -> None:
+        """Note that the server has started the response of a turn, so that it has the parent."""
+        if turn.parent_lane is not None:
+            turn.parent_lane.loading.discard(turn)
+            turn.parent_lane = None
+
+    def begin_request(self, turn: Turn, held: str | None) -> None:
+        """Note that a turn sends a request, to a lane that holds this response."""
+        turn.held_before = held
+        if turn.branch.lane is not None:
+            turn.branch.lane.held = None
+
+    def end(self, turn: Turn, held: str | None) -> None:
+        """Note that a running turn has ended; `held` is the response that its lane holds now, `None` for none."""
+        self.loaded(turn)
+        self.running.discard(turn)
+        turn.branch.running = None
+        lane = turn.branch.lane
+        if lane is not None:
+            lane.running -= 1
+            lane.held = held
+
+    # Lanes.
+
+    def give_back(self, branch: Branch) -> None:
+        """Note that a conversation is gone, so that another one may have its lane."""
+        lane, branch.lane = branch.lane, None
+        if lane is not None:
+            lane.branches -= 1
+            if not lane.branches and branch.is_chosen:
+                self._lanes.pop(lane.name, None)
+
+    def refused(self, branch: Branch) -> bool:
+        """Note that the connection takes no more names; return whether the conversation can move to another lane."""
+        lane = branch.lane
+        if branch.is_chosen or lane is None or lane.name is None:
+            return False
+        self._lanes.pop(lane.name, None)
+        self._most_names = sum(name is not None for name in self._lanes)
+        self.give_back(branch)
+        self._settle(branch, self._lane_for(branch))
+        branch.lane.running += 1  # type: ignore[union-attr]
+        return True
+
+    def _settle(self, branch: Branch, lane: LaneState) -> None:
+        lane.branches += 1
+        branch.lane = lane
+
+    def _lane_for(self, branch: Branch) -> LaneState:
+        """Return the lane that the program chose, else a free one, else a new one, else the one with least use."""
+        if branch.is_chosen:
+            return self._lane(branch.name)
+        default = self._lane(None)
+        named = [lane for lane in self._lanes.values() if lane.name is not None and lane.name.startswith(_PREFIX)]
+        free = [lane for lane in (default, *named) if not lane.branches and not lane.loading]
+        if free:
+            return free[0]
+        if sum(name is not None for name in self._lanes) < self._most_names:
+            return self._lane(f"{_PREFIX}{len(named) + 1}")
+        return min((default, *named), key=lambda lane: (lane.branches, lane.running))
+
+    def _lane(self, name: str | None) -> LaneState:
+        return self._lanes.setdefault(name, LaneState(name))
+
+
+_PREFIX = "conversation-"

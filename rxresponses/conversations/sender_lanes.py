@@ -1,0 +1,94 @@
+"""The lanes of each sender, which all conversations on it share; usable from any thread."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from .lanes import Branch, Lanes, Turn
+
+T = TypeVar("T")
+
+
+class StartableTurn(Turn):
+    """A turn that can be started once it is next."""
+
+    @property
+    @abstractmethod
+    def is_gone(self) -> bool:
+        """Whether nobody can get the events of the turn any more."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start the turn where its subscriber lives."""
+
+
+class SenderLanes:
+    """The lanes of one sender, and the turns that want them."""
+
+    def __init__(self) -> None:
+        self._lanes = Lanes()
+        self._lock = threading.RLock()
+        # Of conversations that were forgotten: the garbage collector tells it at any time, also within the lock.
+        self._forgotten: deque[Branch] = deque()
+        self._here = threading.local()
+
+    def enter(self, turn: StartableTurn) -> None:
+        """Start a turn, now or once the turns before it have ended."""
+
+        def enter(lanes: Lanes) -> None:
+            for running in tuple(lanes.running):
+                if isinstance(running, StartableTurn) and running.is_gone:
+                    lanes.end(running, None)
+            lanes.submit(turn)
+
+        self.change(enter)
+
+    def forget(self, branch: Branch) -> None:
+        """Note that the conversation of a branch was forgotten."""
+        self._forgotten.append(branch)
+
+    def change(self, change: Callable[[Lanes], T]) -> T:
+        """Change something, and start the turns that may start then."""
+        with self._lock:
+            while self._forgotten:
+                self._lanes.give_back(self._forgotten.popleft())
+            result = change(self._lanes)
+            turns = list(self._lanes.next_turns())
+        self._begin(turns)
+        return result
+
+    def _begin(self, turns: list[Turn]) -> None:
+        """Start turns one after the other: a turn that fails at once must not start the next one inside its own start.
+
+        Many of them would need the stack of as many calls.
+        """
+        waiting: deque[Turn] | None = getattr(self._here, "waiting", None)
+        if waiting is not None:
+            waiting.extend(turns)  # for the call of this method that runs on this thread
+            return
+        waiting = self._here.waiting = deque(turns)
+        try:
+            while waiting:
+                turn = waiting.popleft()
+                if isinstance(turn, StartableTurn):
+                    turn.begin()
+        finally:
+            self._here.waiting = None
+
+
+_of_senders: weakref.WeakKeyDictionary[object, SenderLanes] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def lanes_of(sender: object) -> SenderLanes:
+    """Return the lanes of a sender; those of a sender that has no weak references are for one conversation."""
+    try:
+        with _lock:
+            return _of_senders.setdefault(sender, SenderLanes())
+    except TypeError:
+        return SenderLanes()

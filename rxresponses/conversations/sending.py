@@ -1,0 +1,158 @@
+"""One subscription to `Conversation.send`: a turn that waits, runs and ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+
+from reactivex import Observable
+from reactivex.abc import ObserverBase, SchedulerBase
+from reactivex.disposable import SerialDisposable
+
+from ..net.loops import on_background_thread, running_loop
+from ..net.run_check import check_run
+from ..net.timing import current_timings, recording
+from ..wire.events import ServerEvent
+from .chain import Chain
+from .events import ConversationEvent, TurnStartedEvent
+from .lanes import Branch, Lanes
+from .sender_lanes import SenderLanes, StartableTurn
+
+# Until one of another type comes, the server may not have the parent of the response.
+_BEFORE_PROGRESS = frozenset({"response.created", "response.queued"})
+
+
+class Sending(StartableTurn):
+    """A turn of one subscription.
+
+    `make_source` returns the events of the turn that begins with a chain, on a lane of this name, and tells the chain
+    after each response.  It is called when the turns before have ended, on the loop of the subscriber; without one, on
+    a thread where no loop of the program runs, so that the sender delivers as it does to any subscriber.
+    """
+
+    def __init__(
+        self,
+        lanes: SenderLanes,
+        branch: Branch,
+        latest_chain: Callable[[], Chain],
+        make_source: Callable[[Chain, str | None, Callable[[Chain], None]], Observable[ServerEvent]],
+        count: Callable[[ServerEvent], None],
+        observer: ObserverBase[ServerEvent],
+        scheduler: SchedulerBase | None,
+    ) -> None:
+        super().__init__(branch)
+        self._lanes = lanes
+        self._latest_chain = latest_chain
+        self._make_source = make_source
+        self._count = count
+        self._observer = observer
+        self._scheduler = scheduler
+        self._context = copy_context()
+        self._loop = None if on_background_thread() else running_loop()
+        self._timings = current_timings()
+        self._upstream = SerialDisposable()
+        self._parent_id: str | None = None  # of the latest chain
+        self._is_settled = True  # nothing was sent since the latest chain, so the lane holds its response
+        self._is_loading = True
+        self._has_ended = False
+
+    def latest_chain(self) -> Chain:
+        """Return the chain of the conversation."""
+        return self._latest_chain()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the loop of the subscriber is closed."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def enter(self) -> None:
+        """Start the turn, or let it wait for its conversation and its lane."""
+        if running_loop() is not None:
+            check_run(self._observer)  # it would block the loop, and so the turns that this turn waits for
+        self._lanes.enter(self)
+
+    def begin(self) -> None:
+        """Start the turn where its subscriber lives."""
+        here = running_loop()
+        if self._loop is not None and self._loop is not here:
+            try:
+                self._loop.call_soon_threadsafe(self._start, context=self._context)
+            except RuntimeError:  # the loop is closed, and the subscriber gone with it
+                self._leave()
+        elif here is not None and self._loop is None and not on_background_thread():
+            threading.Thread(
+                target=self._context.run, args=(self._start,), name="rxresponses turn", daemon=True
+            ).start()
+        else:
+            self._context.run(self._start)
+
+    def dispose(self) -> None:
+        """Leave the queue, or stop the turn."""
+        self._upstream.dispose()
+        self._leave()
+
+    def _start(self) -> None:
+        if self._upstream.is_disposed:
+            return
+        lane = self.branch.lane
+        name = self.branch.name if lane is None else lane.name
+        try:
+            source = self._make_source(self.chain, name, self._on_chain)
+        except Exception as error:
+            self._observer.on_error(error)
+            self._leave()
+            return
+        with recording(self._timings):
+            self._upstream.disposable = source.subscribe(
+                self._on_next, self._on_error, self._on_completed, scheduler=self._scheduler
+            )
+
+    def _on_chain(self, chain: Chain) -> None:
+        self._parent_id, self._is_settled = chain.parent_id, True
+
+    def _on_next(self, event: ServerEvent) -> None:
+        if isinstance(event, TurnStartedEvent):
+            if self._parent_id is not None:
+                self._lanes.change(lambda lanes: lanes.begin_request(self, self._parent_id))
+            self._is_settled = False
+        else:
+            self._count(event)
+        if self._is_loading and not isinstance(event, ConversationEvent) and event.type not in _BEFORE_PROGRESS:
+            self._is_loading = False
+            if self.parent_lane is not None:
+                self._lanes.change(lambda lanes: lanes.loaded(self))
+        try:
+            self._observer.on_next(event)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _on_error(self, error: Exception) -> None:
+        if getattr(error, "delivery", None) == "not_sent":
+            self._is_settled = True
+        try:
+            self._observer.on_error(error)
+        finally:
+            self._leave()
+
+    def _on_completed(self) -> None:
+        try:
+            self._observer.on_completed()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave the lane, and tell what it holds now: nothing if a request has not come to its end."""
+        held = self.held_before if self._parent_id is None else self._parent_id
+
+        def leave(lanes: Lanes) -> None:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            if self in self.branch.waiting:
+                lanes.withdraw(self)
+            elif self.branch.running is self:
+                lanes.end(self, held if self._is_settled else None)
+
+        self._lanes.change(leave)
