@@ -42,6 +42,7 @@ from .net.sender import Sender
 from .operators.metrics import ResponseMetrics
 from .operators.to_async_iterable import AsyncStream
 from .options import ConnectionOptions, PoolOptions
+from .parts import file_part, image_part
 from .senders.client import ClientState, ResponsesClient
 from .senders.socket import ConnectionState, ResponsesWebSocket
 from .senders.source import Lane
@@ -318,7 +319,10 @@ from .wire.requests import (
     WebSearchTool,
     WebSearchToolFilters,
     WebSearchToolUserLocation,
+    assistant_message,
+    developer_message,
     function_result,
+    system_message,
     user_message,
 )
 
@@ -633,9 +637,14 @@ __all__ = [
     "WebSearchToolFilters",
     "WebSearchToolUserLocation",
     "answer_calls",
+    "assistant_message",
     "codec",
+    "developer_message",
+    "file_part",
     "function_result",
+    "image_part",
     "operators",
+    "system_message",
     "tool",
     "user_message",
 ]

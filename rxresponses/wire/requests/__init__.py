@@ -48,7 +48,10 @@ from .input_items import (
     ResponseCustomToolCallOutput,
     ResponseToolSearchOutputItemParam,
     ShellCallOutput,
+    assistant_message,
+    developer_message,
     function_result,
+    system_message,
     user_message,
 )
 from .settings import (
@@ -187,8 +190,11 @@ __all__ = [
     "WebSearchTool",
     "WebSearchToolFilters",
     "WebSearchToolUserLocation",
+    "assistant_message",
     "check_stream_id",
     "create_from",
+    "developer_message",
     "function_result",
+    "system_message",
     "user_message",
 ]

@@ -6,7 +6,6 @@ puts out, or that a user has to fill in, has a class here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
 from ...required_input import RequiredInput
+from ...structured.json_text import json_text
 from ..base import Model, UnknownItem, model
 from ..models import (
     CallerDirect,
@@ -29,6 +29,7 @@ from ..models import (
     ShellCommandOutput,
 )
 from .callable_tools import Function, take_functions
+from .parts import as_content, output_content
 from .sent import Sent
 from .settings import Reasoning, ResponseTextConfig
 from .tools import Tool
@@ -175,25 +176,49 @@ class ItemReference(Sent):
     type: Literal["item_reference"] = "item_reference"
 
 
-def user_message(content: str | Sequence[InputContent]) -> EasyInputMessage:
-    """Return a message of the user."""
-    return EasyInputMessage(role="user", content=content)
+def user_message(*parts: str | InputContent | Sequence[str | InputContent]) -> EasyInputMessage:
+    """Return a message of the user: a text, or several parts, as they are or in a list.
+
+    A part is a text, an image (`image_part`), a file (`file_part`), or plain JSON.
+    """
+    return EasyInputMessage(role="user", content=as_content(parts))
+
+
+def developer_message(*parts: str | InputContent | Sequence[str | InputContent]) -> EasyInputMessage:
+    """Return a message of the developer, which the model follows before those of the user."""
+    return EasyInputMessage(role="developer", content=as_content(parts))
+
+
+def system_message(*parts: str | InputContent | Sequence[str | InputContent]) -> EasyInputMessage:
+    """Return a message of the system.  Newer models know it as that of the developer."""
+    return EasyInputMessage(role="system", content=as_content(parts))
+
+
+def assistant_message(
+    *parts: str | InputContent | Sequence[str | InputContent], phase: str | UnsetType | None = UNSET
+) -> EasyInputMessage:
+    """Return an earlier answer of the model; `phase` is `commentary` or `final_answer`."""
+    return EasyInputMessage(role="assistant", content=as_content(parts, is_answer=True), phase=phase)
 
 
 def function_result(call: ResponseFunctionToolCall | RequiredInput | str, output: object) -> FunctionCallOutput:
     """Return the answer to a function call, given the call, its `call_id`, or the stub that asks for it.
 
-    A string goes to the model as it is, any other value as its JSON.  Raises `InvalidRequestError` for a value that
-    JSON cannot hold, or a call without a `call_id`.
+    A string goes to the model as it is, and so do parts: one of `image_part` or `file_part`, or a list with at least
+    one of these.  Any other value goes as its JSON, also a dataclass, a `msgspec.Struct` or a pydantic model.  Raises
+    `InvalidRequestError` for a value that JSON cannot hold, or a call without a `call_id`.
     """
     call_id = call if isinstance(call, str) else getattr(call, "call_id", None)
     if not isinstance(call_id, str) or not call_id:
         raise InvalidRequestError(
             "the answer needs the `call_id` of its call: pass a function call, or its `call_id`", field="call_id"
         )
+    parts = output_content(output)
+    if parts is not None:
+        return FunctionCallOutput(call_id=call_id, output=parts)
     if not isinstance(output, str):
         try:
-            output = json.dumps(output, ensure_ascii=False, allow_nan=False)
+            output = json_text(output)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"the function's result is not JSON: {error}", field="output") from error
     return FunctionCallOutput(call_id=call_id, output=output)

@@ -1,0 +1,41 @@
+"""What a function returns, as JSON text for the model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from ..scalars import plain_scalar
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON; raise `TypeError` or `ValueError` if JSON cannot hold it.
+
+    Dataclasses, `msgspec.Struct`, pydantic models, enums, sets, dates and times, UUIDs and decimals become their JSON,
+    and so do NumPy's scalars and objects with `to_dict()`.  Bytes have no JSON: nobody knows what they mean.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON data of an object that `json` does not know, but msgspec may."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{type(value).__name__} has no JSON: decode it, or encode it as base64")
+    if callable(getattr(value, "to_dict", None)):
+        return _unknown(value)  # msgspec would take a dataclass of this package by its fields
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_unknown)
+
+
+def _unknown(value: Any) -> Any:
+    """Return the JSON data of an object that msgspec does not know."""
+    plain = plain_scalar(value)
+    if plain is not value:
+        return plain
+    if not isinstance(value, type):
+        if callable(dump := getattr(value, "model_dump", None)):  # a model of pydantic
+            return dump(mode="json")
+        if callable(to_dict := getattr(value, "to_dict", None)):
+            return to_dict()
+    raise TypeError(f"{value!r:.80} is no JSON value")
