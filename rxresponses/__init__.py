@@ -7,8 +7,25 @@ Chain the next Observable instead, with `ops.flat_map` for example, or `await` i
 
 from . import operators
 from .backoff import Backoff
+from .conversations.answer_calls import answer_calls
+from .conversations.approvals import Approve
 from .conversations.conversation import Conversation
-from .conversations.events import ConversationEvent, HistorySentEvent, TurnStartedEvent
+from .conversations.errors import MaxTurnsError, ToolCallError, ToolCallsInterruptedError, ToolRunError
+from .conversations.events import (
+    BudgetReachedEvent,
+    ConversationEvent,
+    HistorySentEvent,
+    ToolApprovalEvent,
+    ToolCallEvent,
+    ToolCallFailedEvent,
+    ToolCallOutputEvent,
+    ToolCallStartedEvent,
+    TurnStartedEvent,
+)
+from .conversations.ledger import CallRecord, ToolLedger
+from .conversations.ledger_file import open_ledger
+from .conversations.run_tools import run_tools
+from .conversations.toolset import ClientTool
 from .errors import (
     BufferOverflowError,
     ConfigurationError,
@@ -47,7 +64,6 @@ from .senders.client import ClientState, ResponsesClient
 from .senders.socket import ConnectionState, ResponsesWebSocket
 from .senders.source import Lane
 from .structured.function import CallableTool, tool
-from .tools import answer_calls
 from .wire import codec
 from .wire.base import UnknownItem
 from .wire.endings import ResponseIncompleteError, ResponseRefusedError
@@ -350,14 +366,18 @@ __all__ = [
     "AnnotationURLCitation",
     "ApplyPatchCallOutput",
     "ApplyPatchTool",
+    "Approve",
     "AsyncStream",
     "Backoff",
+    "BudgetReachedEvent",
     "BufferOverflowError",
+    "CallRecord",
     "CallableTool",
     "Caller",
     "CallerDirect",
     "CallerProgram",
     "ClientState",
+    "ClientTool",
     "CodeInterpreter",
     "CodeInterpreterOutput",
     "CodeInterpreterToolAuto",
@@ -428,6 +448,7 @@ __all__ = [
     "LocalSkill",
     "Logprob",
     "LogprobTopLogprob",
+    "MaxTurnsError",
     "Mcp",
     "McpApprovalRequest",
     "McpApprovalResponse",
@@ -617,6 +638,13 @@ __all__ = [
     "SummaryText",
     "TerminalTimeoutError",
     "Tool",
+    "ToolApprovalEvent",
+    "ToolCallError",
+    "ToolCallEvent",
+    "ToolCallFailedEvent",
+    "ToolCallOutputEvent",
+    "ToolCallStartedEvent",
+    "ToolCallsInterruptedError",
     "ToolChoice",
     "ToolChoiceAllowed",
     "ToolChoiceApplyPatch",
@@ -626,6 +654,8 @@ __all__ = [
     "ToolChoiceProgrammaticToolCalling",
     "ToolChoiceShell",
     "ToolChoiceTypes",
+    "ToolLedger",
+    "ToolRunError",
     "ToolSearchTool",
     "TurnStartedEvent",
     "UnknownEvent",
@@ -643,7 +673,9 @@ __all__ = [
     "file_part",
     "function_result",
     "image_part",
+    "open_ledger",
     "operators",
+    "run_tools",
     "system_message",
     "tool",
     "user_message",

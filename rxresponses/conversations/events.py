@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import field
+from typing import Any, Literal
 
-from ..wire.base import model
+from dataclasses_json import config
+
+from ..raised import text_of
+from ..wire.base import Model, model
 from ..wire.events import ServerEvent
-from ..wire.requests import ResponseCreate
+from ..wire.requests import InputItem, ResponseCreate
+
+
+def _text_of_error(error: object) -> str:
+    return f"{type(error).__name__}: {text_of(error)}" if isinstance(error, BaseException) else str(error)
 
 
 @model
@@ -41,3 +49,65 @@ class HistorySentEvent(ConversationEvent):
     reason: str
     items: int
     type: Literal["rxresponses.history_sent"] = "rxresponses.history_sent"
+
+
+@model
+class ToolCallEvent(ConversationEvent):
+    """Base of the events about one call: `call` is its output item, and `name` the name of its tool."""
+
+    call: Model
+    call_id: str
+    name: str
+
+
+@model
+class ToolApprovalEvent(ToolCallEvent):
+    """A call waits for the user: `approve` of the run is asked with this event.
+
+    `arguments` is the JSON object of the arguments, or what else the call has: text for a custom tool, the item for a
+    shell, a patch or a computer.
+    """
+
+    arguments: Any
+    type: Literal["rxresponses.tool_approval"] = "rxresponses.tool_approval"
+
+
+@model
+class ToolCallStartedEvent(ToolCallEvent):
+    """The tool starts to run."""
+
+    type: Literal["rxresponses.tool_call_started"] = "rxresponses.tool_call_started"
+
+
+@model
+class ToolCallOutputEvent(ToolCallEvent):
+    """A call is answered: `output` is the input item for the next request, `seconds` how long the tool ran.
+
+    The output of a call that an earlier run has made, by its ledger, took 0 seconds.
+    """
+
+    output: InputItem
+    seconds: float
+    type: Literal["rxresponses.tool_call_output"] = "rxresponses.tool_call_output"
+
+
+@model
+class ToolCallFailedEvent(ToolCallEvent):
+    """A call has no result: `error` says why, and `output` is what the model is told, `None` if the run ends."""
+
+    error: Any = field(metadata=config(encoder=_text_of_error))
+    output: InputItem | None
+    seconds: float
+    type: Literal["rxresponses.tool_call_failed"] = "rxresponses.tool_call_failed"
+
+
+@model
+class BudgetReachedEvent(ConversationEvent):
+    """The run ends before the model is done: its responses have used `tokens`, and `max_tokens` are allowed.
+
+    The calls of the last response wait for an answer, made or not; the ledger has them.
+    """
+
+    tokens: int
+    max_tokens: int
+    type: Literal["rxresponses.budget_reached"] = "rxresponses.budget_reached"

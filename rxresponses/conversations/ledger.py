@@ -175,17 +175,15 @@ class ToolLedger:
         self._records[turn, call.call_id] = record
         self._changed()
 
-    def end_response(self, chain: Chain, calls: Sequence[ClientCall], tokens: int) -> None:
-        """Record a response that has ended, with the calls that are to be answered."""
+    def end_response(
+        self, chain: Chain, calls: Sequence[ClientCall], tokens: int, *, ending: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record a response that has ended, with the calls that wait for an answer; `ending` ends the run."""
         self.turn += 1
         self.tokens += tokens
         self.chain = chain
         self._open = list(calls)
-        self._changed()
-
-    def end(self, event: Mapping[str, Any]) -> None:
-        """Record the end of the run, with the terminal event of its last response."""
-        self._ending = event
+        self._ending = ending
         self._changed()
 
     def _changed(self) -> None:

@@ -77,7 +77,7 @@ def test_each_change_is_saved() -> None:
     ]
     ledger.resolve("call_2", function_result("call_2", "two"))
     assert saved[4:] == [["finished", "finished", "new"]]
-    ledger.end({"type": "response.completed"})
+    ledger.end_response(ledger.chain, [], 0, ending={"type": "response.completed"})
     assert len(saved) == 6
     with pytest.raises(ConfigurationError, match="`save` must be a function"):
         ToolLedger(save="ledger.json")  # type: ignore[arg-type]
@@ -106,10 +106,11 @@ def test_a_ledger_belongs_to_one_run() -> None:
 class TestAsJson:
     def test_and_back(self) -> None:
         ledger = filled()
-        ledger.end({"type": "response.completed"})
+        ledger.end_response(ledger.chain, ledger.unanswered, 3, ending={"type": "response.completed"})
         again = ToolLedger.from_json(ledger.to_json())
         assert again.to_json() == ledger.to_json()
-        assert standings(again) == standings(ledger)
+        assert standings(again) == standings(ledger) == ["finished", "unknown", "new"]
+        assert (again.turn, again.tokens) == (2, 10)
         assert again.unanswered == ledger.unanswered
         assert again.response_id == "resp_1"
         assert again.ending == {"type": "response.completed"}

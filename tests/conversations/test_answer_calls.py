@@ -25,15 +25,18 @@ from rxresponses import (
     ObserverExitError,
     Response,
     ResponseFunctionToolCall,
+    ResponseInputImage,
     ResponsesWebSocket,
     ServerEvent,
+    ToolCallsInterruptedError,
     answer_calls,
 )
 from rxresponses import operators as rops
+from rxresponses.structured.function import tool
 from rxresponses.testing import FunctionCall, ResponsesServer
 from rxresponses.wire.base import build_received
 
-from .support.recorder import Recorder
+from ..support.recorder import AsyncRecorder, Recorder
 
 
 def call(name: str = "add", arguments: str = '{"a": 1, "b": 2}', call_id: str = "call_1") -> ResponseFunctionToolCall:
@@ -69,6 +72,19 @@ def test_outputs_name_their_calls() -> None:
     got = answers(call(), call(call_id="call_2", arguments='{"a": 3, "b": 4}'))
     assert [(one.call_id, one.output) for one in got.values] == [("call_1", "3"), ("call_2", "7")]
     assert got.completions == 1
+
+
+def test_tools_validate_their_arguments() -> None:
+    for functions in ([tool(add)], {"add": tool(add)}):
+        right, wrong = answers(call(), call(arguments='{"a": "x", "b": 2}'), functions=functions).values
+        assert right.output == "3"
+        assert "DecodeError" in str(wrong.output)
+        assert "`a`" in str(wrong.output) or "a:" in str(wrong.output)
+
+
+def test_content_parts() -> None:
+    [output] = answers(call("see", ""), functions={"see": lambda: ResponseInputImage(file_id="file_1")}).values
+    assert output.output == [ResponseInputImage(file_id="file_1")]
 
 
 def test_without_arguments() -> None:
@@ -109,12 +125,17 @@ class TestFailures:
             (call(arguments="[1]"), DecodeError),
             (build_received(ResponseFunctionToolCall, {"name": "add", "call_id": "c", "arguments": 5})[0], DecodeError),
             (call(arguments='{"c": 1}'), TypeError),
-            (call("later"), ConfigurationError),
         ],
     )
     def test_scenario_36_a_call_that_cannot_run(self, wrong: ResponseFunctionToolCall, kind: type[Exception]) -> None:
         assert isinstance(answers(wrong, on_error="raise").error, kind)
         assert kind.__name__ in str(answers(wrong).values[0].output)
+
+    @pytest.mark.parametrize("on_error", ["output", "raise"])
+    def test_scenario_36_a_coroutine_function_that_no_loop_can_run(self, on_error: str) -> None:
+        got = answers(call("later"), on_error=on_error)
+        assert isinstance(got.error, ConfigurationError)  # for the programmer, not for the model
+        assert got.values == []
 
     def test_scenario_36_a_result_that_is_no_json(self) -> None:
         functions = {"add": lambda a, b: object()}
@@ -127,9 +148,13 @@ class TestFailures:
 
     def test_invalid_arguments_raise_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match="functions"):
-            answer_calls([add])  # type: ignore[arg-type]
+            answer_calls([add])  # type: ignore[list-item]
         with pytest.raises(ConfigurationError, match="functions"):
-            answer_calls({"add": 1})  # type: ignore[dict-item]
+            answer_calls({"add": 1})  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="functions"):
+            answer_calls(5)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="one name"):
+            answer_calls([tool(add), tool(add)])
         with pytest.raises(ConfigurationError, match="on_error"):
             answer_calls({}, on_error="ignore")  # type: ignore[arg-type]
 
@@ -197,6 +222,57 @@ class TestOnALoop:
             await begun.wait()
             subscription.dispose()
             await cancelled.wait()
+
+        asyncio.run(asyncio.wait_for(main(), 10))
+
+
+class TestTimeAndCancelling:
+    def test_a_tool_that_takes_too_long(self) -> None:
+        async def main() -> None:
+            @tool(timeout=0.01)
+            async def endless() -> None:
+                await asyncio.Event().wait()
+
+            [output] = await awaited(call("endless", ""), functions=[endless])
+            assert "took longer than 0.01 s" in output
+
+        asyncio.run(main())
+
+    def test_disposing_from_another_thread(self) -> None:
+        async def main() -> None:
+            begun, cancelled = asyncio.Event(), asyncio.Event()
+
+            async def endless() -> None:
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cancelled.set()
+
+            subscription = reactivex.just(call("endless", "")).pipe(answer_calls({"endless": endless})).subscribe()
+            await begun.wait()
+            await asyncio.to_thread(subscription.dispose)
+            await asyncio.wait_for(cancelled.wait(), 10)
+
+        asyncio.run(main())
+
+    def test_a_task_that_other_code_cancels(self) -> None:
+        async def main() -> None:
+            begun = asyncio.Event()
+
+            async def endless() -> None:
+                begun.set()
+                await asyncio.Event().wait()
+
+            got = AsyncRecorder(
+                reactivex.just(call("endless", "")).pipe(answer_calls({"endless": endless}, on_error="raise"))
+            )
+            await begun.wait()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                if task.get_name() == "rxresponses tool call":
+                    task.cancel()
+            await got.until_end()
+            assert isinstance(got.error, ToolCallsInterruptedError)
 
         asyncio.run(asyncio.wait_for(main(), 10))
 

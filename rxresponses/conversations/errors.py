@@ -1,0 +1,70 @@
+"""The errors of what spans several responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from ..errors import ResponsesError
+from ..raised import text_of
+from .ledger import CallRecord, ToolLedger
+
+Reason: TypeAlias = Literal["timeout", "denied", "unknown", "cut", "no_tool"]
+
+
+class ToolCallError(ResponsesError):
+    """A call has no result, though its tool raised nothing; the model is told why, and so is `ToolCallFailedEvent`.
+
+    `reason` is `timeout` (the tool took longer than allowed, and may go on), `denied` (the user did not approve the
+    call), `unknown` (the run was interrupted during the call), `cut` (the response ended inside the call), or
+    `no_tool` (the model called a name that no tool has).
+    """
+
+    def __init__(self, message: str, *, reason: Reason, call_id: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.call_id = call_id
+
+
+class ToolCallsInterruptedError(ResponsesError):
+    """Tasks of a run were cancelled, and not by disposing the run, so its calls are in an unknown state."""
+
+
+class ToolRunError(ResponsesError):
+    """A run ended with an error after it had made calls; the error is its `__cause__`.
+
+    `calls` lists what was done: the calls that were attempted, those of earlier turns included, each with its output if
+    it finished.  The same request with this `ledger` goes on where the run stood.
+    """
+
+    def __init__(self, message: str, *, ledger: ToolLedger) -> None:
+        unknown = ledger.unknown
+        told = f"; {_counted(ledger.calls)} attempted, {len(unknown)} of them not finished" if ledger.calls else ""
+        super().__init__(f"{message}{told}; give `ledger` back to `run_tools` to go on")
+        self.ledger = ledger
+        self.calls: Sequence[CallRecord] = ledger.calls
+
+
+class MaxTurnsError(ToolRunError):
+    """The model called tools in the last turn that `max_turns` allows.
+
+    These calls were not made: no request could bring their outputs.  `response` is the response with the calls.
+    """
+
+    def __init__(self, max_turns: int, *, ledger: ToolLedger, response: object) -> None:
+        super().__init__(f"the model still calls tools after {max_turns} turns, which is `max_turns`", ledger=ledger)
+        self.max_turns = max_turns
+        self.response = response
+
+
+def run_error(error: Exception, ledger: ToolLedger) -> Exception:
+    """Return the error that ends a run: the error itself as long as no call was attempted."""
+    if not ledger.calls or isinstance(error, ToolRunError):
+        return error
+    ended = ToolRunError(f"the run of tools ended with {type(error).__name__}: {text_of(error)}", ledger=ledger)
+    ended.__cause__ = error
+    return ended
+
+
+def _counted(calls: Sequence[CallRecord]) -> str:
+    return "1 call was" if len(calls) == 1 else f"{len(calls)} calls were"

@@ -1,0 +1,113 @@
+"""`run_tools`: requests and calls of tools in turn, until the model is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from msgspec import UNSET
+from reactivex import Observable
+
+from ..errors import ConfigurationError
+from ..net.sender import Sender
+from ..redaction import discreet
+from ..wire.events import ServerEvent
+from ..wire.plans import plan_of
+from ..wire.requests import ResponseCreate, create_from, user_message
+from .approvals import Approve
+from .chain import Chain
+from .ledger import ToolLedger
+from .loop_settings import LoopSettings
+from .settings import OWN_FIELDS
+from .tool_turns import tool_turns
+from .toolset import AnyTool, Toolset
+
+
+@discreet
+def run_tools(
+    sender: Sender,
+    request: ResponseCreate | Mapping[str, Any],
+    tools: Iterable[AnyTool],
+    *,
+    max_turns: int = 20,
+    max_concurrent: int = 8,
+    timeout: float | None = 600.0,
+    max_tokens: int | None = None,
+    approve: Approve | None = None,
+    on_error: Literal["output", "raise"] = "output",
+    eager: bool = True,
+    ledger: ToolLedger | None = None,
+) -> Observable[ServerEvent]:
+    """Let the model call tools, until it is done: a cold Observable of all events of all responses.
+
+    Marble::
+
+        subscribe:   --turn--created--call 1--call 2--completed------------turn--created--"Done"--completed|
+        run_tools(): --turn--created--call 1--S1--call 2--S2--completed--O2--O1--turn--created--"Done"--completed|
+
+    S is a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and the other events of this library's own are
+    `ConversationEvent`s; all operators ignore them.  Of several responses, `text_deltas` and its kin emit the text of
+    each; `final_response()` with `ops.last()` gives the last one.
+
+    `tools` holds functions, plain or async, with or without `tool`; `ClientTool`s for custom tools, shells, patches and
+    computers; and tools that the server runs, such as `WebSearchTool()`, which only go into the request.  A tool that
+    the request itself defines stays as it is there.
+
+    **Turns.** All requests go to the lane of the first.  Each further one carries the outputs and
+    `previous_response_id`, or everything if the server has lost that response (`HistorySentEvent`).  The run completes
+    when a response has no calls, is refused, failed, or was steered: its terminal event is the last event.  After
+    `max_turns` responses it ends with `MaxTurnsError`; the calls of the last one are not made.  When the responses have
+    used `max_tokens` tokens together, it completes with a `BudgetReachedEvent`.
+
+    **Calls.** A call starts as soon as its arguments are whole, while the response still streams; with `eager=False`
+    when the response has completed, so that no call is made for a response that fails later.  At most `max_concurrent`
+    calls run at once, those of an exclusive tool alone.  A call may take `timeout` seconds, or those of its tool.
+    A call that the response cuts short is never made.  An async function runs on the loop that delivers the events, any
+    other on a daemon thread of its own, both with the context variables of the subscriber.
+
+    **Results.** A text goes to the model as it is, content parts too, and any other value as its JSON.  What a tool
+    raises, exits included, goes to the log, and its text to the model (`ToolCallFailedEvent`).  With
+    `on_error="raise"` it ends the run, and so does a call that takes too long or that no tool can answer.  Arguments
+    that do not fit are told to the model in the same way.
+
+    **Approval.** `approve` is asked before calls of tools that need approval, and before the server calls an MCP tool.
+    It gets a `ToolApprovalEvent`, which is emitted too, and returns True or False, an awaitable, or an Observable whose
+    first value counts.  A plain function may block: it has a thread.  The model is told of a call that was denied.
+
+    **Errors.** Before any call they are those of `send_request`.  Afterwards a `ToolRunError` lists the calls, and has
+    the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.  Give the
+    `ledger` of the error back with the same request to go on; no call is made twice.  With a `ledger` of your own, such
+    as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry()`.
+
+    Disposing ends the request as `send_request` describes, and cancels async functions and approvals.  A function on a
+    thread runs to its end; only the ledger gets its output.
+
+    Raises `InvalidRequestError` for a wrong request, and `ConfigurationError` for wrong tools or options, at once.
+    """
+    create = create_from(request)
+    options = LoopSettings(
+        max_turns=max_turns,
+        max_concurrent=max_concurrent,
+        timeout=timeout,
+        max_tokens=max_tokens,
+        approve=approve,
+        on_error=on_error,
+        eager=eager,
+    )
+    if ledger is not None and not isinstance(ledger, ToolLedger):
+        raise ConfigurationError(f"`ledger` must be a ToolLedger, not {type(ledger).__name__}")
+    if isinstance(create.input, str):
+        items: list[Any] = [user_message(create.input)]
+    else:
+        items = list(create.input) if isinstance(create.input, (list, tuple)) else []
+    settings = {
+        name: value
+        for name in plan_of(ResponseCreate).fields
+        if (value := getattr(create, name)) is not UNSET and name not in OWN_FIELDS | {"type"}
+    }
+    chain = Chain()
+    return tool_turns(sender, chain, settings, items, Toolset(tools), options, _ignore, ledger=ledger)
+
+
+def _ignore(chain: Chain) -> None:
+    """The chain of a run is in its ledger."""

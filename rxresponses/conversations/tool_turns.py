@@ -1,0 +1,310 @@
+"""`tool_turns`: turns of a conversation in which the model calls tools, until it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from typing import Any
+
+from msgspec import UNSET
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable, SerialDisposable, SingleAssignmentDisposable
+from reactivex.scheduler import CurrentThreadScheduler
+
+from ..errors import ConfigurationError
+from ..net.context import in_subscribers_context
+from ..net.loops import acquire_loop, release_loop, running_loop
+from ..net.observable import EventObservable
+from ..net.sender import Sender
+from ..net.timing import current_timings, recording
+from ..raised import as_exception
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.events.base import event_from
+from ..wire.failures import failure_of, unreadable
+from ..wire.models import Response
+from ..wire.requests import InputItem
+from ..wire.requests.sent import plain_json
+from .chain import Chain
+from .client_calls import ClientCall
+from .errors import MaxTurnsError, run_error
+from .events import (
+    BudgetReachedEvent,
+)
+from .ledger import ToolLedger
+from .loop_settings import LoopSettings
+from .tool_calls import CallReader
+from .toolset import Toolset
+from .turn import send_turn
+from .turn_calls import TurnCalls
+
+
+def tool_turns(
+    sender: Sender,
+    chain: Chain,
+    settings: Mapping[str, Any],
+    new_items: Sequence[InputItem],
+    tools: Toolset,
+    options: LoopSettings,
+    on_chain: Callable[[Chain], None],
+    *,
+    ledger: ToolLedger | None = None,
+) -> Observable[ServerEvent]:
+    """Return the events of turns until the model calls no tool, as a cold Observable; `run_tools` describes it.
+
+    The first turn sends `new_items`.  `on_chain` gets the chain after each response, as `send_turn` says.
+    Raises `InvalidRequestError` and `ConfigurationError` at once for what cannot be sent or run.
+    """
+    options.check(tools)
+    settings = {**settings, "tools": tools.merged(settings.get("tools")) or UNSET}
+    chain.request(settings, new_items)  # raises
+
+    def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        used = ToolLedger() if ledger is None else ledger
+        try:
+            used.begin([chain.parent_id, plain_json(new_items)])
+        except ConfigurationError as error:
+            observer.on_error(error)
+            return Disposable()
+        run = _ToolRun(sender, settings, tools, options, on_chain, used, observer, scheduler)
+        run.start(chain, new_items)
+        return Disposable(run.dispose)
+
+    return EventObservable(subscribe)
+
+
+class _ToolRun:
+    """A run of one subscription.  But for `dispose`, all is called on the thread that delivers the events."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        settings: Mapping[str, Any],
+        tools: Toolset,
+        options: LoopSettings,
+        on_chain: Callable[[Chain], None],
+        ledger: ToolLedger,
+        observer: ObserverBase[ServerEvent],
+        scheduler: SchedulerBase | None,
+    ) -> None:
+        self._sender = sender
+        self._settings = settings
+        self._tools = tools
+        self._options = options
+        self._on_chain = on_chain
+        self._ledger = ledger
+        self._observer = observer
+        self._own_observer = in_subscribers_context(observer)  # for what is emitted outside of the sender
+        self._scheduler = scheduler
+        self._context = copy_context()
+        self._timings = current_timings()
+        self._upstream = SerialDisposable()
+        self._background: asyncio.AbstractEventLoop | None = None  # the background loop, if this run holds it
+        self._reader = CallReader()
+        self._calls: TurnCalls | None = None
+        self._chain: Chain | None = None  # the one after the latest response, if there is one
+        self._open: list[ClientCall] = []  # the calls of the latest response
+        self._turn_over = False  # the latest response has ended
+        self._run_over = False  # no further request is sent
+        self._failure: Exception | None = None
+        self._closed = False
+
+    def start(self, chain: Chain, new_items: Sequence[InputItem]) -> None:
+        """Begin, or go on where the ledger stands."""
+        ledger = self._ledger
+        ending = ledger.ending
+        if ending is not None:
+            CurrentThreadScheduler.singleton().schedule(lambda *_: self._end_again(ending))
+        elif ledger.turn == 0:
+            self._send(chain, new_items)
+        else:
+            loop = running_loop()
+            if loop is None:  # tools may be async, and must not block the subscriber
+                loop, _ = acquire_loop()
+                self._background = loop
+            loop.call_soon_threadsafe(self._context.copy().run, self._resume)
+
+    def dispose(self) -> None:
+        """Stop, from any thread."""
+        if self._closed:
+            return
+        self._closed = True
+        self._upstream.dispose()
+        calls = self._calls
+        loop = None if calls is None else calls.loop
+        if calls is not None and (loop is None or loop is running_loop()):
+            calls.abandon()
+        elif calls is not None and loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks with it
+                loop.call_soon_threadsafe(calls.abandon)
+        self._release()
+
+    def _release(self) -> None:
+        self._ledger.in_use = False
+        background, self._background = self._background, None
+        if background is not None:
+            release_loop(background)
+
+    # A turn.
+
+    def _send(self, chain: Chain, items: Sequence[InputItem]) -> None:
+        turn = self._ledger.turn + 1
+        self._begin_turn(turn)
+        try:
+            source = send_turn(self._sender, chain, self._settings, items, self._keep, turn=turn)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._context.copy().run(self._subscribe, source)
+
+    def _begin_turn(self, turn: int) -> None:
+        lane = self._settings.get("stream_id")
+        self._reader, self._chain = CallReader(), None
+        self._open, self._turn_over = [], False
+        self._calls = TurnCalls(
+            turn,
+            self._tools,
+            self._options,
+            self._ledger,
+            self._context,
+            stream_id=lane if isinstance(lane, str) else None,
+            emit=self._emit,
+            on_progress=self._go_on,
+            on_error=self._fail,
+        )
+        if turn >= self._options.max_turns:
+            self._calls.stop()  # no request could bring their outputs
+
+    def _subscribe(self, source: Observable[ServerEvent]) -> None:
+        subscription = SingleAssignmentDisposable()
+        # Keep it before it starts: the turn may end, and the next one begin, before `subscribe` returns.
+        self._upstream.disposable = subscription
+        with recording(self._timings):
+            subscription.disposable = source.subscribe(
+                self._on_event, self._fail, self._on_turn_over, scheduler=self._scheduler
+            )
+
+    def _keep(self, chain: Chain) -> None:
+        self._chain = chain
+        self._on_chain(chain)
+
+    def _on_event(self, event: ServerEvent) -> None:
+        if self._closed or self._run_over:
+            return
+        self._observer.on_next(event)
+        assert self._calls is not None
+        is_last = event.type in TERMINAL_TYPES
+        try:
+            calls = self._reader.finish(event) if is_last else self._reader.read(event)
+            if is_last:
+                calls = self._end_response(event, calls)
+        except Exception as error:
+            self._fail(error)
+            return
+        if calls and (is_last or self._options.eager):
+            for call in calls:
+                self._calls.take(call)
+
+    def _end_response(self, event: ServerEvent, calls: list[ClientCall]) -> list[ClientCall]:
+        """Record the response; return the calls that may start now."""
+        assert self._calls is not None
+        response = self._reader.response
+        if response is None and failure_of(event) is None:
+            raise unreadable(event)
+        if response is None or self._chain is None:  # it has failed, or was cancelled: nothing can continue it
+            self._run_over = True
+            self._calls.stop()
+            return []
+        self._open = self._reader.in_order()
+        self._ledger.end_response(
+            self._chain, self._open, _tokens(response), ending=None if self._open else plain_json(event)
+        )
+        if self._budget_is_spent():
+            self._calls.stop()
+        return calls if self._options.eager else self._open
+
+    def _on_turn_over(self) -> None:
+        self._turn_over = True
+        self._go_on()
+
+    def _resume(self) -> None:
+        if self._closed:
+            return
+        try:
+            self._begin_turn(self._ledger.turn)
+            self._open = self._ledger.unanswered
+            assert self._calls is not None
+            if not self._budget_is_spent():
+                for call in self._open:
+                    self._calls.take(call)
+            self._on_turn_over()
+        except BaseException as error:
+            self._fail(as_exception(error))
+            raise
+
+    def _budget_is_spent(self) -> bool:
+        limit = self._options.max_tokens
+        return limit is not None and self._ledger.tokens >= limit
+
+    # What follows a turn, a call, or an error.
+
+    def _go_on(self) -> None:
+        """Send the next request, or end the run, as soon as that may be."""
+        if self._closed or self._calls is None:
+            return
+        if self._run_over and (self._turn_over or self._failure is not None):
+            if not self._calls.running:  # what was begun is finished, so that the ledger has its output
+                self._close()
+        elif self._turn_over:
+            if not self._open or self._budget_is_spent():
+                self._run_over = True
+                self._go_on()
+            elif self._ledger.turn >= self._options.max_turns:
+                self._fail(MaxTurnsError(self._options.max_turns, ledger=self._ledger, response=self._reader.response))
+            elif (outputs := self._calls.outputs_for(self._open)) is not None:
+                self._send(self._ledger.chain, outputs)
+
+    def _fail(self, error: Exception) -> None:
+        """End with an error, as soon as the calls that run have ended."""
+        if self._closed or self._failure is not None:
+            return
+        self._failure = error
+        self._run_over = True
+        self._upstream.dispose()
+        if self._calls is None:
+            self._close()
+            return
+        self._calls.stop()
+        self._go_on()
+
+    def _close(self) -> None:
+        if self._failure is None and self._open and self._budget_is_spent():
+            limit = self._options.max_tokens or 0
+            self._emit(BudgetReachedEvent(tokens=self._ledger.tokens, max_tokens=limit))
+        if self._closed:  # by the observer
+            return
+        self._closed = True
+        self._release()
+        if self._failure is None:
+            self._own_observer.on_completed()
+        else:
+            self._own_observer.on_error(run_error(self._failure, self._ledger))
+
+    def _emit(self, event: ServerEvent) -> None:
+        if not self._closed:
+            self._own_observer.on_next(event)
+
+    def _end_again(self, ending: Mapping[str, Any]) -> None:
+        """Emit the terminal event of a run that has ended before."""
+        if not self._closed:
+            self._emit(event_from(ending))
+            self._close()
+
+
+def _tokens(response: Response) -> int:
+    usage = response.usage
+    if usage is None:
+        return 0
+    return usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0)
