@@ -101,11 +101,15 @@ class Router:
         """Return the request of a `response.created` from a server that may drop `stream_id`.
 
         With the id of an open response it is sent twice: a server without lanes runs one response at a time.
+        For the same reason it is of the open response if that has begun without an id: some servers send it late.
         A request of the default lane that waits for its answer comes first.  The successor to an accepted steer
         comes before unanswered requests, because the server goes on with a steered response at once.
         """
         if response_id is not None and response_id in self._responses.by_id:
             return self._responses.by_id[response_id]
+        running = self._responses.by_stream_id.get(None)
+        if running is not None and running.state is STARTED and not running.response_ids:
+            return running
         default = self._lanes.in_flight.get(None)
         if default is not None and default.state is SENT:
             return default

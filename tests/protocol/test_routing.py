@@ -225,6 +225,19 @@ class TestServersWithoutLanes:
         assert protocol.receive(completed("r1")) is first
         assert second.state is SENT
 
+    @pytest.mark.parametrize("lane", [None, "a"])
+    def test_scenario_60_an_untagged_created_behind_other_events(self, lane: str | None) -> None:
+        protocol = Protocol()
+        first = send(protocol, lane)
+        protocol.dispose(first)  # so that another request may be sent before the first answer
+        if lane is None:
+            assert protocol.receive(delta()) is first
+        second = send(protocol, "b")
+        assert protocol.receive(delta()) is first
+        assert protocol.receive(created("r1")) is first
+        assert protocol.receive(completed("r1")) is first
+        assert second.state is SENT
+
     def test_scenario_50_untagged_answers_go_to_the_oldest_request(self) -> None:
         protocol = Protocol()
         a, b = send(protocol, "a"), submit(protocol, "b")
