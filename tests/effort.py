@@ -7,13 +7,15 @@ What is checked is the same in both.  The numbers in the tests are those of the 
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import settings
 
 FULL = 100  # examples of a property that states no number of its own
 QUICK = FULL // 10
 
-_searching = False
+_first_seed = 0
 
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("full", max_examples=FULL, deadline=None)
@@ -25,9 +27,9 @@ def examples(full: int) -> int:
     return max(1, full * settings().max_examples // FULL)
 
 
-def is_search() -> bool:
-    """Whether the run has a seed of its own (`--hypothesis-seed=N`), so that it looks for examples that no run had."""
-    return _searching
+def first_seed() -> int:
+    """Return the first seed for a test that draws by itself: that of the run (`--hypothesis-seed=N`), or 0."""
+    return _first_seed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the profile, before any test is imported."""
-    global _searching
-    _searching = config.getoption("--hypothesis-seed", None) is not None
+    global _first_seed
+    with contextlib.suppress(TypeError, ValueError):  # there is none, or it is no number
+        _first_seed = int(config.getoption("--hypothesis-seed", None))
     settings.load_profile("full" if config.getoption("--full") else "quick")

@@ -3,8 +3,9 @@
 The model of a server draws what it answers, and knows what a client must make of it.  No request may hang, no text may
 be lost or come twice, and no event may reach the wrong request.
 
-Each run takes the same examples, 2,000 with `--full`.  `--full --hypothesis-seed=N` looks for others: a server that
-says neither the lane nor the response of its events leaves a few cases open.
+Each run takes the same cases, 2,000 with `--full`: the seeds from 0 on.  `--full --hypothesis-seed=N` takes those from
+N on instead, and so looks for others: a server that says neither the lane nor the response of its events leaves a few
+cases open.  The message of a failure names the seed of its case.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Coroutine, Iterator
+from random import Random
 from typing import Any
 
-import hypothesis.strategies as st
 import pytest
 import reactivex
-from hypothesis import HealthCheck, given, note, settings
 from reactivex import Observable
 
 from rxresponses import (
@@ -32,22 +32,22 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.batch.lines import task_of
 from rxresponses.batch.run import Run
-from tests.effort import FULL, examples, is_search
+from tests.effort import FULL, examples, first_seed
 
 from ..support.clients import ask, fast_retries
 from ..support.events import HEARTBEAT_TYPES
 from ..support.model_server import Case, ModelServer, model_server
 from ..support.recorder import AsyncRecorder
-from ..support.server_habits import CODE, LANES, Answer, answers, habits
+from ..support.server_habits import CODE, LANES, Answer, coin, draw_answer, draw_habits
 
+pytestmark = pytest.mark.hypothesis  # `-m hypothesis` chooses all tests with examples
 IS_FULL = examples(FULL) == FULL
-FIXED = not is_search()
-LESS = 1 if IS_FULL else 4  # in the default run: an example is slow beside those of other properties
+LESS = 1 if IS_FULL else 4  # in the default run: a case is slow beside the examples of other properties
 WAIT = 10.0  # seconds after which a request hangs; nothing takes that long when all is well
 
 
 class World:
-    """An event loop with a server, for all examples."""
+    """An event loop with a server, for all cases."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -72,63 +72,90 @@ def world() -> Iterator[World]:
     world.close()
 
 
-@st.composite
-def cases(draw: st.DrawFn, *, with_lanes: bool) -> Case:
+def seeds(full: int) -> range:
+    """Return the seeds of the cases of this run, of so many in a full run."""
+    return range(first_seed(), first_seed() + examples(full) // LESS)
+
+
+def draw_case(random: Random, *, with_lanes: bool) -> Case:
     """Draw a server, and its answers to several requests."""
-    server = draw(habits())
-    count = draw(st.integers(1, 5))
-    found = [draw(answers(server, number, may_close=True)) for number in range(count)]
-    choice = LANES[: draw(st.integers(1, len(LANES)))]
-    lanes = [draw(st.sampled_from(choice)) for _ in range(count)] if with_lanes else []
-    return Case(server, found, draw(st.integers(0, 2**16)), lanes)
+    habits = draw_habits(random)
+    answers = [draw_answer(random, habits, number) for number in range(random.randint(1, 5))]
+    choice = LANES[: random.randint(1, len(LANES))]
+    lanes = [random.choice(choice) for _ in answers] if with_lanes else []
+    return Case(habits, answers, random.randrange(2**16), lanes)
 
 
-@given(cases(with_lanes=True), st.booleans())
-@settings(max_examples=examples(1400) // LESS, derandomize=FIXED, suppress_health_check=[HealthCheck.too_slow])
-def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World, case: Case, knows_lanes: bool) -> None:
-    if knows_lanes and case.habits.echoes:
-        case.at_first = len(set(case.lanes))
-    lanes = case.habits.echoes if knows_lanes else None
+@contextlib.contextmanager
+def told(seed: int, case: Case) -> Iterator[None]:
+    """Name the seed and the case in the message of a failure, and what the server received and sent."""
+    try:
+        yield
+    except Exception as error:
+        lines = [f"{error}", f"the case of seed {seed}, {case.habits}", *case.trace]
+        raise AssertionError("\n".join(lines)) from error
 
-    async def main() -> list[AsyncRecorder[ServerEvent]]:
-        options = ConnectionOptions(lanes=lanes, ping_interval=None, close_timeout=0.1)
-        async with ResponsesWebSocket(world.server.url, options=options) as socket:
-            return await ended(
-                [socket.send_request(ask(str(number)), stream_id=lane) for number, lane in enumerate(case.lanes)], case
-            )
 
+def test_scenario_59_60_a_socket_and_servers_of_many_makes(world: World) -> None:
+    for seed in seeds(1400):
+        random = Random(seed)
+        case = draw_case(random, with_lanes=True)
+        knows_lanes = coin(random)
+        if knows_lanes and case.habits.echoes:
+            case.at_first = len(set(case.lanes))
+        options = ConnectionOptions(
+            lanes=case.habits.echoes if knows_lanes else None, ping_interval=None, close_timeout=0.1
+        )
+        with told(seed, case):
+            world.run(check_socket(world, case, options))
+
+
+async def check_socket(world: World, case: Case, options: ConnectionOptions) -> None:
+    """Check what a socket makes of a case."""
     world.server.case = case
-    for answer, got in zip(case.answers, world.run(main()), strict=True):
-        check(answer, got, case)
+    async with ResponsesWebSocket(world.server.url, options=options) as socket:
+        recorders = await ended(
+            [socket.send_request(ask(str(number)), stream_id=lane) for number, lane in enumerate(case.lanes)]
+        )
+    check_all(recorders, case)
 
 
-@given(cases(with_lanes=False))
-@settings(max_examples=examples(600) // LESS, derandomize=FIXED, suppress_health_check=[HealthCheck.too_slow])
-def test_scenario_59_60_a_client_and_servers_of_many_makes(world: World, case: Case) -> None:
-    async def main() -> list[AsyncRecorder[ServerEvent]]:
-        options = ConnectionOptions(ping_interval=None, close_timeout=0.1)
-        pool = fast_retries(max_connections=2)
-        async with ResponsesClient(world.server.url, options=options, pool=pool) as client:
-            return await ended([client.send_request(ask(str(number))) for number in range(len(case.answers))], case)
+def test_scenario_59_60_a_client_and_servers_of_many_makes(world: World) -> None:
+    for seed in seeds(600):
+        case = draw_case(Random(seed), with_lanes=False)
+        with told(seed, case):
+            world.run(check_client(world, case))
 
+
+async def check_client(world: World, case: Case) -> None:
+    """Check what a client makes of a case."""
     world.server.case = case
-    for answer, got in zip(case.answers, world.run(main()), strict=True):
-        check(answer, got, case)
+    options = ConnectionOptions(ping_interval=None, close_timeout=0.1)
+    pool = fast_retries(max_connections=2)
+    async with ResponsesClient(world.server.url, options=options, pool=pool) as client:
+        recorders = await ended([client.send_request(ask(str(number))) for number in range(len(case.answers))])
+    check_all(recorders, case)
 
 
-async def ended(sources: list[Observable[ServerEvent]], case: Case) -> list[AsyncRecorder[ServerEvent]]:
+async def ended(sources: list[Observable[ServerEvent]]) -> list[AsyncRecorder[ServerEvent]]:
     """Subscribe to all sources, and return what they emitted once all have ended."""
     recorders = [AsyncRecorder(source) for source in sources]
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(asyncio.gather(*(recorder.until_end() for recorder in recorders)), WAIT)
     hanging = [number for number, recorder in enumerate(recorders) if not recorder.ended]
-    assert not hanging, f"requests {hanging} hang:\n" + "\n".join(case.trace)
+    assert not hanging, f"requests {hanging} hang"
     return recorders
+
+
+def check_all(recorders: list[AsyncRecorder[ServerEvent]], case: Case) -> None:
+    """Check what each request got."""
+    for answer, got in zip(case.answers, recorders, strict=True):
+        case.trace.append(f"request {answer.number}: {got.values}, {got.errors}")
+        check(answer, got, case)
 
 
 def check(answer: Answer, got: AsyncRecorder[ServerEvent], case: Case) -> None:
     """Check what a request got against the answer of the model."""
-    note("\n".join(["", *case.trace, f"request {answer.number}: {got.values}, {got.errors}"]))
     raws = [event.raw if isinstance(event.raw, str) else (event.raw or b"").decode() for event in got.values]
     assert {int(found) for raw in raws for found in re.findall(r"q(\d+)\.", raw)} <= {answer.number}
     if got.errors:
