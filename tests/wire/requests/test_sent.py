@@ -56,6 +56,7 @@ from rxresponses.wire.requests import (
 )
 from rxresponses.wire.requests.checks import Rule, rules_of
 from rxresponses.wire.requests.sent import Sent
+from tests.effort import examples
 from tests.support.requests import sent
 from tests.support.strategies import holds, wire, wrong_values
 
@@ -67,7 +68,7 @@ CLASSES: list[type[Sent]] = [
     and cls not in (ResponseCreate, ResponseSteer)
 ]
 every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-few = settings(deadline=None, max_examples=20)
+few = settings(max_examples=examples(30))
 
 
 def drawn(data: st.DataObject, cls: type[Model]) -> dict[str, Any]:
