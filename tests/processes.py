@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
+import sys
 
 import pytest
 
@@ -31,14 +31,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Let programs keep their bytecode, as those of users do, also where the environment forbids it."""
-    if hasattr(config, "workerinput"):
-        return  # a worker has the environment of the process that started it
-    folder = tempfile.TemporaryDirectory(prefix="bytecode-", ignore_cleanup_errors=True)
-    config.add_cleanup(folder.cleanup)
+def pytest_configure() -> None:
+    """Keep the bytecode, as most users do, also where the environment forbids it (as container images do).
+
+    Each worker, and each program that a test starts, would compile the package and the tests again.
+    """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_finish() -> None:
