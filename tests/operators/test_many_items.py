@@ -19,10 +19,12 @@ from rxresponses.operators import (
     text_deltas,
 )
 from rxresponses.wire.events import ServerEvent
+from tests.effort import examples
 
 from ..support.events import wire_event
 
-FEW, MANY = 60, 240
+FEW = max(30, examples(60))
+MANY = 4 * FEW
 CREATED = wire_event("response.created", response={"id": "r", "output": []})
 COMPLETED = wire_event("response.completed", response={"id": "r", "status": "completed", "output": []})
 CONTENT = "response.output_text"

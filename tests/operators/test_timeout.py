@@ -24,6 +24,7 @@ from rxresponses.errors import FirstEventTimeoutError, IdleTimeoutError, Respons
 from rxresponses.operators import first_event_timeout, idle_timeout, timeout_on_terminal
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent
+from tests.effort import examples
 
 from ..support.events import completed, created, delta, error_event, failed, incomplete
 from ..support.marbles import ManualScheduler, ManualSource, Operator, marbles
@@ -317,7 +318,7 @@ def test_a_race_of_timeout_and_end_has_one_end(timeout: Timeout, last: ServerEve
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for round_number in range(600):
+        for round_number in range(examples(1500)):
             received = round_of_a_race(
                 timeout, [created(), *[delta("x")] * (round_number % 5)], last, round_number % 2 == 0
             )

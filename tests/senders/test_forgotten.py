@@ -18,6 +18,7 @@ from rxresponses.headers import Headers
 from rxresponses.net.credentials import Credentials
 from rxresponses.senders.source import Lane
 from rxresponses.testing import Hold, ResponsesServer
+from tests.effort import examples
 
 from ..support.clients import ask, no_thread_left, run
 from ..support.internals import spin_until
@@ -100,12 +101,13 @@ def in_a_cycle(kind: type, url: str) -> None:
 def test_scenario_78_forgotten_senders_are_closed(
     server: ResponsesServer, kind: type, forget: Callable[[type, str], None]
 ) -> None:
+    count = examples(250)
     with no_thread_left(), forgetting(kind):
-        for _ in range(100):
+        for _ in range(count):
             forget(kind, server.url)
         gc.collect()
         server.wait_until(lambda: server.connections == 0)
-    assert server.accepted == 100
+    assert server.accepted == count
 
 
 @KINDS

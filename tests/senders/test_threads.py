@@ -13,6 +13,7 @@ from reactivex.scheduler import TimeoutScheduler
 
 from rxresponses import ResponsesClient, ResponsesWebSocket, SocketClosedError
 from rxresponses.testing import Hold, ResponsesServer
+from tests.effort import examples
 
 from ..support.clients import WITH_LANES, ask, fast_retries, input_counts, no_thread_left, response_id
 from ..support.recorder import WAIT, Recorder
@@ -52,7 +53,7 @@ def test_scenario_40_subscribe_and_dispose(sender: Sender) -> None:
 
     def work(number: int) -> None:
         lane = sender.lane(f"lane-{number}")
-        for turn in range(10):
+        for turn in range(examples(40)):
             dropped = Recorder(lane.send_request(ask("dropped")))
             if turn % 2:
                 dropped.wait_for(1)
@@ -81,7 +82,7 @@ def test_scenario_40_each_thread_gets_its_own_events(server: ResponsesServer, se
     server.on("question", lambda request: request.text)
 
     def work(number: int) -> None:
-        got = [Recorder(sender.send_request(ask(f"question {number} {turn}"))) for turn in range(20)]
+        got = [Recorder(sender.send_request(ask(f"question {number} {turn}"))) for turn in range(examples(100))]
         for turn, one in enumerate(got):
             assert one.wait().text == f"question {number} {turn}"
 
@@ -112,7 +113,7 @@ def test_scenario_40_close_from_many_threads(server: ResponsesServer, sender: Se
 
 def test_scenario_40_hot_sources_are_subscribed_and_disposed(sender: Sender) -> None:
     def work(number: int) -> None:
-        for _ in range(20):
+        for _ in range(examples(60)):
             watchers = [Recorder(sender.events), Recorder(sender.unrouted)]
             state: Recorder[Any] = Recorder(sender.state).wait_for(1)
             if isinstance(sender, ResponsesClient):
@@ -190,13 +191,14 @@ def test_scenario_40_no_lock_is_held_while_an_observer_runs(server: ResponsesSer
 
 
 def test_scenario_40_a_client_that_closes_while_connections_are_cut(server: ResponsesServer) -> None:
+    turns = examples(600)
     server.on("", lambda request: request.text)
     over = threading.Event()
     pool = fast_retries(max_connections=2)
     with no_thread_left(), ResponsesClient(server.url, options=WITH_LANES, pool=pool) as client:
 
         def work(number: int) -> None:
-            for turn in range(200):
+            for turn in range(turns):
                 lane = f"{number}" if turn % 2 else None
                 got = Recorder(client.send_request(ask(f"{number}.{turn}"), stream_id=lane))
                 if turn % 5 == 0:
@@ -206,7 +208,7 @@ def test_scenario_40_a_client_that_closes_while_connections_are_cut(server: Resp
                     assert got.errors or got.text == f"{number}.{turn}"
                 if number == 0 and turn % 10 == 0:
                     server.drop()
-                if number == 1 and turn == 100:
+                if number == 1 and turn == turns // 2:
                     client.close()
                     over.set()
                 if over.is_set():
