@@ -98,12 +98,19 @@ def test_scenario_68_json_on_a_terminal_has_the_same_value(
     assert json.loads(shown(terminal).splitlines()[0]) == delta
 
 
+MEGABYTE = "x" * 2**20 + " end"
+REFUSED = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": MEGABYTE}]}
+
+
 @pytest.mark.parametrize(
     "reply",
-    [Failure(message="x" * 2**20 + " end", after=0), Refusal("x" * 2**20 + " end")],
+    [
+        Failure(message=MEGABYTE, after=0),
+        Raw([{"type": "response.completed", "response": {**RESPONSE, "output": [REFUSED]}}]),  # without 87,000 deltas
+    ],
     ids=["error", "refusal"],
 )
-def test_scenario_68_a_megabyte_is_cut(ask: Ask, server: ResponsesServer, reply: Failure | Refusal) -> None:
+def test_scenario_68_a_megabyte_is_cut(ask: Ask, server: ResponsesServer, reply: Failure | Raw) -> None:
     server.reply([reply])
     _, _, err = ask()
     assert err.count("\n") == 1
