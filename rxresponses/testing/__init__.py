@@ -24,26 +24,39 @@ if TYPE_CHECKING:
     from .journal import Exchange as Exchange
     from .journal import Received as Received
     from .journal import Upgrade as Upgrade
+    from .outputs import ApplyPatchCall as ApplyPatchCall
+    from .outputs import CustomToolCall as CustomToolCall
+    from .outputs import FunctionCall as FunctionCall
+    from .outputs import Interleaved as Interleaved
+    from .outputs import Item as Item
+    from .outputs import Json as Json
+    from .outputs import LocalShellCall as LocalShellCall
+    from .outputs import McpApprovalRequest as McpApprovalRequest
+    from .outputs import Raw as Raw
+    from .outputs import Reasoning as Reasoning
+    from .outputs import Refusal as Refusal
+    from .outputs import ShellCall as ShellCall
+    from .outputs import Text as Text
     from .replies import Close as Close
     from .replies import Delay as Delay
     from .replies import Expire as Expire
     from .replies import Failure as Failure
-    from .replies import FunctionCall as FunctionCall
     from .replies import Gate as Gate
     from .replies import Hold as Hold
+    from .replies import Incomplete as Incomplete
     from .replies import Inject as Inject
-    from .replies import Raw as Raw
-    from .replies import Reasoning as Reasoning
-    from .replies import Refusal as Refusal
+    from .replies import Pace as Pace
     from .replies import Reply as Reply
     from .replies import Stall as Stall
-    from .replies import Text as Text
+    from .replies import Usage as Usage
     from .request import Request as Request
     from .server import ResponsesServer as ResponsesServer
     from .transcript import Recording as Recording
 
 _MODULES = {
+    "ApplyPatchCall": "outputs",
     "Close": "replies",
+    "CustomToolCall": "outputs",
     "Delay": "replies",
     "DelayUpgrade": "faults",
     "DropStreamIds": "faults",
@@ -51,25 +64,34 @@ _MODULES = {
     "Expire": "replies",
     "Failure": "replies",
     "Fault": "faults",
-    "FunctionCall": "replies",
+    "FunctionCall": "outputs",
     "Gate": "replies",
     "Hold": "replies",
     "IgnoreSteer": "faults",
+    "Incomplete": "replies",
     "Inject": "replies",
-    "Raw": "replies",
-    "Reasoning": "replies",
+    "Interleaved": "outputs",
+    "Item": "outputs",
+    "Json": "outputs",
+    "LocalShellCall": "outputs",
+    "McpApprovalRequest": "outputs",
+    "Pace": "replies",
+    "Raw": "outputs",
+    "Reasoning": "outputs",
     "Received": "journal",
     "Recording": "transcript",
-    "Refusal": "replies",
+    "Refusal": "outputs",
     "RefuseConcurrent": "faults",
     "RefuseUpgrade": "faults",
     "ReorderLanes": "faults",
     "Reply": "replies",
     "Request": "request",
     "ResponsesServer": "server",
+    "ShellCall": "outputs",
     "Stall": "replies",
-    "Text": "replies",
+    "Text": "outputs",
     "Upgrade": "journal",
+    "Usage": "replies",
     "url_or_embedded_server": "fallback",
 }
 

@@ -24,7 +24,7 @@ class CheckedArguments:
             value = getattr(self, name)
             if not _has_type(value, hint):
                 raise TypeError(f"{type(self).__name__}: {name} must be of type {declared}, not {value!r}")
-            if name == "after" and value < 0:
+            if name == "after" and value != "here" and value < 0:
                 raise ValueError(f"{type(self).__name__}: after must be a number of events from 0, not {value}")
 
 
@@ -52,8 +52,10 @@ def _has_type(value: object, hint: Any) -> bool:
         return all(_has_type(element, args[0]) for element in value)
     if origin is collections.abc.Callable:
         return callable(value)
-    if hint is Any or origin is typing.Literal:  # the class itself checks the values of a `Literal`
+    if hint is Any:
         return True
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in args
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
     return isinstance(value, hint)

@@ -117,11 +117,6 @@ class ReorderLanes(CheckedArguments):
     order: Literal["random", "newest"] = "random"
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.order not in ("random", "newest"):
-            raise ValueError(f"order must be 'random' or 'newest', not {self.order!r}")
-
 
 UpgradeFault = RefuseUpgrade | DelayUpgrade
 ConnectionTrait = DropStreamIds | RefuseConcurrent | IgnoreSteer | ReorderLanes
@@ -179,6 +174,8 @@ class Fault(CheckedArguments):
         for name, value, least in (("connection", self.connection, 1), ("request", self.request, 0)):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        if getattr(self.what, "after", None) == "here":
+            raise ValueError("after='here' is a place in a reply: a fault needs a number of events")
         if self.times is not None and self.times < 1:
             raise ValueError(f"times must be at least 1, not {self.times}")
         if not 0 <= self.probability <= 1:

@@ -11,7 +11,8 @@ from typing import Any
 
 from .checks import RequestError
 from .jsontext import JSON, encode
-from .replies import INTERVENTIONS, OUTPUTS, FunctionCall, Intervention, Output, Reasoning, Reply, Text
+from .outputs import OUTPUTS, FunctionCall, Output, Reasoning, Text
+from .replies import INTERVENTIONS, PARTS, SETTINGS, Intervention, Reply, Setting
 from .request import Request
 from .schema import SchemaError, example
 from .transcript import Recording
@@ -30,8 +31,13 @@ function receives the request and returns whether it matches.
 class ResolvedReply:
     """A reply to one request in its final form: functions are called, and the parts are sorted."""
 
-    outputs: tuple[Output, ...] | Recording
+    outputs: tuple[Output | Intervention, ...] | Recording
+    """The content of the response, with the interventions that happen at their place in it."""
+
     interventions: tuple[Intervention, ...] = ()
+    """The interventions that happen after a number of events."""
+
+    settings: tuple[Setting, ...] = ()
 
 
 class ScriptedModel:
@@ -84,12 +90,22 @@ class ScriptedModel:
         if callable(reply):
             raise TypeError(f"A reply function led to {_MOST_FUNCTIONS} further functions, and to no reply")
         _check_reply(reply)
-        parts = [reply] if isinstance(reply, (str, Recording, *OUTPUTS, *INTERVENTIONS)) else reply
-        parts = [Text(part) if isinstance(part, str) else part for part in parts]
-        outputs = tuple(part for part in parts if isinstance(part, OUTPUTS))
-        interventions = tuple(part for part in parts if isinstance(part, INTERVENTIONS))
-        recording = next((part for part in parts if isinstance(part, Recording)), None)
-        return ResolvedReply(recording or outputs or default_reply(request), interventions)
+        return _sorted_parts(reply, request)
+
+
+def _sorted_parts(reply: Any, request: Request) -> ResolvedReply:
+    """Return a reply that `_check_reply` has accepted, in its final form."""
+    parts: list[Any] = [reply] if isinstance(reply, (str, Recording, *PARTS)) else reply
+    parts = [Text(part) if isinstance(part, str) else part for part in parts]
+    counted = tuple(part for part in parts if isinstance(part, INTERVENTIONS) and not _is_placed(part))
+    settings = tuple(part for part in parts if isinstance(part, SETTINGS))
+    recording = next((part for part in parts if isinstance(part, Recording)), None)
+    if recording is not None:
+        return ResolvedReply(recording, counted)
+    placed = tuple(part for part in parts if isinstance(part, OUTPUTS) or _is_placed(part))
+    if all(isinstance(part, INTERVENTIONS) for part in placed):
+        placed = (*default_reply(request), *placed)
+    return ResolvedReply(placed, counted, settings)
 
 
 def default_reply(request: Request) -> tuple[Output, ...]:
@@ -149,9 +165,15 @@ def _check_reply(reply: object) -> None:
     if isinstance(reply, str) or callable(reply):
         return
     parts = reply if isinstance(reply, Sequence) else [reply]
-    if not all(isinstance(part, (str, Recording, *OUTPUTS, *INTERVENTIONS)) for part in parts):
+    if not all(isinstance(part, (str, Recording, *PARTS)) for part in parts):
         raise TypeError(f"Not a reply: {reply!r}")
     recordings = sum(isinstance(part, Recording) for part in parts)
-    outputs = sum(isinstance(part, (str, *OUTPUTS)) for part in parts)
-    if recordings > 1 or (recordings and outputs):
-        raise TypeError("A recording is a whole answer: give a second recording or output to another request")
+    others = sum(isinstance(part, (str, *OUTPUTS, *SETTINGS)) or _is_placed(part) for part in parts)
+    if recordings > 1 or (recordings and others):
+        raise TypeError(
+            "A recording is a whole answer.  Beside it stand only interventions with a number of events as `after`"
+        )
+
+
+def _is_placed(part: object) -> bool:
+    return isinstance(part, INTERVENTIONS) and part.after == "here"

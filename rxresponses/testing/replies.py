@@ -1,9 +1,11 @@
 """What the scripted model can be told to answer.
 
-A reply consists of outputs and interventions.  An output (`Text`, `FunctionCall`, ...) is content of the
+A reply consists of outputs, interventions and settings.  An output (`Text`, `FunctionCall`, ...) is content of the
 response.  An intervention (`Failure`, `Hold`, `Close`, ...) is something that happens while the response is
 sent.  The `after` of an intervention is the number of events of the response that the server sends before
-it: with 0 it happens before `response.created`, with 2 after `response.in_progress`.
+it: with 0 it happens before `response.created`, with 2 after `response.in_progress`.  With `"here"` it happens at its
+place among the outputs of the reply, when the output before it is complete.  A setting (`Usage`, `Incomplete`, `Pace`)
+is true of the whole response.
 
 All classes here raise `TypeError` or `ValueError` for arguments that cannot be right.
 """
@@ -14,10 +16,10 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from .arguments import CheckedArguments
-from .jsontext import encode
+from .outputs import OUTPUTS, Output, check_frame
 from .transcript import Recording
 
 if TYPE_CHECKING:
@@ -32,78 +34,6 @@ _STATUSES = {
 _ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
 _CLOSE_CODES = (range(1000, 1004), range(1006, 1015), range(3000, 5000))  # RFC 6455, section 7.4
 _REASON_LIMIT = 123  # bytes of UTF-8: RFC 6455, section 5.5
-
-
-@dataclass(frozen=True)
-class Text(CheckedArguments):
-    """A message of the assistant with a text.
-
-    Args:
-        text: the text, which the server cuts into deltas of about one token.
-        deltas: the deltas to send, instead of those.  If given, they replace `text`.
-    """
-
-    text: str = ""
-    deltas: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "deltas", tuple(self.deltas))
-        if self.deltas:
-            object.__setattr__(self, "text", "".join(self.deltas))
-
-
-@dataclass(frozen=True)
-class Refusal(CheckedArguments):
-    """A message of the assistant with a refusal: the model declines to answer.  The request itself succeeds."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Reasoning(CheckedArguments):
-    """A reasoning item.  Each string becomes one part of its summary."""
-
-    summary: str | Sequence[str]
-
-
-@dataclass(frozen=True)
-class FunctionCall(CheckedArguments):
-    """A function call.
-
-    Args:
-        name: the name of the function.
-        arguments: the arguments.  A string is sent as it is, whether or not it is valid JSON.
-        call_id: the id of the call, which the client repeats in the output; by default the server makes an id.
-    """
-
-    name: str
-    arguments: Mapping[str, Any] | str = "{}"
-    call_id: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.arguments, str):
-            encode(dict(self.arguments))  # raises for what is not JSON, which would otherwise break the connection
-
-
-@dataclass(frozen=True)
-class Raw(CheckedArguments):
-    """Frames that the server sends exactly as given, without `stream_id` and `sequence_number` of its own.
-
-    If a reply has raw frames as its only outputs, they are the whole answer: the server sends no events
-    besides.  Next to other outputs, they are sent at their place among the events of the response.
-
-    Args:
-        frames: a mapping is sent as JSON, a string as a text frame, bytes as a binary frame.
-    """
-
-    frames: Sequence[Mapping[str, Any] | str | bytes]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for frame in self.frames:
-            _check_frame(frame)
 
 
 @dataclass(frozen=True)
@@ -126,7 +56,7 @@ class Failure(CheckedArguments):
 
     code: str | None = "server_error"
     message: str = "The server had an error while processing your request."
-    after: int = 2
+    after: int | Literal["here"] = 2
     status: int | None = None
     type: str | None = None
     param: str | None = None
@@ -160,7 +90,7 @@ class Close(CheckedArguments):
 
     code: int = 1000
     reason: str = ""
-    after: int = 2
+    after: int | Literal["here"] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,7 +131,7 @@ class Hold(CheckedArguments):
     """
 
     gate: Gate = field(default_factory=Gate)
-    after: int = 2
+    after: int | Literal["here"] = 2
 
 
 @dataclass(frozen=True)
@@ -214,7 +144,7 @@ class Delay(CheckedArguments):
     """
 
     seconds: float
-    after: int = 2
+    after: int | Literal["here"] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -234,7 +164,7 @@ class Stall(CheckedArguments):
             server until the server closes it.
     """
 
-    after: int = 2
+    after: int | Literal["here"] = 2
     pongs: bool = True
 
 
@@ -251,11 +181,11 @@ class Inject(CheckedArguments):
     """
 
     frame: Mapping[str, Any] | str | bytes
-    after: int = 2
+    after: int | Literal["here"] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_frame(self.frame)
+        check_frame(self.frame)
 
 
 @dataclass(frozen=True)
@@ -268,11 +198,60 @@ class Expire(CheckedArguments):
         after: how many events of the response are sent before.
     """
 
-    after: int = 2
+    after: int | Literal["here"] = 2
 
 
-Output = Text | Refusal | Reasoning | FunctionCall | Raw
-"""A part of a reply that is content of the response."""
+@dataclass(frozen=True)
+class Usage(CheckedArguments):
+    """The numbers of tokens that the response reports.  The server counts those that are not given.
+
+    Args:
+        input_tokens: the tokens of the input, the cached ones too.
+        cached_tokens: how many of them were cached.
+        output_tokens: the tokens of the output, those of reasoning too.
+        reasoning_tokens: how many of them were for reasoning.
+    """
+
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in vars(self).items():
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be a number from 0, not {value}")
+
+
+@dataclass(frozen=True)
+class Incomplete(CheckedArguments):
+    """End the response with `response.incomplete`, and its last item with the status `incomplete`.
+
+    Give the output as far as the model came: `["It was a dark and", Incomplete()]`.
+
+    Args:
+        reason: the reason, such as `max_output_tokens` or `content_filter`.
+    """
+
+    reason: str = "max_output_tokens"
+
+
+@dataclass(frozen=True)
+class Pace(CheckedArguments):
+    """Send the events of the response with this time between two of them, instead of that of the server.
+
+    Args:
+        seconds: the time; a finite number from 0.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds must be a finite number from 0, not {self.seconds}")
+
 
 ConnectionIntervention = Close | Stall | Inject | Expire
 """An intervention that happens to the connection, hence to all responses that run on it."""
@@ -280,22 +259,14 @@ ConnectionIntervention = Close | Stall | Inject | Expire
 Intervention = Failure | Hold | Delay | ConnectionIntervention
 """A part of a reply that happens while the response is sent."""
 
-Part = Output | Intervention
+Setting = Usage | Incomplete | Pace
+"""A part of a reply that is true of the whole response."""
+
+Part = Output | Intervention | Setting
 Reply = Union[str, Part, Recording, Sequence[str | Part | Recording], "Callable[[Request], Reply]"]
-"""What the model answers to a request: a text, a part, several parts, or a function of the request.
+"""What the model answers to a request: see `ResponsesServer.reply`."""
 
-The function runs on the server's thread and returns one of the other forms.  A `Recording` replaces all
-outputs: only interventions may stand beside it.
-"""
-
-OUTPUTS = (Text, Refusal, Reasoning, FunctionCall, Raw)
 CONNECTION_INTERVENTIONS = (Close, Stall, Inject, Expire)
 INTERVENTIONS = (Failure, Hold, Delay, *CONNECTION_INTERVENTIONS)
-
-
-def _check_frame(frame: Mapping[str, Any] | str | bytes) -> None:
-    # What cannot be sent raises here.  Otherwise it would break the connection when it is sent.
-    if isinstance(frame, str):
-        frame.encode()
-    elif not isinstance(frame, bytes):
-        encode(dict(frame))
+SETTINGS = (Usage, Incomplete, Pace)
+PARTS = (*OUTPUTS, *INTERVENTIONS, *SETTINGS)

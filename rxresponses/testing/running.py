@@ -11,7 +11,8 @@ from .history import EndedResponse
 from .journal import Exchange
 from .jsontext import JSON
 from .model import ResolvedReply
-from .replies import ConnectionIntervention, Delay, Failure, Gate, Hold, Intervention, Raw
+from .outputs import Output, Raw
+from .replies import INTERVENTIONS, ConnectionIntervention, Delay, Failure, Gate, Hold, Intervention, Pace
 from .request import Request
 from .transcript import TERMINAL, Frame, Recording
 
@@ -19,6 +20,7 @@ Wait = float
 """A wait until this many seconds after the start of the response."""
 
 Step = Event | Frame | ConnectionIntervention | Delay | Gate | Wait
+_Planned = Event | Frame | Wait | Intervention
 """What the session does next for a response: send something, wait for something, or disturb the connection."""
 
 
@@ -65,6 +67,9 @@ class RunningResponse:
     due: float
     """When the next step may be taken, unless a gate is closed."""
 
+    interval: float | None = None
+    """Seconds between two events of this response, `None` for those of the server."""
+
     gate: Gate | None = None
     """The gate that the next step waits for."""
 
@@ -102,15 +107,15 @@ def start_response(
 ) -> RunningResponse:
     """Return a running response that answers `request` with `reply`."""
     outputs = reply.outputs
-    steps: Iterator[Step]
+    steps: Iterator[_Planned]
     if isinstance(outputs, Recording):
         frames: Sequence[Frame] = outputs.frames
         steps = _replay(outputs)
     else:
         # Raw frames are the whole answer if there are no other outputs.  Otherwise they are a part of it.
         frames = [Frame.exactly(frame) for output in outputs if isinstance(output, Raw) for frame in output.frames]
-        only_raw = bool(outputs) and all(isinstance(output, Raw) for output in outputs)
-        steps = iter(frames) if only_raw else generator.events(outputs)
+        only_raw = bool(frames) and all(isinstance(output, (Raw, *INTERVENTIONS)) for output in outputs)
+        steps = _only_raw(outputs) if only_raw else generator.events(outputs)
         frames = frames if only_raw else ()
     generator.response |= _first_response(frames)
     return RunningResponse(
@@ -124,10 +129,20 @@ def start_response(
         started=now,
         size=size,
         due=now,
+        interval=next((setting.seconds for setting in reply.settings if isinstance(setting, Pace)), None),
     )
 
 
-def _replay(recording: Recording) -> Iterator[Step]:
+def _only_raw(outputs: Sequence[Output | Intervention]) -> Iterator[_Planned]:
+    for output in outputs:
+        if isinstance(output, Raw):
+            yield from map(Frame.exactly, output.frames)
+        else:
+            assert isinstance(output, INTERVENTIONS)  # there is no other output
+            yield output
+
+
+def _replay(recording: Recording) -> Iterator[_Planned]:
     for frame in recording.frames:
         if recording.speed is not None:
             yield frame.offset / recording.speed
@@ -144,18 +159,18 @@ def _first_response(frames: Sequence[Frame]) -> JSON:
 
 
 def _with_interventions(
-    steps: Iterator[Step], interventions: Sequence[Intervention], generator: EventGenerator
+    steps: Iterator[_Planned], interventions: Sequence[Intervention], generator: EventGenerator
 ) -> Iterator[Step]:
     """Yield `steps`, with each intervention after as many events as its `after` says.
 
     If the response has fewer events, a failure replaces the terminal event, and the other interventions
-    follow it.
+    follow it.  An intervention among the steps happens at its place.
     """
-    waiting = sorted(interventions, key=lambda intervention: intervention.after)
+    waiting = sorted(interventions, key=_after)
     failure = next((intervention for intervention in waiting if isinstance(intervention, Failure)), None)
     sent = 0
     while True:
-        while waiting and waiting[0].after <= sent:
+        while waiting and _after(waiting[0]) <= sent:
             intervention = waiting.pop(0)
             if isinstance(intervention, Failure):
                 yield from generator.failure(intervention, created=sent > 0)
@@ -167,6 +182,12 @@ def _with_interventions(
             return
         if step is None:
             break
+        if isinstance(step, Failure):
+            yield from generator.failure(step, created=sent > 0)
+            return
+        if isinstance(step, INTERVENTIONS):
+            yield _step_of(step)
+            continue
         yield step
         sent += not isinstance(step, Wait)
     for intervention in waiting:
@@ -178,6 +199,11 @@ def _step_of(intervention: Hold | Delay | ConnectionIntervention) -> Step:
     return intervention.gate if isinstance(intervention, Hold) else intervention
 
 
-def _is_terminal(step: Step) -> bool:
+def _after(intervention: Intervention) -> int:
+    assert intervention.after != "here"  # those are among the steps
+    return intervention.after
+
+
+def _is_terminal(step: _Planned) -> bool:
     event = step.event if isinstance(step, Frame) else step
     return isinstance(event, dict) and event.get("type") in TERMINAL

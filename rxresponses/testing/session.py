@@ -270,7 +270,8 @@ class Session:
                 event = step if refusal else {**step, "sequence_number": response.take_number()}
                 size = self._outbox.send(event, response.lane)
             self._note(response, step, size)
-            response.due = now if response.ended else now + self._limits.event_interval
+            interval = self._limits.event_interval if response.interval is None else response.interval
+            response.due = now if response.ended else now + interval
         elif isinstance(step, Frame):
             number = step.event.get("sequence_number")
             last = number if isinstance(number, int) else response.next_sequence_number

@@ -13,6 +13,7 @@ from .items import count_tokens, item_tokens, normalize_input
 from .journal import Exchange
 from .model import ResolvedReply, ScriptedModel
 from .plan import FaultPlan
+from .replies import Incomplete, Usage
 from .request import Request
 from .running import RunningResponse, start_response
 from .steering import Steering
@@ -69,7 +70,7 @@ class ResponseStarter:
         reply = self._reply_to(request, exchange)
         if steers:
             self._steering.use_pending(steers[0].target)
-        generator = self._generator(request, parent)
+        generator = self._generator(request, parent, reply)
         response = start_response(generator, reply, request, parent, now, lane=lane, exchange=exchange, size=size)
         exchange.started, exchange.response_id = now, response.response_id
         return response
@@ -90,7 +91,7 @@ class ResponseStarter:
             _LOGGER.error("A function of the test raised an exception", exc_info=True)
             raise RequestError(message, code="server_error", status=500, type="server_error") from error
 
-    def _generator(self, request: Request, parent: EndedResponse | None) -> EventGenerator:
+    def _generator(self, request: Request, parent: EndedResponse | None, reply: ResolvedReply) -> EventGenerator:
         body = request.body
         cached = parent.tokens if parent is not None else 0
         return EventGenerator(
@@ -100,6 +101,8 @@ class ResponseStarter:
             input_tokens=cached + item_tokens(request.input) + count_tokens(body.get("instructions") or ""),
             cached_tokens=cached,
             encrypted="reasoning.encrypted_content" in (body.get("include") or ()),
+            usage=next((setting for setting in reply.settings if isinstance(setting, Usage)), None),
+            cut=next((setting.reason for setting in reply.settings if isinstance(setting, Incomplete)), None),
         )
 
 

@@ -122,7 +122,7 @@ def response_id(events: list[Event]) -> str:
     return str(next(event["response"]["id"] for event in events if event["type"] == "response.created"))
 
 
-def answer(*parts: Part, **body: Any) -> list[Event]:
+def answer(*parts: Part | str, **body: Any) -> list[Event]:
     """Return the events of a response with these parts."""
     peer = Peer()
     peer.model.reply(parts)

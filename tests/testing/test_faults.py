@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rxresponses.testing.faults import Fault, IgnoreSteer, RefuseUpgrade
+from rxresponses.testing.outputs import Text
 from rxresponses.testing.plan import FaultPlan
-from rxresponses.testing.replies import Close, Failure, Text
+from rxresponses.testing.replies import Close, Failure
 from rxresponses.testing.request import Request
 
 DROP = Close(1006)

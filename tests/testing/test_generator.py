@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses.testing.replies import FunctionCall, Reasoning, Refusal, Text
+from rxresponses.testing.outputs import FunctionCall, Reasoning, Refusal, Text
 
 from .peer import Event, answer, text_of, types
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rxresponses.testing.history import EndedResponse, StoredResponses
-from rxresponses.testing.replies import Failure, FunctionCall, Text
+from rxresponses.testing.outputs import FunctionCall, Text
+from rxresponses.testing.replies import Failure
 
 from .peer import Event, Peer, response_id, types
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rxresponses.testing.model import ResolvedReply, ScriptedModel, default_reply
-from rxresponses.testing.replies import Close, Failure, FunctionCall, Gate, Hold, Raw, Reasoning, Refusal, Reply, Text
+from rxresponses.testing.outputs import FunctionCall, Raw, Reasoning, Refusal, Text
+from rxresponses.testing.replies import Close, Failure, Gate, Hold, Reply
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rxresponses.testing.replies import Failure, Gate, Text
+from rxresponses.testing.outputs import Text
+from rxresponses.testing.replies import Failure, Gate
 
 from .peer import answer
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from rxresponses.testing.replies import Close, Failure, Gate, Hold, Raw, Text
+from rxresponses.testing.outputs import Raw, Text
+from rxresponses.testing.replies import Close, Failure, Gate, Hold
 from rxresponses.testing.transcript import Recording
 
 from .peer import MESSAGE, OPENING, Peer, answer, conversation, response_id, text_of, types

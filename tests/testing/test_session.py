@@ -9,7 +9,8 @@ import pytest
 
 from rxresponses.testing import session
 from rxresponses.testing.faults import Fault
-from rxresponses.testing.replies import Close, Failure, Gate, Hold, Raw, Stall, Text
+from rxresponses.testing.outputs import Raw, Text
+from rxresponses.testing.replies import Close, Failure, Gate, Hold, Stall
 from tests.effort import examples
 
 from .peer import Peer, response_id, text_of, types

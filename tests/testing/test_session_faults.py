@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses.testing.faults import DropStreamIds, Fault, IgnoreSteer, RefuseConcurrent, ReorderLanes
-from rxresponses.testing.replies import (
-    Close,
-    Delay,
-    Expire,
-    Failure,
-    Hold,
-    Inject,
-    Intervention,
-    Raw,
-    Stall,
-    Text,
-)
+from rxresponses.testing.outputs import Raw, Text
+from rxresponses.testing.replies import Close, Delay, Expire, Failure, Hold, Inject, Intervention, Stall
 from rxresponses.testing.transcript import Recording
 
 from .peer import Event, Peer, response_id, text_of, types

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rxresponses.testing import session
 from rxresponses.testing.checks import _FIELDS
-from rxresponses.testing.replies import FunctionCall, Text
+from rxresponses.testing.outputs import FunctionCall, Text
 
 from .peer import TOOLS, Event, Peer, response_id
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxresponses.testing.faults import DropStreamIds, Fault, IgnoreSteer, RefuseConcurrent, ReorderLanes
-from rxresponses.testing.replies import Close, Delay, Expire, Failure, FunctionCall, Hold, Inject, Part, Stall, Text
+from rxresponses.testing.outputs import FunctionCall, Text
+from rxresponses.testing.replies import Close, Delay, Expire, Failure, Hold, Inject, Part, Stall
 
 from .peer import Event, Peer
 from .sockets import TERMINAL

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import pytest
 
 from rxresponses.testing.faults import Fault
-from rxresponses.testing.replies import Close, FunctionCall
+from rxresponses.testing.outputs import FunctionCall
+from rxresponses.testing.replies import Close
 from rxresponses.testing.request import Request
 
 from .peer import Peer, conversation, response_id, text_of, types

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rxresponses.testing import steering
-from rxresponses.testing.replies import Failure, FunctionCall, Gate, Hold, Part, Reasoning, Text
+from rxresponses.testing.outputs import FunctionCall, Reasoning, Text
+from rxresponses.testing.replies import Failure, Gate, Hold, Part
 from rxresponses.testing.request import Request
 
 from .peer import Event, Peer, conversation, response_id, text_of, types
