@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .request import Request as Request
     from .server import ResponsesServer as ResponsesServer
     from .transcript import Recording as Recording
+    from .when import When as When
 
 _MODULES = {
     "ApplyPatchCall": "outputs",
@@ -92,6 +93,7 @@ _MODULES = {
     "Text": "outputs",
     "Upgrade": "journal",
     "Usage": "replies",
+    "When": "when",
     "url_or_embedded_server": "fallback",
 }
 

@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from .arguments import CheckedArguments
 from .jsontext import encode
-from .model import Match
 from .replies import CONNECTION_INTERVENTIONS, INTERVENTIONS, Intervention
+from .when import Match
 
 # The opening of a connection
 
@@ -146,7 +146,7 @@ class Fault(CheckedArguments):
             the connection opens.  Only `Close`, `Stall`, `Inject` and `Expire` are possible then, and their
             `after` is ignored.
         match: only requests that match: a regular expression that is searched in the text of the latest user
-            message, or a function of the request, which the server calls on its own thread.
+            message, a `When`, or a function of the request, which the server calls on its own thread.
         times: only the first so many times.
         probability: happen by chance, drawn each time when the other arguments allow the fault.
         seed: the seed of the chance.  Two faults draw independently of each other, also with the same seed.

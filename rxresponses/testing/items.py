@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from .jsontext import JSON
 
@@ -20,6 +20,7 @@ CALL_OUTPUTS = {
 """The types of the calls that a client must answer, each with the type of the output that answers it."""
 
 _OUTPUT_CALLS = {output: call for call, output in CALL_OUTPUTS.items()}
+_TO_THE_MODEL = ("developer", "system", "user")
 _PART = 2**16  # characters
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,3})|\s+")
 
@@ -84,6 +85,49 @@ def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
         elif item["type"] == "function_call_output" and _call_id(item) not in asked:
             outputs.append(item)
     return outputs
+
+
+def is_call_output(item: JSON) -> bool:
+    """Return whether an item answers a call."""
+    return item["type"] in _OUTPUT_CALLS
+
+
+def new_items(items: Sequence[JSON]) -> Sequence[JSON]:
+    """Return the items at the end of `items` that are not of the model: messages to it, and outputs of calls."""
+    first = len(items)
+    while first > 0 and (is_call_output(items[first - 1]) or items[first - 1].get("role") in _TO_THE_MODEL):
+        first -= 1
+    return items[first:]
+
+
+def tool_outputs(items: Iterable[JSON], calls: Iterable[JSON]) -> list[tuple[str, str]]:
+    """Return the outputs of calls among `items`, each as the name of the tool and the text of the output.
+
+    A tool without a name of its own has that of its type, such as `shell` or `apply_patch`.
+
+    Args:
+        items: the items with the outputs.
+        calls: all items of the conversation, among them the calls.
+    """
+    answers = [item for item in items if is_call_output(item)]
+    if not answers:
+        return []
+    names = {(item["type"], _call_id(item)): item.get("name") for item in calls if item["type"] in CALL_OUTPUTS}
+    outputs = []
+    for item in answers:
+        kind = _OUTPUT_CALLS[item["type"]]
+        outputs.append((names.get((kind, _call_id(item))) or kind.removesuffix("_call"), output_text(item)))
+    return outputs
+
+
+def output_text(item: JSON) -> str:
+    """Return the text of the output of a call: of an approval, `approved` or `denied` with the reason."""
+    if item["type"] == "mcp_approval_response":
+        return f"{'approved' if item.get('approve') else 'denied'} {item.get('reason') or ''}".rstrip()
+    if item["type"] == "shell_call_output" and isinstance(item.get("output"), list):
+        parts = [part for part in item["output"] if isinstance(part, dict)]
+        return "".join(f"{part.get('stdout', '')}{part.get('stderr', '')}" for part in parts)
+    return item_text(item) or str(item.get("status") or "")
 
 
 def required_input(call: JSON) -> JSON:

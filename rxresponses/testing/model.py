@@ -5,26 +5,20 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .checks import RequestError
 from .jsontext import JSON, encode
-from .outputs import OUTPUTS, FunctionCall, Output, Reasoning, Text
+from .outputs import OUTPUTS, FunctionCall, Output, Reasoning, Text, has_calls
 from .replies import INTERVENTIONS, PARTS, SETTINGS, Intervention, Reply, Setting
 from .request import Request
 from .schema import SchemaError, example
 from .transcript import Recording
+from .when import Match, is_about_messages, matches
 
 _MOST_FUNCTIONS = 100  # functions that return functions, before a reply
-
-Match = str | Callable[[Request], bool]
-"""Which requests a rule or a fault is for.
-
-A string is a regular expression, which `re.search` has to find in the text of the latest user message.  A
-function receives the request and returns whether it matches.
-"""
 
 
 @dataclass(frozen=True)
@@ -40,16 +34,50 @@ class ResolvedReply:
     settings: tuple[Setting, ...] = ()
 
 
+@dataclass
+class _Rule:
+    """The replies to the requests that match, in turn."""
+
+    match: Match
+    replies: Sequence[Reply]
+    times: int | None
+    """How many requests the rule still answers, `None` for any number."""
+
+    used: int = 0
+
+    def applies_to(self, request: Request) -> bool:
+        """Return whether the rule answers `request`.
+
+        A pattern about messages would match again when the request brings the outputs of the calls that the rule has
+        made.  The calls would never end.
+        """
+        if self.times == 0 or not matches(self.match, request):
+            return False
+        return not (request.answers_calls and is_about_messages(self.match) and _has_calls(self._next))
+
+    def take(self) -> Reply:
+        """Return the reply to the next request.  The last reply is that to all further requests."""
+        reply = self._next
+        self.used += 1
+        if self.times is not None:
+            self.times -= 1
+        return reply
+
+    @property
+    def _next(self) -> Reply:
+        return self.replies[min(self.used, len(self.replies) - 1)]
+
+
 class ScriptedModel:
     """Chooses the reply to each request from those that a test has given.
 
-    Its methods may be called from any thread.
+    `reply` and `on` may be called from any thread, `resolve` from that of the server only.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next: deque[Reply] = deque()
-        self._rules: list[tuple[Match, Reply]] = []
+        self._rules: list[_Rule] = []
 
     def reply(self, *replies: Reply) -> None:
         """Do what `ResponsesServer.reply` describes."""
@@ -58,13 +86,18 @@ class ScriptedModel:
         with self._lock:
             self._next.extend(replies)
 
-    def on(self, match: Match, reply: Reply) -> None:
+    def on(self, match: Match, *replies: Reply, times: int | None = None) -> None:
         """Do what `ResponsesServer.on` describes."""
-        _check_reply(reply)
+        for reply in replies:
+            _check_reply(reply)
         if isinstance(match, str):
             re.compile(match)  # raises here, where the test gives the expression, and not at the first request
+        elif not callable(match):
+            raise TypeError(f"Not a regular expression, a function or a When: {match!r}")
+        if times is not None and times < 1:
+            raise ValueError(f"times must be at least 1, not {times}")
         with self._lock:
-            self._rules.append((match, reply))
+            self._rules.append(_Rule(match, replies, times))
 
     def resolve(self, request: Request) -> ResolvedReply:
         """Return the reply to `request`: the next one in the queue, else that of the first rule that matches.
@@ -80,9 +113,9 @@ class ScriptedModel:
             reply = self._next.popleft() if self._next else None
         if reply is None:
             reply = default_reply
-            for match, possible in rules:  # a generator would hide a `StopIteration` of the test's function
-                if matches(match, request):
-                    reply = possible
+            for rule in rules:  # a generator would hide a `StopIteration` of the test's function
+                if rule.applies_to(request):
+                    reply = rule.take()
                     break
         for _ in range(_MOST_FUNCTIONS):
             if callable(reply):
@@ -151,14 +184,12 @@ def _sentence(request: Request) -> str:
     outputs = request.function_outputs
     if outputs:
         return f"This is the embedded test server. Your function returned: {' and '.join(outputs.values())}"
+    if request.tool_outputs:
+        texts = [text for _, text in request.tool_outputs]
+        return f"This is the embedded test server. Your tool returned: {' and '.join(texts)}"
     if request.text:
         return f"This is the embedded test server, not a model. You asked: {request.text}"
     return "This is the embedded test server, not a model. You asked nothing."
-
-
-def matches(match: Match, request: Request) -> bool:
-    """Return whether `match` is for `request`."""
-    return bool(re.search(match, request.text)) if isinstance(match, str) else match(request)
 
 
 def _check_reply(reply: object) -> None:
@@ -177,3 +208,7 @@ def _check_reply(reply: object) -> None:
 
 def _is_placed(part: object) -> bool:
     return isinstance(part, INTERVENTIONS) and part.after == "here"
+
+
+def _has_calls(reply: Reply) -> bool:
+    return any(map(has_calls, reply if isinstance(reply, Sequence) else [reply]))

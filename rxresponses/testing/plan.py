@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .faults import CONNECTION_TRAITS, UPGRADE_FAULTS, ConnectionTrait, Fault, UpgradeFault
-from .model import matches
 from .replies import CONNECTION_INTERVENTIONS, INTERVENTIONS, ConnectionIntervention, Intervention
 from .request import Request
+from .when import matches
 
 
 @dataclass(eq=False)

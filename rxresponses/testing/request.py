@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..redaction import shown_field
-from .items import item_text
+from .items import is_call_output, item_text, new_items, tool_outputs
 from .jsontext import JSON
 
 
@@ -68,6 +68,22 @@ class Request:
     def function_outputs(self) -> dict[str, str]:
         """The function call outputs in `input`: the text of each output by the `call_id` of its call."""
         return {item["call_id"]: item_text(item) for item in self.input if item["type"] == "function_call_output"}
+
+    @property
+    def answers_calls(self) -> bool:
+        """Whether the input ends with the output of a call, and so not with a message."""
+        return len(self.input) > 0 and is_call_output(self.input[-1])
+
+    @property
+    def tool_outputs(self) -> list[tuple[str, str]]:
+        """The outputs of calls that this request brings, of any kind: the name of the tool, and the text of the output.
+
+        A request may repeat its conversation: only the outputs after the latest item of the model count.
+
+        A tool without a name of its own has that of its type: `shell`, `local_shell`, `apply_patch`, `computer`.
+        The text for an MCP approval is `approved`, or `denied` and the reason; its name is that of the tool.
+        """
+        return tool_outputs(new_items(self.input), self.items)
 
     @property
     def tools(self) -> dict[str, JSON]:

@@ -16,11 +16,12 @@ from .history import IdGenerator, StoredResponses
 from .journal import Condition, Exchange, Journal, Received, Upgrade
 from .jsontext import JSON
 from .listener import Listener
-from .model import Match, ScriptedModel
+from .model import ScriptedModel
 from .plan import FaultPlan
 from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Gate, Reply
 from .session import Limits, Session
 from .transcript import Recording
+from .when import Match
 
 # For a server that runs for a long time, and whose records nobody reads: `remember` and `remember_bytes`.
 REMEMBER, REMEMBER_BYTES = 1_000, 16 * 2**20
@@ -106,35 +107,54 @@ class ResponsesServer:
     def reply(self, *replies: Reply) -> None:
         """Queue replies for the next responses.  Each response takes one when it starts.
 
-        Args:
-            replies: each is a string (the text of the answer), an output such as `Text` or `FunctionCall`, an
-                intervention such as `Failure` or `Close`, a `Recording`, a sequence of these, or a function.
-                The server calls the function with the `Request`, on its own thread; the function returns
-                one of the other forms.
+        Each reply is one of these:
+
+        - a string: the text of the answer;
+        - an output, the content of the response: `Text`, `Json`, `Refusal`, `Reasoning`, `FunctionCall`,
+          `CustomToolCall`, `McpApprovalRequest`, `ShellCall`, `LocalShellCall`, `ApplyPatchCall`, any other `Item`,
+          `Interleaved` (several outputs at once, such as parallel calls), or `Raw` frames;
+        - an intervention, which happens after as many events of the response as its `after` says, or at its place
+          among the outputs with `after="here"`: `Failure`, `Delay`, `Hold`, `Close`, `Stall`, `Inject`, `Expire`;
+        - a setting of the response: `Usage` (numbers of tokens), `Incomplete` (the model was cut off), `Pace` (the
+          time between two events);
+        - a sequence of these, such as `[Reasoning("Two cities."), FunctionCall("weather", {"city": "Paris"})]`.
+          Without an output in it, the content is the answer that the server makes up;
+        - a `Recording`: a recorded response.  Only interventions may stand beside it;
+        - a function.  The server calls it with the `Request`, on its own thread; it returns one of the other forms.
 
         Raises:
             TypeError: for an argument that is not a reply.
         """
         self._model.reply(*replies)
 
-    def on(self, match: Match, reply: Reply) -> None:
+    def on(self, match: Match, reply: Reply, *later: Reply, times: int | None = None) -> None:
         """Answer each request that matches with `reply`.
 
-        Replies queued by `reply` or `replay` come first.  If several rules match, the first of
-        them applies.  If no rule matches, the server makes up an answer, which says that no model answers and
-        repeats the question.
+        Replies queued by `reply` or `replay` come first.  If several rules match, the first of them applies.  If no
+        rule matches, the server makes up an answer, which says that no model answers and repeats the question, or the
+        outputs of the calls.
+
+        An agent with one tool needs one rule: `server.on("weather", FunctionCall("weather", {"city": "Paris"}))`.  A
+        pattern about messages whose reply is a call does not apply to a request that brings the output of a call: the
+        same call would follow again and again.  Such a request goes to the next rule that matches, for example
+        `server.on(When(tool="weather", output="rain"), "Take an umbrella.")`.
 
         Args:
-            match: a regular expression, which is searched in the text of the latest user message (`""`
-                matches every request), or a function that receives the `Request` and returns whether it
-                matches.  The server calls the function on its own thread.
+            match: a regular expression, which is searched in the text of the latest user message (`""` matches every
+                request); a `When`, which also looks at outputs of calls, the model and the instructions; or a
+                function that receives the `Request` and returns whether it matches.  The server calls the function
+                on its own thread.
             reply: the answer, in one of the forms that `reply` describes.
+            later: the answers to the second request that matches, to the third, and so on.  The last answer is that
+                to all further ones.
+            times: how many requests the rule answers.  Then the rules after it have their turn.
 
         Raises:
-            TypeError: if `reply` is not a reply.
+            TypeError: if `match` is nothing that can match, or an answer is not a reply.
+            ValueError: if `times` is less than 1.
             re.error: if `match` is not a valid regular expression.
         """
-        self._model.on(match, reply)
+        self._model.on(match, reply, *later, times=times)
 
     def replay(
         self, source: str | os.PathLike[str] | Iterable[Mapping[str, Any] | str], *, speed: float | None = None

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from rxresponses.testing.model import ResolvedReply, ScriptedModel, default_reply
-from rxresponses.testing.outputs import FunctionCall, Raw, Reasoning, Refusal, Text
-from rxresponses.testing.replies import Close, Failure, Gate, Hold, Reply
+from rxresponses.testing.outputs import FunctionCall, Interleaved, Raw, Reasoning, Refusal, Text
+from rxresponses.testing.replies import Close, Failure, Gate, Hold, Reply, Usage
 from rxresponses.testing.request import Request
 from rxresponses.testing.transcript import Recording
+from rxresponses.testing.when import When
 
 from .peer import TOOLS, Peer, user
 
@@ -31,6 +32,58 @@ def test_replies_in_order_then_rules_then_the_default() -> None:
     assert model.resolve(request("hello")) == ResolvedReply((Text("a greeting"),))
     assert model.resolve(request("shout")) == ResolvedReply((Text("SHOUT"),))
     assert model.resolve(request("else")) == ResolvedReply(default_reply(request("else")))
+
+
+def brings(output: str = "rain") -> Request:
+    """Return a request that brings the output of a call of `weather`."""
+    call = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
+    item = {"type": "function_call_output", "call_id": "c", "output": output}
+    return Request(body={}, input=[item], history=[user("weather"), call])
+
+
+def test_an_agent_needs_one_rule_for_its_tool() -> None:
+    model, call = ScriptedModel(), FunctionCall("weather")
+    model.on("weather", call)
+    model.on(When(message="weather"), [Text("parallel"), Interleaved([call, call])])
+    model.on(When(output="rain"), "Take an umbrella.")
+
+    assert model.resolve(request("weather?")) == ResolvedReply((call,))
+    assert model.resolve(brings()) == ResolvedReply((Text("Take an umbrella."),))
+    assert "returned: sun" in text_of(model.resolve(brings("sun")).outputs)  # type: ignore[arg-type]
+
+
+def test_explicit_rules_may_call_again() -> None:
+    first, second = FunctionCall("weather", call_id="1"), FunctionCall("news", call_id="2")
+    model = ScriptedModel()
+    model.on("weather", first)
+    model.on(When(tool="weather"), second)
+    assert model.resolve(brings()) == ResolvedReply((second,))
+
+    by_function = ScriptedModel()
+    by_function.on(lambda request: True, first)
+    by_function.on("", "never")
+    assert by_function.resolve(brings()) == ResolvedReply((first,))
+
+    text = ScriptedModel()
+    text.on("weather", "a text is no call")
+    assert text.resolve(brings()) == ResolvedReply((Text("a text is no call"),))
+
+
+def test_the_replies_of_a_rule_come_in_turn() -> None:
+    model = ScriptedModel()
+    model.on("", "one", "two", times=3)
+    model.on("", "rest")
+
+    got = [model.resolve(request()).outputs for _ in range(5)]
+    assert [text_of(outputs) for outputs in got] == ["one", "two", "two", "rest", "rest"]  # type: ignore[arg-type]
+
+
+def test_a_rule_that_cannot_be() -> None:
+    model = ScriptedModel()
+    with pytest.raises(ValueError, match="times must be at least 1, not 0"):
+        model.on("", "x", times=0)
+    with pytest.raises(TypeError, match="Not a regular expression, a function or a When: 5"):
+        model.on(5, "x")  # type: ignore[arg-type]
 
 
 def test_parts_are_sorted_into_outputs_and_interventions() -> None:
@@ -61,6 +114,7 @@ def test_a_recording_is_a_whole_answer() -> None:
     (recording,) = Recording.load([{"type": "response.created"}])
 
     mixtures: list[Reply] = [[recording, recording], [recording, "text"], [Text("text"), recording]]
+    mixtures += [[recording, Usage()], [recording, Close(after="here")]]
     for parts in mixtures:
         with pytest.raises(TypeError, match="A recording is a whole answer"):
             ScriptedModel().reply(parts)
@@ -94,7 +148,9 @@ def test_the_default_reply_names_the_server_and_repeats_the_question() -> None:
     assert text_of(default_reply(request("Why?"))) == ("This is the embedded test server, not a model. You asked: Why?")
     assert "nothing" in text_of(default_reply(Request(body={}, input=[])))
     output = {"type": "function_call_output", "call_id": "c", "output": "21 °C"}
-    assert "returned: 21 °C" in text_of(default_reply(Request(body={}, input=[output])))
+    assert "function returned: 21 °C" in text_of(default_reply(Request(body={}, input=[output])))
+    shell = {"type": "local_shell_call_output", "id": "c", "output": "a.py"}
+    assert "tool returned: a.py" in text_of(default_reply(Request(body={}, input=[shell])))
 
 
 def test_the_default_reply_has_the_requested_format() -> None:

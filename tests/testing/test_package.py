@@ -18,6 +18,17 @@ def test_every_name_is_there() -> None:
         _ = testing.Nonsense
 
 
+def test_a_star_import_brings_the_public_names_and_nothing_else() -> None:
+    names: dict[str, object] = {}
+    exec("from rxresponses.testing import *", names)
+    names.pop("__builtins__")
+
+    assert sorted(names) == sorted(testing.__all__)
+    assert all(names[name] is getattr(testing, name) for name in names)
+    public = [name for name in dir(testing) if not name.startswith("__")]
+    assert public == sorted(testing.__all__)
+
+
 def test_the_plugin_costs_nothing_until_it_is_used() -> None:
     code = (
         "import sys, pytest, importlib.util as u\n"
