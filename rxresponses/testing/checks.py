@@ -1,27 +1,15 @@
-"""Which messages the server refuses, and with which error."""
+"""Which messages the server refuses in any case, because it could not answer them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
-from .items import unanswered_calls, unasked_outputs
 from .jsontext import JSON
-from .request import Request
+from .refusal import RequestError, check_field, check_value, missing, require, type_name, wrong_type
 
 _LANE = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "an array": (list,),
-    "a boolean": (bool,),
-    "a number": (int, float),
-    "an integer": (int,),
-    "a string": (str,),
-    "a string or an array": (str, list),
-    "a string or an object": (str, dict),
-    "an object": (dict,),
-}
 _FIELDS = {
     "background": "a boolean",
     "context_management": "an array",
@@ -61,26 +49,6 @@ _RANGES = {
     "top_p": (0, 1),
 }
 _ROLES = ("assistant", "developer", "system", "user")
-_LONGEST_MESSAGE = 2_000  # characters: messages repeat names and values of the request
-
-
-class RequestError(Exception):
-    """The server refuses a message.  The connection stays open."""
-
-    def __init__(
-        self, message: str, *, code: str | None, param: str | None = None, status: int = 400, type: str | None = None
-    ) -> None:
-        self.message = _shortened(message)
-        super().__init__(self.message)
-        self.code = code
-        self.param = _shortened(param) if param is not None else None
-        self.status = status
-        self.type = type or "invalid_request_error"
-
-    def event(self) -> JSON:
-        """Return the `error` event for the client."""
-        error = {"type": self.type, "code": self.code, "message": self.message, "param": self.param}
-        return {"type": "error", "status": self.status, "error": error}
 
 
 def check_type(message: object) -> str:
@@ -90,11 +58,11 @@ def check_type(message: object) -> str:
         RequestError: if the message is not an object, or has a type that the service does not know.
     """
     if not isinstance(message, dict):
-        raise RequestError(f"Expected a JSON object, but got {_type_name(message)} instead.", code="invalid_type")
+        raise RequestError(f"Expected a JSON object, but got {type_name(message)} instead.", code="invalid_type")
     kind = message.get("type")
     if kind is None:
-        raise _missing("type")
-    _check_value("type", kind, ("response.create", "response.steer"))
+        raise missing("type")
+    check_value("type", kind, ("response.create", "response.steer"))
     return str(kind)
 
 
@@ -111,17 +79,17 @@ def check_lane(stream_id: object) -> str:
 
 
 def check_create(body: JSON) -> None:
-    """Check the fields of a `response.create`, except `stream_id`.  Unknown fields are accepted.
+    """Check what this server needs of a `response.create`, except `stream_id`.  `service_checks` has further rules.
 
     Raises:
         RequestError: for the first field that is wrong or missing.
     """
     for field, expected in _FIELDS.items():
-        _check_field(field, body.get(field), expected)
+        check_field(field, body.get(field), expected)
     for field, (low, high) in _RANGES.items():
         _check_range(field, body.get(field), low, high)
     if body.get("model") is None and body.get("prompt") is None:
-        raise _missing("model")
+        raise missing("model")
     if body.get("background"):
         message = "Background responses are not available on a WebSocket."
         raise RequestError(message, code="unsupported_value", param="background")
@@ -131,22 +99,6 @@ def check_create(body: JSON) -> None:
     _check_input(body)
     _check_tools(body)
     _check_format((body.get("text") or {}).get("format"))
-
-
-def check_conversation(request: Request) -> None:
-    """Check that each call in the conversation has an output, and each output has a call.
-
-    Raises:
-        RequestError: for the first call without an output, or output without a call.
-    """
-    for item in unasked_outputs(request.items):
-        message = f"No tool call found for function call output with call_id {item['call_id']}."
-        raise RequestError(message, code=None, param="input")
-    for call in unanswered_calls(request.items):
-        name = call["type"].replace("_", " ")
-        raise RequestError(
-            f"No tool output found for {name} {call.get('call_id', call.get('id'))}.", code=None, param="input"
-        )
 
 
 def check_steer_input(message: JSON) -> None:
@@ -162,19 +114,12 @@ def check_steer_input(message: JSON) -> None:
     if isinstance(value, str):
         return
     if not isinstance(value, list) or not value:
-        raise _wrong_type("input", value, "a string or a non-empty array")
+        raise wrong_type("input", value, "a string or a non-empty array")
     for index, item in enumerate(value):
         _check_item(f"input[{index}]", item)
         if item.get("role") != "user" or item.keys() - {"type", "role", "content"}:
             message_text = "Steering accepts only messages of the user, with type, role and content."
             raise RequestError(message_text, code="invalid_value", param=f"input[{index}]")
-
-
-def _check_field(field: str, value: object, expected: str) -> None:
-    types = _PYTHON_TYPES[expected]
-    if value is None or (isinstance(value, types) and (not isinstance(value, bool) or bool in types)):
-        return
-    raise _wrong_type(field, value, expected)
 
 
 def _check_range(field: str, value: Any, low: float, high: float | None) -> None:
@@ -201,43 +146,43 @@ def _check_input(body: JSON) -> None:
 
 def _check_item(path: str, item: Any) -> None:
     if not isinstance(item, dict):
-        raise _wrong_type(path, item, "an object")
+        raise wrong_type(path, item, "an object")
     kind = item.get("type", "message" if "role" in item else None)
     if kind is None:
-        raise _missing(f"{path}.type")
+        raise missing(f"{path}.type")
     if not isinstance(kind, str):
-        raise _wrong_type(f"{path}.type", kind, "a string")
+        raise wrong_type(f"{path}.type", kind, "a string")
     if kind == "message":
-        _check_value(f"{path}.role", item.get("role"), _ROLES)
+        check_value(f"{path}.role", item.get("role"), _ROLES)
         _check_text(f"{path}.content", item.get("content"))
     elif kind == "function_call_output":
         if not isinstance(item.get("call_id"), str):
-            raise _missing(f"{path}.call_id")
+            raise missing(f"{path}.call_id")
         _check_text(f"{path}.output", item.get("output"))
 
 
 def _check_text(path: str, value: Any) -> None:
     if value is None:
-        raise _missing(path)
-    _check_field(path, value, "a string or an array")
+        raise missing(path)
+    check_field(path, value, "a string or an array")
     for index, part in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(part, dict):
-            raise _wrong_type(f"{path}[{index}]", part, "an object")
+            raise wrong_type(f"{path}[{index}]", part, "an object")
 
 
 def _check_tools(body: JSON) -> None:
     tools = body.get("tools") or []
     for index, tool in enumerate(tools):
         if not isinstance(tool, dict):
-            raise _wrong_type(f"tools[{index}]", tool, "an object")
+            raise wrong_type(f"tools[{index}]", tool, "an object")
         for field in ("type", "name") if tool.get("type") == "function" else ("type",):
             if not isinstance(tool.get(field), str):
-                raise _missing(f"tools[{index}].{field}")
+                raise missing(f"tools[{index}].{field}")
         if tool["type"] == "function":
-            _check_field(f"tools[{index}].parameters", tool.get("parameters"), "an object")
+            check_field(f"tools[{index}].parameters", tool.get("parameters"), "an object")
     choice = body.get("tool_choice")
     if isinstance(choice, str):
-        _check_value("tool_choice", choice, ("none", "auto", "required"))
+        check_value("tool_choice", choice, ("none", "auto", "required"))
         if choice == "required" and not tools:
             message = "Tool choice 'required' must be specified with 'tools' parameter."
             raise RequestError(message, code=None, param="tool_choice")
@@ -246,63 +191,28 @@ def _check_tools(body: JSON) -> None:
 
 
 def _check_choice(choice: JSON, tools: list[JSON]) -> None:
-    _require("tool_choice.type", choice.get("type"), "a string")
+    require("tool_choice.type", choice.get("type"), "a string")
     if choice["type"] == "function":
         name = choice.get("name")
-        _require("tool_choice.name", name, "a string")
+        require("tool_choice.name", name, "a string")
         if all(tool["type"] != "function" or tool["name"] != name for tool in tools):
             message = f"Tool choice 'function' with name {name!r} not found in 'tools' parameter."
             raise RequestError(message, code=None, param="tool_choice")
     elif choice["type"] == "allowed_tools":
-        _require("tool_choice.mode", choice.get("mode"), "a string")
-        _check_value("tool_choice.mode", choice["mode"], ("auto", "required"))
-        _require("tool_choice.tools", choice.get("tools"), "an array")
+        require("tool_choice.mode", choice.get("mode"), "a string")
+        check_value("tool_choice.mode", choice["mode"], ("auto", "required"))
+        require("tool_choice.tools", choice.get("tools"), "an array")
         for index, tool in enumerate(choice["tools"]):
-            _require(f"tool_choice.tools[{index}]", tool, "an object")
-            _check_field(f"tool_choice.tools[{index}].name", tool.get("name"), "a string")
+            require(f"tool_choice.tools[{index}]", tool, "an object")
+            check_field(f"tool_choice.tools[{index}].name", tool.get("name"), "a string")
 
 
 def _check_format(text_format: Any) -> None:
-    _check_field("text.format", text_format, "an object")
+    check_field("text.format", text_format, "an object")
     if text_format is None:
         return
-    _require("text.format.type", text_format.get("type"), "a string")
-    _check_value("text.format.type", text_format["type"], ("text", "json_object", "json_schema"))
+    require("text.format.type", text_format.get("type"), "a string")
+    check_value("text.format.type", text_format["type"], ("text", "json_object", "json_schema"))
     if text_format["type"] == "json_schema":
-        _require("text.format.name", text_format.get("name"), "a string")
-        _require("text.format.schema", text_format.get("schema"), "an object")
-
-
-def _require(field: str, value: object, expected: str) -> None:
-    if value is None:
-        raise _missing(field)
-    _check_field(field, value, expected)
-
-
-def _check_value(field: str, value: object, supported: Sequence[str]) -> None:
-    if value not in supported:
-        names = ", ".join(f"'{name}'" for name in supported)
-        message = f"Invalid value: {value!r}. Supported values are: {names}."
-        raise RequestError(message, code="invalid_value", param=field)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
-
-
-def _missing(field: str) -> RequestError:
-    return RequestError(f"Missing required parameter: '{field}'.", code="missing_required_parameter", param=field)
-
-
-def _wrong_type(field: str, value: object, expected: str) -> RequestError:
-    message = f"Invalid type for '{field}': expected {expected}, but got {_type_name(value)} instead."
-    return RequestError(message, code="invalid_type", param=field)
-
-
-def _type_name(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    names = {str: "a string", int: "an integer", float: "a number", list: "an array"}
-    return names.get(type(value), "an object")
+        require("text.format.name", text_format.get("name"), "a string")
+        require("text.format.schema", text_format.get("schema"), "an object")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from .checks import RequestError
 from .items import item_tokens
 from .jsontext import JSON
 from .latest import Latest
+from .refusal import RequestError
+
+_ITEMS = 100  # ids that are kept for each response, on average
 
 
 class IdGenerator:
@@ -62,8 +63,28 @@ class EndedResponse:
         return [item for items in reversed(parts) for item in items]
 
 
-StoredResponses: TypeAlias = Latest[str, EndedResponse]
-"""The responses with `store: true` by their ids.  All connections of a server share them."""
+class StoredResponses(Latest[str, EndedResponse]):
+    """The responses with `store: true` by their ids.  All connections of a server share them.
+
+    Args:
+        number: how many responses are kept, `None` for any number.
+        size: how many bytes all of them together may have, `None` for any size.
+    """
+
+    def __init__(self, number: int | None = None, size: int | None = None) -> None:
+        super().__init__(number, size)
+        self._item_ids: Latest[str, None] = Latest(number * _ITEMS if number is not None else None)
+
+    def add(self, key: str, value: EndedResponse, size: int = 0) -> None:
+        """Keep a response, and the ids of its items."""
+        super().add(key, value, size)
+        for item in value.items:
+            if isinstance(item.get("id"), str):
+                self._item_ids.add(item["id"], None)
+
+    def has_item(self, item_id: str) -> bool:
+        """Return whether the item with this id belongs to a stored response."""
+        return item_id in self._item_ids
 
 
 class ConnectionHistory:
@@ -79,7 +100,7 @@ class ConnectionHistory:
     """
 
     def __init__(self, stored: StoredResponses, limit: int | None = None, size: int | None = None) -> None:
-        self._stored = stored
+        self.stored = stored
         self._most = size
         self._held: dict[str | None, EndedResponse] = {}  # by lane
         self._statuses: Latest[str, tuple[str | None, str]] = Latest(limit)  # lane and status by response id
@@ -91,7 +112,7 @@ class ConnectionHistory:
             RequestError: `previous_response_not_found`, or `context_length_exceeded`.
         """
         held = (response for response in self._held.values() if response.response_id == response_id)
-        response = next(held, None) or self._stored.get(response_id)
+        response = next(held, None) or self.stored.get(response_id)
         if response is None:
             message = f"Previous response with id '{response_id}' not found."
             raise RequestError(message, code="previous_response_not_found", param="previous_response_id")
@@ -116,7 +137,7 @@ class ConnectionHistory:
         """Hold a response on its lane, and store it if its request says so."""
         self._held[lane] = response
         if store:
-            self._stored.add(response.response_id, response, response.own_size)
+            self.stored.add(response.response_id, response, response.own_size)
 
     def evict(self, lane: str | None, response_id: object) -> bool:
         """Stop to hold the parent of a continuation that failed on the parent's own lane.
@@ -128,4 +149,4 @@ class ConnectionHistory:
         if held is None or held.response_id != response_id:
             return False
         del self._held[lane]
-        return held.response_id not in self._stored
+        return held.response_id not in self.stored

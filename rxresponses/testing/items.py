@@ -20,6 +20,7 @@ CALL_OUTPUTS = {
 """The types of the calls that a client must answer, each with the type of the output that answers it."""
 
 _OUTPUT_CALLS = {output: call for call, output in CALL_OUTPUTS.items()}
+_NAMED_OTHERWISE = ("local_shell_call_output", "mcp_approval_response", "tool_search_output")
 _TO_THE_MODEL = ("developer", "system", "user")
 _PART = 2**16  # characters
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,3})|\s+")
@@ -75,21 +76,27 @@ def unanswered_calls(items: Iterable[JSON]) -> list[JSON]:
     return list(calls.values())
 
 
-def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
-    """Return the function call outputs among `items` whose call does not come before them."""
-    asked: set[str] = set()
-    outputs = []
-    for item in items:
-        if item["type"] == "function_call":
-            asked.add(_call_id(item))
-        elif item["type"] == "function_call_output" and _call_id(item) not in asked:
-            outputs.append(item)
-    return outputs
-
-
 def is_call_output(item: JSON) -> bool:
     """Return whether an item answers a call."""
     return item["type"] in _OUTPUT_CALLS
+
+
+def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
+    """Return the outputs of calls among `items` whose call does not come before them.
+
+    An approval, and the output of the older local shell, name their call in other ways: they are not looked at.
+    """
+    asked: set[tuple[str, str]] = set()
+    outputs = []
+    for item in items:
+        kind = item["type"]
+        if kind in CALL_OUTPUTS:
+            asked.add((kind, _call_id(item)))
+        elif (
+            is_call_output(item) and kind not in _NAMED_OTHERWISE and (_OUTPUT_CALLS[kind], _call_id(item)) not in asked
+        ):
+            outputs.append(item)
+    return outputs
 
 
 def new_items(items: Sequence[JSON]) -> Sequence[JSON]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import RequestError
 from .jsontext import JSON, encode
 from .outputs import OUTPUTS, FunctionCall, Output, Reasoning, Text, has_calls
+from .refusal import RequestError
 from .replies import INTERVENTIONS, PARTS, SETTINGS, Intervention, Reply, Setting
 from .request import Request
 from .schema import SchemaError, example

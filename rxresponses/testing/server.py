@@ -49,6 +49,9 @@ class ResponsesServer:
             all of them.  Pages of the server's own origin may always connect, and so may all programs that send
             no `Origin`.  Other upgrades are refused with status 403.
         faults: what goes wrong.  `fault` adds more.
+        checks: whether requests are refused as the service refuses them, so that a typo fails in a test: unknown
+            fields, names of tools, schemas (strict ones too), formats of items and of their parts, values out of
+            range, calls without an output, and outputs without a call.  `False` makes a lenient server.
         remember: how many frames, requests, upgrades, stored responses, and, for each connection, ended
             responses the server keeps, the latest of each.  `None` keeps all, so that a test sees every
             request.  That needs more and more memory in a test that runs for hours.
@@ -71,6 +74,7 @@ class ResponsesServer:
         max_size: int | None = 64 * 2**20,
         allow_origins: Sequence[str] = (),
         faults: Iterable[Fault] = (),
+        checks: bool = True,
         remember: int | None = None,
         remember_bytes: int | None = None,
     ) -> None:
@@ -91,6 +95,7 @@ class ResponsesServer:
             plan=self._plan,
             new_session=self._new_session,
         )
+        self._checks = checks
         self._entered = False
         self._thread: threading.Thread | None = None
         self._task: asyncio.Task[None] | None = None
@@ -383,4 +388,5 @@ class ResponsesServer:
             number=number,
             journal=self._journal,
             plan=self._plan,
+            checks=self._checks,
         )

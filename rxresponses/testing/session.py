@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import RequestError, check_create, check_lane, check_type
+from .checks import check_lane, check_type
 from .faults import DropStreamIds, IgnoreSteer, RefuseConcurrent, ReorderLanes
 from .history import ConnectionHistory, EndedResponse, IdGenerator, StoredResponses
 from .journal import Exchange, Journal, Outcome
@@ -20,6 +20,7 @@ from .jsontext import JSON, decode, is_deeper
 from .model import ScriptedModel
 from .outbox import Outbox, ToSend
 from .plan import FaultPlan
+from .refusal import RequestError
 from .replies import Close, ConnectionIntervention, Delay, Expire, Gate, Inject
 from .running import RunningResponse
 from .starting import ResponseStarter
@@ -73,6 +74,7 @@ class Session:
         clock: the wall time in seconds, for the timestamps inside responses.
         journal: records the requests.
         plan: the faults of the server.
+        checks: whether requests are refused as the service refuses them.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Session:
         clock: Callable[[], float] = time.time,
         journal: Journal | None = None,
         plan: FaultPlan | None = None,
+        checks: bool = True,
     ) -> None:
         self._limits = limits
         self._number = number
@@ -105,6 +108,7 @@ class Session:
             ids=ids,
             clock=clock,
             number=number,
+            checks=checks,
         )
         self._expiry = now + limits.max_age if limits.max_age is not None else None
         self._received = 0  # requests
@@ -228,7 +232,6 @@ class Session:
                 return
             lane, exchange = taken
             try:
-                check_create(exchange.message)
                 self._start(exchange, lane, now)
             except RequestError as error:
                 self._refuse(exchange, error, lane)

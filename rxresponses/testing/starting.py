@@ -6,16 +6,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from .checks import RequestError, check_conversation
+from .checks import check_create
 from .generator import EventGenerator, new_response
 from .history import ConnectionHistory, EndedResponse, IdGenerator
 from .items import count_tokens, item_tokens, normalize_input
 from .journal import Exchange
 from .model import ResolvedReply, ScriptedModel
 from .plan import FaultPlan
+from .refusal import RequestError
 from .replies import Incomplete, Usage
 from .request import Request
 from .running import RunningResponse, start_response
+from .service_checks import check_conversation, check_service_rules
 from .steering import Steering
 
 _LOGGER = logging.getLogger("rxresponses.testing")
@@ -34,6 +36,7 @@ class ResponseStarter:
         ids: IdGenerator,
         clock: Callable[[], float],
         number: int,
+        checks: bool,
     ) -> None:
         self._model = model
         self._plan = plan
@@ -42,9 +45,10 @@ class ResponseStarter:
         self._ids = ids
         self._clock = clock
         self._number = number
+        self._checks = checks
 
     def start(self, exchange: Exchange, lane: str | None, now: float) -> RunningResponse:
-        """Start the response to a checked `response.create`.
+        """Start the response to a `response.create`.
 
         The parent is looked up here and not when the request arrives: a request may wait until the server
         has forgotten the parent.
@@ -53,6 +57,9 @@ class ResponseStarter:
             RequestError: if the request is refused.
         """
         body = exchange.message
+        check_create(body)
+        if self._checks:
+            check_service_rules(body)
         parent_id: str | None = body.get("previous_response_id")
         steers = self._steering.pending(parent_id, lane)
         size = exchange.size + sum(steer.size for steer in steers)
@@ -66,7 +73,8 @@ class ResponseStarter:
             number=exchange.number,
             ordinal=exchange.ordinal,
         )
-        check_conversation(request)
+        if self._checks:
+            check_conversation(request, self._history.stored)
         reply = self._reply_to(request, exchange)
         if steers:
             self._steering.use_pending(steers[0].target)

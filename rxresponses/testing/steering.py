@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .checks import RequestError, check_steer_input
+from .checks import check_steer_input
 from .history import ConnectionHistory, IdGenerator
 from .items import normalize_input, required_input, unanswered_calls
 from .jsontext import JSON
 from .outbox import Outbox
+from .refusal import RequestError
 from .running import RunningResponse, Steer
 
 _REFUSALS = {

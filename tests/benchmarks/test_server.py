@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rxresponses.testing.checks import RequestError
 from rxresponses.testing.model import default_reply
+from rxresponses.testing.refusal import RequestError
 from rxresponses.testing.request import Request
 
 from .server import Server, clients_that_never_read, fragments, invalid_frames, long_run, pings, queue, serving

@@ -46,14 +46,14 @@ class TestEndings:
     def test_scenario_02_incomplete_is_a_value_and_keeps_its_usage(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
-        server.reply("one two three four five six")
-        got = Recorder(socket.send_request(ask(max_output_tokens=3))).wait()
+        server.reply("word " * 20)
+        got = Recorder(socket.send_request(ask(max_output_tokens=16))).wait()
         last = got.values[-1]
         assert isinstance(last, ResponseIncompleteEvent)
         assert last.response.incomplete_details is not None
         assert last.response.incomplete_details.reason == "max_output_tokens"
         assert last.response.usage is not None
-        assert last.response.usage.output_tokens == 3
+        assert last.response.usage.output_tokens == 16
         assert got.completions == 1
 
     @pytest.mark.parametrize("lane", [None, "a"])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from rxresponses.testing.checks import RequestError, check_create, check_lane, check_steer_input, check_type
+from rxresponses.testing.checks import check_create, check_lane, check_steer_input, check_type
+from rxresponses.testing.refusal import RequestError
 
 
 def body(**fields: Any) -> dict[str, Any]:

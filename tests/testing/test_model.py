@@ -230,4 +230,6 @@ def test_scenario_77_a_schema_without_an_example_is_refused_as_the_service_refus
 
 def test_scenario_77_the_arguments_of_a_function_are_an_object() -> None:
     tool = {"type": "function", "name": "f", "parameters": {"type": "array"}}
-    assert Peer().refused(tools=[tool], tool_choice=FORCED)["error"]["code"] == "invalid_function_parameters"
+    for checks in (True, False):
+        error = Peer(checks=checks).refused(tools=[tool], tool_choice=FORCED)["error"]
+        assert error["code"] == "invalid_function_parameters"

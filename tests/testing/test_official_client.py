@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import typing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ pytest.importorskip("openai", reason="the official client is not installed")
 pytest.importorskip("openai.lib.responses_websocket", reason="the official client has no WebSocket session")
 
 from openai import AsyncOpenAI, OpenAI
+from openai.lib._pydantic import to_strict_json_schema
 from openai.lib.responses_websocket import (
     AsyncResponsesWebSocketLane,
     AsyncResponsesWebSocketSession,
@@ -20,9 +22,17 @@ from openai.lib.responses_websocket import (
     ResponsesWebSocketLimits,
 )
 from openai.resources.responses.responses import AsyncResponsesConnection
-from openai.types.responses import Response, ResponseFunctionToolCall
+from openai.types import responses
+from openai.types.responses import (
+    Response,
+    ResponseFunctionToolCall,
+    response_create_params,
+    response_input_item_param,
+    tool_param,
+)
 
-from rxresponses.testing import FunctionCall, Hold, ResponsesServer, Text
+from rxresponses.testing import FunctionCall, Hold, ResponsesServer, Text, item_checks, service_checks, tool_checks
+from rxresponses.testing.schema_checks import problem_of
 
 from .sockets import on_loop
 
@@ -143,3 +153,41 @@ def test_the_blocking_client_against_the_server_on_its_thread() -> None:
                 break
         assert event.type == "response.completed"
         assert event.response.output_text.endswith("You asked: hello")
+
+
+def kinds(union: Any) -> set[str]:
+    """Return the values of `type` that the members of a union of the official SDK may have."""
+    found: set[str] = set()
+    waiting = [typing.get_type_hints(member)["type"] for member in typing.get_args(union)]
+    while waiting:
+        hint = waiting.pop()
+        found |= {hint} if isinstance(hint, str) else set()
+        waiting += typing.get_args(hint)
+    return found
+
+
+def test_the_lists_are_those_of_the_official_sdk() -> None:
+    """A newer SDK may know more, and these lists must be brought up to date then."""
+    assert kinds(response_input_item_param.ResponseInputItemParam) <= set(item_checks._TYPES)
+    assert kinds(tool_param.ToolParam) <= set(tool_checks._TYPES)
+    assert set(typing.get_args(responses.ResponseIncludable)) <= set(service_checks._INCLUDE)
+    fields = typing.get_type_hints(response_create_params.ResponseCreateParamsBase)
+    assert set(fields) <= service_checks._FIELDS
+    assert set(typing.get_type_hints(responses.FunctionToolParam)) <= tool_checks._FUNCTION
+    assert set(typing.get_type_hints(responses.CustomToolParam)) <= tool_checks._CUSTOM
+
+
+def test_strict_schemas_of_the_official_client_are_accepted() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class Step(pydantic.BaseModel):  # type: ignore[name-defined,misc]
+        text: str
+        kind: typing.Literal["thought", "act"] = pydantic.Field(description="what it is")
+        next: Step | None
+
+    class Plan(pydantic.BaseModel):  # type: ignore[name-defined,misc]
+        steps: list[Step] = pydantic.Field(min_length=1)
+        cost: float | None = pydantic.Field(ge=0)
+
+    Plan.model_rebuild(_types_namespace={"Step": Step})
+    assert problem_of(to_strict_json_schema(Plan), strict=True) is None

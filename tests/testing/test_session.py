@@ -10,7 +10,7 @@ import pytest
 from rxresponses.testing import session
 from rxresponses.testing.faults import Fault
 from rxresponses.testing.outputs import Raw, Text
-from rxresponses.testing.replies import Close, Failure, Gate, Hold, Stall
+from rxresponses.testing.replies import Close, Failure, Gate, Hold, Incomplete, Stall
 from tests.effort import examples
 
 from .peer import Peer, response_id, text_of, types
@@ -191,10 +191,9 @@ def test_exchanges_have_the_outcome_of_each_request() -> None:
     peer = Peer()
     gate = Gate()
     peer.model.reply("a", Failure(), Failure(after=0), Raw([{"type": "response.created"}, {"type": "error"}]))
-    peer.model.reply("too long", ["b", Hold(gate)])
-    for _ in range(4):
+    peer.model.reply(["too long", Incomplete()], ["b", Hold(gate)])
+    for _ in range(5):
         peer.ask()
-    peer.ask(max_output_tokens=1)
     peer.refused(temperature="hot")
     peer.refused(stream_id="")
     peer.now = 2.0

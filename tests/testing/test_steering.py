@@ -8,7 +8,7 @@ import pytest
 
 from rxresponses.testing import steering
 from rxresponses.testing.outputs import FunctionCall, Reasoning, Text
-from rxresponses.testing.replies import Failure, Gate, Hold, Part
+from rxresponses.testing.replies import Failure, Gate, Hold, Incomplete, Part
 from rxresponses.testing.request import Request
 
 from .peer import Event, Peer, conversation, response_id, text_of, types
@@ -225,7 +225,8 @@ def test_a_target_that_has_ended_is_refused() -> None:
     done = peer.ask(stream_id="a")
     peer.model.reply(Failure())
     broken = peer.ask()
-    cut = peer.ask(max_output_tokens=1)
+    peer.model.reply(Incomplete())
+    cut = peer.ask()
 
     for events, code in (
         (done, "response_already_completed"),
