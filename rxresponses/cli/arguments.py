@@ -59,6 +59,39 @@ def connection_options(args: argparse.Namespace) -> ConnectionOptions:
     )
 
 
+def add_instructions(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the instructions, which go with each request and come before the conversation."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--instructions", metavar="TEXT", type=sendable, help="the instructions (system prompt)")
+    form.add_argument("--system", metavar="FILE", help="the same, read from a file")
+
+
+def instructions(args: argparse.Namespace) -> str | None:
+    """Return the instructions that these arguments ask for, `None` for none."""
+    given: str | None = args.instructions
+    return given if args.system is None else read_text(args.system, "the instructions")
+
+
+def read_text(path: str, what: str) -> str:
+    """Return the text of a file; raise `ConfigurationError` if it has none."""
+    from ..errors import ConfigurationError
+    from .standard_input import text_of
+
+    try:
+        with open(path, "rb") as file:
+            text = text_of(file.read(), path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {what}: {error}") from error
+    if not text.strip():
+        raise ConfigurationError(f"cannot read {what}: {path} is empty")
+    return text
+
+
+def sendable(text: str) -> str:
+    """Return an argument with U+FFFD for each byte that is no text in the encoding of the locale."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not (name.strip() and colon):

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import select
-import stat
-import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
-from .arguments import DEFAULT_MODEL, add_connection, connection_options, positive_number
-from .stderr import write_line
+from .arguments import (
+    DEFAULT_MODEL,
+    add_connection,
+    add_instructions,
+    connection_options,
+    instructions,
+    positive_number,
+    sendable,
+)
 
 if TYPE_CHECKING:
     from reactivex import Observable
 
     from ..wire.events import ServerEvent
+    from ..wire.requests import ResponseCreate
     from .screen import Screen
-
-T = TypeVar("T")
-
-_MAX_WAITING = 2**26  # bytes of events or texts that wait while standard output does not take them
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,18 +31,26 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help="stream the answer to a prompt",
         description="Stream the answer to a prompt.  The API key is read from OPENAI_API_KEY.  Without a key and "
         "without a URL, the embedded test server answers.",
-        epilog="Exit codes: 0 for an answer, 1 for a failed response or a lost connection, 2 for wrong usage, 130 for "
-        "Ctrl-C.",
+        epilog="Exit codes: 0 for an answer, 1 for a failed response or a lost connection (with --schema also for an "
+        "answer that is refused, cut or no JSON), 2 for wrong usage, 130 for Ctrl-C.",
     )
     parser.add_argument(
         "prompt",
         metavar="PROMPT",
         nargs="+",
-        action=_Prompt,
-        help="the prompt, in one or more words; - stands for standard input, which is added to the words if there are "
-        "any.  A file or pipe that has data there already is added without it",
+        type=sendable,
+        help="the prompt, in one or more words.  A file or pipe on standard input goes along as a document; a pipe "
+        "that sends nothing is given up after seconds.  - as a word reads standard input to its end, however long "
+        "that takes, and alone it is the prompt",
     )
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="the model to ask (default: %(default)s)")
+    add_instructions(parser)
+    parser.add_argument(
+        "--schema",
+        metavar="FILE",
+        help="the answer is JSON that fits the JSON schema in this file, on one line.  All properties are required of "
+        'the model, and none besides; {"strict": false, "schema": ...} leaves the schema as it is',
+    )
     add_connection(parser)
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=positive_number, help="give up when the answer takes longer"
@@ -53,151 +60,99 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     form.add_argument("--json", action="store_true", help="write each event as a line of JSON, as it was received")
 
 
-class _Prompt(argparse.Action):
-    """Joins the words of the prompt, and adds standard input where it is asked for or has data."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, args: argparse.Namespace, words: Any, option: Any = None
-    ) -> None:
-        if "-" in words:
-            text = " ".join(word for word in words if word != "-")
-            extra = _standard_input()
-        else:
-            text, extra = " ".join(words), _standard_input() if _has_data(sys.stdin) else ""
-            if extra.strip():
-                write_line("standard input is added to the prompt")
-        text = "\n\n".join(part for part in (text, extra) if part.strip())
-        if not text:
-            parser.error("argument PROMPT: the prompt is empty")
-        # An argument that is not valid in the locale's encoding arrives with lone surrogates in it.
-        args.prompt = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _standard_input() -> str:
-    from ..batch.lines import marked_encoding
-
-    if not isinstance(sys.stdin, io.TextIOWrapper):
-        return sys.stdin.read()
-    data: bytes = sys.stdin.buffer.read()
-    text = data.decode(marked_encoding(data) or sys.stdin.encoding, "replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _has_data(stream: TextIO) -> bool:
-    """Whether the stream is a file or a pipe with data in it.  To wait for a pipe's end could hang a script."""
-    try:
-        fd = stream.fileno()
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISREG(mode):
-            return os.fstat(fd).st_size > os.lseek(fd, 0, os.SEEK_CUR)
-        return stat.S_ISFIFO(mode) and bool(select.select([fd], [], [], 0)[0])
-    except (OSError, ValueError):  # no file at all, or a system that cannot tell
-        return False
-
-
 def run(args: argparse.Namespace) -> int:
     """Write the answer to standard output; return 0, or raise what the request raises."""
-    from reactivex import operators as ops
-
-    from .. import operators as rops
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
-    from ..wire.requests import ResponseCreate
-    from .ending import Ending
     from .screen import Screen
 
-    screen = Screen()
-    options, ending = connection_options(args), Ending()
+    request = _request(args)
+    screen, options = Screen(), connection_options(args)
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
-        events = socket.send_request(ResponseCreate(model=args.model, input=args.prompt))
-        if args.timeout is not None:
-            events = events.pipe(rops.timeout_on_terminal(args.timeout))
-        events = events.pipe(ops.do_action(ending.see))
         try:
-            if args.events or args.json:
-                _show_events(events, screen, args.json)
-            else:
-                for piece in _values(events.pipe(rops.text_deltas())):
-                    screen.text(piece)
+            _show(socket.send_request(request), args, screen)
         except KeyboardInterrupt:
             screen.interrupt()
             raise
         finally:
             screen.end_line()
-    for note in ending.notes:
-        screen.note(note)
     return 0
 
 
-def _show_events(events: Observable[ServerEvent], screen: Screen, as_json: bool) -> None:
-    """Write each event as it comes, a failing event before its error is raised."""
+def _request(args: argparse.Namespace) -> ResponseCreate:
+    from ..wire.requests import ResponseCreate
+    from .schema_file import read_format
+
+    fields: dict[str, Any] = {}
+    text = instructions(args)
+    if text is not None:
+        fields["instructions"] = text
+    if args.schema is not None:
+        fields["text"] = {"format": read_format(args.schema)}
+    # What can be wrong in the arguments is told before standard input is waited for.
+    ResponseCreate(model=args.model, **fields)
+    return ResponseCreate(model=args.model, input=_input(args.prompt), **fields)
+
+
+def _input(words: Sequence[str]) -> Any:
+    """Return the prompt, with standard input as a document where there is one: a further part of the same message."""
+    from ..errors import ConfigurationError
+    from ..wire.models import ResponseInputText
+    from ..wire.requests import user_message
+    from .standard_input import read_document, read_prompt
+
+    prompt = " ".join(word for word in words if word != "-")
+    document = read_prompt() if "-" in words else read_document() if prompt.strip() else ""
+    texts = [text for text in (prompt, document) if text.strip()]
+    if not texts:
+        raise ConfigurationError("the prompt is empty")
+    return texts[0] if len(texts) == 1 else [user_message([ResponseInputText(text=text) for text in texts])]
+
+
+def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Screen) -> None:
+    """Write the answer as it comes, or the events, a failing event before its error is raised."""
     from time import monotonic
 
     from reactivex import operators as ops
 
     from .. import operators as rops
     from ..errors import ResponseFailedError
+    from ..wire.endings import ResponseIncompleteError, ResponseRefusedError
+    from .answer import Answer
+    from .ending import Ending
+    from .schema_file import json_line
+    from .values import values
 
+    has_schema, has_events = args.schema is not None, args.events or args.json
+    answer, ending = Answer(_drop if has_schema else screen.text), Ending()
     start = monotonic()
 
     def show(offset: float, event: ServerEvent) -> None:
-        if as_json:
+        if args.json:
             screen.json_line(event)
-        else:
+        elif args.events:
             screen.event_line(offset, event)
 
+    if has_schema:
+        events = events.pipe(rops.raise_on_refusal(), rops.raise_on_incomplete())
     timed = events.pipe(rops.raise_on_failure(), ops.map(lambda event: (monotonic() - start, event)))
     try:
-        for offset, event in _values(timed):
+        for offset, event in values(timed, args.timeout):
             show(offset, event)
-    except ResponseFailedError as failure:
+            ending.see(event)
+            if has_schema or not has_events:
+                answer.see(event)
+    except (ResponseFailedError, ResponseRefusedError, ResponseIncompleteError) as failure:
         show(monotonic() - start, cast("ServerEvent", failure.event))
         raise
+    answer.end()
+    for note in ending.notes:
+        screen.note(note)
+    if has_schema:
+        line = json_line(answer.text)
+        if not has_events:
+            screen.json_text(line)
 
 
-def _values(source: Observable[T]) -> Iterator[T]:
-    """Yield what a source emits, in the thread of the caller; raise its error.
-
-    An observer would write on the socket's thread.  A reader that pauses a pipe would then block the socket,
-    and Ctrl-C could not interrupt the write.  So values wait in a queue.  When that is half full, the socket stops
-    reading until the queue is nearly empty: at most `_MAX_WAITING` bytes wait.
-    """
-    from queue import SimpleQueue
-    from threading import Lock
-
-    from reactivex import Notification
-    from reactivex import operators as ops
-    from reactivex.disposable import SingleAssignmentDisposable
-    from reactivex.notification import OnError, OnNext
-
-    from ..errors import BufferOverflowError
-    from ..net.backpressure import Backlog, size_of
-
-    notifications: SimpleQueue[Notification[T]] = SimpleQueue()
-    backlog, lock = Backlog(_MAX_WAITING), Lock()
-    subscription = SingleAssignmentDisposable()
-
-    def size(value: T) -> int:
-        return size_of(value[-1] if isinstance(value, tuple) else value)  # an event may come with its time
-
-    def put(notification: Notification[T]) -> None:
-        has_room = True
-        with lock:
-            if isinstance(notification, OnNext):
-                has_room = backlog.add(size(notification.value))
-            else:
-                backlog.stop_pausing()
-        if has_room:
-            notifications.put(notification)
-        else:
-            notifications.put(OnError(BufferOverflowError(_MAX_WAITING, unit="bytes")))
-            subscription.dispose()
-
-    with subscription:
-        subscription.disposable = source.pipe(ops.materialize()).subscribe(put)
-        while isinstance(notification := notifications.get(), OnNext):
-            with lock:
-                backlog.remove(size(notification.value))
-            yield notification.value
-    if isinstance(notification, OnError):
-        raise notification.exception
+def _drop(piece: str) -> None:
+    """Write no piece of the answer, because only the whole answer can be checked."""

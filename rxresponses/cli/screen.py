@@ -65,6 +65,11 @@ class Screen:
             sys.stdout.buffer.write(frame)
         sys.stdout.flush()
 
+    def json_text(self, line: str) -> None:
+        """Write JSON as one line; a terminal gets control characters escaped."""
+        sys.stdout.write(f"{terminal_json(line) if self._terminal else line}\n")
+        sys.stdout.flush()
+
     def event_line(self, offset: float, event: ServerEvent) -> None:
         """Write the seconds at which an event came, its lane, its type, and a summary of its content."""
         event = without_secrets(event)

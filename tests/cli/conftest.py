@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,35 @@ class Ask:
 def ask(server: ResponsesServer, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Ask the embedded server."""
     return Ask(server, capsys)
+
+
+class Stdin:
+    """Standard input of this process as a pipe, whose other end the test has."""
+
+    def __init__(self) -> None:
+        reading, self._writing = os.pipe()
+        self.stream = os.fdopen(reading, encoding="utf-8")
+
+    def write(self, data: bytes) -> None:
+        os.write(self._writing, data)
+
+    def close(self) -> None:
+        """End the input, which also lets a thread go that still reads."""
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stdin]:
+    stdin = Stdin()
+    monkeypatch.setattr(sys, "stdin", stdin.stream)
+    yield stdin
+    stdin.close()
+    for thread in threading.enumerate():
+        if thread.name == "rxresponses stdin":
+            thread.join()
+    stdin.stream.close()
 
 
 class Batch:

@@ -17,9 +17,9 @@ PATIENCE = 60  # seconds until a program that hangs is taken for broken
 
 
 class Program:
-    """`python -m rxresponses` with these arguments; its standard streams are pipes."""
+    """`python -m rxresponses` with these arguments; standard output and standard error are pipes."""
 
-    def __init__(self, *arguments: str, stdin: IO[Any] | int = subprocess.PIPE, **env: str) -> None:
+    def __init__(self, *arguments: str, stdin: IO[Any] | int = subprocess.DEVNULL, **env: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rxresponses", *arguments],
             stdin=stdin,

@@ -7,25 +7,27 @@ import json
 import signal
 import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
-import reactivex
-from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
-from reactivex.disposable import Disposable
 
-from rxresponses import BufferOverflowError
-from rxresponses.cli import ask as ask_command
+from rxresponses.cli import standard_input
 from rxresponses.cli.main import main
-from rxresponses.net.backpressure import set_current_read_pause, size_of
 from rxresponses.testing import Close, Failure, Hold, Raw, Refusal, ResponsesServer, Text
-from rxresponses.wire.codec import decode
 
 from ..support.tcp_server import proxying, tcp_server
-from .conftest import Ask
+from .conftest import Ask, Stdin
 from .programs import PATIENCE, Start, usage_error
 
 RESPONSE = {"id": "resp_1", "output": []}
+
+
+class Typed(io.StringIO):
+    """Standard input that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class TestText:
@@ -226,7 +228,7 @@ class TestPrompt:
         assert server.requests[0]["input"] == "Say\nhello\n"
 
     def test_bytes_that_are_not_utf_8(self, start: Start, server: ResponsesServer) -> None:
-        program = start("ask", "--url", server.url, "-", PYTHONIOENCODING="utf-8")
+        program = start("ask", "--url", server.url, "-", stdin=PIPE, PYTHONIOENCODING="utf-8")
         assert program.end(b"caf\xe9")[0] == 0
         assert server.requests[0]["input"] == "caf\ufffd"
 
@@ -239,11 +241,9 @@ class TestPrompt:
         assert ask(prompt="-")[0] == 0
         assert server.requests[0]["input"] == "caf\u00e9\n"
 
-    def test_scenario_71_a_byte_order_mark_alone_is_no_prompt(
-        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_scenario_71_a_byte_order_mark_alone_is_no_prompt(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf"), encoding="utf-8"))
-        assert "the prompt is empty" in usage_error(capsys, "ask", "-")
+        assert ask(prompt="-") == (2, "", "rxresponses: the prompt is empty\n")
 
     def test_an_argument_that_is_not_utf_8(self, ask: Ask, server: ResponsesServer) -> None:
         assert ask(prompt="caf\udce9 \U0001f389")[0] == 0
@@ -253,28 +253,82 @@ class TestPrompt:
         assert main(["ask", "--url", server.url, "Why", "is", "the sky", "blue?"]) == 0
         assert server.requests[0]["input"] == "Why is the sky blue?"
 
-    @pytest.mark.parametrize(("words", "noted"), [(["Sum", "up"], True), (["Sum", "up", "-"], False)])
-    @pytest.mark.parametrize("kind", ["pipe", "file"])
-    def test_scenario_71_a_pipe_beside_words(
-        self, start: Start, server: ResponsesServer, tmp_path: Path, kind: str, words: list[str], noted: bool
-    ) -> None:
-        if kind == "file":
-            (tmp_path / "text").write_text("A text.\n")
-            with (tmp_path / "text").open() as file:
-                code, _, err = start("ask", "--url", server.url, *words, stdin=file).end()
-        else:
-            code, _, err = start("ask", "--url", server.url, *words).end(b"A text.\n")
-        assert (code, err) == (0, "standard input is added to the prompt\n" if noted else "")
-        assert server.requests[0]["input"] == "Sum up\n\nA text.\n"
+    @pytest.mark.parametrize("words", [["Sum", "up"], ["Sum", "up", "-"]])
+    def test_scenario_71_a_pipe_beside_words(self, start: Start, server: ResponsesServer, words: list[str]) -> None:
+        """The document is a part of its own, and both parts are in one message."""
+        code, _, err = start("ask", "--url", server.url, *words, stdin=PIPE).end(b"A text.\n")
+        assert (code, err) == (0, "" if "-" in words else "standard input is added to the prompt\n")
+        (message,) = server.requests[0]["input"]
+        assert message == {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": text} for text in ("Sum up", "A text.\n")],
+        }
 
-    def test_scenario_71_an_open_pipe_without_data_is_not_waited_for(
-        self, start: Start, server: ResponsesServer
+    def test_scenario_71_an_open_pipe_without_data_is_given_up(
+        self, ask: Ask, server: ResponsesServer, stdin: Stdin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(standard_input, "_QUIET", 0.01)
+        monkeypatch.setattr(standard_input, "_PATIENCE", 0.02)
         server.reply("Hello")
-        program = start("ask", "--url", server.url, "Hi")
-        program.read_until(b"Hello")
-        assert program.end()[0] == 0
+        code, out, err = ask(prompt="Hi")
+        assert (code, out) == (0, "Hello\n")
+        assert err.splitlines() == [
+            "waiting up to 0.02 s for standard input, a pipe (</dev/null: there is no input)",
+            "nothing came: the prompt goes without standard input (- as a word waits for it)",
+        ]
         assert server.requests[0]["input"] == "Hi"
+
+    @pytest.mark.parametrize("data", [b"", b" \n"])
+    def test_scenario_71_a_pipe_that_ends_without_text(
+        self, ask: Ask, server: ResponsesServer, stdin: Stdin, data: bytes
+    ) -> None:
+        stdin.write(data)
+        stdin.close()
+        code, _, err = ask(prompt="Hi")
+        assert (code, err, server.requests[0]["input"]) == (0, "", "Hi")
+
+    def test_an_image_is_no_document(self, ask: Ask, server: ResponsesServer, stdin: Stdin) -> None:
+        stdin.write(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+        stdin.close()
+        code, _, err = ask(prompt="What is this?")
+        assert (code, server.requests) == (2, [])
+        assert "standard input is no text" in err
+
+    def test_a_terminal_is_told_that_its_text_is_waited_for(
+        self, ask: Ask, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", Typed("Say hello\n"))
+        code, _, err = ask(prompt="-")
+        assert (code, err) == (0, "reading the prompt from this terminal; Ctrl-D on a line of its own ends it\n")
+        assert server.requests[0]["input"] == "Say hello\n"
+
+    def test_arguments_are_checked_before_standard_input_is_read(
+        self, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", Typed(""))
+        code, _, err = ask("--schema", "/nowhere.json", prompt="-")
+        assert (code, err.count("\n")) == (2, 1)
+
+
+class TestInstructions:
+    def test_text(self, ask: Ask, server: ResponsesServer) -> None:
+        assert ask("--instructions", "Be brief.")[0] == 0
+        assert server.requests[0]["instructions"] == "Be brief."
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_a_file(self, ask: Ask, server: ResponsesServer, tmp_path: Path, encoding: str) -> None:
+        (tmp_path / "system.txt").write_bytes("Be brief.\r\nSay caf\u00e9.".encode(encoding))
+        assert ask("--system", str(tmp_path / "system.txt"))[0] == 0
+        assert server.requests[0]["instructions"] == "Be brief.\nSay caf\u00e9."
+
+    def test_files_without_text(self, ask: Ask, server: ResponsesServer, tmp_path: Path) -> None:
+        (tmp_path / "empty.txt").write_text("\n")
+        (tmp_path / "image.png").write_bytes(b"\x89PNG\0")
+        for name, said in (("none.txt", "No such file"), ("empty.txt", "is empty"), ("image.png", "is no text")):
+            code, _, err = ask("--system", str(tmp_path / name))
+            assert (code, server.requests) == (2, [])
+            assert said in err
 
 
 class TestConnection:
@@ -337,8 +391,7 @@ class TestWrongUsage:
         ("args", "said"),
         [
             ([], "PROMPT"),
-            ([""], "the prompt is empty"),
-            ([" \n"], "the prompt is empty"),
+            (["--instructions", "x", "--system", "x", "x"], "not allowed with"),
             (["--events", "--json", "x"], "not allowed with"),
             (["--timeout", "0", "x"], "must be a positive number"),
             (["--timeout", "-1", "x"], "must be a positive number"),
@@ -350,9 +403,10 @@ class TestWrongUsage:
     def test_arguments(self, capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
         assert said in usage_error(capsys, "ask", *args)
 
-    def test_empty_standard_input(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("prompt", ["", " \n", "-"])
+    def test_scenario_71_an_empty_prompt(self, ask: Ask, monkeypatch: pytest.MonkeyPatch, prompt: str) -> None:
         monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
-        assert "the prompt is empty" in usage_error(capsys, "ask", "-")
+        assert ask(prompt=prompt) == (2, "", "rxresponses: the prompt is empty\n")
 
     @pytest.mark.parametrize(
         ("args", "said"),
@@ -372,71 +426,3 @@ class TestWrongUsage:
         assert err.startswith("rxresponses: ")
         assert said in err
         assert "sk-1" not in err
-
-
-class TestValues:
-    """The values of a pipeline, in the thread of the caller."""
-
-    def test_values_then_the_error(self) -> None:
-        boom = RuntimeError("boom")
-        source = reactivex.concat(reactivex.of(1, 2), reactivex.throw(boom))
-        values = ask_command._values(source)
-        assert [next(values), next(values)] == [1, 2]
-        with pytest.raises(RuntimeError) as raised:
-            next(values)
-        assert raised.value is boom
-
-    def test_leaving_early_disposes(self) -> None:
-        disposed = []
-
-        def subscribe(observer: ObserverBase[int], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            observer.on_next(1)
-            return Disposable(lambda: disposed.append(True))
-
-        values = ask_command._values(reactivex.Observable(subscribe))
-        assert next(values) == 1
-        assert disposed == []
-        values.close()  # type: ignore[attr-defined]
-        assert disposed == [True]
-
-    @pytest.mark.parametrize("timed", [False, True])
-    def test_scenario_77_a_reader_that_pauses_pauses_the_socket(
-        self, monkeypatch: pytest.MonkeyPatch, timed: bool
-    ) -> None:
-        event = decode(b'{"type": "a", "text": "%s"}' % (b"x" * 1000))
-        value = (0.5, event) if timed else event
-        monkeypatch.setattr(ask_command, "_MAX_WAITING", 10 * size_of(event))
-        log: list[str] = []
-
-        class Pause:
-            def consumer_lags(self, *_: object) -> None:
-                log.append("lags")
-
-            def consumer_caught_up(self, _: object) -> None:
-                log.append("caught up")
-
-        def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            pause: Any = Pause()
-            set_current_read_pause(pause)
-            try:
-                for _ in range(6):
-                    observer.on_next(value)
-            finally:
-                set_current_read_pause(None)
-            return Disposable()
-
-        values = ask_command._values(reactivex.Observable(subscribe))
-        assert [next(values) for _ in range(3)] == 3 * [value]
-        assert log == ["lags"]
-        assert next(values) == value
-        assert log == ["lags", "caught up"]
-        values.close()  # type: ignore[attr-defined]
-
-    def test_scenario_77_what_waits_for_a_reader_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ask_command, "_MAX_WAITING", 3 * size_of("text"))
-        values = ask_command._values(reactivex.from_iterable(["text"] * 3))
-        assert list(values) == ["text"] * 3
-        values = ask_command._values(reactivex.from_iterable(["text"] * 4))
-        assert [next(values) for _ in range(3)] == ["text"] * 3
-        with pytest.raises(BufferOverflowError, match="bytes"):
-            next(values)

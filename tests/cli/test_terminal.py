@@ -210,7 +210,7 @@ def test_scenario_71_the_prompt_of_the_shell_is_not_behind_the_echo(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("rxresponses.cli.ask._values", interrupted)
+    monkeypatch.setattr("rxresponses.cli.values.values", interrupted)
     assert main(["ask", *form, "Hi"]) == 130
     assert terminal.getvalue().endswith("^C\n")
 
