@@ -1,0 +1,106 @@
+"""An answer in Markdown on a terminal, as it streams.
+
+Rich draws a text that grows by drawing it anew over itself, which it can do only within the height of the screen.  So
+blocks that no longer change (paragraphs, lists, tables, code) are written for good, and only the last block is drawn
+anew, or the end of it if it is higher than the screen.  The whole block is written when it is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+
+from ..redaction import terminal_text
+from .blocks import begin_of_last_block
+
+_INTERVAL = 0.08  # seconds between two drawings
+_SHARE = 10  # a drawing may take one part in so many of the time, so that a huge block does not slow the answer down
+_MARGIN = 2  # lines of the screen that the last block leaves free
+
+
+class MarkdownStream:
+    """Shows a text that comes in pieces.  `tick` is to be called now and then, also while no pieces come."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = monotonic) -> None:
+        self._console, self._now = console, now
+        self._shown = ""  # the source of the last block, as far as it is drawn
+        self._pieces: list[str] = []  # what came since
+        self._live: Live | None = None
+        self._has_blocks = False
+        self._next_drawing = 0.0
+
+    def add(self, piece: str) -> None:
+        """Show a piece more."""
+        self._pieces.append(piece)
+        self.tick()
+
+    def tick(self) -> None:
+        """Draw what has come, unless that was done a moment ago."""
+        if self._pieces and self._now() >= self._next_drawing:
+            start = self._now()
+            self._draw()
+            end = self._now()
+            self._next_drawing = end + max(_INTERVAL, _SHARE * (end - start))
+
+    def end(self) -> None:
+        """Write what is left of the text for good."""
+        text = self._take(is_last=True)
+        if self._live is not None:
+            self._live.update("")
+            self._live.stop()
+            self._live = None
+        if text.strip():
+            self._write(text)
+        self._shown, self._has_blocks = "", False
+
+    def _draw(self) -> None:
+        text = self._take(is_last=False)
+        begin = begin_of_last_block(text)
+        done, self._shown = text[:begin], text[begin:]
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        has_done = bool(done.strip())
+        last = _Blocks(self._shown, self._has_blocks or has_done, self._console.height - _MARGIN)
+        self._live.update(last, refresh=not has_done)
+        if has_done:
+            self._write(done)  # draws the last block below, too
+
+    def _take(self, *, is_last: bool) -> str:
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        if text.endswith("\r") and not is_last:  # perhaps the first half of a line break
+            text = text[:-1]
+            self._pieces.append("\r")
+        return self._shown + terminal_text(text)
+
+    def _write(self, text: str) -> None:
+        self._console.print(_Blocks(text, self._has_blocks))
+        self._has_blocks = True
+
+
+class _Blocks:
+    """Blocks of a text, without the blank lines around them, but with one before if others stand there.
+
+    Of more lines than `height`, the last ones are shown.
+    """
+
+    def __init__(self, text: str, has_before: bool, height: int | None = None) -> None:
+        # A link shows its address, because an answer could otherwise hide where it leads.
+        self._text = Markdown(text, hyperlinks=False)
+        self._has_before, self._height = has_before, height
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._text, options, pad=False)
+        while lines and not lines[-1]:
+            lines.pop()
+        begin = next((number for number, line in enumerate(lines) if line), len(lines))
+        lines = ([[]] if self._has_before else []) + lines[begin:]
+        for line in lines if self._height is None else lines[-max(self._height, 1) :]:
+            yield from line
+            yield Segment.line()
