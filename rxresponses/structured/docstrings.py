@@ -49,7 +49,7 @@ def read_docstring(text: str | None) -> Docstring:
 
 
 def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Return the parts of a docstring: "" is text, "google" and "numpy" are parameters, "other" is left out."""
+    """Return the parts of a docstring: "" is text, "google" and "numpy" are parameters, "sphinx x" is one."""
     section, found = "", list[str]()
     position = 0
     while position < len(lines):
@@ -58,7 +58,7 @@ def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
         start: str | None = None
         rest: list[str] = []
         if _is_underline(following, line) and (kind := _kind(line)):
-            start = "numpy" if kind == "parameters" else "other"
+            start = "numpy" if kind == "parameters" else "numpy other"
             position += 1
         elif (match := _GOOGLE_SECTION.match(line)) and (kind := _kind(match[1])):
             start = "google" if kind == "parameters" else "other"
@@ -67,7 +67,7 @@ def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
             is_parameter = match[1] in _SPHINX_PARAMETERS and words
             start = f"sphinx {words[-1].lstrip('*')}" if is_parameter else "other"
             rest = [match[3] or ""]
-        elif section not in ("", "numpy") and line.strip() and not line[0].isspace():
+        elif section not in ("", "numpy", "numpy other") and line.strip() and not line[0].isspace():
             start, rest = "", [line]  # text at the margin ends a section whose lines are indented
         if start is None:
             found.append(line)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from ..errors import ConfigurationError, DecodeError
-from .libraries import Misfit, Reader, reader_of
+from .libraries import Misfit, Reader, reader_of, resolve_local_names
 from .schema import closed_schema, is_name, told
 from .signature import EMPTY, Parameter, Signature, json_default, signature_of
 from .strictness import accepts_null
@@ -61,7 +61,15 @@ class CallableTool(Generic[P, R]):
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"a tool is made from a function, not from {type(function).__name__}")
-        signature = signature_of(function, local_names or {})
+        for option, value in (("strict", strict), ("exclusive", exclusive), ("idempotent", idempotent)):
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"`{option}` of a tool is True or False, not {value!r}")
+        if not isinstance(needs_approval, bool) and not callable(needs_approval):
+            raise ConfigurationError(
+                f"`needs_approval` of a tool is True, False or a function of the arguments, not {needs_approval!r}"
+            )
+        names = local_names or {}
+        signature = signature_of(function, names)
         self.name = _checked_name(signature.name if name is None else name)
         self.description = signature.description if description is None else description
         self.strict = strict
@@ -72,7 +80,7 @@ class CallableTool(Generic[P, R]):
         self.is_async = signature.is_async
         self._called = function
         self._signature = signature
-        self._readers = {parameter.name: self._reader(parameter) for parameter in signature.parameters}
+        self._readers = {parameter.name: self._reader(parameter, names) for parameter in signature.parameters}
         self._shapes = {name: Shape(reader.schema, is_closed=strict) for name, reader in self._readers.items()}
         self.parameters = self._schema()
         self.function = _by_keywords(function, signature)
@@ -114,6 +122,8 @@ class CallableTool(Generic[P, R]):
         """
         try:
             return self._parsed(read_json(arguments) if arguments.strip() else {})
+        except RecursionError as error:
+            raise DecodeError(f"the arguments of {self.name!r} are nested too deeply") from error
         except Misfit as misfit:
             problems = Misfit([(path.removeprefix("."), problem) for path, problem in misfit.problems])
             raise DecodeError(f"the arguments of {self.name!r} do not fit: {told(problems, '')}") from misfit
@@ -162,7 +172,7 @@ class CallableTool(Generic[P, R]):
         schema = self._readers[name].schema
         return accepts_null(schema, schema.get("$defs", {}))
 
-    def _reader(self, parameter: Parameter) -> Reader:
+    def _reader(self, parameter: Parameter, names: Mapping[str, Any]) -> Reader:
         what = f"the parameter {parameter.name!r} of the tool {self.name!r}"
         if parameter.type is EMPTY and self.strict:
             raise ConfigurationError(f"{what} has no annotation: write its type, or use `strict=False` for any value")
@@ -175,10 +185,11 @@ class CallableTool(Generic[P, R]):
                 f"{what} takes any keywords, which a strict schema cannot express: use `strict=False`"
             )
         type_: Any = Any if parameter.type is EMPTY else parameter.type
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            type_ = list.__class_getitem__(type_)
+        resolve_local_names(type_, names)
         try:
-            return reader_of(
-                list.__class_getitem__(type_) if parameter.kind is inspect.Parameter.VAR_POSITIONAL else type_
-            )
+            return reader_of(type_)
         except ConfigurationError as error:
             raise ConfigurationError(f"{what}: {error}") from error
 
@@ -191,7 +202,7 @@ class CallableTool(Generic[P, R]):
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 rest = schema or True
                 continue
-            if parameter.description:
+            if parameter.description and not (parameter.is_described and "description" in schema):
                 schema["description"] = parameter.description
             is_shown, default = json_default(parameter.default)
             if is_shown:
@@ -300,6 +311,8 @@ def tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 def _made(function: Any, options: dict[str, Any], names: Mapping[str, Any]) -> CallableTool[..., Any]:
+    if isinstance(inner := getattr(function, "__func__", None), CallableTool):  # `@classmethod` above `@tool`
+        function = inner.__get__(function.__self__)
     if isinstance(function, CallableTool):
         if not options:
             return cast("CallableTool[..., Any]", function)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import json
 import re
-import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -96,27 +96,50 @@ def reader_of(type_: Any) -> Reader:
 
 
 def _new_reader(type_: Any) -> Reader:
-    if any(_is_pydantic(part) for part in _parts(type_)):
-        return _pydantic_reader(type_)
+    parts = list(_parts(type_))
+    has_msgspec = next((part for part in parts if _is_msgspec(part)), None)
+    if any(_is_pydantic(part) for part in parts):
+        if has_msgspec is not None:
+            raise ConfigurationError(
+                f"{shown_type(type_)} mixes types or constraints of pydantic with those of msgspec, such as "
+                f"{shown_type(has_msgspec)}, and neither library reads both: use one of them"
+            )
+        try:
+            return _PydanticReader(type_)
+        except Exception as error:
+            raise _without_schema(type_, error) from error
     try:
         return _MsgspecReader(type_)
-    except (TypeError, NotImplementedError, NameError, RecursionError) as error:
+    except (TypeError, ValueError, NotImplementedError, NameError, RecursionError) as error:
         reason = error
-    with contextlib.suppress(ConfigurationError, ImportError):
-        return _pydantic_reader(type_)
-    raise ConfigurationError(f"{shown_type(type_)} has no JSON schema: {reason}") from reason
+    if has_msgspec is None and not isinstance(reason, NameError):
+        with contextlib.suppress(Exception):  # pydantic is not there, or does not read the type either
+            return _PydanticReader(type_)
+    raise _without_schema(type_, reason) from reason
 
 
 _cached_reader = lru_cache(maxsize=1024)(_new_reader)
 
 
-def _pydantic_reader(type_: Any) -> Reader:
-    try:
-        return _PydanticReader(type_)
-    except ImportError:
-        raise
-    except Exception as error:
-        raise ConfigurationError(f"{shown_type(type_)} has no JSON schema: {error}") from error
+def _without_schema(type_: Any, reason: Exception) -> ConfigurationError:
+    why = str(reason).strip().partition("\n")[0]
+    if isinstance(reason, NameError):
+        why += "; define a class whose fields name other classes at the level of a module"
+    return ConfigurationError(f"{shown_type(type_)} has no JSON schema: {why}")
+
+
+def resolve_local_names(type_: Any, names: Mapping[str, Any]) -> None:
+    """Let the libraries find the names that the fields of classes inside a function use.
+
+    With `from __future__ import annotations` such a field has a text as its type, and the libraries look its names up
+    in the module only.  The types take the place of these texts.
+    """
+    for part in _parts(type_):
+        texts = inspect.get_annotations(part) if isinstance(part, type) else {}
+        if any(isinstance(text, str) for text in texts.values()) and "<locals>" in part.__qualname__:
+            with contextlib.suppress(Exception):  # a name that is not known here either: the reader will tell
+                hints = typing.get_type_hints(part, localns={**names, part.__name__: part}, include_extras=True)
+                part.__annotations__ = {name: hints[name] for name in texts}
 
 
 def shown_type(type_: Any) -> str:
@@ -127,8 +150,6 @@ def shown_type(type_: Any) -> str:
 
 def _parts(type_: Any) -> Iterator[Any]:
     """Return the parts of a type, with the metadata of `Annotated` and the fields of classes."""
-    if "pydantic" not in sys.modules and "annotated_types" not in sys.modules:
-        return
     waiting, seen = [type_], list[Any]()
     while waiting:
         part = waiting.pop()
@@ -151,6 +172,10 @@ def _is_pydantic(part: Any) -> bool:
         return True
     module = str(getattr(type(part), "__module__", ""))
     return module.partition(".")[0] in ("pydantic", "annotated_types")
+
+
+def _is_msgspec(part: Any) -> bool:
+    return isinstance(part, msgspec.Meta) or (isinstance(part, type) and issubclass(part, msgspec.Struct))
 
 
 def _is_model(part: Any) -> bool:

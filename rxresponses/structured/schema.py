@@ -15,6 +15,8 @@ from .values import Shape, read_json
 T = TypeVar("T")
 JSON = dict[str, Any]
 
+_MOST_PROBLEMS = 20
+_LONGEST_PROBLEM = 500  # characters: the data of the model may be part of it
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -72,17 +74,24 @@ def parse_value(text: str | bytes, type_: Any, *, strict: bool = True) -> Any:
     reader = reader_of(type_)
     try:
         return reader.read(Shape(reader.schema, is_closed=strict).fitted(read_json(text)))
+    except RecursionError as error:
+        raise DecodeError(f"the value of {schema_name(type_)} is nested too deeply") from error
     except Misfit as misfit:
         raise DecodeError(f"the value does not fit {schema_name(type_)}: {told(misfit, '$')}") from misfit
 
 
 def told(misfit: Misfit, root: str) -> str:
     """Return what is wrong and where, for the model; `root` stands for the whole value."""
-    places = [f"{root}{path}" for path, _ in misfit.problems]
-    return "; ".join(
-        f"{problem} - at `{place}`" if place else problem
-        for place, (_, problem) in zip(places, misfit.problems, strict=True)
-    )
+    texts = [
+        f"{_shortened(problem)} - at `{_shortened(root + path)}`" if root + path else _shortened(problem)
+        for path, problem in misfit.problems[:_MOST_PROBLEMS]
+    ]
+    more = len(misfit.problems) - len(texts)
+    return "; ".join([*texts, f"and {more} more"] if more else texts)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_PROBLEM else f"{text[: _LONGEST_PROBLEM - 3]}..."
 
 
 def closed_schema(properties: Mapping[str, JSON], required: list[str], rest: Any, *, strict: bool) -> JSON:

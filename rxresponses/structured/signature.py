@@ -28,6 +28,8 @@ class Parameter:
     default: Any
     """What the function gets if the model leaves the argument out; `EMPTY` if the model must not."""
     description: str
+    is_described: bool
+    """Whether the annotation has a description of its own, such as that of `msgspec.Meta`."""
     is_passed: bool
     """Whether the default has to be passed to the function, which has another one: that of a pydantic `Field`."""
 
@@ -131,6 +133,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, doc: Docstring) -> Param
         type=hint,
         default=default,
         description=described or doc.parameters.get(parameter.name, ""),
+        is_described=not described and any(getattr(item, "description", None) for item in metadata),
         is_passed=is_passed,
     )
 

@@ -24,7 +24,7 @@ _NOTES = {
     "maxLength": "at most {} characters",
     "minProperties": "at least {} keys",
     "maxProperties": "at most {} keys",
-    "contentEncoding": "encoded as {}",
+    "contentEncoding": "in {}",
     "contentMediaType": "of the media type {}",
 }
 _LOOKS_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
@@ -86,6 +86,7 @@ def accepts_null(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> b
 class _Strictness:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._definitions: Mapping[str, Any] = root.get("$defs", {})
+        self._copied: list[str] = []  # the definitions that a copy is being made of
 
     def target(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._definitions[reference_name(schema["$ref"])]
@@ -97,8 +98,7 @@ class _Strictness:
             raise _inexpressible(path, "takes any value")
         if "$ref" in schema:
             others = {name: value for name, value in schema.items() if name not in ("$ref", "title", "default")}
-            # A reference stands alone: what is said beside it goes into a copy of its target.
-            return self.node({**self.target(schema), **others}, path) if others else {"$ref": schema["$ref"]}
+            return self._reference(schema["$ref"], others, path)
         if "allOf" in schema:
             if len(schema["allOf"]) > 1:
                 raise _inexpressible(path, "must fit several schemas at once")
@@ -115,9 +115,9 @@ class _Strictness:
             if form in _FORMATS:
                 strict["format"] = form
             else:
-                notes.append(f"in the format {form}")
+                notes.append(f"in the format {form!r}")
         if "const" in schema or "enum" in schema:
-            strict = {**strict, **_enumeration([schema["const"]] if "const" in schema else schema["enum"])}
+            strict |= _enumeration([schema["const"]] if "const" in schema else schema["enum"], path)
         elif members := schema.get("anyOf", schema.get("oneOf")):
             strict["anyOf"] = [self.node(member, f"{path}") for member in members]
         elif schema.get("type") == "object":
@@ -127,6 +127,18 @@ class _Strictness:
         elif "type" not in schema:
             raise _inexpressible(path, "takes any value")
         return described(strict, notes)
+
+    def _reference(self, reference: str, others: Mapping[str, Any], path: str) -> JSON:
+        """Return a reference; what is said beside it goes into a copy of its target, since it must stand alone."""
+        if not others:
+            return {"$ref": reference}
+        if reference in self._copied:  # the target contains this reference
+            return {**{name: others[name] for name in _KEPT & others.keys()}, "anyOf": [{"$ref": reference}]}
+        self._copied.append(reference)
+        try:
+            return self.node({**self.target({"$ref": reference}), **others}, path)
+        finally:
+            self._copied.pop()
 
     def _object(self, schema: Mapping[str, Any], path: str) -> JSON:
         if "properties" not in schema or schema.get("additionalProperties", False) is not False:
@@ -175,13 +187,17 @@ def described(schema: JSON, notes: list[str]) -> JSON:
     return {**schema, "description": f"{before} ({text})" if before else f"{text[0].upper()}{text[1:]}"}
 
 
-def _enumeration(values: list[Any]) -> JSON:
+def _enumeration(values: list[Any], path: str) -> JSON:
     """Return the schema of some values, with their type, which the service requires."""
     by_type: dict[str, list[Any]] = {}
     for value in values:
+        if type(value) not in _JSON_TYPES:
+            raise _inexpressible(path, "has values that are lists or objects")
         by_type.setdefault(_JSON_TYPES[type(value)], []).append(value)
     kinds: list[JSON] = [{"type": kind, "enum": group} for kind, group in by_type.items()]
-    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if len(kinds) == 1:
+        return kinds[0]
+    return {"anyOf": kinds}
 
 
 def _or_null(strict: JSON, part: Mapping[str, Any]) -> JSON:

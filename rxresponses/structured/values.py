@@ -89,12 +89,12 @@ class Shape:
         return accepts_null(schema, self._definitions)
 
     def _member(self, data: Any, members: list[Any]) -> Any:
-        """Return the member of a union that is meant: for an object, the first one that has its keys and its tag."""
+        """Return the member of a union that is meant: for an object, the one with its tag, and most of its keys."""
         resolved = [self._resolved(member) for member in members]
         if isinstance(data, list):
             return next((member for member in resolved if member.get("type") == "array"), True)
         objects = [member for member in resolved if member.get("type") == "object"]
-        return next((member for member in objects if _is_meant(data, member)), objects[0] if objects else True)
+        return max(objects, key=lambda member: _fitness(data, member), default=True)
 
     def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         while "$ref" in schema:
@@ -102,15 +102,17 @@ class Shape:
         return schema
 
 
-def _is_meant(data: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+def _fitness(data: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[bool, bool, int]:
+    """Return how well an object fits a schema: its tags, all its keys, how many of its keys."""
     properties = schema.get("properties", {})
-    tags = {
+    required = set(schema.get("required", ()))
+    choices = {
         name: [part["const"]] if "const" in part else part["enum"]
         for name, part in properties.items()
-        if "const" in part or "enum" in part
+        if name in required and ("const" in part or "enum" in part)
     }
     return (
-        data.keys() <= properties.keys()
-        and set(schema.get("required", ())) <= data.keys()
-        and all(data[name] in values for name, values in tags.items() if name in data and data[name] is not None)
+        all(data.get(name) in values for name, values in choices.items()),
+        required <= data.keys() <= properties.keys(),
+        len(data.keys() & properties.keys()),
     )
