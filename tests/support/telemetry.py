@@ -15,9 +15,9 @@ from reactivex import Observable
 from reactivex.abc import SchedulerBase
 from reactivex.subject import Subject
 
-from rxresponses import ResponseCreate, ServerEvent
+from rxresponses import ResponseCreate, Sender, ServerEvent
 from rxresponses.net.timing import Timings, current_timings
-from rxresponses.telemetry import Sender, TracedSender, traced
+from rxresponses.telemetry import TracedSender, traced
 
 
 class Telemetry:
