@@ -32,6 +32,6 @@ def test_the_list_of_some_fails_for_the_others(workers: str) -> None:
     options = ["--scenarios", "-q", "-p", "no:cacheprovider", "-n", workers]
     command = [sys.executable, "-m", "pytest", *options, "tests/conversations/test_answer_calls.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert re.search(r"^ 36  passed .*test_tools\.py::", done.stdout, re.MULTILINE)
+    assert re.search(r"^ 36  passed .*test_answer_calls\.py::", done.stdout, re.MULTILINE)
     assert re.search(r"^ 37  missing  -$", done.stdout, re.MULTILINE)
     assert done.returncode == 1, done.stdout
