@@ -69,9 +69,9 @@ class Stdin:
 
     def close(self) -> None:
         """End the input, which also lets a thread go that still reads."""
-        if self._writing >= 0:
-            os.close(self._writing)
-            self._writing = -1
+        writing, self._writing = self._writing, -1  # first: a test's thread may close it too
+        if writing >= 0:
+            os.close(writing)
 
 
 @pytest.fixture
