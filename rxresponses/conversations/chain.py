@@ -125,6 +125,12 @@ class Chain:
             settings["include"] = [*included(settings), ENCRYPTED_REASONING]
         return ResponseCreate(**settings, input=list(items) if items else UNSET, **fields)
 
+    def stored_reasoning(self) -> list[str]:
+        """Return the ids of the reasoning in a full request that the server has to look up."""
+        items = [item for piece in self._pieces() if piece.is_output for item in self._sendable(piece)]
+        readable = {id(item) for item in without_unstored_reasoning(items)}
+        return [str(item_id) for item in items if id(item) not in readable and (item_id := item_field(item, "id"))]
+
     def asks_for_reasoning(self, settings: Mapping[str, Any]) -> bool:
         """Whether requests with these settings ask for encrypted reasoning although their `include` does not."""
         return (

@@ -165,6 +165,8 @@ class _RunningTurn:
             return None
         if parent_id is not None and _is_about_parent(failure, parent_id):
             return chain.without_parent("the server does not have the response to continue")
+        if parent_id is None and any(item_id in str(failure) for item_id in chain.stored_reasoning()):
+            return chain.without_parent("the server does not have the reasoning that it had stored")
         if chain.asks_for_reasoning(self._settings) and _is_about_reasoning(failure):
             # A refused continuation costs its lane the parent.
             plain = chain.without_encrypted_reasoning(self._settings)
