@@ -27,10 +27,10 @@ from ..wire.requests import InputItem, ResponseCreate, user_message
 from ..wire.requests.sent import plain_json
 from .chain import Chain
 from .lanes import Branch, Lanes
+from .ledger import ToolLedger
 from .sender_lanes import lanes_of
 from .sending import Sending
-from .settings import check_settings, saved_settings
-from .turn import send_turn
+from .turn_settings import TurnSettings
 from .usage import NO_USAGE, add_usage
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class Conversation:
 
     @discreet
     def __init__(self, sender: Sender, **defaults: Any) -> None:
-        self._sender = sender
-        check_settings(defaults)
-        self._settings = dict(defaults)
+        self._settings = TurnSettings(defaults)
         self._chain = Chain()
         self._usage = NO_USAGE
         source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
@@ -96,7 +94,13 @@ class Conversation:
     # Turns.
 
     @discreet
-    def send(self, input: str | InputItem | Sequence[InputItem] = (), **settings: Any) -> Observable[ServerEvent]:
+    def send(
+        self,
+        input: str | InputItem | Sequence[InputItem] = (),
+        *,
+        ledger: ToolLedger | None = None,
+        **settings: Any,
+    ) -> Observable[ServerEvent]:
         """Return the events of the next turn, as a cold Observable: each subscription is one more turn.
 
         `input` is the text of a user message, an item, or items.  `settings` override the conversation's for this turn.
@@ -118,16 +122,11 @@ class Conversation:
         the stream: `InvalidRequestError`.
         """
         items = items_of(input)
-        settings = {**self._settings, **settings}
-        Chain().request(settings, items)  # raises
+        used = self._overridden(settings) if settings else self._settings
+        used.check(items, ledger)
 
-        def make(chain: Chain, name: str | None, on_chain: Callable[[Chain], None]) -> Observable[ServerEvent]:
-            def remember(chain: Chain) -> None:
-                on_chain(chain)
-                self._chain = chain
-
-            named = {**settings, "stream_id": UNSET if name is None else name}
-            return send_turn(self._home, chain, named, items, remember)
+        def make(chain: Chain, lane: str | None, on_chain: Callable[[Chain], None]) -> Observable[ServerEvent]:
+            return used.source(self._home, lane, chain, items, on_chain, self._remember, ledger)
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             sending = Sending(self._lanes, self._branch, lambda: self._chain, make, self._count, observer, scheduler)
@@ -135,6 +134,15 @@ class Conversation:
             return Disposable(sending.dispose)
 
         return EventObservable(subscribe)
+
+    def _overridden(self, settings: Mapping[str, Any]) -> TurnSettings:
+        if "stream_id" in settings:
+            raise ConfigurationError("a conversation stays on its lane; `fork(stream_id=…)` makes one on another lane")
+        given = {**self._settings.given, **settings}
+        return TurnSettings({name: value for name, value in given.items() if value is not UNSET})
+
+    def _remember(self, chain: Chain) -> None:
+        self._chain = chain
 
     def _count(self, event: ServerEvent) -> None:
         """Count the tokens of a response that has ended, also of one that failed: they are paid for."""
@@ -155,9 +163,8 @@ class Conversation:
         """
         fork = object.__new__(type(self))
         fork.__dict__.update(self.__dict__)
-        inherited = {name: value for name, value in self._settings.items() if name != "stream_id"}
-        fork._settings = {**inherited, **settings}
-        check_settings(fork._settings)
+        inherited = {name: value for name, value in self._settings.given.items() if name != "stream_id"}
+        fork._settings = TurnSettings({**inherited, **settings})
         fork._usage = NO_USAGE
         name = settings.get("stream_id")
         fork._set_branch(name if isinstance(name, str) else None)
@@ -206,7 +213,7 @@ class Conversation:
     @property
     def settings(self) -> Mapping[str, Any]:
         """The fields of the requests; `configure` changes them."""
-        return MappingProxyType(self._settings)
+        return MappingProxyType(dict(self._settings.given))
 
     @discreet
     def configure(self, **settings: Any) -> None:
@@ -214,11 +221,7 @@ class Conversation:
 
         Raises `InvalidRequestError` or `TypeError` for what no request takes, and `ConfigurationError` for a lane.
         """
-        if "stream_id" in settings:
-            raise ConfigurationError("a conversation stays on its lane; `fork(stream_id=…)` makes one on another lane")
-        changed = {name: value for name, value in {**self._settings, **settings}.items() if value is not UNSET}
-        check_settings(changed)
-        self._settings = changed
+        self._settings = self._overridden(settings)
 
     # As JSON.
 
@@ -229,7 +232,7 @@ class Conversation:
         A setting that holds a credential, such as the `tools` with the `authorization` of an MCP server, is left out:
         `from_json` asks for it.  Turns that run or wait are left out.
         """
-        settings, withheld = saved_settings(self._settings)
+        settings, withheld = self._settings.saved()
         data = {
             "version": _VERSION,
             "settings": settings,
@@ -252,12 +255,12 @@ class Conversation:
             saved = msgspec.convert(json.loads(text), _Saved)
         except (ValueError, RecursionError) as error:
             raise DecodeError(f"the text is no conversation: {error}") from error
-        for name in saved.withheld:
-            if name not in settings:
-                raise ConfigurationError(
-                    f"the conversation was saved without its `{name}`, because they hold credentials or functions: "
-                    f"pass `{name}` again"
-                )
+        missing = ", ".join(f"`{name}`" for name in saved.withheld if name not in settings)
+        if missing:
+            raise ConfigurationError(
+                f"the conversation was saved without {missing}, because they hold credentials or functions: pass "
+                f"{missing} again"
+            )
         conversation = cls(sender, **{**saved.settings, **settings})
         conversation._chain = Chain.from_dict(saved.chain)
         conversation._usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))

@@ -64,7 +64,8 @@ def tool_turns(
     def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
         used = ToolLedger() if ledger is None else ledger
         try:
-            used.begin([chain.parent_id, plain_json(new_items)])
+            # Not the parent, if the items are known: it may be lost by the time when the run goes on.
+            used.begin([plain_json(chain.items) or chain.parent_id, plain_json(new_items)])
         except ConfigurationError as error:
             observer.on_error(error)
             return Disposable()

@@ -1,0 +1,127 @@
+"""The settings of a turn: the fields of its request, the functions that answer calls, and how these are run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import UNSET
+from reactivex import Observable
+from reactivex import operators as ops
+
+from ..errors import ConfigurationError
+from ..net.sender import Sender
+from ..structured.function import CallableTool
+from ..wire.base import Model
+from ..wire.events import ServerEvent
+from ..wire.requests import InputItem
+from .chain import Chain
+from .client_calls import client_call, failure_item
+from .ledger import ToolLedger
+from .loop_settings import LoopSettings
+from .settings import check_settings, saved_settings
+from .tool_turns import tool_turns
+from .toolset import ClientTool, Toolset
+from .turn import send_turn
+
+_OPTIONS = frozenset(field.name for field in dataclasses.fields(LoopSettings))
+_NOT_MADE = "the call was not made: the run of tools had reached its limit of tokens"
+
+
+class TurnSettings:
+    """Settings by what they are for.
+
+    `given` may hold fields of `ResponseCreate` and options of `run_tools`.  Calls are answered if the `tools` hold a
+    function, or if there is an `approve`.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        if "ledger" in given:
+            raise ConfigurationError("a `ledger` belongs to one turn: pass it to `send`")
+        self.given = given
+        self._fields = {name: value for name, value in given.items() if name not in _OPTIONS}
+        self._options = LoopSettings(**{name: value for name, value in given.items() if name in _OPTIONS})
+        self._tools: Toolset | None = None
+        tools = self._fields.get("tools")
+        listed = tools if isinstance(tools, (list, tuple)) else ()
+        if self._options.approve is not None or any(map(_is_runnable, listed)):
+            self._tools = Toolset(listed)
+            self._options.check(self._tools)
+            self._fields.pop("tools", None)
+        check_settings(self._all_fields())
+
+    def check(self, items: Sequence[InputItem], ledger: ToolLedger | None) -> None:
+        """Raise `InvalidRequestError` or `ConfigurationError` for what no turn can be made of."""
+        Chain().request(self._all_fields(), items)
+        if ledger is not None and not isinstance(ledger, ToolLedger):
+            raise ConfigurationError(f"`ledger` must be a ToolLedger, not {type(ledger).__name__}")
+        if ledger is not None and self._tools is None:
+            raise ConfigurationError("a `ledger` is for turns with tools, and this turn has none that could be called")
+
+    def _all_fields(self) -> Mapping[str, Any]:
+        definitions = [] if self._tools is None else self._tools.definitions
+        return {**self._fields, "tools": definitions} if definitions else self._fields
+
+    def source(
+        self,
+        sender: Sender,
+        lane: str | None,
+        chain: Chain,
+        items: Sequence[InputItem],
+        on_chain: Callable[[Chain], None],
+        remember: Callable[[Chain], None],
+        ledger: ToolLedger | None,
+    ) -> Observable[ServerEvent]:
+        """Return the events of a turn.
+
+        `on_chain` gets the chain after each response, and `remember` that of a turn which leaves no call of a tool
+        unanswered: a run of tools is remembered as a whole, or not at all.
+        """
+        fields = {**self._fields, "stream_id": UNSET if lane is None else lane}
+        if self._tools is None:
+            if ledger is not None:
+                raise ConfigurationError(
+                    "a `ledger` is for turns with tools, and this one has none that could be called"
+                )
+
+            def keep(chain: Chain) -> None:
+                on_chain(chain)
+                remember(chain)
+
+            return send_turn(sender, chain, fields, items, keep)
+        latest: Chain | None = None if ledger is None or ledger.turn == 0 else ledger.chain
+
+        def keep_whole(chain: Chain) -> None:
+            nonlocal latest
+            latest = chain
+            on_chain(chain)
+            if not chain.open_calls:
+                remember(chain)
+
+        def on_completed() -> None:
+            if latest is not None:
+                remember(_with_answers(latest))
+
+        run = tool_turns(sender, chain, fields, items, self._tools, self._options, keep_whole, ledger=ledger)
+        return run.pipe(ops.do_action(on_completed=on_completed))
+
+    def saved(self) -> tuple[dict[str, Any], list[str]]:
+        """Return the JSON of the settings, and the names of those that hold credentials or functions, left out."""
+        fields, withheld = saved_settings(self._fields)
+        options = {name: value for name, value in self.given.items() if name in _OPTIONS and name != "approve"}
+        withheld += ["tools"] if self._tools is not None and self._tools.definitions else []
+        withheld += ["approve"] if self._options.approve is not None else []
+        return {**fields, **options}, withheld
+
+
+def _is_runnable(tool: object) -> bool:
+    return isinstance(tool, (CallableTool, ClientTool)) or (callable(tool) and not isinstance(tool, (Mapping, Model)))
+
+
+def _with_answers(chain: Chain) -> Chain:
+    """Return the chain with an answer for each call that the run did not make, so that any next turn can be sent."""
+    open_ids = {call_id for _, call_id in chain.open_calls}
+    calls = [call for item in chain.items if (call := client_call(item)) is not None and call.call_id in open_ids]
+    answers = [answer for call in calls if (answer := failure_item(call, _NOT_MADE)) is not None]
+    return chain.edited([*chain.items, *answers]) if answers else chain
