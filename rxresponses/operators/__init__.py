@@ -26,6 +26,7 @@ from .raise_on_failure import raise_on_failure
 from .raise_on_incomplete import raise_on_incomplete
 from .raise_on_refusal import raise_on_refusal
 from .retry_with_backoff import retry_with_backoff
+from .sentences import sentences
 from .text_deltas import text_deltas
 from .timeout_on_terminal import timeout_on_terminal
 from .to_async_iterable import to_async_iterable
@@ -45,6 +46,7 @@ __all__ = [
     "raise_on_incomplete",
     "raise_on_refusal",
     "retry_with_backoff",
+    "sentences",
     "text_deltas",
     "timeout_on_terminal",
     "to_async_iterable",

@@ -41,6 +41,7 @@ CASES = {
     "raise_on_incomplete": Case(rops.raise_on_incomplete, 5),
     "raise_on_refusal": Case(rops.raise_on_refusal, 5),
     "retry_with_backoff": Case(rops.retry_with_backoff, 5),
+    "sentences": Case(rops.sentences, 1),
     "text_deltas": Case(rops.text_deltas, 2),
     "timeout_on_terminal": Case(lambda: rops.timeout_on_terminal(5000), 5),
     "usage": Case(rops.usage, 1),
