@@ -56,6 +56,9 @@ class Chain:
     parent_id: str | None = None
     """The response that the next request continues, `None` if the next request has to send everything."""
 
+    root_id: str | None = None
+    """The response before the first item, whose history only the server knows; `None` for a whole conversation."""
+
     stored: bool = True
     """Whether the server has stored the parent, so that any connection can continue it."""
 
@@ -116,7 +119,8 @@ class Chain:
         the calls at which an incomplete response was cut, which nothing can answer.
         """
         items = [item for piece in self._pieces() for item in self._sendable(piece)]
-        return self._create(settings, [*items, *self.held, *self.unsent, *new_items])
+        root = {} if self.root_id is None else {"previous_response_id": self.root_id}
+        return self._create(settings, [*items, *self.held, *self.unsent, *new_items], **root)
 
     def _create(self, settings: Mapping[str, Any], items: Sequence[InputItem], **fields: Any) -> ResponseCreate:
         refuse_own_fields(settings)
@@ -200,6 +204,7 @@ class Chain:
             held=(),
             open_calls=open_calls,
             response=response,
+            root_id=self.root_id if begin is None else None,
             _last=last,
             _lost=0 if begin is not None else self._lost,
         )
@@ -242,6 +247,7 @@ class Chain:
         """Return plain JSON data, without the secrets of settings."""
         return {
             "parent_id": self.parent_id,
+            "root_id": self.root_id,
             "stored": self.stored,
             "digests": dict(self.digests),
             "why": self.why,
@@ -267,6 +273,7 @@ class Chain:
             last = _add(last, tuple(items), is_output=piece.is_output, stored=piece.stored, cut=piece.cut)
         chain = cls(
             parent_id=saved.parent_id,
+            root_id=saved.root_id,
             stored=saved.stored,
             digests=saved.digests,
             why=saved.why,
@@ -307,6 +314,7 @@ class _SavedPiece(msgspec.Struct):
 
 class _Saved(msgspec.Struct):
     parent_id: str | None
+    root_id: str | None
     stored: bool
     digests: dict[str, str]
     why: str | None

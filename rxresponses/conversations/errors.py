@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from ..errors import ResponsesError
 from ..raised import text_of
+from ..wire.models import Response
 from .ledger import CallRecord, ToolLedger
 
 Reason: TypeAlias = Literal["timeout", "denied", "unknown", "cut", "no_tool"]
@@ -48,10 +49,11 @@ class ToolRunError(ResponsesError):
 class MaxTurnsError(ToolRunError):
     """The model called tools in the last turn that `max_turns` allows.
 
-    These calls were not made: no request could bring their outputs.  `response` is the response with the calls.
+    These calls were not made: no request could bring their outputs.  `response` is the response with the
+    calls; `None` if a ledger in JSON came from it.
     """
 
-    def __init__(self, max_turns: int, *, ledger: ToolLedger, response: object) -> None:
+    def __init__(self, max_turns: int, *, ledger: ToolLedger, response: Response | None) -> None:
         super().__init__(f"the model still calls tools after {max_turns} turns, which is `max_turns`", ledger=ledger)
         self.max_turns = max_turns
         self.response = response

@@ -18,7 +18,6 @@ from .approvals import Approve
 from .chain import Chain
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
-from .settings import OWN_FIELDS
 from .tool_turns import tool_turns
 from .toolset import AnyTool, Toolset
 
@@ -103,9 +102,11 @@ def run_tools(
     settings = {
         name: value
         for name in plan_of(ResponseCreate).fields
-        if (value := getattr(create, name)) is not UNSET and name not in OWN_FIELDS | {"type"}
+        if (value := getattr(create, name)) is not UNSET and name not in ("input", "previous_response_id", "type")
     }
-    chain = Chain()
+    # What came before a response that the request continues, only the server knows.
+    root = create.previous_response_id
+    chain = Chain(root_id=root if isinstance(root, str) else None)
     return tool_turns(sender, chain, settings, items, Toolset(tools), options, _ignore, ledger=ledger)
 
 

@@ -263,7 +263,9 @@ class _ToolRun:
                 self._run_over = True
                 self._go_on()
             elif self._ledger.turn >= self._options.max_turns:
-                self._fail(MaxTurnsError(self._options.max_turns, ledger=self._ledger, response=self._reader.response))
+                self._fail(
+                    MaxTurnsError(self._options.max_turns, ledger=self._ledger, response=self._ledger.chain.response)
+                )
             elif (outputs := self._calls.outputs_for(self._open)) is not None:
                 self._send(self._ledger.chain, outputs)
 

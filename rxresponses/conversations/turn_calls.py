@@ -200,7 +200,11 @@ class TurnCalls:
             self._waiting.pop(call_id)()
 
     def _start(self, call: ClientCall, tool: Runnable, function: Callable[[], Any]) -> None:
-        self._emit(ToolCallStartedEvent(**self._about(call)))
+        try:
+            self._emit(ToolCallStartedEvent(**self._about(call)))
+        except BaseException:
+            self._queue.finish(call.call_id)  # the observer has raised, so the call does not start
+            raise
         if self._stopped or not self._recorded(partial(self._ledger.attempt, self._turn, call)):
             self._queue.finish(call.call_id)
             return
