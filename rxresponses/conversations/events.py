@@ -46,7 +46,8 @@ class HistorySentEvent(ConversationEvent):
     money where they are not cached.
     """
 
-    reason: str
+    # The default hides `ServerEvent.reason`, a property that would hide the value of the field.
+    reason: str = ""
     items: int
     type: Literal["rxresponses.history_sent"] = "rxresponses.history_sent"
 
