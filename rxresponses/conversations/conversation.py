@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,10 +20,9 @@ from ..net.sender import Sender
 from ..redaction import discreet
 from ..wire.base import Model
 from ..wire.codec import encode
-from ..wire.events import TERMINAL_TYPES, ServerEvent
-from ..wire.failures import response_of
+from ..wire.events import ServerEvent
 from ..wire.models import Response, ResponseUsage
-from ..wire.requests import InputItem, ResponseCreate, user_message
+from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, user_message
 from ..wire.requests.sent import plain_json
 from .chain import Chain
 from .lanes import Branch, Lanes
@@ -74,10 +73,9 @@ class Conversation:
     @discreet
     def __init__(self, sender: Sender, **defaults: Any) -> None:
         self._settings = TurnSettings(defaults)
-        self._chain = Chain()
-        self._usage = NO_USAGE
         source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
         self._home: Any = sender if source is None else source
+        self._host = _Host(self._home, Chain())
         self._lanes = lanes_of(self._home)
         name = defaults.get("stream_id", UNSET) if source is None else sender.stream_id  # type: ignore[attr-defined]
         self._set_branch(name if isinstance(name, str) else None)
@@ -89,7 +87,7 @@ class Conversation:
         weakref.finalize(self, self._lanes.forget, self._branch).atexit = False
 
     def __repr__(self) -> str:
-        return f"<Conversation of {len(self._chain.items)} items>"
+        return f"<Conversation of {len(self._host.chain.items)} items>"
 
     # Turns.
 
@@ -125,13 +123,45 @@ class Conversation:
         used = self._overridden(settings) if settings else self._settings
         used.check(items, ledger)
 
-        def make(chain: Chain, lane: str | None, on_chain: Callable[[Chain], None]) -> Observable[ServerEvent]:
-            return used.source(self._home, lane, chain, items, on_chain, self._remember, ledger)
-
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            sending = Sending(self._lanes, self._branch, lambda: self._chain, make, self._count, observer, scheduler)
+            sending = Sending(self._lanes, self._branch, self._host, used, items, ledger, observer, scheduler)
             sending.enter()
             return Disposable(sending.dispose)
+
+        return EventObservable(subscribe)
+
+    def steer(self, input: str | InputItem | Sequence[InputItem]) -> Observable[ServerEvent]:
+        """Give the response that runs now new input, without waiting for its end; each subscription sends it once.
+
+        Emits what `steer` of the socket or client emits: the server's answer, and the events of the response that
+        follows.  That response and the input are remembered at its terminal event, behind the steered response.  If the
+        server keeps the input until the calls of the steered response are answered (`response.steer.pending`), the
+        input is part of the history, and the next turn sends the answers only.
+
+        Marble::
+
+            send():  --created--"He"--"llo"-------incomplete|
+            steer(): ---------------accepted-----------------created--"Hi"--completed|
+
+        The turns that wait go on waiting until the steer has ended.  An `InvalidRequestError` is the error if no
+        response of this conversation runs, or if its turn runs tools: dispose that turn, and send another one.
+        Raises `InvalidRequestError` at once for anything but messages of the user, and `ConfigurationError` for a
+        sender that cannot steer.
+        """
+        items = items_of(input)
+        ResponseSteer(previous_response_id="-", input=items)  # raises
+        steer = getattr(self._home, "steer", None)
+        if not callable(steer):
+            raise ConfigurationError(f"{type(self._home).__name__} cannot steer: it has no method `steer`")
+
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            running = self._branch.running
+            target_id = running.response_id if isinstance(running, Sending) else None
+            if not isinstance(running, Sending) or target_id is None or running.runs_tools:
+                what = "the turn runs tools" if target_id is not None else "no response of this conversation runs"
+                observer.on_error(InvalidRequestError(f"{what}, so there is none to steer; nothing was sent"))
+                return Disposable()
+            return running.steer(steer(target_id, items), target_id, items, observer, scheduler)
 
         return EventObservable(subscribe)
 
@@ -140,15 +170,6 @@ class Conversation:
             raise ConfigurationError("a conversation stays on its lane; `fork(stream_id=…)` makes one on another lane")
         given = {**self._settings.given, **settings}
         return TurnSettings({name: value for name, value in given.items() if value is not UNSET})
-
-    def _remember(self, chain: Chain) -> None:
-        self._chain = chain
-
-    def _count(self, event: ServerEvent) -> None:
-        """Count the tokens of a response that has ended, also of one that failed: they are paid for."""
-        response = response_of(event) if event.type in TERMINAL_TYPES else None
-        if response is not None:
-            self._usage = add_usage(self._usage, response.usage)
 
     @discreet
     def fork(self, **settings: Any) -> Self:
@@ -165,7 +186,7 @@ class Conversation:
         fork.__dict__.update(self.__dict__)
         inherited = {name: value for name, value in self._settings.given.items() if name != "stream_id"}
         fork._settings = TurnSettings({**inherited, **settings})
-        fork._usage = NO_USAGE
+        fork._host = _Host(self._home, self._host.chain)
         name = settings.get("stream_id")
         fork._set_branch(name if isinstance(name, str) else None)
         return fork
@@ -179,7 +200,7 @@ class Conversation:
         Items that were given as plain JSON are copies; those that were restored from JSON are plain JSON, or objects of
         output items.  To change the history, pass the items that are to be kept to `replace_history`.
         """
-        return tuple(plain_json(item) if isinstance(item, Mapping) else item for item in self._chain.items)
+        return tuple(plain_json(item) if isinstance(item, Mapping) else item for item in self._host.chain.items)
 
     def replace_history(self, items: Sequence[InputItem]) -> None:
         """Put other items in place of the history, such as a compacted window, or a part of `history`.
@@ -193,7 +214,7 @@ class Conversation:
         def replace(_: Lanes) -> None:
             if self._branch.running is not None:
                 raise ConfigurationError("a turn runs in this conversation: replace the history before it or after it")
-            self._chain = self._chain.edited(checked)
+            self._host.chain = self._host.chain.edited(checked)
 
         self._lanes.change(replace)
 
@@ -203,12 +224,12 @@ class Conversation:
 
         Responses that failed count as well, if the server tells their tokens.
         """
-        return self._usage
+        return self._host.usage
 
     @property
     def last_response(self) -> Response | None:
         """The latest response that the conversation remembers; `None` before it, and after `from_json`."""
-        return self._chain.response
+        return self._host.chain.response
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -237,8 +258,8 @@ class Conversation:
             "version": _VERSION,
             "settings": settings,
             "withheld": withheld,
-            "usage": plain_json(self._usage),
-            "chain": self._chain.to_dict(),
+            "usage": plain_json(self._host.usage),
+            "chain": self._host.chain.to_dict(),
         }
         return encode(data).decode()
 
@@ -262,9 +283,22 @@ class Conversation:
                 f"{missing} again"
             )
         conversation = cls(sender, **{**saved.settings, **settings})
-        conversation._chain = Chain.from_dict(saved.chain)
-        conversation._usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))
+        conversation._host.chain = Chain.from_dict(saved.chain)
+        conversation._host.usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))
         return conversation
+
+
+class _Host:
+    """What the turns of a conversation change."""
+
+    def __init__(self, sender: Any, chain: Chain) -> None:
+        self.sender = sender
+        self.chain = chain
+        self.usage = NO_USAGE
+
+    def count(self, response: Response) -> None:
+        """Count the tokens of a response that has ended, also of one that failed: they are paid for."""
+        self.usage = add_usage(self.usage, response.usage)
 
 
 class _Saved(msgspec.Struct):

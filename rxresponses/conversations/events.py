@@ -46,9 +46,8 @@ class HistorySentEvent(ConversationEvent):
     money where they are not cached.
     """
 
-    # The default hides `ServerEvent.reason`, a property that would hide the value of the field.
-    reason: str = ""
-    items: int
+    reason: str = ""  # with a default, because `ServerEvent` has a property of this name
+    items: int = 0
     type: Literal["rxresponses.history_sent"] = "rxresponses.history_sent"
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextvars import copy_context
+from typing import Any, Protocol
 
 from reactivex import Observable
-from reactivex.abc import ObserverBase, SchedulerBase
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import SerialDisposable
 
 from ..net.loops import on_background_thread, running_loop
 from ..net.run_check import check_run
 from ..net.timing import current_timings, recording
-from ..wire.events import ServerEvent
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.failures import response_of
+from ..wire.fields import response_field
+from ..wire.models import Response
+from ..wire.requests import InputItem
 from .chain import Chain
 from .events import ConversationEvent, TurnStartedEvent
 from .lanes import Branch, Lanes
+from .ledger import ToolLedger
 from .sender_lanes import SenderLanes, StartableTurn
+from .steering import TurnSteers, follow_steer
+from .turn_settings import TurnSettings
 
 # Until one of another type comes, the server may not have the parent of the response.
 _BEFORE_PROGRESS = frozenset({"response.created", "response.queued"})
@@ -26,26 +34,27 @@ _BEFORE_PROGRESS = frozenset({"response.created", "response.queued"})
 class Sending(StartableTurn):
     """A turn of one subscription.
 
-    `make_source` returns the events of the turn that begins with a chain, on a lane of this name, and tells the chain
-    after each response.  It is called when the turns before have ended, on the loop of the subscriber; without one, on
-    a thread where no loop of the program runs, so that the sender delivers as it does to any subscriber.
+    It starts when the turns before have ended, on the loop of the subscriber; without one, on a thread where no loop of
+    the program runs, so that the sender delivers as it does to any subscriber.
     """
 
     def __init__(
         self,
         lanes: SenderLanes,
         branch: Branch,
-        latest_chain: Callable[[], Chain],
-        make_source: Callable[[Chain, str | None, Callable[[Chain], None]], Observable[ServerEvent]],
-        count: Callable[[ServerEvent], None],
+        host: TurnHost,
+        settings: TurnSettings,
+        items: Sequence[InputItem],
+        ledger: ToolLedger | None,
         observer: ObserverBase[ServerEvent],
         scheduler: SchedulerBase | None,
     ) -> None:
         super().__init__(branch)
         self._lanes = lanes
-        self._latest_chain = latest_chain
-        self._make_source = make_source
-        self._count = count
+        self._host = host
+        self._settings = settings
+        self._items = items
+        self._ledger = ledger
         self._observer = observer
         self._scheduler = scheduler
         self._context = copy_context()
@@ -55,16 +64,25 @@ class Sending(StartableTurn):
         self._parent_id: str | None = None  # of the latest chain
         self._is_settled = True  # nothing was sent since the latest chain, so the lane holds its response
         self._is_loading = True
-        self._has_ended = False
+        self._turn_over = self._has_ended = False
+        self._counted: set[str] = set()
+        self.response_id: str | None = None
+        """The response that runs now."""
+        self.steers = TurnSteers(self.latest_chain, self._remember, settings.after)
 
     def latest_chain(self) -> Chain:
         """Return the chain of the conversation."""
-        return self._latest_chain()
+        return self._host.chain
 
     @property
     def is_gone(self) -> bool:
         """Whether the loop of the subscriber is closed."""
         return self._loop is not None and self._loop.is_closed()
+
+    @property
+    def runs_tools(self) -> bool:
+        """Whether the turn answers calls itself."""
+        return self._settings.runs_tools
 
     def enter(self) -> None:
         """Start the turn, or let it wait for its conversation and its lane."""
@@ -98,7 +116,9 @@ class Sending(StartableTurn):
         lane = self.branch.lane
         name = self.branch.name if lane is None else lane.name
         try:
-            source = self._make_source(self.chain, name, self._on_chain)
+            source = self._settings.source(
+                self._host.sender, name, self.chain, self._items, self._on_chain, self._remember, self._ledger
+            )
         except Exception as error:
             self._observer.on_error(error)
             self._leave()
@@ -111,17 +131,34 @@ class Sending(StartableTurn):
     def _on_chain(self, chain: Chain) -> None:
         self._parent_id, self._is_settled = chain.parent_id, True
 
+    def _remember(self, chain: Chain) -> None:
+        self._host.chain = chain
+        self._on_chain(chain)
+
+    def note(self, event: ServerEvent) -> None:
+        """Note which response runs, and how many tokens one has used; also one that failed, since they are paid for."""
+        if event.type == "response.created":
+            self.response_id = response_field(event, "id") or None
+        elif event.type in TERMINAL_TYPES:
+            self.response_id = None
+            response = response_of(event)
+            if response is not None and response.id not in self._counted:
+                self._counted.add(response.id)  # all steers of a response get the events of the one that follows
+                self._host.count(response)
+
     def _on_next(self, event: ServerEvent) -> None:
         if isinstance(event, TurnStartedEvent):
             if self._parent_id is not None:
                 self._lanes.change(lambda lanes: lanes.begin_request(self, self._parent_id))
             self._is_settled = False
         else:
-            self._count(event)
+            self.note(event)
         if self._is_loading and not isinstance(event, ConversationEvent) and event.type not in _BEFORE_PROGRESS:
             self._is_loading = False
             if self.parent_lane is not None:
                 self._lanes.change(lambda lanes: lanes.loaded(self))
+        if event.type in TERMINAL_TYPES and self._is_settled:
+            self.steers.remembered(self._parent_id)
         try:
             self._observer.on_next(event)
         except BaseException:
@@ -143,16 +180,60 @@ class Sending(StartableTurn):
             self._leave()
 
     def _leave(self) -> None:
+        self._turn_over = True
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
         """Leave the lane, and tell what it holds now: nothing if a request has not come to its end."""
-        held = self.held_before if self._parent_id is None else self._parent_id
 
         def leave(lanes: Lanes) -> None:
-            if self._has_ended:
+            if self._has_ended or not self._turn_over or self.steers.open:
                 return
             self._has_ended = True
             if self in self.branch.waiting:
                 lanes.withdraw(self)
             elif self.branch.running is self:
-                lanes.end(self, held if self._is_settled else None)
+                held = self.held_before if self._parent_id is None else self._parent_id
+                lanes.end(self, held if self._is_settled and self.steers.are_settled else None)
 
         self._lanes.change(leave)
+
+    # Steers.
+
+    def steer(
+        self,
+        source: Observable[ServerEvent],
+        target_id: str,
+        items: Sequence[InputItem],
+        observer: ObserverBase[ServerEvent],
+        scheduler: SchedulerBase | None,
+    ) -> DisposableBase:
+        """Subscribe to the events of a steer; the turn ends when its steers have ended."""
+        is_open = True
+
+        def close() -> None:
+            nonlocal is_open
+
+            def end(_: Lanes) -> None:
+                nonlocal is_open
+                self.steers.open -= is_open
+                is_open = False
+
+            self._lanes.change(end)
+            self._leave_if_over()
+
+        def begin(_: Lanes) -> None:
+            self.steers.open += 1
+
+        self._lanes.change(begin)
+        return follow_steer(source, self.steers, target_id, items, self.note, close)(observer, scheduler)
+
+
+class TurnHost(Protocol):
+    """The conversation of a turn."""
+
+    sender: Any
+    chain: Chain
+
+    def count(self, response: Response) -> None:
+        """Count the tokens of a response that has ended."""

@@ -89,6 +89,7 @@ class _RunningTurn:
         self._observer = observer
         self._scheduler = scheduler
         self._timings = current_timings()
+        self._parent_id: str | None = None  # that the request continues
 
     def start(self, turn: int, request: ResponseCreate, reason: str | None) -> None:
         """Send the request."""
@@ -104,6 +105,8 @@ class _RunningTurn:
         self.upstream.disposable = subscription
         if subscription.is_disposed:
             return
+        parent_id = request.previous_response_id
+        self._parent_id = parent_id if isinstance(parent_id, str) else None
         first: ServerEvent | None = None
         has_output = replaced = ended = False
         assembly = Assembly(WHOLE)
@@ -160,7 +163,7 @@ class _RunningTurn:
 
     def _chain_after_refusal(self, failure: ResponseFailedError) -> Chain | None:
         """Return the chain with which to send the request again, `None` if the failure stays."""
-        chain, parent_id = self._chain, self._chain.parent_id
+        chain, parent_id = self._chain, self._parent_id
         if failure.delivery != "rejected" and not failure.without_output:
             return None
         if parent_id is not None and _is_about_parent(failure, parent_id):
@@ -175,7 +178,7 @@ class _RunningTurn:
 
     def _chain_after_loss(self, error: Exception) -> Chain | None:
         chain = self._chain
-        if chain.parent_id is None:
+        if self._parent_id is None:
             return None
         if isinstance(error, PreviousResponseLostError):
             return chain.without_parent("the connection that held the response to continue is gone, or has moved on")

@@ -15,6 +15,7 @@ from ..net.sender import Sender
 from ..structured.function import CallableTool
 from ..wire.base import Model
 from ..wire.events import ServerEvent
+from ..wire.models import Response
 from ..wire.requests import InputItem
 from .chain import Chain
 from .client_calls import client_call, failure_item
@@ -75,8 +76,8 @@ class TurnSettings:
     ) -> Observable[ServerEvent]:
         """Return the events of a turn.
 
-        `on_chain` gets the chain after each response, and `remember` that of a turn which leaves no call of a tool
-        unanswered: a run of tools is remembered as a whole, or not at all.
+        `remember` gets the chain after the response.  A run of tools is remembered as a whole, or not at all, so
+        `remember` gets the chain that leaves no call of a tool unanswered, and `on_chain` each chain before it.
         """
         fields = {**self._fields, "stream_id": UNSET if lane is None else lane}
         if self._tools is None:
@@ -85,11 +86,7 @@ class TurnSettings:
                     "a `ledger` is for turns with tools, and this one has none that could be called"
                 )
 
-            def keep(chain: Chain) -> None:
-                on_chain(chain)
-                remember(chain)
-
-            return send_turn(sender, chain, fields, items, keep)
+            return send_turn(sender, chain, fields, items, remember)
         latest: Chain | None = None if ledger is None or ledger.turn == 0 else ledger.chain
 
         def keep_whole(chain: Chain) -> None:
@@ -105,6 +102,15 @@ class TurnSettings:
 
         run = tool_turns(sender, chain, fields, items, self._tools, self._options, keep_whole, ledger=ledger)
         return run.pipe(ops.do_action(on_completed=on_completed))
+
+    @property
+    def runs_tools(self) -> bool:
+        """Whether calls are answered."""
+        return self._tools is not None
+
+    def after(self, chain: Chain, items: Sequence[InputItem], response: Response) -> Chain:
+        """Return the chain after a response to these items that followed from steers."""
+        return chain.after(self._fields, items, response)
 
     def saved(self) -> tuple[dict[str, Any], list[str]]:
         """Return the JSON of the settings, and the names of those that hold credentials or functions, left out."""

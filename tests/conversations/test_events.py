@@ -35,6 +35,11 @@ def test_a_frame_with_such_a_type_is_an_unknown_event() -> None:
     assert type(event) is UnknownEvent
 
 
+def test_the_fields_are_there() -> None:
+    assert HistorySentEvent(reason="the parent is lost", items=3).reason == "the parent is lost"
+    assert "the parent is lost" in repr(OWN[1])
+
+
 def test_the_repr_shows_no_secret() -> None:
     tool = {"type": "mcp", "server_label": "s", "server_url": "https://x", "authorization": "sesame-open-now"}
     assert "sesame" not in repr(TurnStartedEvent(turn=1, request=ResponseCreate(model="m", tools=[tool])))
