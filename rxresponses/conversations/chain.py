@@ -20,7 +20,7 @@ from ..wire.models import Response
 from ..wire.requests import InputItem, ResponseCreate
 from ..wire.requests.input_items import without_unstored_reasoning
 from ..wire.requests.sent import plain_json
-from .items import ANSWERS, OpenCall, calls_open_after, is_cut, item_field
+from .items import ANSWERS, OpenCall, as_input, calls_open_after, is_cut, item_field
 from .settings import OWN_FIELDS, digests_of, included, model_of, refuse_own_fields, stores
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
@@ -127,7 +127,7 @@ class Chain:
         settings = {name: value for name, value in settings.items() if name not in OWN_FIELDS}
         if self.asks_for_reasoning(settings):
             settings["include"] = [*included(settings), ENCRYPTED_REASONING]
-        return ResponseCreate(**settings, input=list(items) if items else UNSET, **fields)
+        return ResponseCreate(**settings, input=as_input(items) if items else UNSET, **fields)
 
     def stored_reasoning(self) -> list[str]:
         """Return the ids of the reasoning in a full request that the server has to look up."""

@@ -1,13 +1,13 @@
-"""Items of a conversation: which calls wait for an answer."""
+"""Items of a conversation: which calls wait for an answer, and how few bytes an item needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
 
-from ..wire.requests import InputItem
+from ..wire.requests import EasyInputMessage, InputItem
 
 ANSWERS = {
     "apply_patch_call": "apply_patch_call_output",
@@ -41,6 +41,14 @@ def calls_open_after(items: Iterable[InputItem], open_calls: Iterable[OpenCall] 
         elif kind in _ANSWER_TYPES:
             calls.pop((kind, _call_id(item, kind)), None)
     return tuple(calls)
+
+
+def as_input(items: Sequence[InputItem]) -> str | list[InputItem]:
+    """Return items as the `input` of a request: a single text of the user as mere text, which means the same."""
+    item = items[0] if len(items) == 1 else None
+    if isinstance(item, EasyInputMessage) and item.role == "user" and item.phase is UNSET and not item.extra:
+        return item.content if isinstance(item.content, str) else list(items)
+    return list(items)
 
 
 def _call_id(item: InputItem, kind: str) -> str:

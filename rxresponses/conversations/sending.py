@@ -11,6 +11,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import SerialDisposable
 
+from ..errors import LaneLimitError
 from ..net.loops import on_background_thread, running_loop
 from ..net.run_check import check_run
 from ..net.timing import current_timings, recording
@@ -64,7 +65,7 @@ class Sending(StartableTurn):
         self._parent_id: str | None = None  # of the latest chain
         self._is_settled = True  # nothing was sent since the latest chain, so the lane holds its response
         self._is_loading = True
-        self._turn_over = self._has_ended = False
+        self._starts_again = self._turn_over = self._has_ended = False
         self._counted: set[str] = set()
         self.response_id: str | None = None
         """The response that runs now."""
@@ -148,6 +149,9 @@ class Sending(StartableTurn):
 
     def _on_next(self, event: ServerEvent) -> None:
         if isinstance(event, TurnStartedEvent):
+            if self._starts_again:
+                self._starts_again = False
+                return
             if self._parent_id is not None:
                 self._lanes.change(lambda lanes: lanes.begin_request(self, self._parent_id))
             self._is_settled = False
@@ -166,6 +170,10 @@ class Sending(StartableTurn):
             raise
 
     def _on_error(self, error: Exception) -> None:
+        if isinstance(error, LaneLimitError) and self._lanes.change(lambda lanes: lanes.refused(self.branch)):
+            self._starts_again = True  # nothing was sent; the turn goes to a lane that there is already
+            self._start()
+            return
         if getattr(error, "delivery", None) == "not_sent":
             self._is_settled = True
         try:

@@ -98,8 +98,8 @@ class _RunningTurn:
 
     def _send(self, request: ResponseCreate, reason: str | None) -> None:
         if reason is not None:
-            items = request.input if isinstance(request.input, (list, tuple)) else ()
-            self._observer.on_next(HistorySentEvent(reason=reason, items=len(items)))
+            count = len(request.input) if isinstance(request.input, (list, tuple)) else 1
+            self._observer.on_next(HistorySentEvent(reason=reason, items=count))
         subscription = SingleAssignmentDisposable()
         # Keep the subscription before it starts: the request may fail, and be sent again, before `subscribe` returns.
         self.upstream.disposable = subscription

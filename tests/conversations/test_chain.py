@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from rxresponses import DecodeError, InvalidRequestError, user_message
+from rxresponses import DecodeError, EasyInputMessage, InvalidRequestError, user_message
 from rxresponses.conversations.chain import ENCRYPTED_REASONING, Chain
 from rxresponses.models import ResponseOutputMessage
+from rxresponses.wire.requests.sent import plain_json
 
 from .chains import SETTINGS, UNSTORED, call, reasoning, response, result, says, sent, user
 
@@ -31,6 +32,15 @@ class TestRequest:
     def test_without_input(self) -> None:
         create, _ = Chain().request({"prompt": {"id": "pmpt_1"}, "generate": False}, [])
         assert "input" not in sent(create)
+
+    def test_a_text_alone_is_sent_as_text(self) -> None:
+        assert sent(Chain().request(SETTINGS, [user_message("hi")])[0])["input"] == "hi"
+        for item in (
+            user_message([{"type": "input_text", "text": "hi"}]),
+            EasyInputMessage(role="developer", content="hi"),
+            EasyInputMessage.from_dict({"role": "user", "content": "hi", "odd": 1}),
+        ):
+            assert sent(Chain().request(SETTINGS, [item])[0])["input"] == [plain_json(item)]
 
     def test_the_next_one_sends_new_items_only(self) -> None:
         create, reason = begun().request(SETTINGS, [user("more")])

@@ -73,7 +73,7 @@ class TestTurns:
     def test_each_request_carries_only_what_is_new_on_the_same_lane(self) -> None:
         sender = HandSender()
         got = run(sender)
-        assert sender.requests[0]["input"] == [{"type": "message", "role": "user", "content": "hi"}]
+        assert sender.requests[0]["input"] == "hi"
         assert sender.requests[0]["tools"][0]["name"] == "add"
         sender.call(add_call(1), add_call(2, 3, 4))
         assert sender.input == [
