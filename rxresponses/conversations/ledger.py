@@ -165,9 +165,16 @@ class ToolLedger:
         self.in_use = True
 
     def attempt(self, turn: int, call: ClientCall) -> None:
-        """Record a call that starts next."""
+        """Record a call that starts next; if that cannot be saved, the call must not start, and is not recorded."""
+        before = self._records.get((turn, call.call_id))
         self._records[turn, call.call_id] = CallRecord(turn, call.call_id, call.type, call.name, call.text)
-        self._changed()
+        try:
+            self._changed()
+        except BaseException:
+            del self._records[turn, call.call_id]
+            if before is not None:
+                self._records[turn, call.call_id] = before
+            raise
 
     def finish(self, turn: int, call: ClientCall, output: Model | Mapping[str, Any]) -> None:
         """Record the output of a call that was attempted, or that is answered without being made."""

@@ -26,8 +26,9 @@ class CallReader:
     says that they are done, and only afterwards that the call is incomplete.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_shell: bool = False) -> None:
         self._assembly = Assembly(CLIENT_CALLS)
+        self._has_shell = has_shell  # the client has a shell, so a shell call that names no place is for it
         self._told: dict[int, ClientCall] = {}  # by the number of the item
         self._ids: set[str] = set()  # of the calls that were told
         self.response: Response | None = None
@@ -50,7 +51,7 @@ class CallReader:
         item = assembly.item
         if item is None or not isinstance(event, (ResponseFunctionCallArgumentsDoneEvent, ResponseOutputItemDoneEvent)):
             return []
-        return self._take(item) if _is_whole_before_the_end(item) else []
+        return self._take(item) if self._is_whole_already(item) else []
 
     def finish(self, event: ServerEvent) -> list[ClientCall]:
         """Return the other whole calls, with the terminal event; a failed response has none."""
@@ -68,6 +69,17 @@ class CallReader:
                 calls += self._take(item, may_be_cut=cut)
         return calls
 
+    def _is_whole_already(self, item: Item) -> bool:
+        model = item.build()
+        if isinstance(model, ResponseFunctionToolCall):
+            named = bool(model.name and model.call_id)
+            # What is no JSON may be cut.  Some servers have the arguments in the terminal event only.
+            is_final = item.is_done and model.status == "completed" and bool(model.arguments)
+            return named and model.status != "incomplete" and (is_object(model.arguments) or is_final)
+        if isinstance(model, ResponseFunctionShellToolCall) and model.environment is None and not self._has_shell:
+            return False  # whether the server answers the call itself, the other items tell
+        return item.is_done and getattr(model, "status", None) != "incomplete"
+
     def in_order(self) -> list[ClientCall]:
         """Return the calls that were told, in the order of the response."""
         return [self._told[item.number] for item in self._assembly.items() if item.number in self._told]
@@ -82,18 +94,6 @@ class CallReader:
         self._told[item.number] = call
         self._ids.add(call.call_id)
         return [call]
-
-
-def _is_whole_before_the_end(item: Item) -> bool:
-    model = item.build()
-    if isinstance(model, ResponseFunctionToolCall):
-        named = bool(model.name and model.call_id)
-        # What is no JSON may be cut.  Some servers have the arguments in the terminal event only.
-        is_final = item.is_done and model.status == "completed" and bool(model.arguments)
-        return named and model.status != "incomplete" and (is_object(model.arguments) or is_final)
-    if isinstance(model, ResponseFunctionShellToolCall) and model.environment is None:
-        return False  # whether the server answers the call itself, the other items tell
-    return item.is_done and getattr(model, "status", None) != "incomplete"
 
 
 def _is_surely_whole(model: object) -> bool:

@@ -162,7 +162,7 @@ class _ToolRun:
 
     def _begin_turn(self, turn: int) -> None:
         lane = self._settings.get("stream_id")
-        self._reader, self._chain = CallReader(), None
+        self._reader, self._chain = CallReader(has_shell=self._tools.has_shell), None
         self._open, self._turn_over = [], False
         self._calls = TurnCalls(
             turn,

@@ -131,6 +131,11 @@ class Toolset:
         """The names of the tools whose calls the user may have to approve."""
         return [tool.name for tool in self._by_call.values() if tool.needs_approval is not False]
 
+    @property
+    def has_shell(self) -> bool:
+        """Whether shell calls are answered here."""
+        return ("shell_call", "") in self._by_call
+
     def merged(self, others: object) -> list[Tool]:
         """Return the tools for a request that has tools already; one that it defines itself stays as it is there."""
         own = list(others) if isinstance(others, Sequence) else []

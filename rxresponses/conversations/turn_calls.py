@@ -207,6 +207,7 @@ class TurnCalls:
             raise
         if self._stopped or not self._recorded(partial(self._ledger.attempt, self._turn, call)):
             self._queue.finish(call.call_id)
+            self._on_progress()
             return
         on_outcome = partial(self._ended, call, monotonic())
         loop = running_loop()

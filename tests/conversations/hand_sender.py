@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from reactivex import Observable
@@ -22,14 +23,22 @@ class HandSender:
         self.requests: list[dict[str, Any]] = []
         self.observers: list[ObserverBase[ServerEvent]] = []
         self.disposals = 0
+        self._changed = threading.Condition()
 
     def send_request(self, request: ResponseCreate, /) -> Observable[ServerEvent]:
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            self.requests.append(plain_json(request))
-            self.observers.append(observer)
+            with self._changed:
+                self.requests.append(plain_json(request))
+                self.observers.append(observer)
+                self._changed.notify_all()
             return Disposable(self._dispose)
 
         return Observable(subscribe)
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many requests came, on another thread."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.requests) >= count, 10)
 
     def _dispose(self) -> None:
         self.disposals += 1

@@ -246,8 +246,8 @@ class TestLimits:
         assert "after 2 turns" in str(got.error)
         assert own(got).count("tool_call_started") == 1  # no request could bring the output of the second
 
-        again = run(sender, ledger=got.error.ledger, max_turns=3)
-        again.wait(lambda: len(sender.requests) == 3)
+        run(sender, ledger=got.error.ledger, max_turns=3)
+        sender.wait_for(3)
         assert sender.input == [{"type": "function_call_output", "call_id": "call_2", "output": "3"}]
 
     def test_tokens(self) -> None:

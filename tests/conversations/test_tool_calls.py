@@ -184,6 +184,7 @@ class TestOtherCalls:
     def test_a_shell_of_unknown_place_waits_for_the_end(self) -> None:
         shell = ResponseFunctionShellToolCall(id="x", call_id="c")
         assert read(CallReader(), item_done(shell), completed(shell)) == [[], ["c"]]
+        assert read(CallReader(has_shell=True), item_done(shell), completed(shell)) == [["c"], []]
 
 
 class TestWhichCallsRunAtOnce:
