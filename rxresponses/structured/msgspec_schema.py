@@ -6,6 +6,7 @@ a `TypedDict`.  So the schema is made here, from what `msgspec.inspect` says of 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -139,9 +140,13 @@ def _arguments(cls: Any) -> tuple[Any, ...]:
 
 def _in_order(info: Any) -> list[mi.Field]:
     """Return the fields in the order of the class: a model writes the keys of an object in the schema's order."""
-    if not isinstance(info, mi.TypedDictType):
+    cls = getattr(info.cls, "__origin__", info.cls)
+    if isinstance(info, mi.TypedDictType):
+        order = list(cls.__annotations__)
+    elif dataclasses.is_dataclass(cls):
+        order = [field.name for field in dataclasses.fields(cls)]
+    else:
         return list(info.fields)
-    order = list(getattr(info.cls, "__origin__", info.cls).__annotations__)
     return sorted(info.fields, key=lambda field: order.index(field.name))
 
 
