@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from ..redaction import discreet
@@ -15,10 +12,13 @@ from .faults import Fault
 from .history import IdGenerator, StoredResponses
 from .journal import Condition, Exchange, Journal, Received, Upgrade
 from .jsontext import JSON
+from .lifetime import RunnableServer
 from .listener import Listener
 from .model import ScriptedModel
 from .plan import FaultPlan
 from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Gate, Reply
+from .script import read_script
+from .script_file import load_script
 from .session import Limits, Session
 from .transcript import Recording
 from .when import Match
@@ -27,7 +27,7 @@ from .when import Match
 REMEMBER, REMEMBER_BYTES = 1_000, 16 * 2**20
 
 
-class ResponsesServer:
+class ResponsesServer(RunnableServer):
     """A server for the Responses API over WebSocket, with a scripted model behind it.
 
     A server is used once, as a context manager: `with` runs it on a thread of its own, `async with` on the
@@ -49,6 +49,7 @@ class ResponsesServer:
             all of them.  Pages of the server's own origin may always connect, and so may all programs that send
             no `Origin`.  Other upgrades are refused with status 403.
         faults: what goes wrong.  `fault` adds more.
+        script: rules and faults from a file or a mapping, as `script` describes them.
         checks: whether requests are refused as the service refuses them, so that a typo fails in a test: unknown
             fields, names of tools, schemas (strict ones too), formats of items and of their parts, values out of
             range, calls without an output, and outputs without a call.  `False` makes a lenient server.
@@ -74,6 +75,7 @@ class ResponsesServer:
         max_size: int | None = 64 * 2**20,
         allow_origins: Sequence[str] = (),
         faults: Iterable[Fault] = (),
+        script: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         checks: bool = True,
         remember: int | None = None,
         remember_bytes: int | None = None,
@@ -84,21 +86,21 @@ class ResponsesServer:
         self._ids = IdGenerator()
         self._storage = StoredResponses(remember, remember_bytes)
         self._plan = FaultPlan(faults)
-        self._journal = Journal(remember, remember_bytes)
-        self._listener = Listener(
+        journal = Journal(remember, remember_bytes)
+        listener = Listener(
             host,
             port,
             api_key=api_key,
             allow_origins=allow_origins,
             max_size=max_size,
-            journal=self._journal,
+            journal=journal,
             plan=self._plan,
             new_session=self._new_session,
         )
+        super().__init__(listener, journal)
         self._checks = checks
-        self._entered = False
-        self._thread: threading.Thread | None = None
-        self._task: asyncio.Task[None] | None = None
+        if script is not None:
+            self.script(script)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_listener"):  # the constructor raised
@@ -160,6 +162,43 @@ class ResponsesServer:
             re.error: if `match` is not a valid regular expression.
         """
         self._model.on(match, reply, *later, times=times)
+
+    def script(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        """Add the rules and faults of a script, a file of JSON or, if PyYAML is installed, of YAML.
+
+        A script in YAML::
+
+            rules:                            # the first rule that matches answers
+              - match: weather                # a regular expression, as in `on`
+                reply:
+                  - reasoning: The user wants to know the weather.
+                  - function_call: {name: weather, arguments: {city: Paris}}
+              - match: {tool: weather, output: {contains: rain}}
+                reply: Take an umbrella.
+              - match: {message: {exact: Hello}, model: ^gpt-5}
+                replies: [Hello!, Hello again!]   # in turn, as the replies of `on`
+                times: 2
+            default: [I do not know., pace: 0.05]
+            faults:
+              - close: {code: 1006, after: 3}     # as `Fault(Close(1006, after=3), request=2)`
+                request: 2
+
+        A reply is a text, a part, or a list of these.  The parts are the classes that `reply` takes, with their names
+        in lower case and underscores (`function_call`, `refusal`, `delay`), and with their arguments; a single value
+        is the first argument.  A condition is a regular expression, `{exact: …}` or `{contains: …}`.  The faults are
+        the classes that `Fault` takes, with the arguments of `Fault` beside them.
+
+        Args:
+            source: the path of the file, or its content as a mapping.
+
+        Raises:
+            OSError: if the file cannot be read.
+            ValueError: if something in the script is wrong.  The error names the place, and what is expected there.
+        """
+        read = read_script(dict(source)) if isinstance(source, Mapping) else load_script(source)
+        for rule in read.rules:
+            self._model.on(rule.match, *rule.replies, times=rule.times)
+        self._plan.add(*read.faults)
 
     def replay(
         self, source: str | os.PathLike[str] | Iterable[Mapping[str, Any] | str], *, speed: float | None = None
@@ -309,74 +348,6 @@ class ResponsesServer:
     async def until(self, condition: Condition, *, timeout: float = 5.0) -> None:
         """Wait until `condition` holds, like `wait_until`, on any loop and without blocking it."""
         await self._journal.until(condition, timeout)
-
-    # Starting and stopping
-
-    def close(self) -> None:
-        """Begin to stop the server.  Returns without waiting: the end of the context and `wait_closed` wait.
-
-        Does nothing if the server was not started, or is closed.
-        """
-        if hasattr(self, "_listener"):  # otherwise the constructor raised
-            self._listener.close()
-
-    async def wait_closed(self) -> None:
-        """Wait until the server has stopped, on any loop.  Cancelling this does not stop the server."""
-        await self._journal.until(lambda: self._listener.closed, None)
-
-    def __enter__(self) -> ResponsesServer:
-        self._enter()
-        self._thread = threading.Thread(target=self._run, name="responses-server", daemon=True)
-        self._thread.start()
-        try:
-            self._listener.started.result()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        assert self._thread is not None  # `__enter__` was called
-        self._close_when_started()
-        self._thread.join()
-
-    async def __aenter__(self) -> ResponsesServer:
-        self._enter()
-        self._task = asyncio.create_task(self._listener.run(), name="responses-server")
-        try:
-            await self._journal.until(self._listener.started.done, None)
-            self._listener.started.result()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        assert self._task is not None  # `__aenter__` was called
-        self._close_when_started()
-        await self._task
-
-    def _enter(self) -> None:
-        if self._entered:
-            raise RuntimeError("A server can be started once: make a new one")
-        self._entered = True
-
-    def _run(self) -> None:
-        asyncio.run(self._listener.run())
-
-    def _close_when_started(self) -> None:
-        """Close the server, after its start if that has not ended yet."""
-        self._listener.started.add_done_callback(lambda _: self._listener.close())
 
     def _new_session(self, number: int, now: float) -> Session:
         return Session(
