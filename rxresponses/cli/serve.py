@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -38,6 +38,24 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--interval", metavar="SECONDS", type=number_from_0, help="time between two events (default: 0)"
     )
     parser.add_argument(
+        "--script",
+        metavar="FILE",
+        help="answer by the rules of this file (JSON or YAML), and let its faults happen; see ResponsesServer.script",
+    )
+    parser.add_argument(
+        "--lenient",
+        action="store_true",
+        help="accept what the service refuses, such as unknown fields (default: refuse it as the service does)",
+    )
+    parser.add_argument(
+        "--log",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="append a line of JSON to this file for each connection, each message and the outcome of each request; "
+        "without FILE, or with -, to standard error; credentials are hidden",
+    )
+    parser.add_argument(
         "--replay", metavar="FILE", help="answer with the responses of this transcript (JSON Lines), in rotation"
     )
     parser.add_argument(
@@ -54,6 +72,8 @@ def problem_of(args: argparse.Namespace) -> str | None:
         return "--speed is for --replay"
     if args.replay is not None and args.interval is not None:
         return "--interval is for answers made up by the server: use --speed with --replay"
+    if args.replay is not None and args.script is not None:
+        return "--replay and --script both say what is answered: use one of them"
     return None
 
 
@@ -68,24 +88,49 @@ def run(args: argparse.Namespace) -> int:
     from ..testing import Recording, ResponsesServer
     from ..testing.server import REMEMBER, REMEMBER_BYTES
 
-    server = ResponsesServer(
-        host=args.host,
-        port=args.port,
-        api_key=args.api_key,
-        event_interval=args.interval or 0.0,
-        allow_origins=args.allow_origin,
-        remember=REMEMBER,
-        remember_bytes=REMEMBER_BYTES,
-    )
-    if args.replay is not None:
+    with _log(args.log) as log:
+        server = ResponsesServer(
+            host=args.host,
+            port=args.port,
+            api_key=args.api_key,
+            event_interval=args.interval or 0.0,
+            allow_origins=args.allow_origin,
+            checks=not args.lenient,
+            log=log,
+            remember=REMEMBER,
+            remember_bytes=REMEMBER_BYTES,
+        )
         try:
-            recordings = cycle(Recording.load(args.replay, speed=args.speed))
+            if args.script is not None:
+                server.script(args.script)
+            if args.replay is not None:
+                recordings = cycle(Recording.load(args.replay, speed=args.speed))
+                server.on("", lambda request: next(recordings))
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"cannot replay: {error}") from error
-        server.on("", lambda request: next(recordings))
-    with _stopped_by_sigterm(), server:
-        print(server.url, flush=True)
-        return _wait_for_interrupt()
+            what = "replay" if args.replay is not None else "use the script"
+            raise ConfigurationError(f"cannot {what}: {error}") from error
+        with _stopped_by_sigterm(), server:
+            print(server.url, flush=True)
+            return _wait_for_interrupt()
+
+
+@contextmanager
+def _log(name: str | None) -> Iterator[Callable[[str], object] | None]:
+    """Provide the function that writes a line to the log: a file, standard error for `-`, `None` for no log."""
+    from ..errors import ConfigurationError
+
+    if name is None:
+        yield None
+    elif name == "-":
+        stderr = sys.stderr  # that of this command, whose writes never fail
+        yield lambda line: (stderr.write(f"{line}\n"), stderr.flush())
+    else:
+        try:
+            file = open(name, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed below
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"cannot write the log: {error}") from error
+        with file:
+            yield lambda line: file.write(f"{line}\n")
 
 
 @contextmanager

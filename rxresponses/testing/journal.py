@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ..redaction import display, shown_data, shown_field
 from .jsontext import JSON, decode
 from .latest import Latest
+from .log import ServerLog
 from .replies import Intervention
 
 Outcome = Literal["completed", "incomplete", "failed", "refused", "lost"]
@@ -125,6 +126,9 @@ class Exchange:
     size: int = 0
     """The size of the message, in bytes or characters of JSON."""
 
+    error: JSON | None = None
+    """The `error` with which the request was refused, or its response failed, `None` without one."""
+
     def __copy__(self) -> Exchange:
         # In one step, because the server continues on its thread, and many times faster than `copy` by itself: a test
         # that waits looks at all requests again and again.
@@ -145,9 +149,11 @@ class Journal:
     Args:
         limit: how many frames, requests and upgrades are kept, the latest of each; `None` keeps all.
         size: how many bytes the frames, the requests and the upgrades may have, each of the three together.
+        log: writes down what is recorded.
     """
 
-    def __init__(self, limit: int | None = None, size: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, size: int | None = None, log: ServerLog | None = None) -> None:
+        self._log = log
         self._lock = threading.Lock()
         self._received = 0  # frames
         self._frames: Latest[int, Received] = Latest(limit, size)
@@ -183,12 +189,16 @@ class Journal:
             self._requests += 1
             exchange = Exchange(self._requests, ordinal, connection, message, now, size=size)
             self._exchanges.add(self._requests, exchange, size)
+        if self._log is not None:
+            self._log.request(exchange)
         return exchange
 
     def end_request(self, exchange: Exchange, outcome: Outcome) -> None:
         """Record how a request ended.  Only the first outcome counts."""
         if exchange.outcome is None:
             exchange.outcome = outcome
+            if self._log is not None:
+                self._log.outcome(exchange, time.monotonic())
             self.notify()
 
     def add_upgrade(self, upgrade: Upgrade) -> None:
@@ -197,11 +207,20 @@ class Journal:
             self._upgrades.add(upgrade.connection, upgrade, upgrade.size)
         self.notify()
 
+    def answer_upgrade(self, upgrade: Upgrade, status: int) -> None:
+        """Record the HTTP status with which an attempt to open a connection is answered."""
+        upgrade.status = status
+        if self._log is not None:
+            self._log.connection(upgrade)
+        self.notify()
+
     def add_frame(self, frame: Received) -> None:
         """Record a frame that arrived."""
         with self._lock:
             self._received += 1
             self._frames.add(self._received, frame, len(frame.frame))
+        if self._log is not None:
+            self._log.message(frame)
         self.notify()
 
     def notify(self) -> None:

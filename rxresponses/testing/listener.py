@@ -212,8 +212,7 @@ class Listener:
             or self._origins.check(origins, {self._host, websocket.local_address[0]}, self.port)
             or check_upgrade(request.path, headers.get("authorization"), self._api_key)
         )
-        upgrade.status = refusal.status if refusal is not None else 101
-        self._journal.notify()
+        self._journal.answer_upgrade(upgrade, refusal.status if refusal is not None else 101)
         return _response(refusal) if refusal is not None else None
 
     async def _serve_connection(self, websocket: ServerConnection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from .journal import Condition, Exchange, Journal, Received, Upgrade
 from .jsontext import JSON
 from .lifetime import RunnableServer
 from .listener import Listener
+from .log import ServerLog
 from .model import ScriptedModel
 from .plan import FaultPlan
 from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Gate, Reply
@@ -53,6 +54,8 @@ class ResponsesServer(RunnableServer):
         checks: whether requests are refused as the service refuses them, so that a typo fails in a test: unknown
             fields, names of tools, schemas (strict ones too), formats of items and of their parts, values out of
             range, calls without an output, and outputs without a call.  `False` makes a lenient server.
+        log: called with a line of JSON for each connection, each message of a client and the outcome of each request,
+            on the server's thread.  The lines show no credentials, and nothing that controls a terminal.
         remember: how many frames, requests, upgrades, stored responses, and, for each connection, ended
             responses the server keeps, the latest of each.  `None` keeps all, so that a test sees every
             request.  That needs more and more memory in a test that runs for hours.
@@ -77,6 +80,7 @@ class ResponsesServer(RunnableServer):
         faults: Iterable[Fault] = (),
         script: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         checks: bool = True,
+        log: Callable[[str], object] | None = None,
         remember: int | None = None,
         remember_bytes: int | None = None,
     ) -> None:
@@ -86,7 +90,7 @@ class ResponsesServer(RunnableServer):
         self._ids = IdGenerator()
         self._storage = StoredResponses(remember, remember_bytes)
         self._plan = FaultPlan(faults)
-        journal = Journal(remember, remember_bytes)
+        journal = Journal(remember, remember_bytes, ServerLog(log) if log is not None else None)
         listener = Listener(
             host,
             port,

@@ -246,6 +246,7 @@ class Session:
         self._outbox.send(error.event(), lane)
         if exchange is None:
             return
+        exchange.error = error.event()["error"]
         if not self._outbox.halted:
             self._journal.end_request(exchange, "refused")
         elif self._has_room(exchange):
@@ -303,6 +304,7 @@ class Session:
         event_type = event.get("type")
         if event_type == "error" or event_type == "response.failed":
             response.ended = True
+            response.exchange.error = response.exchange.error or _error_of(event)
             self._journal.end_request(response.exchange, "refused" if response.exchange.events == 1 else "failed")
             self._history.set_status(response.response_id, response.lane, "failed")
             self._evict(response.lane, response.request.body.get("previous_response_id"))
@@ -345,6 +347,13 @@ class Session:
 
 def _newest(ready: list[RunningResponse]) -> RunningResponse:
     return ready[-1]
+
+
+def _error_of(event: JSON) -> JSON | None:
+    """Return the error of an `error` or a `response.failed`, which may have any shape if the test has made it."""
+    response = event.get("response")
+    error = response.get("error") if isinstance(response, dict) else event.get("error", event)
+    return error if isinstance(error, dict) else None
 
 
 def _output_items(event: JSON) -> list[JSON]:

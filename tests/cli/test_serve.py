@@ -72,6 +72,69 @@ class TestServe:
         )
         assert codes == [1]
 
+    def test_a_script(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        script = tmp_path / "script.json"
+        script.write_text(json.dumps({"rules": [{"match": "^Hi$", "replies": ["one", "two"]}]}))
+        answers: list[str] = []
+        self.serve(
+            monkeypatch,
+            capsys,
+            lambda url: answers.extend(answer(url) for _ in range(3)),
+            *("--script", str(script)),
+        )
+        assert answers == ["one", "two", "two"]
+
+    @pytest.mark.parametrize("content", [None, '{"rule": []}', "\x1b[2J"])
+    def test_a_wrong_script(self, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | None) -> None:
+        path = tmp_path / "script.json"
+        if content is not None:
+            path.write_text(content)
+        assert main(["serve", "--script", str(path)]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("rxresponses: cannot use the script: ")
+        assert str(path) in err
+        assert "\x1b" not in err
+
+    def test_a_log_in_a_file(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_text("earlier\n")
+        self.serve(monkeypatch, capsys, ask, "--log", str(path))
+        earlier, *lines = path.read_text(encoding="utf-8").splitlines()
+
+        assert earlier == "earlier"
+        assert [json.loads(line)["event"] for line in lines] == ["connection", "request", "outcome"]
+
+    @pytest.mark.parametrize("args", [["--log"], ["--log", "-"]])
+    def test_a_log_on_standard_error(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str]
+    ) -> None:
+        self.serve(monkeypatch, capsys, ask, *args)
+        out, err = capsys.readouterr()
+
+        assert out == ""
+        assert [json.loads(line)["event"] for line in err.splitlines()] == ["connection", "request", "outcome"]
+
+    def test_a_log_that_cannot_be_written(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        assert main(["serve", "--log", str(tmp_path)]) == 2
+        assert "cannot write the log: " in capsys.readouterr().err
+
+    def test_a_lenient_server(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        request = ResponseCreate(model="m", input="Hi", extra_body={"temprature": 1})
+        kinds: list[str] = []
+
+        def ask(url: str) -> None:
+            with ResponsesWebSocket(url) as socket:
+                kinds.append(socket.send_request(request).run().type)
+
+        self.serve(monkeypatch, capsys, ask)
+        self.serve(monkeypatch, capsys, ask, "--lenient")
+        assert kinds == ["error", "response.completed"]
+
     @pytest.mark.parametrize("content", [None, "no event\n", ""])
     def test_nothing_to_replay(self, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | None) -> None:
         path = tmp_path / "transcript.jsonl"
@@ -191,6 +254,7 @@ class TestServe:
         (["--interval", "-1"], "must be 0 or a positive number"),
         (["--speed", "2"], "--speed is for --replay"),
         (["--replay", "x", "--interval", "1"], "use --speed"),
+        (["--replay", "x", "--script", "y"], "use one of them"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
@@ -220,6 +284,10 @@ def recorded(text: str) -> list[dict[str, Any]]:
         {"type": "response.output_text.delta", "delta": text},
         {"type": "response.completed", "response": RESPONSE},
     ]
+
+
+def ask(url: str) -> None:
+    answer(url)
 
 
 def answer(url: str) -> str:

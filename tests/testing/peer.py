@@ -37,6 +37,7 @@ class Peer:
         storage: the stored responses of the server.
         faults: the faults of the server.
         checks: whether requests are refused as the service refuses them.
+        journal: the record of what the session does.
         limits: the fields of `Limits`.
     """
 
@@ -47,13 +48,14 @@ class Peer:
         *,
         faults: Iterable[Fault] = (),
         checks: bool = True,
+        journal: Journal | None = None,
         **limits: Any,
     ) -> None:
         self.model = model if model is not None else ScriptedModel()
         self.now = 0.0
         self.closed: Close | None = None
         self.stalled: Stall | None = None
-        self.journal = Journal()
+        self.journal = journal if journal is not None else Journal()
         self.session = Session(
             now=0.0,
             model=self.model,
