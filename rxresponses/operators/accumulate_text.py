@@ -16,7 +16,7 @@ from ._results import read_results
 
 
 @makes_operator
-def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
+def accumulate_text(*, phase: str | None = None) -> Callable[[Observable[ServerEvent]], Observable[str]]:
     """Emit the whole text so far, each time it grows.
 
     Marble::
@@ -26,8 +26,8 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
 
     The texts of several output items and content parts stand in the order of the items and parts, also if their
     deltas come interleaved.  A text is counted once, although servers repeat it, and the longest source of it wins.
-    The halves of characters are treated as in `text_deltas`.  Of several responses in a row, each starts with an
-    empty text.
+    The halves of characters and `phase` are treated as in `text_deltas`.  Of several responses in a row, each starts
+    with an empty text.
 
     Runs on the source's thread.  Disposing disposes the source.  `response.failed`, `error` and
     `response.steer.failed` become `on_error(ResponseFailedError)`, and `response.steer.pending` becomes
@@ -36,7 +36,7 @@ def accumulate_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            text = TextReader()
+            text = TextReader(phase)
             whole = ""
 
             def on_event(event: ServerEvent) -> None:

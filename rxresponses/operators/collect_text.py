@@ -16,7 +16,7 @@ from ._results import read_results
 
 
 @makes_operator
-def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
+def collect_text(*, phase: str | None = None) -> Callable[[Observable[ServerEvent]], Observable[str]]:
     """Emit the whole text of a response once, when it ends.
 
     Marble::
@@ -24,7 +24,7 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
         events:         --created--"He"--"llo"--completed|
         collect_text(): ------------------------"Hello"--|
 
-    The order of several texts and the sources of a text are those of `accumulate_text`.  A response without
+    The order of several texts, the sources of a text and `phase` are those of `accumulate_text`.  A response without
     text, such as a warm-up, emits the empty string, and so does a source that completes without any event.  A
     source that completes without a terminal event emits the text so far.  Of several responses in a row, each
     emits its text.
@@ -36,7 +36,7 @@ def collect_text() -> Callable[[Observable[ServerEvent]], Observable[str]]:
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            text = TextReader()
+            text = TextReader(phase)
             unemitted = True  # a response, or an empty source, has not emitted its text yet
 
             def on_event(event: ServerEvent) -> None:

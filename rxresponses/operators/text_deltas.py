@@ -16,7 +16,7 @@ from ._results import read_results
 
 
 @makes_operator
-def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
+def text_deltas(*, phase: str | None = None) -> Callable[[Observable[ServerEvent]], Observable[str]]:
     """Emit each piece of output text as it comes.
 
     Marble::
@@ -29,6 +29,9 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
     text or all of them, the rest comes from the next event that has the whole text (`response.output_text.done`,
     the finished part or item, the terminal event).  A whole text that does not begin with what was emitted cannot
     be told here any more; `accumulate_text` and `collect_text` have it.
+
+    With `phase="final_answer"`, the text of messages of other phases is left out, so that what a model says between its
+    tool calls (`phase="commentary"`) is not glued to the answer.  Messages without a phase are final answers.
 
     Every piece can be printed.  Some servers cut a character into two halves (lone surrogates): the first half
     is held back, and the next piece begins with the whole character.  A half that stays alone becomes U+FFFD.
@@ -43,7 +46,7 @@ def text_deltas() -> Callable[[Observable[ServerEvent]], Observable[str]]:
 
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            text = TextReader()
+            text = TextReader(phase)
 
             def on_event(event: ServerEvent) -> None:
                 if piece := text.read(event):

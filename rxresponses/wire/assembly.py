@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from .assembly_item import FUNCTION, ITEMS_OF_PARTS, STDERR, STDOUT, TEXT, Item, Place, join_messages
+from .assembly_item import FUNCTION, ITEMS_OF_PARTS, REFUSAL, STDERR, STDOUT, TEXT, Item, Place, join_messages
 from .assembly_items import Items
 from .assembly_part import Part
 from .base import Model
@@ -57,13 +58,17 @@ class Scope:
 
 
 class Assembly:
-    """One response after another, from their events."""
+    """One response after another, from their events.
+
+    With a `phase`, only the messages of this phase count as output text.
+    """
 
     __slots__ = (
         "_finished",
         "_folds",
         "_items",
         "_only_text",
+        "_phase",
         "base",
         "item",
         "piece",
@@ -71,8 +76,9 @@ class Assembly:
         "text_place",
     )
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, phase: str | None = None) -> None:
         self._folds = scope.folds
+        self._phase = phase
         self._only_text = scope.only_text
         self.reset()
 
@@ -81,14 +87,14 @@ class Assembly:
         self.base: Response | None = None
         """The response as the latest event that carries it says, without what other events added."""
         self.piece = ""
-        """The output text that the latest event added at the end of its part."""
+        """The output text that the latest event added at the end of its part; of a delta of a refusal, that text."""
         self.text: GrowingText | None = None
         """The text that the latest event changed, if it was a delta of output text."""
         self.text_place: tuple[Item, int] | None = None
         """The item of `text`, and the position of its part there."""
         self.item: Item | None = None
-        """The item of the latest event with a whole item, or with the whole arguments of a call."""
-        self._items = Items()
+        """The item of the latest event about output text, with a whole item, or with the whole arguments of a call."""
+        self._items = Items() if self._phase is None else Items(partial(_text_of_phase, self._phase))
         self._finished: list[Item] | None = None  # in the order of the terminal event
 
     def looks_at(self, event: ServerEvent) -> bool:
@@ -110,8 +116,15 @@ class Assembly:
     def output_text(self) -> str:
         """Return the text of all messages so far, in the order of items and parts."""
         if self._finished is not None:
-            return "".join([item.output_text() for item in self._finished])
+            return "".join([item.output_text() for item in self.items() if self._counts(item)])
         return self._items.text()
+
+    def last_message(self) -> Item | None:
+        """Return the last message that has any text."""
+        return next((item for item in reversed(self.items()) if self._counts(item) and item.output_text()), None)
+
+    def _counts(self, item: Item) -> bool:
+        return self._phase is None or item.is_of_phase(self._phase)
 
     def last_text(self) -> GrowingText | None:
         """Return the last text of the last item, `None` if that has none."""
@@ -136,7 +149,7 @@ class Assembly:
     def close(self) -> str:
         """Take what is left of all texts when no event follows; return the output text that this adds."""
         self._items.touch_all()
-        return "".join([item.close() for item in self.items()])
+        return "".join([piece for item in self.items() if (piece := item.close()) and self._counts(item)])
 
     def finish(self, event: ServerEvent) -> Response | None:
         """Add the terminal event; return the whole response, `None` when the event could not be read.
@@ -150,10 +163,11 @@ class Assembly:
             return None
         self._finished, listed = self._take_output(response.output)
         text = response.extra.get("output_text")
-        if isinstance(text, str) and text and not self.output_text():  # some servers have the text only there
+        # Some servers have the text only there.
+        if isinstance(text, str) and text and not any(item.output_text() for item in self._finished):
             message = ResponseOutputMessage(role="assistant", content=[ResponseOutputText(text=text)])
             item = self._items.make(len(self._finished), message)
-            self.piece += item.take(message, announced=False)
+            self.piece += self._counted(item, item.take(message, announced=False))
             self._finished.append(item)
         self.piece += self.close()
         status = response.status or event.type.removeprefix("response.")
@@ -189,7 +203,7 @@ class Assembly:
         for place, model in enumerate(wanted):
             ordered += before.get(place, ())
             item = known[by_place[place]] if place in by_place else self._items.make(place, model)
-            self.piece += item.take(model, announced=False)
+            self.piece += self._counted(item, item.take(model, announced=False))
             item.is_done = True
             listed.add(item.number)
             ordered.append(item)
@@ -223,8 +237,11 @@ class Assembly:
             item.was_added = True
         else:
             item.is_done = True
-        self.piece = item.take(model, announced=announced)
+        self.piece = self._counted(item, item.take(model, announced=announced))
         return True
+
+    def _counted(self, item: Item, piece: str) -> str:
+        return piece if self._counts(item) else ""
 
     def write(self, event: Any, place: Place, text: str, *, is_delta: bool) -> bool:
         if is_delta and not text:
@@ -238,12 +255,16 @@ class Assembly:
         if is_delta:
             piece = growing.append(text)
             if place is TEXT:
-                self.piece, self.text, self.text_place = piece, growing, (item, _position(event, place.index))
+                self.item = item
+                if self._counts(item):
+                    self.piece, self.text, self.text_place = piece, growing, (item, _position(event, place.index))
+            elif place is REFUSAL:
+                self.piece = piece
             return bool(piece)
         before = str(growing)
         piece = growing.complete(text)
         if place is TEXT:
-            self.piece = piece
+            self.item, self.piece = item, self._counted(item, piece)
         return str(growing) != before
 
     def add_text_delta(self, event: ResponseTextDeltaEvent) -> bool:
@@ -293,7 +314,7 @@ class Assembly:
         part: Part = item.part(name, position)
         if part.model is not None and type(part.model) is not type(model):
             return False
-        self.piece = part.take(model, announced=announced)
+        self.item, self.piece = item, self._counted(item, part.take(model, announced=announced))
         return True
 
     def add_annotation(self, event: ResponseOutputTextAnnotationAddedEvent) -> bool:
@@ -336,6 +357,10 @@ class Assembly:
         for number, output in enumerate(event.output):
             item.part("output", _position(event, "command_index") + number).take(output, announced=False)
         return bool(event.output)
+
+
+def _text_of_phase(phase: str, item: Item) -> str:
+    return item.output_text() if item.is_of_phase(phase) else ""
 
 
 def _position(event: Any, index_name: str) -> int:

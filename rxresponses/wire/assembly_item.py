@@ -241,6 +241,13 @@ class Item:
         """Return the text of a message, `""` of any other item."""
         return self._list("content").text() if isinstance(self.model, ResponseOutputMessage) else ""
 
+    def is_of_phase(self, phase: str) -> bool:
+        """Whether a message is of a phase.
+
+        One without a phase is a final answer: models that do not tell phases apart send nothing else.
+        """
+        return (getattr(self.model, "phase", None) or "final_answer") == phase
+
     def last_output_text(self) -> GrowingText | None:
         """Return the last text of a message; `None` of any other item."""
         parts = reversed(self._list("content"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -18,8 +19,8 @@ class Items(Ordered[Item]):
 
     __slots__ = ("_by_id", "_by_index", "_next_index", "_next_number")
 
-    def __init__(self) -> None:
-        super().__init__(Item.build, Item.output_text)
+    def __init__(self, text_of: Callable[[Item], str] = Item.output_text) -> None:
+        super().__init__(Item.build, text_of)
         self._by_index: dict[int, list[Item]] = {}
         self._by_id: dict[str, Item] = {}
         self._next_index = 0  # for an item without an index

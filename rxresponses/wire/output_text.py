@@ -21,6 +21,8 @@ class TextReader:
 
     Nearly all events are deltas of the part to which the delta before belongs.  The function that `reader` returns
     reads these, and `read` all others.
+
+    With a `phase`, the text is that of the messages of this phase.
     """
 
     __slots__ = (
@@ -36,17 +38,23 @@ class TextReader:
         "has_changed",
         "is_last",
         "is_only",
+        "last_message",
+        "message",
         "text",
     )
 
-    def __init__(self) -> None:
-        self._assembly = Assembly(TEXTS)
+    def __init__(self, phase: str | None = None) -> None:
+        self._assembly = Assembly(TEXTS, phase)
         self._is_kept = True
         self._pieces: list[str] = []  # deltas that are not in `_text` yet
         self.has_changed = False
         """Whether the latest event that `read` got may have changed the text."""
         self.text = ""
         """The whole text of the latest response that ended."""
+        self.last_message = ""
+        """The text of its last message that has any."""
+        self.message: Item | None = None
+        """The message of the latest piece; behind `finish`, that of `last_message`."""
         self._forget_part()
 
     def _forget_part(self) -> None:
@@ -73,7 +81,7 @@ class TextReader:
 
     def reader(
         self,
-        on_other: Callable[[ServerEvent], None],
+        on_other: Callable[[ServerEvent], object],
         on_piece: Callable[[str], None] | None = None,
         *,
         is_kept: bool = True,
@@ -116,7 +124,7 @@ class TextReader:
             return ""
         self._join_pieces()
         self._forget_part()
-        self.has_changed = assembly.add(event)
+        self.has_changed, self.message = assembly.add(event), assembly.item
         if isinstance(event, ResponseTextDeltaEvent):
             self._remember_part(event)
         return assembly.piece if self.has_changed else ""
@@ -132,6 +140,12 @@ class TextReader:
         self._output_index, self._content_index, self._item_id = event.output_index, event.content_index, event.item_id
         self._has_index = event.output_index is not None
 
+    @property
+    def response_id(self) -> str | None:
+        """The id of the running response, `None` if it is not known."""
+        base = self._assembly.base
+        return None if base is None else base.id or None
+
     def whole(self) -> str:
         """Return the whole text so far, in the order of items and parts."""
         self._join_pieces()
@@ -143,7 +157,8 @@ class TextReader:
         self._join_pieces()
         self._forget_part()
         response = assembly.finish(event)
-        piece, self.text = assembly.piece, assembly.output_text()
+        piece, self.text, self.message = assembly.piece, assembly.output_text(), assembly.last_message()
+        self.last_message = "" if self.message is None else self.message.output_text()
         unread = response is None and not assembly.items()
         assembly.reset()
         return unreadable(event) if unread else piece
