@@ -66,7 +66,7 @@ from .senders.source import Lane
 from .structured.function import CallableTool, tool
 from .wire import codec
 from .wire.base import UnknownItem
-from .wire.endings import ResponseIncompleteError, ResponseRefusedError
+from .wire.endings import OutputParseError, ResponseIncompleteError, ResponseRefusedError
 from .wire.events import (
     TERMINAL_TYPES,
     ContentEvent,
@@ -474,6 +474,7 @@ __all__ = [
     "OutputLogs",
     "OutputOutcomeExit",
     "OutputOutcomeTimeout",
+    "OutputParseError",
     "OutputTokensDetails",
     "PatchOperation",
     "PongTimeoutError",

@@ -10,21 +10,26 @@ failure becomes an error: `response.failed`, `error` and `response.steer.failed`
 becomes `on_error(SteerPendingError)`.
 
 A refused or an incomplete response is no failure, since it has a response.  `raise_on_refusal` and
-`raise_on_incomplete` make errors of them.
+`raise_on_incomplete` make errors of them, and so do the operators that make values of the answer: `parse_output`,
+`partial_output` and `elements`.
 """
 
 from .accumulate_response import accumulate_response
 from .accumulate_text import accumulate_text
 from .collect_text import collect_text
+from .elements import elements
 from .filter_by_type import filter_by_type
 from .final_response import final_response
 from .first_event_timeout import first_event_timeout
 from .function_calls import function_calls
 from .idle_timeout import idle_timeout
 from .metrics import metrics
+from .parse_output import parse_output
+from .partial_output import partial_output
 from .raise_on_failure import raise_on_failure
 from .raise_on_incomplete import raise_on_incomplete
 from .raise_on_refusal import raise_on_refusal
+from .refusals import refusals
 from .retry_with_backoff import retry_with_backoff
 from .sentences import sentences
 from .text_deltas import text_deltas
@@ -36,15 +41,19 @@ __all__ = [
     "accumulate_response",
     "accumulate_text",
     "collect_text",
+    "elements",
     "filter_by_type",
     "final_response",
     "first_event_timeout",
     "function_calls",
     "idle_timeout",
     "metrics",
+    "parse_output",
+    "partial_output",
     "raise_on_failure",
     "raise_on_incomplete",
     "raise_on_refusal",
+    "refusals",
     "retry_with_backoff",
     "sentences",
     "text_deltas",

@@ -8,9 +8,8 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
-from ..wire.endings import ResponseIncompleteError, is_cut, reason_of, response_in
-from ..wire.fields import response_id_of
-from ..wire.redacted import without_secrets
+from ..wire.endings import cut, is_cut
+from ..wire.output_text import TextReader
 from ._arguments import makes_operator
 from ._results import E
 
@@ -26,26 +25,28 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
 
     A response is incomplete if it reached a limit, such as `max_output_tokens`, or if a filter or a cancellation
     stopped it.  Its text looks like that of a whole answer.  The terminal event is not emitted; it is the `event` of
-    the `ResponseIncompleteError`, whose `reason` is the server's.  All other events pass, failures too.
+    the `ResponseIncompleteError`, whose `reason` is the server's and whose `text` is the output text so far.  All other
+    events pass, failures too.
 
     Put this operator before operators that drop events.  Runs on the source's thread.  Disposing disposes the source.
     """
 
     def operator(source: Observable[E]) -> Observable[E]:
         def subscribe(observer: ObserverBase[E], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            text = TextReader()
+
+            keep = text.reader(text.read)
+
             def on_next(event: E) -> None:
-                if not (event.is_terminal and is_cut(event)):
+                if not event.is_terminal:
+                    keep(event)
                     observer.on_next(event)
                     return
-                shown = without_secrets(event)
-                observer.on_error(
-                    ResponseIncompleteError(
-                        reason_of(response_in(shown)),
-                        event=shown,
-                        response_id=response_id_of(shown),
-                        stream_id=event.stream_id,
-                    )
-                )
+                text.finish(event)
+                if is_cut(event):
+                    observer.on_error(cut(event, text.text))
+                else:
+                    observer.on_next(event)
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 

@@ -8,9 +8,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
-from ..wire.endings import RefusalReader, ResponseRefusedError
-from ..wire.fields import response_id_of
-from ..wire.redacted import hide_secrets, without_secrets
+from ..wire.endings import RefusalReader, refused
 from ._arguments import makes_operator
 from ._results import E
 
@@ -42,15 +40,7 @@ def raise_on_refusal() -> Callable[[Observable[E]], Observable[E]]:
                 if refusal is None:
                     observer.on_next(event)
                 else:
-                    shown = without_secrets(event)
-                    observer.on_error(
-                        ResponseRefusedError(
-                            hide_secrets(event, refusal),
-                            event=shown,
-                            response_id=response_id_of(shown),
-                            stream_id=event.stream_id,
-                        )
-                    )
+                    observer.on_error(refused(event, refusal))
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 

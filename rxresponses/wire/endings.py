@@ -1,6 +1,6 @@
-"""Which responses ended without a whole answer though they did not fail: refused ones, and incomplete ones.
+"""Which responses ended without an answer that a program can use, though they did not fail, and the error for each.
 
-Programs that cannot use such a response have an operator for each that makes an error of it.
+They are refused, incomplete, or of another type than the program asked for.
 """
 
 from __future__ import annotations
@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import RequestError
+from ..errors import DecodeError, RequestError
 from .assembly import Assembly
 from .assembly_scopes import REFUSALS
-from .events import TERMINAL_TYPES, ServerEvent
+from .events import TERMINAL_TYPES, ResponseRefusalDeltaEvent, ServerEvent
+from .fields import response_id_of
+from .redacted import hide_secrets, without_secrets
 
 _CUT = ("incomplete", "cancelled", "canceled")
 _FAILURES = ("response.failed", "error")
 
 
 class ResponseRefusedError(RequestError):
-    """The model declined to answer, and `raise_on_refusal` made an error of it.
+    """The model declined to answer.
 
-    `refusal` is what the model said.  `event` is the terminal event, with the whole response.
+    Emitted by `raise_on_refusal`, and by the operators that make values of the answer.  `refusal` is what the model
+    said.  `event` is the terminal event, with the whole response.
     """
 
     def __init__(
@@ -37,14 +40,21 @@ class ResponseRefusedError(RequestError):
 
 
 class ResponseIncompleteError(RequestError):
-    """The response ended before its answer was whole, and `raise_on_incomplete` made an error of it.
+    """The response ended before its answer was whole.
 
-    `reason` is the server's, such as "max_output_tokens" or "content_filter", and `None` if there is none.  `event` is
-    the terminal event; its response has the answer so far.
+    Emitted by `raise_on_incomplete`, and by the operators that make values of the answer.  `reason` is the server's,
+    such as "max_output_tokens" or "content_filter", and `None` if there is none.  `text` is the output text so far.
+    `event` is the terminal event.
     """
 
     def __init__(
-        self, reason: str | None, *, event: object, response_id: str | None = None, stream_id: str | None = None
+        self,
+        reason: str | None,
+        *,
+        event: object,
+        text: str = "",
+        response_id: str | None = None,
+        stream_id: str | None = None,
     ) -> None:
         super().__init__(
             f"the response is incomplete: {reason or 'no reason given'}",
@@ -53,7 +63,34 @@ class ResponseIncompleteError(RequestError):
             stream_id=stream_id,
         )
         self.reason = reason
+        self.text = text
         self.event = event
+
+
+class OutputParseError(RequestError, DecodeError):
+    """The answer is whole, but its text is no JSON, or does not fit the type.
+
+    Emitted by the operators that make values of the answer.  `text` is that of the answer, or of the element of a list.
+    `path` says where in it the first mistake is, such as `$.days[0].name`; `None` if the text is no JSON.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        text: str,
+        path: str | None = None,
+        response_id: str | None = None,
+        stream_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            f"the answer does not fit: {reason}; ask for the type with `text_format`, or send the request again",
+            delivery="started",
+            response_id=response_id,
+            stream_id=stream_id,
+        )
+        self.text = text
+        self.path = path
 
 
 class RefusalReader:
@@ -79,6 +116,60 @@ class RefusalReader:
                 refusal = refusal_of([item.build() for item in self._assembly.items()])
         self._assembly.reset()
         return refusal
+
+
+class RefusalPieces:
+    """Reads the refusals of one response after another, in the pieces in which they come."""
+
+    __slots__ = ("_assembly", "_read")
+
+    def __init__(self) -> None:
+        self._assembly = Assembly(REFUSALS)
+        self._read = ""  # of the running response
+
+    def read(self, event: ServerEvent) -> str:
+        """Return what an event adds to the refusal; failures add nothing."""
+        assembly = self._assembly
+        if event.type in TERMINAL_TYPES:
+            response = assembly.finish(event)
+            piece = self._rest(refusal_of(None if response is None else response.output))
+            assembly.reset()
+            self._read = ""
+            return piece
+        if not assembly.add(event):
+            return ""
+        if isinstance(event, ResponseRefusalDeltaEvent):
+            self._read += assembly.piece
+            return assembly.piece
+        if event.type == "response.created" and not assembly.items():
+            self._read = ""  # the response before was cut off
+        return self._rest(refusal_of([item.build() for item in assembly.items()]))
+
+    def _rest(self, whole: str | None) -> str:
+        if whole is None or not whole.startswith(self._read):
+            return ""
+        piece, self._read = whole[len(self._read) :], whole
+        return piece
+
+
+def refused(event: ServerEvent, refusal: str) -> ResponseRefusedError:
+    """Return the error for the terminal event of a refused response."""
+    shown = without_secrets(event)
+    return ResponseRefusedError(
+        hide_secrets(event, refusal), event=shown, response_id=response_id_of(shown), stream_id=event.stream_id
+    )
+
+
+def cut(event: ServerEvent, text: str) -> ResponseIncompleteError:
+    """Return the error for the terminal event of an incomplete response, with the text so far."""
+    shown = without_secrets(event)
+    return ResponseIncompleteError(
+        reason_of(response_in(shown)),
+        event=shown,
+        text=hide_secrets(event, text),
+        response_id=response_id_of(shown),
+        stream_id=event.stream_id,
+    )
 
 
 def response_in(event: ServerEvent) -> object:

@@ -7,6 +7,7 @@ from typing_extensions import assert_type
 from rxresponses import ResponseIncompleteError, ServerEvent
 from rxresponses.backoff import is_retryable
 from rxresponses.operators import raise_on_incomplete
+from rxresponses.wire.models import ResponseOutputMessage
 
 from ..support.events import completed, created, delta, error_event, failed, incomplete, message, wire_event
 from ..support.marbles import ManualSource, marbles, run
@@ -52,6 +53,22 @@ def test_scenario_70_other_forms_of_a_cut_answer(end: ServerEvent, reason: str |
 @pytest.mark.parametrize("end", [completed(message("x")), failed(), error_event(), wire_event("response.completed")])
 def test_scenario_70_all_else_passes(end: ServerEvent) -> None:
     assert run(raise_on_incomplete(), created(), end, created()).values == [created(), end, created()]
+
+
+@pytest.mark.parametrize(("end", "text"), [((), "He"), ((message("He"),), "He"), ((message("Hello"),), "Hello")])
+def test_scenario_70_the_error_has_the_text_so_far(end: tuple[ResponseOutputMessage, ...], text: str) -> None:
+    error = run(raise_on_incomplete(), created(), delta("H"), delta("e"), incomplete(*end)).error
+
+    assert isinstance(error, ResponseIncompleteError)
+    assert error.text == text
+
+
+def test_scenario_70_the_text_is_that_of_the_cut_response() -> None:
+    whole = [created(), delta("whole"), completed()]
+    error = run(raise_on_incomplete(), *whole, created(), delta("cu"), incomplete()).errors[0][1]
+
+    assert isinstance(error, ResponseIncompleteError)
+    assert error.text == "cu"
 
 
 def test_type_is_kept() -> None:

@@ -133,7 +133,7 @@ def missing(theirs: Any, ours: type[Model], path: str) -> Iterator[str]:
 def surplus(theirs: Any, ours: type[Model], path: str) -> Iterator[str]:
     required = {field.alias or name: field.is_required() for name, field in theirs.model_fields.items()}
     for name, attribute in wire_names(ours).items():
-        if name not in required and attribute != "extra_body":
+        if name not in required and attribute not in ("extra_body", "text_format"):
             yield f"{path}.{name}: not in the SDK"
     for name in plan_of(ours).required:
         if not required.get(name) and f"{path}.{name}" not in STRICTER:

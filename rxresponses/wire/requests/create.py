@@ -30,6 +30,7 @@ from .settings import (
     ResponsePrompt,
     ResponseTextConfig,
 )
+from .text_formats import take_text_format
 from .tool_choice import ToolChoice
 from .tools import Tool
 
@@ -56,6 +57,13 @@ class ResponseCreate(Sent):
     `encrypted_content` (and without plain `content`, as open models have it) are not sent: the service has not stored
     them, and would refuse the request.  To keep the model's reasoning, ask each response for it with
     `include=["reasoning.encrypted_content"]`.  Models that do not reason refuse that, so it is not the default.
+
+    `text_format` is the Python type of the answer: a dataclass, a `TypedDict`, a `msgspec.Struct`, a pydantic model or
+    any other type that has a JSON schema.  It is not kept: it sets `text.format` to the strict schema of the type, and
+    the other settings in `text` stay.  A type that is no object, such as `list[int]`, is asked for as an object with
+    the only property `value`, because the service takes objects only.  A type without a strict schema raises
+    `ConfigurationError`.  The operators `parse_output`, `partial_output` and `elements` make values of the type from
+    the answer.
 
     Raises `InvalidRequestError`, which names the field, for invalid values.
     """
@@ -96,11 +104,13 @@ class ResponseCreate(Sent):
     stream_options: ResponseCreateStreamOptions | Mapping[str, Any] | UnsetType | None = UNSET
     background: bool | UnsetType | None = UNSET
     background_options: Mapping[str, Any] | UnsetType | None = UNSET
+    text_format: Any = field(default=UNSET, metadata=config(exclude=_always))
     extra_body: Mapping[str, Any] = field(default_factory=dict, metadata=config(exclude=_always))
     type: Literal["response.create"] = "response.create"
 
     def __post_init__(self) -> None:
         take_functions(self)
+        take_text_format(self)
         super().__post_init__()
         check_names(self.tools)
         for name in self.extra_body.keys() & plan_of(type(self)).fields.keys():

@@ -90,7 +90,7 @@ def test_each_field_takes_its_type_and_no_other(name: str, kind: str) -> None:
 
 
 def test_every_field_is_optional_but_the_model() -> None:
-    assert set(HINTS) | {"type", "extra_body"} == {field.name for field in fields(ResponseCreate)}
+    assert set(HINTS) | {"type", "extra_body", "text_format"} == {field.name for field in fields(ResponseCreate)}
     assert all(getattr(ResponseCreate(model="m"), name) is UNSET for name in HINTS if name != "model")
 
 

@@ -1,0 +1,116 @@
+"""What the operators that make values of an answer share: the text of the answer, and the endings without an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..errors import DecodeError
+from ..wire.endings import OutputParseError, RefusalReader, cut, is_cut, refused
+from ..wire.events import ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent, ServerEvent
+from ..wire.fields import response_id_of
+from ..wire.output_text import TextReader
+from ..wire.redacted import hide_secrets
+from ._results import read_results
+
+_CALLS = frozenset(
+    {
+        "apply_patch_call",
+        "computer_call",
+        "custom_tool_call",
+        "function_call",
+        "local_shell_call",
+        "mcp_approval_request",
+    }
+)
+"""Items that the program has to answer: the response with such an item is no answer."""
+
+_PATH = re.compile(r" - at `(\$[^`]*)`")
+
+
+class Answers:
+    """The answers of one response after another.
+
+    An answer is the text of the last message that is no commentary, in a response that calls no function of the
+    program.  The operator sets the functions that get it.
+    """
+
+    def __init__(self, observer: ObserverBase[Any]) -> None:
+        self.on_begin: Callable[[], None] = _ignore
+        """Called when a message begins, which may be the answer."""
+        self.on_piece: Callable[[str], None] | None = None
+        """Called with each piece of its text."""
+        self.on_answer: Callable[[str], None] = _ignore
+        """Called with the text of the answer when the response has ended."""
+        self._observer = observer
+        self._text = TextReader("final_answer")
+        self._refusals = RefusalReader()
+        self._kinds: set[str] = set()  # types of the items of the response
+        self._message: object = None
+        self._latest: ServerEvent | None = None  # the latest event that is no piece of text
+        self._response_id: str | None = None  # that of `_latest`, if it is a terminal event
+
+    def subscribe(self, source: Observable[ServerEvent], scheduler: SchedulerBase | None) -> DisposableBase:
+        """Subscribe to the events."""
+        on_other = read_results(self._observer, on_event=self._on_event, on_result=self._on_result)
+        on_next = self._text.reader(on_other, self.on_piece)
+        return source.subscribe(on_next, self._observer.on_error, self._observer.on_completed, scheduler=scheduler)
+
+    def _on_event(self, event: ServerEvent) -> None:
+        self._latest = event
+        if event.type == "response.created":
+            self._kinds.clear()
+        if isinstance(event, (ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent)):
+            self._kinds.add(event.item.type)
+        self._refusals.read(event)
+        piece = self._text.read(event)
+        if piece and self.on_piece is not None:
+            self._begin(self._text.message)
+            self.on_piece(piece)
+
+    def _on_result(self, event: ServerEvent) -> None:
+        self._latest, self._response_id = event, response_id_of(event) or self._text.response_id
+        refusal = self._refusals.read(event)
+        problem = self._text.finish(event)
+        kinds = self._kinds.union(item.type for item in getattr(getattr(event, "response", None), "output", ()))
+        self._kinds.clear()
+        if refusal is not None:
+            self._observer.on_error(refused(event, refusal))
+        elif is_cut(event):
+            self._observer.on_error(cut(event, self._text.last_message))
+        elif isinstance(problem, DecodeError):
+            self._observer.on_error(problem)
+        elif self._text.last_message and kinds.isdisjoint(_CALLS):
+            self._begin(self._text.message)
+            self.on_answer(self._text.last_message)
+        self._message = self._response_id = None
+
+    def _begin(self, message: object) -> None:
+        if message is not self._message:
+            self._message = message
+            self.on_begin()
+
+    def fail(self, error: Exception, text: str) -> None:
+        """End with an error: `OutputParseError` for a text that does not fit, any other one as it is."""
+        if isinstance(error, DecodeError):
+            assert self._latest is not None  # the event that began the message
+            path = _PATH.search(str(error))
+            shown, cause = hide_secrets(self._latest, str(error)), error
+            error = OutputParseError(
+                shown,
+                text=hide_secrets(self._latest, text),
+                path=path and path[1],
+                response_id=self._response_id or self._text.response_id,
+                stream_id=self._latest.stream_id,
+            )
+            if shown == str(cause) and error.text == text:  # no secrets are in the cause
+                error.__cause__ = cause
+        self._observer.on_error(error)
+
+
+def _ignore(*_: object) -> None:
+    pass

@@ -1,0 +1,71 @@
+"""`parse_output`: the answer as a value of a Python type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+
+from ..net.observable import EventObservable
+from ..structured.answer import AnswerType
+from ..wire.events import ServerEvent
+from ._answers import Answers
+from ._arguments import makes_operator
+
+T = TypeVar("T")
+
+
+@overload
+def parse_output(answer_type: type[T]) -> Callable[[Observable[ServerEvent]], Observable[T]]: ...
+
+
+@overload
+def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observable[Any]]: ...
+
+
+@makes_operator
+def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observable[Any]]:
+    """Emit the answer as a value of a type, once, when the response ends.
+
+    Marble::
+
+        events:              --created--'{"city": '--'"Rome"}'--completed|
+        parse_output(Place): -----------------------------------Place----|
+
+    Ask for the type with the same type in the request: `ResponseCreate(…, text_format=Place)`.  It is a dataclass, a
+    `TypedDict`, a `msgspec.Struct`, a pydantic model, or any other type that has a JSON schema, such as `list[Place]`
+    or `Place | None`; the call raises `ConfigurationError` for a type that has none.
+
+    The answer is the text of the last message.  Commentary, which a model says between its tool calls, is no answer.  A
+    response without text, such as a warm-up, and one that calls functions of the program emit nothing.  Servers without
+    strict schemas may put the JSON into a Markdown fence.  Of several responses in a row, each emits its answer.
+
+    Runs on the source's thread.  Disposing disposes the source.  A refusal becomes `on_error(ResponseRefusedError)`,
+    and a response that was cut short becomes `on_error(ResponseIncompleteError)`, with the reason and the text so far.
+    A text that is no JSON or does not fit the type becomes `on_error(OutputParseError)`, which has the text and the
+    path.  An exception of other code of the type, such as a validator, is passed to `on_error` as it is.
+    `response.failed`, `error` and `response.steer.failed` become `on_error(ResponseFailedError)`, and
+    `response.steer.pending` becomes `on_error(SteerPendingError)`.
+    """
+    answer = AnswerType(answer_type)
+
+    def operator(source: Observable[ServerEvent]) -> Observable[Any]:
+        def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            answers = Answers(observer)
+
+            def on_answer(text: str) -> None:
+                try:
+                    value = answer.read(text)
+                except Exception as error:  # also from code of the type, such as a validator
+                    answers.fail(error, text)
+                else:
+                    observer.on_next(value)
+
+            answers.on_answer = on_answer
+            return answers.subscribe(source, scheduler)
+
+        return EventObservable(subscribe)
+
+    return operator

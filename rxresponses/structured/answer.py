@@ -1,0 +1,86 @@
+"""The type of a model's answer: the schema to ask for, and the value that the text of the answer means."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from ..errors import DecodeError
+from .libraries import Misfit, reader_of
+from .partial_json import NOTHING
+from .schema import closed_schema, json_schema, schema_name, told
+from .values import Shape
+
+_WRAPPER = "value"
+_FENCE = re.compile(r"```[^\n{\[]*")  # as `PartialJson` reads it
+
+
+class AnswerType:
+    """The type of an answer.
+
+    The service takes schemas of objects only.  A type that is no object, such as `list[int]` or a union, is asked for
+    as an object with the only property `value`.
+
+    Raises `ConfigurationError` if the type has no schema.
+    """
+
+    def __init__(self, type_: Any) -> None:
+        self._type = type_
+        self._reader = reader_of(type_)
+        self._is_wrapped = json_schema(type_, strict=False).get("type") != "object"
+
+    @property
+    def name(self) -> str:
+        """The name of the schema."""
+        return schema_name(self._type)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the strict schema; raise `ConfigurationError` if the type has none."""
+        if not self._is_wrapped:
+            return json_schema(self._type)
+        inner = json_schema(self._type, strict=False)
+        return closed_schema({_WRAPPER: inner}, [_WRAPPER], False, strict=True)
+
+    def unwrap(self, data: Any) -> Any:
+        """Return the JSON data of the value itself, `NOTHING` if they are not there yet."""
+        if not self._is_wrapped or not isinstance(data, dict):
+            return data
+        if data.keys() == {_WRAPPER}:
+            return data[_WRAPPER]
+        return data if data else NOTHING  # of a server that did not get the schema
+
+    def read(self, text: str) -> Any:
+        """Return the value that the text of a whole answer means; raise `DecodeError` if it does not fit."""
+        return self.convert(self.unwrap(read_answer(text)))
+
+    def convert(self, data: Any) -> Any:
+        """Return the value that JSON data mean; raise `DecodeError`, with the path of each mistake."""
+        if data is NOTHING:
+            raise DecodeError(f"the object has no key {_WRAPPER!r} - at `$`")
+        try:
+            # The schema may be unknown to the server: the type itself decides whether unknown keys are mistakes.
+            return self._reader.read(Shape(self._reader.schema, is_closed=False).fitted(data))
+        except Misfit as misfit:
+            raise DecodeError(told(misfit, "$")) from misfit
+
+
+def read_answer(text: str) -> Any:
+    """Return the JSON data of a whole answer; raise `DecodeError` if there are none.
+
+    A server without strict schemas may put the JSON into a Markdown fence, with text before and after it.
+    """
+    body = text.lstrip("\ufeff \t\n\r")
+    fence = None if body[:1] in ("{", "[", '"') else _FENCE.search(body)
+    try:
+        if fence is None:
+            return json.loads(body, parse_constant=_no_number)
+        return json.JSONDecoder(parse_constant=_no_number).raw_decode(body[fence.end() :].lstrip(" \t\n\r"))[0]
+    except RecursionError as error:
+        raise DecodeError("the JSON is nested too deeply") from error
+    except ValueError as error:
+        raise DecodeError(f"the text is no JSON: {error}") from error
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from reactivex import Observable
+from typing_extensions import assert_type
+
+from rxresponses import (
+    ConfigurationError,
+    OutputParseError,
+    ResponseFailedError,
+    ResponseIncompleteError,
+    ResponseRefusedError,
+    SteerPendingError,
+)
+from rxresponses.backoff import is_retryable
+from rxresponses.known_secrets import Secrets
+from rxresponses.operators import elements, parse_output, partial_output
+from rxresponses.wire.base import UnknownItem
+from rxresponses.wire.codec import decode
+from rxresponses.wire.events import ServerEvent
+from rxresponses.wire.events.base import set_secrets
+from rxresponses.wire.models import ResponseOutputMessage, ResponseOutputRefusal, ResponseOutputText
+
+from ..support.events import (
+    call,
+    completed,
+    created,
+    delta,
+    error_event,
+    failed,
+    incomplete,
+    item_added,
+    item_done,
+    message,
+    pending,
+    text_done,
+    wire_event,
+)
+from ..support.marbles import ManualSource, Operator, marbles, run
+
+
+@dataclasses.dataclass
+class Place:
+    city: str
+    days: int = 1
+
+    def __post_init__(self) -> None:
+        if self.city == "Atlantis":
+            raise ValueError("there is no such place")
+        if self.city == "Nowhere":
+            raise ZeroDivisionError
+
+
+ROME = '{"city": "Rome", "days": 2}'
+VALUE = Place("Rome", 2)
+OPERATORS: dict[str, Operator[Any]] = {
+    "parse_output": parse_output(Place),
+    "partial_output": partial_output(Place),
+    "partial_output(validate)": partial_output(Place, validate=True),
+    "elements": elements(Place, at="all"),
+}
+each = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
+
+
+def test_marble_of_the_docstring() -> None:
+    steps = [(210, created()), (220, delta('{"city": ')), (230, delta('"Rome"}'))]
+    seen = marbles(parse_output(Place), *steps, (240, completed()), (250, None))
+
+    assert seen.timed == [(240, Place("Rome"))]
+    assert seen.completions == [250]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [delta(ROME[:9]), delta(ROME[9:]), text_done(ROME), completed(message(ROME))],
+        [text_done(ROME), completed()],
+        [item_done(message(ROME)), completed()],
+        [completed(message(ROME))],
+        [delta(f"```json\n{ROME}\n```"), completed()],
+    ],
+)
+def test_every_source_of_the_text(events: list[ServerEvent]) -> None:
+    assert run(parse_output(Place), created(), *events).values == [VALUE]
+    assert run(partial_output(Place), created(), *events).values[-1] == {"city": "Rome", "days": 2}
+    assert run(partial_output(Place, validate=True), created(), *events).values[-1] == VALUE
+
+
+def test_several_responses_in_a_row() -> None:
+    events = [created(), delta('{"city": "Rome"}'), completed(), created(), delta('{"city": "Oslo"}'), completed()]
+
+    assert run(parse_output(Place), *events).values == [Place("Rome"), Place("Oslo")]
+    assert run(partial_output(Place), *events).values == [{"city": "Rome"}, {"city": "Oslo"}]
+
+
+def test_a_response_that_was_cut_off_leaves_nothing() -> None:
+    events = [created("cut"), delta('{"city": "Ro'), created(), delta(ROME), completed()]
+
+    assert run(parse_output(Place), *events).values == [VALUE]
+    assert run(partial_output(Place), *events).values == [{"city": "Ro"}, {"city": "Rome", "days": 2}]
+
+
+@each
+def test_a_response_without_an_answer_emits_nothing(operator: Operator[Any]) -> None:
+    for output in ((), (call(),), (message(""),)):
+        seen = run(operator, created(), completed(*output))
+        assert seen.values == []
+        assert seen.completions == [212]
+
+
+def preamble(text: str, phase: str | None) -> ResponseOutputMessage:
+    content = ResponseOutputText(text=text)
+    return ResponseOutputMessage(id="msg_0", role="assistant", phase=phase, content=[content])
+
+
+@each
+def test_the_text_before_a_call_is_no_answer(operator: Operator[Any]) -> None:
+    item = preamble("Let me look.", None)
+    for kind in ("custom_tool_call", "mcp_approval_request"):
+        end = wire_event("response.completed", response={"output": [{"type": kind}]})
+        assert run(operator, created(), delta("Let me"), end).values == []
+    assert run(operator, created(), delta("Let me"), completed(item, call())).values == []
+    assert run(operator, created(), item_done(item), item_added(call(), 1), completed()).values == []
+
+
+@pytest.mark.parametrize("phase", ["commentary", None])
+def test_commentary_before_the_answer_is_left_out(phase: str | None) -> None:
+    """Also of models that do not say that it is commentary: the answer is the last message."""
+    talk, answer = preamble("Let me look.", phase), message(ROME)
+    events = [
+        *(created(), item_added(preamble("", phase)), delta("Let me look.", item_id="msg_0"), item_done(talk)),
+        *(delta(ROME[:12], output_index=1), delta(ROME[12:], output_index=1), item_done(answer, 1)),
+    ]
+    for end in (completed(talk, answer), completed()):
+        assert run(parse_output(Place), *events, end).values == [VALUE]
+        assert run(partial_output(Place), *events, end).values == [{"city": "Ro"}, {"city": "Rome", "days": 2}]
+
+
+def test_a_last_message_that_only_the_terminal_event_has() -> None:
+    events = [created(), delta("Let me look."), completed(preamble("Let me look.", None), message(ROME, "msg_2"))]
+
+    assert run(parse_output(Place), *events).values == [VALUE]
+    assert run(partial_output(Place), *events).values == [{"city": "Rome", "days": 2}]
+
+
+@each
+def test_a_refusal(operator: Operator[Any]) -> None:
+    refusal = ResponseOutputMessage(role="assistant", content=[ResponseOutputRefusal(refusal="No.")])
+    for events in ([completed(refusal)], [incomplete(refusal)], [item_done(refusal), completed()]):
+        error = run(operator, created(), *events).error
+        assert isinstance(error, ResponseRefusedError)
+        assert (error.refusal, error.response_id, error.delivery) == ("No.", "resp_1", "started")
+
+
+@each
+def test_a_cut_answer(operator: Operator[Any]) -> None:
+    for text in ('{"city": "Ro', '{"city": "Rome"}', "Ro"):
+        error = run(operator, created(), delta(text), incomplete()).errors[0][1]
+        assert isinstance(error, ResponseIncompleteError)
+        assert (error.reason, error.text, error.response_id) == ("max_output_tokens", text, "resp_1")
+
+
+@each
+def test_failures(operator: Operator[Any]) -> None:
+    for end in (failed(), error_event()):
+        assert isinstance(run(operator, created(), delta("{"), end).errors[0][1], ResponseFailedError)
+    assert isinstance(run(operator, pending()).error, SteerPendingError)
+    unread = decode('{"type": "response.completed", "response": 7}')
+    assert "cannot be read" in str(run(operator, created(), unread).error)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "reason"),
+    [
+        ('{"city": "Rome", "days": "two"}', "$.days", "Expected `int`, got `str`"),
+        ('{"days": 1}', "$", "missing required field `city`"),
+        ('{"city": "Atlantis"}', "$", "there is no such place"),
+        ('{"city": "Rome"', None, "the text is no JSON"),
+        ("It is Rome.", None, "the text is no JSON"),
+        ('{"city": "Rome"} {}', None, "the text is no JSON"),
+        ("[]", "$", "Expected `object`"),
+    ],
+)
+def test_an_answer_that_does_not_fit(text: str, path: str | None, reason: str) -> None:
+    for operator in (parse_output(Place), partial_output(Place, validate=True)):
+        error = run(operator, created(), delta(text), completed()).errors[0][1]
+        assert isinstance(error, OutputParseError)
+        assert (error.text, error.path, error.response_id, error.delivery) == (text, path, "resp_1", "started")
+        assert reason in str(error)
+        assert "does not fit" in str(error)
+        assert error.__cause__ is not None
+        assert not is_retryable(error)
+
+
+def test_an_error_of_code_of_the_type_passes_as_it_is() -> None:
+    text = '{"city": "Nowhere"}'
+
+    assert isinstance(run(parse_output(Place), created(), delta(text), completed()).error, ZeroDivisionError)
+    seen = run(partial_output(Place, validate=True), created(), delta(text), completed())
+    assert isinstance(seen.errors[0][1], ZeroDivisionError)
+    seen = run(elements(Place), created(), delta(f"[{text}"), completed())
+    assert isinstance(seen.error, ZeroDivisionError)
+
+
+def test_secrets_that_come_back_are_in_no_error() -> None:
+    secrets = Secrets(["sk-secret-0123456789"])
+    text = json.dumps({"city": "Rome", "days": 1, "sk": "sk-secret-0123456789"})
+    for changed in (text.replace("1", '"one"'), text + "x"):
+        end = completed(message(changed))
+        set_secrets(end, secrets)
+        error = run(parse_output(Place), created(), end).error
+        assert isinstance(error, OutputParseError)
+        assert "sk-secret" not in f"{error} {error.text} {error.__cause__}"
+
+
+def test_a_type_without_a_schema_is_an_error_at_once() -> None:
+    for make in (parse_output, partial_output, elements):
+        with pytest.raises(ConfigurationError):
+            make(object())
+
+
+def test_unknown_items_are_no_calls() -> None:
+    kind: Any = "news"
+
+    assert run(parse_output(Place), created(), completed(message(ROME), UnknownItem(type=kind))).values == [VALUE]
+
+
+def test_types() -> None:
+    events = ManualSource[ServerEvent]().observable
+    union: Any = int | None
+
+    assert_type(events.pipe(parse_output(Place)), Observable[Place])
+    assert_type(events.pipe(parse_output(list[Place])), Observable[list[Place]])
+    assert_type(events.pipe(parse_output(union)), Observable[Any])
