@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rxresponses import examples
+from tests.support.scripts import Ended, Script, run_scripts
 
 FOLDER = Path(examples.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
@@ -88,25 +87,28 @@ CHECKS: dict[str, Check] = {
 }
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_runs(name: str) -> None:
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """Return how the examples have ended.  They run at the same time, because the server takes its time."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
-    program = subprocess.run(
-        [sys.executable, "-W", "error", "-m", f"rxresponses.examples.{name}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment,
-    )
-    assert program.returncode == 0, program.stderr
-    notice, *log = program.stderr.splitlines()
+    scripts = [
+        Script(f"rxresponses.examples.{name}", str(tmp_path_factory.mktemp(name)), environment) for name in MODULES
+    ]
+    return dict(zip(MODULES, run_scripts(scripts), strict=True))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_runs(name: str, ended: dict[str, Ended]) -> None:
+    program = ended[name]
+    assert program.code == 0, program.errors
+    notice, *log = program.errors.splitlines()
     assert notice.startswith("OPENAI_API_KEY is not set")
     if name == "share_response":
         assert log[0] == "  0 response.created"
         assert log[-1].endswith(" response.completed")
     else:
         assert log == []
-    CHECKS[name](program.stdout.splitlines())
+    CHECKS[name](program.lines)
 
 
 def test_every_check_has_its_example() -> None:
