@@ -11,6 +11,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from rxresponses import ResponsesWebSocket, ServerEvent
 from rxresponses import operators as rops
 from rxresponses.testing import Failure, Fault, ResponsesServer, Text
 from tests.support.paths import ROOT
+from tests.support.scripts import Ended, Script, run_scripts
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -59,8 +62,8 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | more
 
 
-@pytest.fixture
-def server() -> Iterator[ResponsesServer]:
+@contextmanager
+def answering() -> Iterator[ResponsesServer]:
     with ResponsesServer() as server:
         server.on("^Say hello$", Text(deltas=["Hello", ", ", "world"]))
         server.on("^Say goodbye$", "Goodbye")
@@ -68,6 +71,12 @@ def server() -> Iterator[ResponsesServer]:
         server.on("just say hello", "Hello!")
         server.on("^Knock", "Who is there?")
         server.fault(Fault(Failure("rate_limit_exceeded", after=0), match="^Knock", times=1))
+        yield server
+
+
+@pytest.fixture
+def server() -> Iterator[ResponsesServer]:
+    with answering() as server:
         yield server
 
 
@@ -189,22 +198,29 @@ def test_each_program_has_its_check() -> None:
     assert {block.language for block in BLOCKS} == {"python", "bash"}
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ended, int]]:
+    """Return how the programs have ended, by title, and how many requests each has sent to a server of its own."""
+    scripts = []
+    with ExitStack() as stack:
+        servers = [stack.enter_context(answering()) for _ in SCRIPTS]
+        for block, server in zip(SCRIPTS, servers, strict=True):
+            script = tmp_path_factory.mktemp("program") / "script.py"
+            script.write_text(block.code, encoding="utf-8")
+            settings = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test")
+            scripts.append(Script(str(script), str(script.parent), settings))
+        programs = run_scripts(scripts)
+        requests = [len(server.requests) for server in servers]
+    return dict(zip(CHECKS, zip(programs, requests, strict=True), strict=True))
+
+
 @pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.title)
-def test_program(block: Block, server: ResponsesServer, tmp_path: Path) -> None:
+def test_program(block: Block, ended: dict[str, tuple[Ended, int]]) -> None:
     if "opentelemetry.sdk" in block.code:
         pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
-    script = tmp_path / "script.py"
-    script.write_text(block.code, encoding="utf-8")
-    program = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        env=environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test"),
-    )
-    assert (program.returncode, program.stderr) == (0, "")
-    CHECKS[block.title](program.stdout.splitlines(), len(server.requests))
+    program, requests = ended[block.title]
+    assert (program.code, program.errors) == (0, "")
+    CHECKS[block.title](program.lines, requests)
 
 
 @pytest.mark.parametrize("block", TESTS, ids=lambda block: block.title)
@@ -263,36 +279,52 @@ class TestTable:
         assert events[-1].type == "response.completed"
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("commands")
+    (folder / "prompts.jsonl").write_text('"Why is the sky blue?"\n{"custom_id": "a", "body": {"input": "Hi"}}\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Callable[..., list[str]]:
+    """Run all commands at the same time, because the server takes its time; return the output of one."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash here")
+    tools = folder / "bin"
+    tools.mkdir()
+    for name, command in (("rxresponses", "-m rxresponses"), ("python", "")):
+        tool = tools / name
+        tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
+        tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+    def start(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [bash, "-e", "-o", "pipefail", "-c", command.rpartition(" && ")[2]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=folder,
+            env=environment(PATH=f"{tools}{os.pathsep}{os.environ['PATH']}"),
+        )
+
+    commands = COMMANDS[:-1]
+    with ThreadPoolExecutor(len(commands)) as executor:
+        programs = dict(zip(commands, executor.map(start, commands), strict=True))
+
+    def run(command: str, *notes: str) -> list[str]:
+        program = programs[command]
+        assert program.returncode == 0, program.stderr
+        assert program.stderr.splitlines()[0].startswith("OPENAI_API_KEY is not set")
+        assert program.stderr.splitlines()[1:] == list(notes)
+        return program.stdout.splitlines()
+
+    return run
+
+
 class TestCommands:
     """The commands as they stand, in a shell, without a key."""
-
-    @pytest.fixture
-    def run(self, tmp_path: Path) -> Callable[[str], list[str]]:
-        bash = shutil.which("bash")
-        if bash is None:
-            pytest.skip("no bash here")
-        tools = tmp_path / "bin"
-        tools.mkdir()
-        for name, command in (("rxresponses", "-m rxresponses"), ("python", "")):
-            tool = tools / name
-            tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
-            tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
-
-        def run(command: str, *notes: str) -> list[str]:
-            program = subprocess.run(
-                [bash, "-e", "-o", "pipefail", "-c", command],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                cwd=tmp_path,
-                env=environment(PATH=f"{tools}{os.pathsep}{os.environ['PATH']}"),
-            )
-            assert program.returncode == 0, program.stderr
-            assert program.stderr.splitlines()[0].startswith("OPENAI_API_KEY is not set")
-            assert program.stderr.splitlines()[1:] == list(notes)
-            return program.stdout.splitlines()
-
-        return run
 
     def test_there_are_these(self) -> None:
         assert COMMANDS == [
@@ -308,7 +340,8 @@ class TestCommands:
         install, command = COMMANDS[0].split(" && ")
         assert "cli" in _extras()
         assert install == 'pip install ".[cli]"'
-        (line,) = run(command)
+        assert command.startswith("rxresponses ")
+        (line,) = run(COMMANDS[0])
         assert line.endswith("You asked: Why is the sky blue?")
 
     def test_example(self, run: Callable[[str], list[str]]) -> None:
@@ -324,10 +357,9 @@ class TestCommands:
         event = ServerEvent.from_json(line)
         assert isinstance(event, rxresponses.ResponseCreatedEvent)
 
-    def test_batch(self, run: Callable[..., list[str]], tmp_path: Path) -> None:
-        (tmp_path / "prompts.jsonl").write_text('"Why is the sky blue?"\n{"custom_id": "a", "body": {"input": "Hi"}}\n')
+    def test_batch(self, run: Callable[..., list[str]], folder: Path) -> None:
         assert run(COMMANDS[4], "2 of 2 answered, 0 failed: results.jsonl") == []
-        lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
         assert {line["line"]: line.get("custom_id") for line in lines} == {1: None, 2: "a"}
         assert all(line["response"]["status"] == "completed" for line in lines)
 
