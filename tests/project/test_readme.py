@@ -226,25 +226,23 @@ def test_program(block: Block, ended: dict[str, tuple[Ended, int]]) -> None:
 @pytest.mark.parametrize("block", TESTS, ids=lambda block: block.title)
 def test_test(block: Block, tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(block.code, encoding="utf-8")
+    # It is a test: with another answer it fails.
+    broken = block.code.replace('"bonjour"\n', '"salut"\n')
+    assert broken != block.code
+    (tmp_path / "test_broken.py").write_text(broken, encoding="utf-8")
     # The fixture comes with the installed package; a source tree has to name its plugin.
     plugin = [] if _is_installed() else ["-p", "rxresponses.testing.plugin"]
     program = subprocess.run(
-        [sys.executable, "-m", "pytest", "-W", "error", *plugin],
+        [sys.executable, "-m", "pytest", "-W", "error", "-rA", *plugin],
         capture_output=True,
         text=True,
         timeout=60,
         cwd=tmp_path,
         env=environment(),
     )
-    assert program.returncode == 0, program.stdout + program.stderr
-    assert "1 passed" in program.stdout
-    # It is a test: with another answer it fails.
-    broken = block.code.replace('"bonjour"\n', '"salut"\n')
-    assert broken != block.code
-    (tmp_path / "test_mine.py").write_text(broken, encoding="utf-8")
-    program = subprocess.run(program.args, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment())
-    assert program.returncode == 1
-    assert "1 failed" in program.stdout
+    assert program.returncode == 1, program.stdout + program.stderr
+    results = re.findall(r"^(PASSED|FAILED|ERROR) (test_\w+\.py)::", program.stdout, re.MULTILINE)
+    assert sorted(results) == [("FAILED", "test_broken.py"), ("PASSED", "test_mine.py")]
 
 
 def _is_installed() -> bool:
