@@ -187,11 +187,9 @@ def test_run_raises_the_timeout(timeout: Timeout) -> None:
         reactivex.never().pipe(timeout(0.001)).run()
 
 
-@each
-def test_a_timer_does_not_keep_the_program_alive(timeout: Timeout) -> None:
-    program = (
-        "import reactivex; from rxresponses import operators as rops;"
-        f"reactivex.never().pipe(rops.{timeout.__name__}(1000)).subscribe()"
+def test_a_timer_does_not_keep_the_program_alive() -> None:
+    program = "import reactivex; from rxresponses import operators as rops\n" + "\n".join(
+        f"reactivex.never().pipe(rops.{timeout.__name__}(1000)).subscribe()" for timeout in KINDS
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
