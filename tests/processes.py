@@ -7,9 +7,12 @@ another number, and `-p no:xdist` switches the workers off.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +28,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
         return
     interactive = option.usepdb or option.collectonly or option.capture == "no"
-    if option.numprocesses is None and option.dist == "no" and not interactive and _files(config) > FEW:
+    if option.numprocesses is None and option.dist == "no" and not interactive and len(_test_files(config)) > FEW:
         option.numprocesses = min(_cores(), MOST)
         option.dist = "worksteal"
 
@@ -40,6 +43,23 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = False
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Let every other worker import the test files from the last one on, so that two workers compile half of them each.
+
+    pytest rewrites the assertions of each file.  In the first run of a checkout, that takes most of the time until the
+    first test.  A worker takes over what another one has compiled.
+    """
+    config = session.config
+    if int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2 == 0:
+        return
+    left_out = {*config.getini("norecursedirs")}
+    for path in sorted(_test_files(config), reverse=True):
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection reports it
+            module = path.relative_to(config.rootpath).with_suffix("").parts
+            if left_out.isdisjoint(module):
+                importlib.import_module(".".join(module))
+
+
 def pytest_collection_finish() -> None:
     """Take the tests themselves out of the garbage collector's work: they are many, and stay until the end."""
     gc.freeze()
@@ -52,10 +72,10 @@ def _little_garbage() -> None:
     gc.freeze()
 
 
-def _files(config: pytest.Config) -> int:
-    """Return how many test files the command line names, alone or by their folder."""
+def _test_files(config: pytest.Config) -> list[Path]:
+    """Return the test files that the command line names, alone or by their folder."""
     paths = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
-    return sum(sum(1 for _ in path.rglob("test_*.py")) if path.is_dir() else 1 for path in paths)
+    return [file for path in paths for file in (path.rglob("test_*.py") if path.is_dir() else [path])]
 
 
 def _cores() -> int:
