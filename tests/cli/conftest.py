@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rxresponses.cli.main import main
-from rxresponses.testing import ResponsesServer
+from rxresponses.testing import ResponsesServer, fallback
 
 from .programs import Program, Start
 
@@ -22,6 +22,12 @@ from .programs import Program, Start
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the embedded server that answers without a key send its events at once."""
+    monkeypatch.setattr(fallback, "_EVENT_INTERVAL", 0.0)
 
 
 @pytest.fixture
