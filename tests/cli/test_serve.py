@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -225,16 +226,17 @@ class TestServe:
                 thread.join(20)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_scenario_69_a_client_that_reads_nothing_does_not_delay_the_end(
-        self, start: Start, tmp_path: Path, number: int, code: int
-    ) -> None:
-        program = start("serve", "--replay", str(large_transcript(tmp_path)))
-        port = int(program.read_until(b"\n").split(b":")[2].partition(b"/")[0])
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            wait_for_answer(client)
-            program.signal(number)
-            assert program.end() == (code, "", "")
+    def test_scenario_69_a_client_that_reads_nothing_does_not_delay_the_end(self, start: Start, tmp_path: Path) -> None:
+        transcript = str(large_transcript(tmp_path))
+        codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
+        programs = {number: start("serve", "--replay", transcript) for number in codes}
+        with ExitStack() as clients:
+            for number, program in programs.items():
+                port = int(program.read_until(b"\n").split(b":")[2].partition(b"/")[0])
+                wait_for_answer(clients.enter_context(socket.create_connection(("127.0.0.1", port))))
+                program.signal(number)
+            for number, code in codes.items():
+                assert programs[number].end() == (code, "", "")
 
     def test_as_a_program(self, start: Start) -> None:
         program = start("serve")
