@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
@@ -24,7 +23,7 @@ from ..raised import as_exception, text_of
 from ..structured.function import CallableTool
 from ..wire.models import ResponseFunctionToolCall
 from ..wire.requests import FunctionCallOutput, FunctionTool, function_result
-from .client_calls import ClientCall, content_of
+from .client_calls import ClientCall
 from .errors import ToolCallError, ToolCallsInterruptedError
 from .tool_execution import Interrupted, NoLoopError, TimedOut, call_at_once, start_call
 from .toolset import ClientTool, Runnable, bound_arguments
@@ -66,11 +65,7 @@ def answer_calls(
                 return reactivex.throw(error)  # no answer for the model: an exit, or a mistake of the program
             return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {text_of(error)}"}))
 
-        output = reactivex.defer(lambda _: _call(tools, call)).pipe(
-            ops.map(
-                lambda value: FunctionCallOutput(call_id=function_result(call, "").call_id, output=content_of(value))
-            )
-        )
+        output = reactivex.defer(lambda _: _call(tools, call)).pipe(ops.map(partial(function_result, call)))
         return output if on_error == "raise" else output.pipe(ops.catch(output_of))
 
     def operator(source: Observable[ResponseFunctionToolCall]) -> Observable[FunctionCallOutput]:
@@ -94,11 +89,6 @@ def _tools_of(functions: object) -> Mapping[str, Runnable]:
 
 def _as_tool(name: str, function: Callable[..., object]) -> Runnable:
     return function if isinstance(function, CallableTool) else ClientTool(FunctionTool(name=name), function)
-
-
-def _answer(call: ResponseFunctionToolCall, value: object) -> FunctionCallOutput:
-    empty = function_result(call, "")
-    return dataclasses.replace(empty, output=content_of(value))
 
 
 def _call(tools: Mapping[str, Runnable], call: ResponseFunctionToolCall) -> Observable[object]:

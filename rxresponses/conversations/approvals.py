@@ -51,8 +51,7 @@ def ask_at_once(approve: Approve, event: ToolApprovalEvent, context: Context) ->
     """Ask where no event loop runs: the answer must come at once."""
     try:
         answer = context.copy().run(approve, event)
-        if inspect.iscoroutine(answer):
-            answer.close()
+        getattr(answer, "close", bool)()  # a coroutine would warn that nothing has awaited it
         return checked(answer)
     except BaseException as error:
         return Raised(error)

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from ..errors import DecodeError, InvalidRequestError
-from ..scalars import plain_scalar
+from ..structured.json_text import json_text
 from ..wire.base import Model
 from ..wire.models import (
     LocalShellCall,
@@ -27,9 +26,6 @@ from ..wire.models import (
     ResponseCustomToolCall,
     ResponseFunctionShellToolCall,
     ResponseFunctionToolCall,
-    ResponseInputFile,
-    ResponseInputImage,
-    ResponseInputText,
     ResponseToolSearchCall,
     ShellCommandOutput,
 )
@@ -42,6 +38,7 @@ from ..wire.requests import (
     ResponseToolSearchOutputItemParam,
     ShellCallOutput,
 )
+from ..wire.requests.parts import output_content
 from ..wire.requests.sent import plain_json
 from .items import ANSWERS
 
@@ -55,8 +52,6 @@ _CLASSES = (
     ResponseToolSearchCall,
     McpApprovalRequest,
 )
-_PARTS = (ResponseInputText, ResponseInputImage, ResponseInputFile)
-_PART_TYPES = ("input_text", "input_image", "input_file")
 _BESIDES = ("id", "call_id", "status", "type", "created_by")  # fields that do not say what a call asks for
 
 
@@ -194,51 +189,15 @@ def _shell_output(call: ClientCall, item: ResponseFunctionShellToolCall, outputs
 
 def content_of(value: object) -> str | list[Any]:
     """Return what a tool returned as the output for the model: text, or content parts."""
-    if _is_part(value):
-        return [value]
-    if isinstance(value, (list, tuple)) and value and all(map(_is_part, value)):
-        return list(value)
-    return text_of_value(value)
-
-
-def _is_part(value: object) -> bool:
-    return isinstance(value, _PARTS) or (isinstance(value, Mapping) and value.get("type") in _PART_TYPES)
+    parts = output_content(value)
+    return text_of_value(value) if parts is None else parts
 
 
 def text_of_value(value: object) -> str:
-    """Return a text as it is, and any other value as its JSON.
-
-    Dataclasses, msgspec's and pydantic's objects, enums, dates and sets have a JSON form too.  Raises
-    `InvalidRequestError` for a value that has none.
-    """
+    """Return a text as it is, and any other value as its JSON; raises `InvalidRequestError` if it has none."""
     if isinstance(value, str):
         return value
     try:
-        data = msgspec.to_builtins(_without_models(value), enc_hook=_builtin, str_keys=True)
-        return json.dumps(data, ensure_ascii=False, allow_nan=False)
+        return json_text(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the tool's result is not JSON: {error}", field="output") from error
-
-
-def _without_models(value: object) -> object:
-    """Return a value with the protocol's own objects as plain data: msgspec would leave fields of these out."""
-    if isinstance(value, Model):
-        return plain_json(value)
-    if isinstance(value, (list, tuple)):
-        return [_without_models(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _without_models(item) for name, item in value.items()}
-    return value
-
-
-def _builtin(value: Any) -> Any:
-    """Return an object that msgspec does not know as one that it knows."""
-    dump = getattr(value, "model_dump", None)  # of pydantic
-    if callable(dump) and not isinstance(value, type):
-        return dump(mode="json")
-    if isinstance(value, Mapping):
-        return dict(value)
-    found = plain_scalar(value)
-    if found is value:
-        raise TypeError(f"a {type(value).__name__} is no JSON value")
-    return found

@@ -80,6 +80,7 @@ class ToolLedger:
         """The conversation up to the latest of them, which the next request continues."""
         self.in_use = False
         """Whether a subscription uses the ledger."""
+        self._chain_json: tuple[Chain | None, str] = None, ""
 
     def __repr__(self) -> str:
         unknown = len(self.unknown)
@@ -201,12 +202,14 @@ class ToolLedger:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
+        return {**self._to_dict(), "chain": self.chain.to_dict()}
+
+    def _to_dict(self) -> dict[str, Any]:
         return {
             "version": _VERSION,
             "asked": self._asked,
             "turn": self.turn,
             "tokens": self.tokens,
-            "chain": self.chain.to_dict(),
             "calls": [vars(record) | {"output": record.output} for record in self._records.values()],
             "open": [plain_json(call.item) | {"is_cut": call.is_cut} for call in self._open],
             "ending": self._ending,
@@ -214,7 +217,12 @@ class ToolLedger:
 
     def to_json(self) -> str:
         """Return JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, separators=(",", ":"))
+        chain, text = self._chain_json
+        if chain is not self.chain:  # it changes once in a turn, and is most of the text
+            text = json.dumps(self.chain.to_dict(), separators=(",", ":"))
+            self._chain_json = self.chain, text
+        rest = json.dumps(self._to_dict(), separators=(",", ":"))
+        return f'{rest[:-1]},"chain":{text}}}'
 
     @classmethod
     @discreet

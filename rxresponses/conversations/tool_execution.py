@@ -67,8 +67,7 @@ def call_at_once(tool: Runnable, call: Callable[[], Any], context: Context) -> o
     except BaseException as error:
         return Raised(error)
     if inspect.isawaitable(value):
-        if inspect.iscoroutine(value):
-            value.close()
+        getattr(value, "close", bool)()  # a coroutine would warn that nothing has awaited it
         return Raised(no_loop_error(tool.name))
     return value
 

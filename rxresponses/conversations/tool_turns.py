@@ -103,14 +103,10 @@ class _ToolRun:
         self._timings = current_timings()
         self._upstream = SerialDisposable()
         self._background: asyncio.AbstractEventLoop | None = None  # the background loop, if this run holds it
-        self._reader = CallReader()
-        self._calls: TurnCalls | None = None
-        self._chain: Chain | None = None  # the one after the latest response, if there is one
-        self._open: list[ClientCall] = []  # the calls of the latest response
-        self._turn_over = False  # the latest response has ended
         self._run_over = False  # no further request is sent
         self._failure: Exception | None = None
         self._closed = False
+        self._begin_turn(ledger.turn)
 
     def start(self, chain: Chain, new_items: Sequence[InputItem]) -> None:
         """Begin, or go on where the ledger stands."""
@@ -134,12 +130,11 @@ class _ToolRun:
         self._closed = True
         self._upstream.dispose()
         calls = self._calls
-        loop = None if calls is None else calls.loop
-        if calls is not None and (loop is None or loop is running_loop()):
+        if calls.loop is None or calls.loop is running_loop():
             calls.abandon()
-        elif calls is not None and loop is not None:
+        else:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks with it
-                loop.call_soon_threadsafe(calls.abandon)
+                calls.loop.call_soon_threadsafe(calls.abandon)
         self._release()
 
     def _release(self) -> None:
@@ -162,8 +157,10 @@ class _ToolRun:
 
     def _begin_turn(self, turn: int) -> None:
         lane = self._settings.get("stream_id")
-        self._reader, self._chain = CallReader(has_shell=self._tools.has_shell), None
-        self._open, self._turn_over = [], False
+        self._reader = CallReader(has_shell=self._tools.has_shell)
+        self._chain: Chain | None = None  # the one after the response, if there is one
+        self._open: list[ClientCall] = []  # the calls of the response
+        self._turn_over = False  # the response has ended
         self._calls = TurnCalls(
             turn,
             self._tools,
@@ -194,23 +191,26 @@ class _ToolRun:
     def _on_event(self, event: ServerEvent) -> None:
         if self._closed or self._run_over:
             return
-        self._observer.on_next(event)
-        assert self._calls is not None
+        calls: list[ClientCall] = []
+        problem: Exception | None = None
         is_last = event.type in TERMINAL_TYPES
         try:
-            calls = self._reader.finish(event) if is_last else self._reader.read(event)
-            if is_last:
-                calls = self._end_response(event, calls)
+            calls = self._end_response(event) if is_last else self._reader.read(event)
         except Exception as error:
-            self._fail(error)
-            return
-        if calls and (is_last or self._options.eager):
+            problem = error
+        self._observer.on_next(event)
+        if problem is not None:
+            self._fail(problem)
+        elif calls and (is_last or self._options.eager):
             for call in calls:
                 self._calls.take(call)
 
-    def _end_response(self, event: ServerEvent, calls: list[ClientCall]) -> list[ClientCall]:
-        """Record the response; return the calls that may start now."""
-        assert self._calls is not None
+    def _end_response(self, event: ServerEvent) -> list[ClientCall]:
+        """Record the response; return the calls that may start now.
+
+        Before the observer gets the event, as it may dispose the run then.
+        """
+        calls = self._reader.finish(event)
         response = self._reader.response
         if response is None and failure_of(event) is None:
             raise unreadable(event)
@@ -219,9 +219,8 @@ class _ToolRun:
             self._calls.stop()
             return []
         self._open = self._reader.in_order()
-        self._ledger.end_response(
-            self._chain, self._open, _tokens(response), ending=None if self._open else plain_json(event)
-        )
+        ending = None if self._open else plain_json(event)
+        self._ledger.end_response(self._chain, self._open, _tokens(response), ending=ending)
         if self._budget_is_spent():
             self._calls.stop()
         return calls if self._options.eager else self._open
@@ -234,9 +233,7 @@ class _ToolRun:
         if self._closed:
             return
         try:
-            self._begin_turn(self._ledger.turn)
             self._open = self._ledger.unanswered
-            assert self._calls is not None
             if not self._budget_is_spent():
                 for call in self._open:
                     self._calls.take(call)
@@ -253,7 +250,7 @@ class _ToolRun:
 
     def _go_on(self) -> None:
         """Send the next request, or end the run, as soon as that may be."""
-        if self._closed or self._calls is None:
+        if self._closed:
             return
         if self._run_over and (self._turn_over or self._failure is not None):
             if not self._calls.running:  # what was begun is finished, so that the ledger has its output
@@ -276,9 +273,6 @@ class _ToolRun:
         self._failure = error
         self._run_over = True
         self._upstream.dispose()
-        if self._calls is None:
-            self._close()
-            return
         self._calls.stop()
         self._go_on()
 
@@ -301,9 +295,8 @@ class _ToolRun:
 
     def _end_again(self, ending: Mapping[str, Any]) -> None:
         """Emit the terminal event of a run that has ended before."""
-        if not self._closed:
-            self._emit(event_from(ending))
-            self._close()
+        self._emit(event_from(ending))
+        self._close()
 
 
 def _tokens(response: Response) -> int:

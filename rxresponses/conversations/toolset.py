@@ -123,9 +123,6 @@ class Toolset:
             self._by_call[key] = tool
             self.definitions.append(definition)
 
-    def __len__(self) -> int:
-        return len(self.definitions)
-
     @property
     def needs_approval(self) -> list[str]:
         """The names of the tools whose calls the user may have to approve."""

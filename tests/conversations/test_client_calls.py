@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
-import msgspec
 import pytest
 
 from rxresponses.conversations.client_calls import ClientCall, client_call, failure_item, output_item, text_of_value
@@ -26,6 +21,7 @@ from rxresponses.wire.models import (
     ResponseCustomToolCall,
     ResponseFunctionShellToolCall,
     ResponseFunctionToolCall,
+    ResponseInputFile,
     ResponseInputImage,
     ResponseInputText,
     ResponseOutputMessage,
@@ -114,14 +110,11 @@ class TestWhatAToolReturns:
     def test_content_parts(self) -> None:
         image = ResponseInputImage(image_url="data:image/png;base64,AA==")
         assert answer("function_call", image)["output"][0]["image_url"] == "data:image/png;base64,AA=="
-        parts = [ResponseInputText(text="see"), {"type": "input_file", "file_id": "file_1"}]
+        parts = [ResponseInputText(text="see"), ResponseInputFile(file_id="file_1")]
         assert [part["type"] for part in answer("custom_tool_call", parts)["output"]] == ["input_text", "input_file"]
 
     def test_a_list_of_other_things_is_json(self) -> None:
         assert answer("function_call", [])["output"] == "[]"
-        assert answer("function_call", [ResponseInputText(text="see"), 1])["output"] == (
-            '[{"type": "input_text", "text": "see"}, 1]'
-        )
 
     def test_a_whole_item(self) -> None:
         whole = FunctionCallOutput(call_id="c", output="mine")
@@ -205,54 +198,14 @@ class TestFailures:
         assert failure("computer_call") is None
 
 
-class Colour(enum.Enum):
-    RED = "red"
-
-
-@dataclass
-class Point:
-    x: int
-    seen: date
-
-
-class Struct(msgspec.Struct):
-    points: list[Point]
-
-
-class Scalar:
-    shape = ()
-
-    def item(self) -> int:
-        return 3
-
-
 class TestJson:
-    @pytest.mark.parametrize(
-        ("value", "text"),
-        [
-            ("as it is", "as it is"),
-            (None, "null"),
-            (Point(1, date(2026, 1, 2)), '{"x": 1, "seen": "2026-01-02"}'),
-            (Struct([Point(1, date(2026, 1, 2))]), '{"points": [{"x": 1, "seen": "2026-01-02"}]}'),
-            ({1: Colour.RED, "é": (Decimal("1.50"),)}, '{"1": "red", "é": ["1.50"]}'),
-            ({"part": [ResponseInputText(text="a")]}, '{"part": [{"type": "input_text", "text": "a"}]}'),
-            (ShellCommandOutput(stdout="a"), '{"stdout": "a"}'),
-            ([MappingProxyType({"a": 1}), Scalar()], '[{"a": 1}, 3]'),
-        ],
-    )
-    def test_of_any_value(self, value: object, text: str) -> None:
-        assert text_of_value(value) == text
-
-    def test_of_a_pydantic_object(self) -> None:
-        pydantic = pytest.importorskip("pydantic")
-        made = pydantic.create_model("Made", a=(int, ...), seen=(date, ...))
-        assert text_of_value([made(a=1, seen=date(2026, 1, 2))]) == '[{"a": 1, "seen": "2026-01-02"}]'
-        with pytest.raises(InvalidRequestError, match="is no JSON value"):
-            text_of_value([made])
+    def test_of_any_value(self) -> None:
+        assert text_of_value("as it is") == "as it is"
+        assert text_of_value({"a": [date(2026, 1, 2)], "é": None}) == '{"a": ["2026-01-02"], "é": null}'
 
     def test_what_has_none(self) -> None:
         endless: list[Any] = []
         endless.append(endless)
-        for value in (object(), float("nan"), endless, {"a": {object()}}):
+        for value in (object(), float("nan"), endless):
             with pytest.raises(InvalidRequestError, match="the tool's result is not JSON"):
                 text_of_value(value)

@@ -83,6 +83,17 @@ def test_each_change_is_saved() -> None:
         ToolLedger(save="ledger.json")  # type: ignore[arg-type]
 
 
+def test_an_attempt_that_cannot_be_saved_is_none() -> None:
+    def fail(_: ToolLedger) -> None:
+        raise OSError("no space left")
+
+    ledger = ToolLedger.from_json(filled().to_json(), save=fail)
+    for number in (2, 3):  # one was attempted before
+        with pytest.raises(OSError, match="no space left"):
+            ledger.attempt(1, call(number))
+    assert standings(ledger) == ["finished", "unknown", "new"]
+
+
 def test_the_program_decides_about_an_unknown_call() -> None:
     ledger = filled()
     ledger.forget("call_2")

@@ -171,7 +171,7 @@ class TestWhenCallsStart:
     def test_a_response_that_fails_ends_the_run(self, ending: ServerEvent) -> None:
         sender = HandSender()
         got = run(sender)
-        sender.end(created("resp_1"), item_done(add_call()), ending)
+        sender.end(created("resp_1"), item_done(add_call()), ending, item_done(add_call(2), 1))
         assert (got.completions, got.errors, got.values[-1]) == (1, [], ending)
         assert len(sender.requests) == 1
 
@@ -534,7 +534,15 @@ class TestMistakesOfTheProgram:
             """Add."""
             return later(a, b)
 
-        for function in (later, returns_it):
+        class Waiting:
+            def __await__(self) -> Any:
+                return later(1, 2).__await__()
+
+        def returns_another(a: int, b: int) -> Any:
+            """Add."""
+            return Waiting()
+
+        for function in (later, returns_it, returns_another):
             sender = HandSender()
             got = run(sender, [function])
             sender.call(add_call(name=function.__name__))

@@ -19,6 +19,7 @@ from rxresponses import (
     ConfigurationError,
     CustomTool,
     DecodeError,
+    FunctionCallOutput,
     FunctionShellTool,
     FunctionTool,
     InvalidRequestError,
@@ -90,6 +91,17 @@ class TestWhatToolsReturn:
             return [ResponseInputText(text="see"), ResponseInputImage(file_id="file_1")]
 
         assert [part["type"] for part in output_of(give)] == ["input_text", "input_image"]
+
+    def test_an_item_for_another_call(self) -> None:
+        def give(a: int, b: int) -> object:
+            """Give."""
+            return FunctionCallOutput(call_id="call_of_nobody", output="lost")
+
+        sender = HandSender()
+        got = Recorder(run_tools(sender, ASK, [give]))
+        sender.call(add_call(name="give"))
+        assert isinstance(got.error.__cause__, InvalidRequestError)
+        assert "waits for the outputs of 1 calls" in str(got.error)
 
     def test_what_is_no_json_is_a_mistake_of_the_program(self, caplog: pytest.LogCaptureFixture) -> None:
         def give(a: int, b: int) -> object:
@@ -438,7 +450,8 @@ class TestOtherCalls:
             ClientTool(ToolSearchTool(execution="client"), print, timeout=-1)
 
 
-def test_a_run_that_fails_waits_for_the_calls_that_run(server: ResponsesServer) -> None:
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_run_that_fails_waits_for_the_calls_that_run(server: ResponsesServer, *, fails: bool) -> None:
     """So their outputs are in the ledger, and a call is not made again because nobody knows how it ended."""
 
     async def main() -> None:
@@ -447,6 +460,8 @@ def test_a_run_that_fails_waits_for_the_calls_that_run(server: ResponsesServer) 
         async def slow() -> str:
             """Wait."""
             await go_on.wait()
+            if fails:
+                raise LookupError
             return "slow but sure"
 
         def broken() -> None:
@@ -461,6 +476,7 @@ def test_a_run_that_fails_waits_for_the_calls_that_run(server: ResponsesServer) 
             assert not got.ended
             go_on.set()
             await got.until_end()
+        assert isinstance(got.error.__cause__, ValueError)
         assert [(record.name, record.is_finished) for record in got.error.calls] == [("slow", True), ("broken", True)]
 
     asyncio.run(asyncio.wait_for(main(), 10))
