@@ -108,6 +108,7 @@ def _check_item(path: str, item: JSON) -> None:
 def _check_parts(path: str, value: Any, kinds: Sequence[str]) -> None:
     for index, part in enumerate(value if isinstance(value, list) else ()):
         place = f"{path}[{index}]"
+        require(place, part, "an object")
         require(f"{place}.type", part.get("type"), "a string")
         kind = part["type"]
         check_value(f"{place}.type", kind, kinds)

@@ -76,7 +76,7 @@ def check_known(path: str, value: JSON, known: Collection[str]) -> None:
     for field in value:
         if field not in known:
             param = f"{path}.{field}" if path else field
-            similar = difflib.get_close_matches(field, known, n=1)
+            similar = difflib.get_close_matches(field[:_LONGEST_NAME], known, n=1)
             hint = f" Did you mean '{similar[0]}'?" if similar else ""
             raise RequestError(f"Unknown parameter: '{param}'.{hint}", code="unknown_parameter", param=param)
 

@@ -154,12 +154,13 @@ class _Checker:
             if "properties" not in schema:
                 raise _at(context, "object schema missing properties.")
             rule = "'required' is required to be supplied and to be an array including every key in properties."
+            names = {name for name in required if isinstance(name, str)}
             for name in properties:
-                if name not in required:
+                if name not in names:
                     raise _at(context, f"{rule} Missing '{name}'.")
             for name in required:
-                if name not in properties:
-                    raise _at(context, f"{rule} Extra required key '{name}' supplied.")
+                if not (isinstance(name, str) and name in properties):
+                    raise _at(context, f"{rule} Extra required key {name!r} supplied.")
         self._properties += len(properties)
         for name, part in properties.items():
             self._characters += len(name)

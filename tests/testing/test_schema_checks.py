@@ -55,6 +55,7 @@ def test_schemas_in_the_subset(schema: dict[str, Any]) -> None:
         ({"type": "object", "additionalProperties": False}, "object schema missing properties"),
         ({**closed(a=TEXT, b=TEXT), "required": ["a"]}, "Missing 'b'"),
         ({**closed(a=TEXT), "required": ["a", "c"]}, "Extra required key 'c' supplied"),
+        ({**closed(a=TEXT), "required": ["a", {}]}, "Extra required key {} supplied"),
         (closed(a={**closed(b=TEXT), "required": []}), "context=('properties', 'a'), 'required' is required"),
         (closed(a={"oneOf": [TEXT]}), "context=('properties', 'a'), 'oneOf' is not permitted"),
         (closed(a={"type": "string", "default": "x"}), "'default' is not permitted"),
