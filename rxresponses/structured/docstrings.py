@@ -35,7 +35,10 @@ def read_docstring(text: str | None) -> Docstring:
         return Docstring()
     description: list[str] = []
     parameters: dict[str, str] = {}
-    for section, lines in _sections(inspect.cleandoc(text).splitlines()):
+    first, *rest = inspect.cleandoc(text).splitlines()
+    if _GOOGLE_SECTION.match(first) and rest and not rest[0].startswith(" "):
+        rest = [f"    {line}" for line in rest]  # `cleandoc` does not count the first line, which has no text before it
+    for section, lines in _sections([first, *rest]):
         if section == "":
             description += lines
         elif section == "google":

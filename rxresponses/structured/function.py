@@ -35,6 +35,7 @@ class CallableTool(Generic[P, R]):
     run again if it is unknown whether an earlier run has finished.
     """
 
+    __name__: str
     name: str
     description: str
     parameters: JSON
@@ -59,8 +60,9 @@ class CallableTool(Generic[P, R]):
         idempotent: bool = False,
         local_names: Mapping[str, Any] | None = None,
     ) -> None:
-        if not callable(function):
-            raise ConfigurationError(f"a tool is made from a function, not from {type(function).__name__}")
+        if not callable(function) or inspect.isclass(function):
+            what = f"the class {function.__name__}" if inspect.isclass(function) else type(function).__name__
+            raise ConfigurationError(f"a tool is made from a function, not from {what}")
         for option, value in (("strict", strict), ("exclusive", exclusive), ("idempotent", idempotent)):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"`{option}` of a tool is True or False, not {value!r}")
@@ -72,6 +74,10 @@ class CallableTool(Generic[P, R]):
         signature = signature_of(function, names)
         self.name = _checked_name(signature.name if name is None else name)
         self.description = signature.description if description is None else description
+        if not isinstance(self.description, str):
+            raise ConfigurationError(
+                f"the description of the tool {self.name!r} must be a text, not {type(description).__name__}"
+            )
         self.strict = strict
         self.timeout = _checked_timeout(self.name, timeout)
         self.exclusive = exclusive
@@ -207,7 +213,7 @@ class CallableTool(Generic[P, R]):
             is_shown, default = json_default(parameter.default)
             if is_shown:
                 schema["default"] = default
-            if parameter.default is EMPTY:
+            if parameter.default is EMPTY and (self.strict or parameter.kind is not inspect.Parameter.VAR_POSITIONAL):
                 required.append(parameter.name)
             properties[parameter.name] = schema
         try:

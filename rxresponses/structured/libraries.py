@@ -88,11 +88,10 @@ def _path(location: tuple[str | int, ...]) -> str:
 def reader_of(type_: Any) -> Reader:
     """Return the reader of a type; raise `ConfigurationError` if no library has a schema for the type."""
     try:
-        return _cached_reader(type_)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
+        hash(type_)
+    except TypeError:  # metadata of `Annotated` may have no hash
         return _new_reader(type_)
+    return _cached_reader(type_)
 
 
 def _new_reader(type_: Any) -> Reader:

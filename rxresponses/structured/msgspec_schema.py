@@ -79,7 +79,10 @@ class _Generator:
         if isinstance(info, mi.DictType):
             values = self.schema(info.value_type)
             return {"type": "object", "additionalProperties": values or True, **_constraints(info, _OBJECTS)}
-        raise TypeError(f"msgspec has no schema for {getattr(info, 'cls', info)!r}")
+        raise TypeError(
+            f"{getattr(info, 'cls', info)!r} is not known to msgspec; use a dataclass, a TypedDict, a msgspec.Struct "
+            "or a model of pydantic"
+        )
 
     def _definition(self, info: Any) -> str:
         if info.cls not in self._names:
@@ -141,13 +144,12 @@ def _arguments(cls: Any) -> tuple[Any, ...]:
 def _in_order(info: Any) -> list[mi.Field]:
     """Return the fields in the order of the class: a model writes the keys of an object in the schema's order."""
     cls = getattr(info.cls, "__origin__", info.cls)
+    fields = {field.name: field for field in info.fields}
     if isinstance(info, mi.TypedDictType):
-        order = list(cls.__annotations__)
-    elif dataclasses.is_dataclass(cls):
-        order = [field.name for field in dataclasses.fields(cls)]
-    else:
-        return list(info.fields)
-    return sorted(info.fields, key=lambda field: order.index(field.name))
+        return [fields[name] for name in cls.__annotations__]
+    if dataclasses.is_dataclass(cls):
+        return [fields[field.name] for field in dataclasses.fields(cls) if field.init]
+    return list(info.fields)
 
 
 def _own_doc(cls: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import msgspec
@@ -57,10 +59,10 @@ def signature_of(function: Callable[..., Any], local_names: Mapping[str, Any]) -
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{_shown(function)} cannot be a tool: it has no signature: {error}") from error
-    called = inner if inspect.isroutine(inner) or inspect.isclass(inner) else type(inner).__call__
+    called = inner if inspect.isroutine(inner) else type(inner).__call__
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise ConfigurationError(f"{_shown(function)} is a generator function; a tool returns its output at once")
-    doc = read_docstring(inspect.getdoc(inner) if inspect.isroutine(inner) or inspect.isclass(inner) else _doc(inner))
+    doc = read_docstring(called.__doc__ or (None if called is inner else type(inner).__doc__))
     is_method = bool(parameters) and _is_self(inner, parameters[0])
     hints = _hints(called, local_names)
     return Signature(
@@ -80,10 +82,6 @@ def _shown(function: Any) -> str:
     return f"the function {getattr(function, '__qualname__', repr(function))!r}"
 
 
-def _doc(instance: Any) -> str | None:
-    return inspect.getdoc(type(instance).__call__) or inspect.getdoc(type(instance))
-
-
 def _is_self(function: Any, first: inspect.Parameter) -> bool:
     """Whether this is a function in the body of a class, which is not bound yet."""
     outer = str(getattr(function, "__qualname__", "")).rpartition(".")[0]
@@ -98,12 +96,16 @@ def _is_self(function: Any, first: inspect.Parameter) -> bool:
 
 
 def _hints(function: Any, local_names: Mapping[str, Any]) -> dict[str, Any]:
-    target = function.__init__ if inspect.isclass(function) else function
-    plain = inspect.unwrap(target)
-    plain = getattr(plain, "__func__", plain)
-    names = {**local_names, **_closure(plain)}
+    plain = inspect.unwrap(function)
+    annotations = dict(getattr(function, "__annotations__", {}))
+    annotations.pop("return", None)  # the names in it may be those of type checkers only
     try:
-        return typing.get_type_hints(target, localns=names, include_extras=True)
+        return typing.get_type_hints(
+            SimpleNamespace(__annotations__=annotations),
+            getattr(plain, "__globals__", {}),
+            {**local_names, **_closure(plain)},
+            include_extras=True,
+        )
     except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise ConfigurationError(
             f"the annotations of {_shown(function)} cannot be read: {error}; names in annotations must be known where "
@@ -112,10 +114,13 @@ def _hints(function: Any, local_names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _closure(function: Any) -> dict[str, Any]:
-    try:
-        return dict(inspect.getclosurevars(function).nonlocals)
-    except (TypeError, ValueError):
-        return {}
+    """Return the names of outer functions that a function uses."""
+    names = {}
+    cells = getattr(function, "__closure__", None) or ()
+    for name, cell in zip(function.__code__.co_freevars if cells else (), cells, strict=True):
+        with contextlib.suppress(ValueError):  # the name has no value yet
+            names[name] = cell.cell_contents
+    return names
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any, doc: Docstring) -> Parameter:

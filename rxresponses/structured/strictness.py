@@ -27,6 +27,7 @@ _NOTES = {
     "contentEncoding": "in {}",
     "contentMediaType": "of the media type {}",
 }
+_LONGEST_DEFAULT = 200  # characters
 _LOOKS_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 _JSON_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"} | {
     type(None): "null"
@@ -203,8 +204,9 @@ def _enumeration(values: list[Any], path: str) -> JSON:
 def _or_null(strict: JSON, part: Mapping[str, Any]) -> JSON:
     """Return the schema of a property that may be left out: `null` stands for its default."""
     note = "null for the default"
-    if part.get("default") is not None:
-        note += f", {json.dumps(part['default'], ensure_ascii=False)}"
+    default = json.dumps(part.get("default"), ensure_ascii=False)
+    if default != "null" and len(default) <= _LONGEST_DEFAULT:
+        note += f", {default}"
     about = {"description": strict["description"]} if "description" in strict else {}
     rest = {name: value for name, value in strict.items() if name != "description"}
     members = rest["anyOf"] if rest.keys() == {"anyOf"} else [rest]

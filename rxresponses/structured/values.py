@@ -18,8 +18,12 @@ def read_json(text: str | bytes) -> Any:
         raise
     except RecursionError as error:
         raise Misfit([("", "the JSON is nested too deeply")]) from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise Misfit([("", f"this is no valid JSON: {error}")]) from error
+    except UnicodeDecodeError as error:
+        raise Misfit([("", "this is no valid JSON: it is not encoded as UTF-8")]) from error
+    except ValueError as error:
+        raise Misfit([("", "an integer has too many digits")]) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_a_value_that_does_not_fit_is_refused(drawn: Drawn, data: st.DataObject)
     schema = json_schema(drawn.type)
     written = filled(as_json(data.draw(drawn.values)), schema, schema)
     path = data.draw(st.sampled_from(paths(written)))
-    wrong = data.draw(st.sampled_from([{"?": 0}, [[[]]], None, "?", True]))
+    wrong: Any = data.draw(st.sampled_from([{"?": 0}, [[[]]], None, "?", True]))
     written = changed(written, path, wrong)
     if jsonschema.Draft202012Validator(schema).is_valid(written):
         return  # a text in place of another, for example
