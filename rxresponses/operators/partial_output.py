@@ -63,7 +63,7 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
 
     An emitted value never changes.  Parts of it that are whole are shared by the values that follow, so do not change
     them.  The time is linear in the length of the answer.  Therefore not every piece of a long answer is emitted on its
-    own: one in ten when a list has 5,000 elements or a text has 300 kB, and with `validate=True` one in ten at 10 kB.
+    own: one in ten when a list has 5,000 elements or a text has 300 kB, and with `validate=True` one in ten at 4 kB.
     The whole answer is always emitted.
 
     Which text is the answer, the types, and all endings are those of `parse_output`; only an answer that does not fit
@@ -106,7 +106,7 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
                     if data == shown:
                         return
                     try:
-                        value = answer.convert(data)
+                        value = answer.convert(data, has_null=json.has_null)
                     except Exception:  # a part of an answer may break any rule
                         continue
                     show(data, value)

@@ -54,13 +54,18 @@ class AnswerType:
         """Return the value that the text of a whole answer means; raise `DecodeError` if it does not fit."""
         return self.convert(self.unwrap(read_answer(text)))
 
-    def convert(self, data: Any) -> Any:
-        """Return the value that JSON data mean; raise `DecodeError`, with the path of each mistake."""
+    def convert(self, data: Any, *, has_null: bool = True) -> Any:
+        """Return the value that JSON data mean; raise `DecodeError`, with the path of each mistake.
+
+        `has_null` is `False` if there is no `null` in the data.
+        """
         if data is NOTHING:
             raise DecodeError(f"the object has no key {_WRAPPER!r} - at `$`")
         try:
-            # The schema may be unknown to the server: the type itself decides whether unknown keys are mistakes.
-            return self._reader.read(Shape(self._reader.schema, is_closed=False).fitted(data))
+            if has_null:  # which may stand for a default; the look takes longer than all else
+                # The server may not know the schema, so the type itself decides whether unknown keys are mistakes.
+                data = Shape(self._reader.schema, is_closed=False).fitted(data)
+            return self._reader.read(data)
         except Misfit as misfit:
             raise DecodeError(told(misfit, "$")) from misfit
 

@@ -14,7 +14,7 @@ NOTHING: Final[Any] = object()
 _DEPTH = 500  # levels of nesting: Python's own parser and `repr` give up at about 1000
 _SHARE = 500  # elements of open lists and objects that each piece of text may copy, at any length of the text
 _SHARE_OF_CHARACTER = 8  # elements that each character allows on top
-_CHARACTERS_OF_VALUE = 4  # characters of a whole value that cost as much as an element of a list, for each open level
+_CHARACTERS_OF_VALUE = 2  # characters of a whole value that cost as much as an element of a list, for each open level
 _CHARACTERS = 64  # characters of an open text that cost as much as an element of a list
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -65,11 +65,14 @@ class PartialJson:
         "_token",
         "_value",
         "_word",
+        "has_null",
         "watched",
     )
 
     def __init__(self, path: tuple[str, ...] | None = None, *, is_read_whole: bool = False) -> None:
         self.watched: list[Any] | None = None
+        self.has_null = False
+        """Whether there is a `null` in the value."""
         self._path = path
         self._is_read_whole = is_read_whole
         self._state: _State = _start
@@ -408,6 +411,7 @@ def _in_word(json: PartialJson, text: str, position: int) -> int:
     json._token = json._token[1:]
     if not json._token:
         json._put(json._word)
+        json.has_null = json.has_null or json._word is None
         json._has_changed = True
     return position + 1
 
