@@ -35,11 +35,9 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
         def subscribe(observer: ObserverBase[E], scheduler: SchedulerBase | None = None) -> DisposableBase:
             text = TextReader()
 
-            keep = text.reader(text.read)
-
-            def on_next(event: E) -> None:
+            def on_other(event: E) -> None:
                 if not event.is_terminal:
-                    keep(event)
+                    text.read(event)
                     observer.on_next(event)
                     return
                 text.finish(event)
@@ -48,6 +46,7 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
                 else:
                     observer.on_next(event)
 
+            on_next = text.reader(on_other, on_delta=observer.on_next)
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import DecodeError
 from .assembly import Assembly
@@ -81,16 +82,17 @@ class TextReader:
 
     def reader(
         self,
-        on_other: Callable[[ServerEvent], object],
+        on_other: Callable[[Any], object],
         on_piece: Callable[[str], None] | None = None,
         *,
+        on_delta: Callable[[Any], None] | None = None,
         is_kept: bool = True,
     ) -> Callable[[ServerEvent], None]:
         """Return a function that reads the events of a stream, with the fewest steps for a delta.
 
-        A delta of the same part as the delta before goes to `on_piece`; each other event goes to `on_other`, which
-        calls `read` or `finish`.  If `on_piece` keeps the whole text itself, the text is not kept here too
-        (`is_kept=False`) as long as there is only one; then call `restore` before anything else.
+        A delta of the same part as the delta before goes to `on_piece`, or its event to `on_delta`; each other event
+        goes to `on_other`, which calls `read` or `finish`.  If `on_piece` keeps the whole text itself, the text is not
+        kept here too (`is_kept=False`) as long as there is only one; then call `restore` before anything else.
         """
         self._is_kept = is_kept
         pieces = self._pieces
@@ -111,6 +113,8 @@ class TextReader:
                             self._join_pieces()
                     if on_piece is not None:
                         on_piece(delta)
+                    elif on_delta is not None:
+                        on_delta(event)
                     return
             on_other(event)
 
