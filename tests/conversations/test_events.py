@@ -56,7 +56,7 @@ def test_operators_for_the_events_of_a_server_ignore_them() -> None:
 def test_they_are_no_sign_of_life() -> None:
     waiting = reactivex.concat(reactivex.from_iterable(OWN), reactivex.never())
     got = Recorder(waiting.pipe(rops.first_event_timeout(0.01), ops.ignore_elements()))
-    assert got.wait_for_end().error is not None
+    assert got.wait().error is not None
 
 
 def test_the_reason_can_be_read() -> None:

@@ -252,7 +252,7 @@ class TestToolsThatRaiseAnything:
         functions = [function for function, _ in RAISERS]
         for function in functions:
             server.on(f"<{function.__name__}>", [FunctionCall(function.__name__)])
-            server.on(lambda request: request.body["input"][0]["type"] == "function_call_output", "Done.")
+            server.on(lambda request: "previous_response_id" in request.body, "Done.")
 
         async def main() -> None:
             async with ResponsesWebSocket(server.url) as socket, ResponsesWebSocket(server.url) as other:

@@ -206,7 +206,7 @@ def test_mistakes_in_items_are_refused_by_index(item: Any) -> None:
     ("make", "field"),
     [
         (lambda: user_message(endless), "content[0]"),
-        (lambda: user_message(5), "content"),  # type: ignore[arg-type]
+        (lambda: user_message(5), "content[0]"),  # type: ignore[arg-type]
         (lambda: user_message([{"score": math.inf}]), "content[0]"),
         (lambda: FunctionCallOutput(call_id="c", output=b"hello"), "output"),  # type: ignore[arg-type]
         (lambda: FunctionCallOutput(call_id="c", output={"a": 1}), "output"),  # type: ignore[arg-type]

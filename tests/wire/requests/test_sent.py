@@ -52,7 +52,6 @@ from rxresponses.wire.requests import (
     ToolChoiceFunction,
     WebSearchTool,
     WebSearchToolUserLocation,
-    user_message,
 )
 from rxresponses.wire.requests.checks import Rule, rules_of
 from rxresponses.wire.requests.sent import Sent
@@ -314,7 +313,12 @@ CREATE = {"model": "m"}
     [
         (ResponseCreate, CREATE | {"tools": [LOCATION]}, "tools[0]", "takes no WebSearchToolUserLocation"),
         (ResponseCreate, CREATE | {"tool_choice": LOCATION}, "tool_choice", "takes no WebSearchToolUserLocation"),
-        (user_message, {"content": [ItemReference(id="x")]}, "content[0]", "takes no ItemReference"),
+        (
+            EasyInputMessage,
+            {"role": "user", "content": [ItemReference(id="x")]},
+            "content[0]",
+            "takes no ItemReference",
+        ),
         (
             NamespaceTool,
             {"name": "n", "description": "d", "tools": ({}, WebSearchTool())},
@@ -335,8 +339,8 @@ CREATE = {"model": "m"}
             "McpApprovalResponse: Expected `bool | null`, got `str` - at `$.approve`",
         ),
         (
-            user_message,
-            {"content": [ResponseInputText(text="x"), made(ResponseInputImage, detail=5)]},
+            EasyInputMessage,
+            {"role": "user", "content": [ResponseInputText(text="x"), made(ResponseInputImage, detail=5)]},
             "content[1]",
             "ResponseInputImage: Expected `str | null`, got `int` - at `$.detail`",
         ),
