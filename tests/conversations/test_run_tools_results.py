@@ -250,9 +250,9 @@ class TestToolsThatRaiseAnything:
     @pytest.mark.parametrize("on_error", ["output", "raise"])
     def test_scenario_57_it_is_the_matter_of_the_call(self, server: ResponsesServer, on_error: Any) -> None:
         functions = [function for function, _ in RAISERS]
+        server.on(lambda request: request.items[-1]["type"] == "function_call_output", "Done.")
         for function in functions:
             server.on(f"<{function.__name__}>", [FunctionCall(function.__name__)])
-            server.on(lambda request: "previous_response_id" in request.body, "Done.")
 
         async def main() -> None:
             async with ResponsesWebSocket(server.url) as socket, ResponsesWebSocket(server.url) as other:
