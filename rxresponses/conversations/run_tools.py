@@ -53,7 +53,8 @@ def run_tools(
     the request itself defines stays as it is there.
 
     **Turns.** All requests go to the lane of the first.  Each further one carries the outputs and
-    `previous_response_id`, or everything if the server has lost that response (`HistorySentEvent`).  The run completes
+    `previous_response_id`, or everything if the server has lost that response (`HistorySentEvent`).  A `tool_choice`
+    that forces a call is for the first response only; the others may choose.  The run completes
     when a response has no calls, is refused, failed, or was steered: its terminal event is the last event.  After
     `max_turns` responses it ends with `MaxTurnsError`; the calls of the last one are not made.  When the responses have
     used `max_tokens` tokens together, it completes with a `BudgetReachedEvent`.

@@ -20,8 +20,11 @@ OWN_FIELDS = frozenset({"conversation", "input", "previous_response_id"})
 """The fields of a request that a conversation sets itself, or that would make the server keep it."""
 
 # Fields that never reach the model: names of things, and how events are sent.  `generate` is one of them because a
-# warm-up would otherwise save nothing.
-_LABELS = frozenset({"generate", "metadata", "safety_identifier", "stream_id", "stream_options", "type", "user"})
+# warm-up would otherwise save nothing, and `tool_choice` because it is about one response only: a run of tools that
+# begins with a forced call goes on without.
+_LABELS = frozenset(
+    {"generate", "metadata", "safety_identifier", "stream_id", "stream_options", "tool_choice", "type", "user"}
+)
 _DIGEST = 32  # hexadecimal digits
 _NO_MODEL = "(none)"  # where a request is made only for its checks
 

@@ -36,7 +36,7 @@ from .events import (
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
 from .tool_calls import CallReader
-from .toolset import Toolset
+from .toolset import Toolset, without_forced_choice
 from .turn import send_turn
 from .turn_calls import TurnCalls
 
@@ -64,8 +64,8 @@ def tool_turns(
     def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
         used = ToolLedger() if ledger is None else ledger
         try:
-            # Not the parent, if the items are known: it may be lost by the time when the run goes on.
-            used.begin([plain_json(chain.items) or chain.parent_id, plain_json(new_items)])
+            # Not the parent: it may be lost by the time when the run goes on.
+            used.begin([len(chain), chain.root_id, plain_json(new_items)])
         except ConfigurationError as error:
             observer.on_error(error)
             return Disposable()
@@ -148,15 +148,16 @@ class _ToolRun:
     def _send(self, chain: Chain, items: Sequence[InputItem]) -> None:
         turn = self._ledger.turn + 1
         self._begin_turn(turn)
+        settings = self._settings if turn == 1 else without_forced_choice(self._settings)
         try:
-            source = send_turn(self._sender, chain, self._settings, items, self._keep, turn=turn)
+            source = send_turn(self._sender, chain, settings, items, self._keep, turn=turn)
         except Exception as error:
             self._fail(error)
             return
         self._context.copy().run(self._subscribe, source)
 
     def _begin_turn(self, turn: int) -> None:
-        lane = self._settings.get("stream_id")
+        lane = self._settings.get("stream_id") or getattr(self._sender, "stream_id", None)
         self._reader = CallReader(has_shell=self._tools.has_shell)
         self._chain: Chain | None = None  # the one after the response, if there is one
         self._open: list[ClientCall] = []  # the calls of the response

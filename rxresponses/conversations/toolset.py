@@ -14,6 +14,7 @@ from ..structured.function import CallableTool
 from ..wire.base import Model
 from ..wire.models import ResponseComputerToolCall, ResponseCustomToolCall, ResponseFunctionToolCall
 from ..wire.requests import Tool
+from ..wire.requests.sent import plain_json
 from .client_calls import ClientCall
 
 _CALLS = {
@@ -169,6 +170,19 @@ def _from_function(given: object) -> CallableTool[..., Any]:
 
 def _field(definition: object, name: str) -> object:
     return definition.get(name) if isinstance(definition, Mapping) else getattr(definition, name, None)
+
+
+def without_forced_choice(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings for the turns after the first one, in which the model need not call a tool.
+
+    A `tool_choice` that forces a call would otherwise force one in each turn, and the run could never end.
+    """
+    choice = settings.get("tool_choice")
+    if isinstance(choice, (Mapping, Model)):
+        if _field(choice, "type") != "allowed_tools":
+            return {**settings, "tool_choice": "auto"}
+        return {**settings, "tool_choice": {**plain_json(choice), "mode": "auto"}}
+    return {**settings, "tool_choice": "auto"} if choice == "required" else dict(settings)
 
 
 # How a tool is called.

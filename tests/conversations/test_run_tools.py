@@ -9,18 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reactivex import Observable
 from reactivex import operators as ops
 from typing_extensions import assert_type
 
 from rxresponses import (
     BudgetReachedEvent,
     ClientTool,
-    ConfigurationError,
     ConversationEvent,
     CustomTool,
     FunctionTool,
-    InvalidRequestError,
     MaxTurnsError,
     ResponseCreate,
     ResponseCustomToolCall,
@@ -28,6 +25,8 @@ from rxresponses import (
     ServerEvent,
     ToolCallOutputEvent,
     ToolCallStartedEvent,
+    ToolChoiceAllowed,
+    ToolChoiceFunction,
     ToolLedger,
     TurnStartedEvent,
     UnreadableResponseError,
@@ -37,6 +36,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.structured.function import tool
 from rxresponses.testing import FunctionCall, Hold, ResponsesServer
+from rxresponses.wire.requests.sent import plain_json
 
 from ..support.events import (
     USAGE,
@@ -132,6 +132,34 @@ class TestTurns:
         assert [one["type"] for one in sender.requests[0]["tools"]] == [
             *("code_interpreter", "web_search", "file_search", "function")
         ]
+
+    @pytest.mark.parametrize(
+        ("choice", "then"),
+        [
+            ("required", "auto"),
+            ("none", "none"),
+            (ToolChoiceFunction(name="add"), "auto"),
+            ({"type": "custom", "name": "sql"}, "auto"),
+            (
+                ToolChoiceAllowed(mode="required", tools=[{"type": "function", "name": "add"}]),
+                {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "add"}]},
+            ),
+        ],
+    )
+    def test_a_call_that_is_forced_is_forced_once(self, choice: Any, then: object) -> None:
+        sender = HandSender()
+        run(sender, request={**ASK, "tool_choice": choice})
+        sender.call(add_call())
+        assert sender.requests[0]["tool_choice"] == plain_json(choice)
+        assert sender.requests[1]["tool_choice"] == then
+        assert sender.requests[1]["previous_response_id"] == "resp_1"
+
+    def test_on_a_lane_of_a_socket(self, server: ResponsesServer) -> None:
+        server.reply(FunctionCall("add", {"a": 1, "b": 2}), "Done.")
+        with ResponsesWebSocket(server.url) as socket:
+            got = run(socket.lane("side"), request={"model": "m", "input": "hi"}).wait()
+        assert [one["stream_id"] for one in server.requests] == ["side", "side"]
+        assert {event.stream_id for event in got.values if not isinstance(event, TurnStartedEvent)} == {"side"}
 
     def test_no_tools_at_all(self) -> None:
         sender = HandSender()
@@ -476,86 +504,6 @@ class TestDisposing:
             sender.call(add_call(name="note"), usage=USAGE)
         assert isinstance(got.values[-1], kind)
         assert made == ([1] if kind in (ToolCallOutputEvent, BudgetReachedEvent) else [])
-
-
-class TestMistakesOfTheProgram:
-    @pytest.mark.parametrize(
-        ("tools", "match"),
-        [
-            ([add, add], "two of the `tools` have the name 'add'"),
-            ([add, tool(add, name="add")], "two of the `tools`"),
-            ([5], "a tool is a function"),
-            (add, "must be a list of tools"),
-            ("add", "must be a list of tools"),
-            ([FunctionTool(name="f", parameters={})], "nothing answers the calls of the tool 'f'"),
-            ([{"type": "custom", "name": "c"}], "nothing answers the calls of the tool 'c'"),
-            ([lambda a: a], "annotation|name"),
-            ([tool(add, needs_approval=True)], "'add' needs approval"),
-        ],
-    )
-    def test_wrong_tools(self, tools: Any, match: str) -> None:
-        with pytest.raises(ConfigurationError, match=match):
-            run_tools(HandSender(), ASK, tools)
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {"max_turns": 0},
-            {"max_turns": True},
-            {"max_concurrent": 1.5},
-            {"max_tokens": 0},
-            {"timeout": 0},
-            {"timeout": "1"},
-            {"timeout": float("inf")},
-            {"on_error": "ignore"},
-            {"eager": 1},
-            {"approve": True},
-            {"ledger": "run.json"},
-        ],
-    )
-    def test_wrong_options(self, options: Any) -> None:
-        with pytest.raises(ConfigurationError, match=f"`{next(iter(options))}`"):
-            run_tools(HandSender(), ASK, [add], **options)
-
-    def test_wrong_requests(self) -> None:
-        with pytest.raises(InvalidRequestError):
-            run_tools(HandSender(), {"input": "hi"}, [add])
-        with pytest.raises(InvalidRequestError, match="`conversation`"):
-            run_tools(HandSender(), {**ASK, "conversation": "conv_1"}, [add])
-        with pytest.raises(ConfigurationError, match="nothing answers the calls of the tool 'f'"):
-            run_tools(HandSender(), {**ASK, "tools": [FunctionTool(name="f", parameters={})]}, [add])
-
-    def test_an_async_function_where_no_loop_runs(self) -> None:
-        async def later(a: int, b: int) -> int:
-            """Add."""
-            return a + b
-
-        def returns_it(a: int, b: int) -> Any:
-            """Add."""
-            return later(a, b)
-
-        class Waiting:
-            def __await__(self) -> Any:
-                return later(1, 2).__await__()
-
-        def returns_another(a: int, b: int) -> Any:
-            """Add."""
-            return Waiting()
-
-        for function in (later, returns_it, returns_another):
-            sender = HandSender()
-            got = run(sender, [function])
-            sender.call(add_call(name=function.__name__))
-            assert isinstance(got.error.__cause__ or got.error, ConfigurationError)
-            assert "no event loop runs" in str(got.error)
-            assert len(sender.requests) == 1  # the model is not told
-
-    def test_a_sender_that_raises(self) -> None:
-        class Broken:
-            def send_request(self, request: Any, /) -> Observable[ServerEvent]:
-                raise LookupError("no such lane")
-
-        assert isinstance(run(Broken()).error, LookupError)
 
 
 def test_types() -> None:
