@@ -512,7 +512,7 @@ def test_types() -> None:
         return a
 
     source = run_tools(HandSender(), ASK, [add, later, tool(add, name="sum"), WebSearchTool()])
-    assert_type(source, "Observable[ServerEvent]")
+    assert_type(source, "reactivex.Observable[ServerEvent]")
 
 
 def test_an_observer_that_raises_ends_its_run_only(server: ResponsesServer) -> None:
