@@ -313,4 +313,4 @@ class TurnCalls:
 
 
 def _interruption() -> ToolCallsInterruptedError:
-    return ToolCallsInterruptedError("other code cancelled the tasks of the run, as at the end of an event loop")
+    return ToolCallsInterruptedError("the event loop of the run has ended, or other code has cancelled its tasks")

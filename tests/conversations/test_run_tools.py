@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from reactivex import Observable
 from reactivex import operators as ops
 from typing_extensions import assert_type
 
@@ -512,7 +513,7 @@ def test_types() -> None:
         return a
 
     source = run_tools(HandSender(), ASK, [add, later, tool(add, name="sum"), WebSearchTool()])
-    assert_type(source, "reactivex.Observable[ServerEvent]")
+    assert_type(source, Observable[ServerEvent])
 
 
 def test_an_observer_that_raises_ends_its_run_only(server: ResponsesServer) -> None:
