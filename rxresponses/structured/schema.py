@@ -1,18 +1,16 @@
-"""JSON schemas of Python types, and values of these types from JSON text."""
+"""JSON schemas of Python types, their names, and what a model is told of a value that does not fit."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, overload
+from typing import Any
 
-from ..errors import ConfigurationError, DecodeError
+from ..errors import ConfigurationError
 from .docstrings import read_docstring
 from .libraries import Misfit, reader_of, shown_type
 from .strictness import reference_name, strict_schema, with_definitions
-from .values import Shape, read_json
 
-T = TypeVar("T")
 JSON = dict[str, Any]
 
 _MOST_PROBLEMS = 20
@@ -53,31 +51,6 @@ def schema_name(type_: Any) -> str:
 def is_name(text: object) -> bool:
     """Whether a text may be the name of a tool, a schema or a parameter."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
-
-
-@overload
-def parse_value(text: str | bytes, type_: type[T], *, strict: bool = True) -> T: ...
-
-
-@overload
-def parse_value(text: str | bytes, type_: Any, *, strict: bool = True) -> Any: ...
-
-
-def parse_value(text: str | bytes, type_: Any, *, strict: bool = True) -> Any:
-    """Return the value of a type that a JSON text means.
-
-    `null` for a field that has a default and takes no `None` means the default.  Raises `DecodeError`, with a text
-    that may go back to the model: the path of each mistake and what was expected.  With `strict`, as the schema has
-    it, a key that the type does not know is such a mistake; without, the class decides, and most ignore it.  Raises
-    `ConfigurationError` if the type has no schema.
-    """
-    reader = reader_of(type_)
-    try:
-        return reader.read(Shape(reader.schema, is_closed=strict).fitted(read_json(text)))
-    except RecursionError as error:
-        raise DecodeError(f"the value of {schema_name(type_)} is nested too deeply") from error
-    except Misfit as misfit:
-        raise DecodeError(f"the value does not fit {schema_name(type_)}: {told(misfit, '$')}") from misfit
 
 
 def told(misfit: Misfit, root: str) -> str:

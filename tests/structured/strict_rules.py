@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rxresponses.testing.schema_checks import problem_of
+
 _ANYWHERE = {"type", "description", "enum", "const", "anyOf", "$ref"}
 _KEYWORDS = {
     "object": {"properties", "required", "additionalProperties"},
@@ -25,6 +27,7 @@ def check_strict(schema: dict[str, Any]) -> None:
     assert "anyOf" not in root
     for part in (root, *definitions.values()):
         _check(part, definitions)
+    assert problem_of(schema, strict=True) is None  # the embedded server has the rules, too
 
 
 def _check(part: Any, definitions: dict[str, Any]) -> None:

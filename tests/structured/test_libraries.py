@@ -11,7 +11,8 @@ import pytest
 
 from rxresponses import tool
 from rxresponses.errors import ConfigurationError, DecodeError
-from rxresponses.structured.schema import json_schema, parse_value, schema_name
+from rxresponses.structured.schema import json_schema, schema_name
+from tests.structured.parsing import parse_value
 from tests.structured.strict_rules import check_strict
 
 pydantic = pytest.importorskip("pydantic")
@@ -55,7 +56,7 @@ def test_models() -> None:
     assert parse_value('{"name": "Tom", "age": null}', model) == model(name="Tom")
     assert parse_value('{"name": "Tom", "age": "5"}', model).age == 5  # the model's own way to read
     assert problem('{"name": 5, "age": "x"}', model) == (
-        "the value does not fit Pet: Input should be a valid string - at `$.name`; "
+        "Input should be a valid string - at `$.name`; "
         "Input should be a valid integer, unable to parse string as an integer - at `$.age`"
     )
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxresponses.errors import DecodeError
-from rxresponses.structured.schema import json_schema, parse_value
+from rxresponses.structured.schema import json_schema
 from tests.effort import examples
+from tests.structured.parsing import parse_value
 from tests.structured.random_types import Drawn, dataclass_types
 from tests.structured.strict_rules import check_strict
 
