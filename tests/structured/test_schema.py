@@ -402,7 +402,7 @@ def test_names_that_the_service_does_not_take(name: object) -> None:
 def test_a_value_that_does_not_fit(text: str, problem: str) -> None:
     with pytest.raises(DecodeError) as caught:
         parse_value(text, Place)
-    assert str(caught.value) == f"{problem}"
+    assert str(caught.value) == problem
 
 
 def test_without_strictness_the_class_decides_on_unknown_keys() -> None:
