@@ -65,7 +65,7 @@ class Conversation:
     Turns of one conversation run one after the other, in the order of their subscriptions; all methods may be called
     from any thread.  On a socket each conversation has a lane of its own, named `conversation-…` but for the first one,
     which has the default lane; names of forgotten conversations are used again.  `stream_id` names another lane.
-    A client chooses the lanes itself.
+    A client chooses the lanes itself, and tells branches apart by these names.
 
     Raises `InvalidRequestError` or `TypeError` for a setting that no request takes.
     """
@@ -81,8 +81,7 @@ class Conversation:
         self._set_branch(name if isinstance(name, str) else None)
 
     def _set_branch(self, name: str | None) -> None:
-        chooses = bool(getattr(self._home, "chooses_lanes", False))
-        self._branch = Branch(name, is_chosen=name is not None, has_lane=not chooses)
+        self._branch = Branch(name)
         # What is called must not hold the conversation.
         weakref.finalize(self, self._lanes.forget, self._branch).atexit = False
 
@@ -124,7 +123,7 @@ class Conversation:
         used.check(items, ledger)
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            sending = Sending(self._lanes, self._branch, self._host, used, items, ledger, observer, scheduler)
+            sending = Sending(self._lanes, self._branch, self, self._host, used, items, ledger, observer, scheduler)
             sending.enter()
             return Disposable(sending.dispose)
 

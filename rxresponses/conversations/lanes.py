@@ -7,6 +7,7 @@ response have been started.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -34,13 +35,11 @@ class LaneState:
 class Branch:
     """The place of one conversation: the lane on which it lives, and its turns.
 
-    `name` is the lane's name if the program chose the lane.  `lane` is `None` before the first turn.
+    `chosen` is the lane's name if the program chose the lane.  `lane` is `None` before the first turn.
     """
 
-    def __init__(self, name: str | None = None, *, is_chosen: bool = False, has_lane: bool = True) -> None:
-        self.name = name
-        self.is_chosen = is_chosen
-        self.has_lane = has_lane  # `False` if the sender chooses a lane for each request
+    def __init__(self, chosen: str | None = None) -> None:
+        self.chosen = chosen
         self.lane: LaneState | None = None
         self.running: Turn | None = None
         self.waiting: deque[Turn] = deque()
@@ -63,11 +62,16 @@ class Turn(ABC):
 
 
 class Lanes:
-    """The lanes of one sender and the turns that want them.  Not thread-safe."""
+    """The lanes of one sender and the turns that want them.  Not thread-safe.
 
-    def __init__(self) -> None:
+    A sender may itself choose a lane for each request.  It then knows which lane holds which response, and takes the
+    name as that of the conversation: by it, it tells a fork from the next turn of the conversation itself.
+    """
+
+    def __init__(self, *, sender_chooses: bool = False) -> None:
+        self._sender_chooses = sender_chooses
         self._lanes: dict[str | None, LaneState] = {}
-        self._most_names = MAX_NAMES
+        self._most_names = math.inf if sender_chooses else MAX_NAMES
         self._waiting: dict[Branch, None] = {}
         self.running: set[Turn] = set()
         """The turns that run."""
@@ -91,23 +95,19 @@ class Lanes:
             if not branch.waiting:
                 del self._waiting[branch]
                 continue
-            if branch.lane is None and branch.has_lane:
-                self._settle(branch, self._lane_for(branch))
-            lane = branch.lane
-            if lane is not None:
-                if lane.loading:
-                    continue
-                lane.running += 1
+            lane = branch.lane or self._settle(branch)
+            if lane.loading:
+                continue
+            lane.running += 1
             turn = branch.running = branch.waiting.popleft()
             self.running.add(turn)
-            self.begin_request(turn, None if lane is None else lane.held)
+            self.begin_request(turn, lane.held)
             turn.chain = self._chain_for(turn, turn.latest_chain())
             yield turn
 
     def _chain_for(self, turn: Turn, chain: Chain) -> Chain:
         """Return the chain of a conversation, without its parent if that is lost as far as the lanes tell."""
-        lane = turn.branch.lane
-        if lane is None or chain.stored or chain.parent_id in (None, turn.held_before):
+        if self._sender_chooses or chain.stored or chain.parent_id in (None, turn.held_before):
             return chain
         for other in self._lanes.values():
             if other.held == chain.parent_id:
@@ -145,37 +145,38 @@ class Lanes:
         lane, branch.lane = branch.lane, None
         if lane is not None:
             lane.branches -= 1
-            if not lane.branches and branch.is_chosen:
+            if not lane.branches and branch.chosen is not None:
                 self._lanes.pop(lane.name, None)
 
     def refused(self, branch: Branch) -> bool:
         """Note that the connection takes no more names; return whether the conversation can move to another lane."""
         lane = branch.lane
-        if branch.is_chosen or lane is None or lane.name is None:
+        if branch.chosen is not None or lane is None or lane.name is None:
             return False
         self._lanes.pop(lane.name, None)
         self._most_names = sum(name is not None for name in self._lanes)
         self.give_back(branch)
-        self._settle(branch, self._lane_for(branch))
-        branch.lane.running += 1  # type: ignore[union-attr]
+        self._settle(branch).running += 1
         return True
 
-    def _settle(self, branch: Branch, lane: LaneState) -> None:
+    def _settle(self, branch: Branch) -> LaneState:
+        lane = branch.lane = self._lane_for(branch)
         lane.branches += 1
-        branch.lane = lane
+        return lane
 
     def _lane_for(self, branch: Branch) -> LaneState:
         """Return the lane that the program chose, else a free one, else a new one, else the one with least use."""
-        if branch.is_chosen:
-            return self._lane(branch.name)
-        default = self._lane(None)
+        if branch.chosen is not None:
+            return self._lane(branch.chosen)
+        # A sender that chooses lanes takes a request without a name for the next turn of any conversation, for no fork.
+        unnamed = [] if self._sender_chooses and self._lanes else [self._lane(None)]
         named = [lane for lane in self._lanes.values() if lane.name is not None and lane.name.startswith(_PREFIX)]
-        free = [lane for lane in (default, *named) if not lane.branches and not lane.loading]
+        free = [lane for lane in (*unnamed, *named) if not lane.branches and not lane.loading]
         if free:
             return free[0]
         if sum(name is not None for name in self._lanes) < self._most_names:
             return self._lane(f"{_PREFIX}{len(named) + 1}")
-        return min((default, *named), key=lambda lane: (lane.branches, lane.running))
+        return min((*unnamed, *named), key=lambda lane: (lane.branches, lane.running))
 
     def _lane(self, name: str | None) -> LaneState:
         return self._lanes.setdefault(name, LaneState(name))

@@ -30,8 +30,8 @@ class StartableTurn(Turn):
 class SenderLanes:
     """The lanes of one sender, and the turns that want them."""
 
-    def __init__(self) -> None:
-        self._lanes = Lanes()
+    def __init__(self, *, sender_chooses: bool = False) -> None:
+        self._lanes = Lanes(sender_chooses=sender_chooses)
         self._lock = threading.RLock()
         # Of conversations that were forgotten: the garbage collector tells it at any time, also within the lock.
         self._forgotten: deque[Branch] = deque()
@@ -87,8 +87,9 @@ _lock = threading.Lock()
 
 def lanes_of(sender: object) -> SenderLanes:
     """Return the lanes of a sender; those of a sender that has no weak references are for one conversation."""
+    lanes = SenderLanes(sender_chooses=bool(getattr(sender, "chooses_lanes", False)))
     try:
         with _lock:
-            return _of_senders.setdefault(sender, SenderLanes())
+            return _of_senders.setdefault(sender, lanes)
     except TypeError:
-        return SenderLanes()
+        return lanes

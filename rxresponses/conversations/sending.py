@@ -43,6 +43,7 @@ class Sending(StartableTurn):
         self,
         lanes: SenderLanes,
         branch: Branch,
+        owner: object,
         host: TurnHost,
         settings: TurnSettings,
         items: Sequence[InputItem],
@@ -52,6 +53,7 @@ class Sending(StartableTurn):
     ) -> None:
         super().__init__(branch)
         self._lanes = lanes
+        self._owner: object = owner  # the conversation; its lane is another one's as soon as it is forgotten
         self._host = host
         self._settings = settings
         self._items = items
@@ -115,7 +117,7 @@ class Sending(StartableTurn):
         if self._upstream.is_disposed:
             return
         lane = self.branch.lane
-        name = self.branch.name if lane is None else lane.name
+        name = None if lane is None else lane.name
         try:
             source = self._settings.source(
                 self._host.sender, name, self.chain, self._items, self._on_chain, self._remember, self._ledger
@@ -198,6 +200,7 @@ class Sending(StartableTurn):
             if self._has_ended or not self._turn_over or self.steers.open:
                 return
             self._has_ended = True
+            self._owner = None
             if self in self.branch.waiting:
                 lanes.withdraw(self)
             elif self.branch.running is self:

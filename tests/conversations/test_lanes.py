@@ -26,8 +26,8 @@ def chain(parent_id: str, settings: dict[str, Any] = UNSTORED) -> Chain:
 class Desk:
     """Lanes, with short words for what happens to turns."""
 
-    def __init__(self) -> None:
-        self.lanes = Lanes()
+    def __init__(self, **options: Any) -> None:
+        self.lanes = Lanes(**options)
 
     def submit(self, branch: Branch, latest: Chain | None = None) -> FakeTurn:
         turn = FakeTurn(branch, latest)
@@ -61,7 +61,7 @@ class TestOrder:
 
     def test_those_of_others_run_beside_them(self) -> None:
         desk = Desk()
-        turns = [desk.submit(Branch()), desk.submit(Branch()), desk.submit(Branch(has_lane=False))]
+        turns = [desk.submit(Branch()), desk.submit(Branch()), desk.submit(Branch())]
         assert desk.started() == turns
         assert desk.lanes.running == set(turns)
 
@@ -89,7 +89,7 @@ class TestNames:
         assert [name(branch) for branch in branches] == [None, "conversation-1", "conversation-2"]
 
     def test_a_lane_that_the_program_chose(self) -> None:
-        desk, chosen, other = Desk(), Branch("mine", is_chosen=True), Branch()
+        desk, chosen, other = Desk(), Branch("mine"), Branch()
         desk.run(chosen, held="resp")
         desk.run(other, held="resp")
         assert (name(chosen), name(other)) == ("mine", None)
@@ -107,7 +107,7 @@ class TestNames:
         Desk().lanes.give_back(Branch())
 
     def test_what_is_known_of_a_chosen_lane_is_forgotten_with_its_last_conversation(self) -> None:
-        desk, one, other = Desk(), Branch("mine", is_chosen=True), Branch("mine", is_chosen=True)
+        desk, one, other = Desk(), Branch("mine"), Branch("mine")
         desk.run(one, held="resp_1")
         desk.run(other, held="resp_2")
         desk.lanes.give_back(one)
@@ -126,7 +126,7 @@ class TestNames:
     def test_the_lanes_of_the_program_count(self) -> None:
         desk = Desk()
         for number in range(MAX_NAMES):
-            desk.run(Branch(f"mine-{number}", is_chosen=True), held="resp")
+            desk.run(Branch(f"mine-{number}"), held="resp")
         one, other = Branch(), Branch()
         desk.run(one, held="resp")
         desk.run(other, held="resp")
@@ -147,13 +147,13 @@ class TestNames:
         assert name(another) in (None, "conversation-1")
 
     def test_a_lane_that_the_program_chose_is_not_changed(self) -> None:
-        desk, chosen, default = Desk(), Branch("mine", is_chosen=True), Branch()
+        desk, chosen, default = Desk(), Branch("mine"), Branch()
         desk.submit(chosen)
         desk.submit(default)
         desk.started()
         assert not desk.lanes.refused(chosen)
         assert not desk.lanes.refused(default)
-        assert not desk.lanes.refused(Branch(has_lane=False))
+        assert not desk.lanes.refused(Branch())
 
 
 class TestParents:
@@ -245,9 +245,14 @@ class TestParents:
         assert later.chain.parent_id == "resp_1"
 
     def test_a_sender_that_chooses_lanes_knows_the_parents_itself(self) -> None:
-        desk, branch = Desk(), Branch(has_lane=False)
-        turn = desk.submit(branch, chain("resp_1"))
-        assert desk.started() == [turn]
-        assert turn.chain.parent_id == "resp_1"
-        desk.lanes.begin_request(turn, "resp_2")
-        desk.lanes.end(turn, None)
+        desk, branch = Desk(sender_chooses=True), Branch()
+        turn, other = desk.submit(branch, chain("resp_1")), desk.submit(Branch(), chain("resp_1"))
+        assert desk.started() == [turn, other]
+        assert turn.chain.parent_id == other.chain.parent_id == "resp_1"
+        assert (name(turn.branch), name(other.branch)) == (None, "conversation-1")
+
+    def test_such_a_sender_takes_any_number_of_names(self) -> None:
+        desk, branches = Desk(sender_chooses=True), [Branch() for _ in range(2 * MAX_NAMES)]
+        for branch in branches:
+            desk.run(branch, held="resp")
+        assert len({name(branch) for branch in branches}) == 2 * MAX_NAMES
