@@ -118,7 +118,7 @@ class TurnSettings:
         options = {name: value for name, value in self.given.items() if name in _OPTIONS and name != "approve"}
         withheld += ["tools"] if self._tools is not None and self._tools.definitions else []
         withheld += ["approve"] if self._options.approve is not None else []
-        return {**fields, **options}, withheld
+        return {**fields, **options}, sorted(withheld)
 
 
 def _is_runnable(tool: object) -> bool:
