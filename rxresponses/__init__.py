@@ -9,6 +9,7 @@ from . import operators
 from .backoff import Backoff
 from .conversations.answer_calls import answer_calls
 from .conversations.approvals import Approve
+from .conversations.ask_latest import ask_latest
 from .conversations.conversation import Conversation
 from .conversations.errors import MaxTurnsError, ToolCallError, ToolCallsInterruptedError, ToolRunError
 from .conversations.events import (
@@ -668,6 +669,7 @@ __all__ = [
     "WebSearchToolFilters",
     "WebSearchToolUserLocation",
     "answer_calls",
+    "ask_latest",
     "assistant_message",
     "codec",
     "developer_message",

@@ -17,6 +17,8 @@ from .chain import Chain
 MAX_NAMES = 32
 """How many lane names a connection takes in its life."""
 
+_MOST_ABANDONED = 4  # lanes: then the one that was abandoned first is used again, rather than one more name
+
 
 class LaneState:
     """A lane, as the conversations on it know it.
@@ -30,6 +32,7 @@ class LaneState:
         self.running = 0  # turns
         self.loading: set[Turn] = set()  # forks of `held` that the server has not started yet
         self.branches = 0  # conversations that live on it
+        self.abandoned = 0  # when, counted, a request was disposed that the server may still run; 0 for never
 
 
 class Branch:
@@ -73,6 +76,7 @@ class Lanes:
         self._lanes: dict[str | None, LaneState] = {}
         self._most_names = math.inf if sender_chooses else MAX_NAMES
         self._waiting: dict[Branch, None] = {}
+        self._abandoned = 0  # so many requests
         self.running: set[Turn] = set()
         """The turns that run."""
 
@@ -128,17 +132,41 @@ class Lanes:
         if turn.branch.lane is not None:
             turn.branch.lane.held = None
 
-    def end(self, turn: Turn, held: str | None) -> None:
-        """Note that a running turn has ended; `held` is the response that its lane holds now, `None` for none."""
+    def end(self, turn: Turn, held: str | None, *, abandoned: bool = False) -> None:
+        """Note that a running turn has ended; `held` is the response that its lane holds now, `None` for none.
+
+        If the turn was abandoned, the server may still run its request.  The lane is taken until that ends, so the
+        conversation moves to another lane, unless the program chose this one.
+        """
         self.loaded(turn)
         self.running.discard(turn)
         turn.branch.running = None
-        lane = turn.branch.lane
+        self._end_request(turn.branch, held, abandoned=abandoned)
+        if abandoned and turn.branch.chosen is None:
+            self.give_back(turn.branch)
+
+    def _end_request(self, branch: Branch, held: str | None, *, abandoned: bool) -> None:
+        lane = branch.lane
         if lane is not None:
+            self._abandoned += abandoned
             lane.running -= 1
             lane.held = held
+            lane.abandoned = self._abandoned if abandoned else 0
 
     # Lanes.
+
+    def take(self, branch: Branch) -> str | None:
+        """Give a lane to a request of no conversation; return the name of the lane."""
+        lane = self._settle(branch)
+        lane.running += 1
+        lane.held = None
+        return lane.name
+
+    def leave(self, branch: Branch, *, abandoned: bool) -> None:
+        """Take the lane back from such a request; abandoned as for `end`."""
+        if branch.lane is not None:
+            self._end_request(branch, None, abandoned=abandoned)
+            self.give_back(branch)
 
     def give_back(self, branch: Branch) -> None:
         """Note that a conversation is gone, so that another one may have its lane."""
@@ -172,11 +200,14 @@ class Lanes:
         unnamed = [] if self._sender_chooses and self._lanes else [self._lane(None)]
         named = [lane for lane in self._lanes.values() if lane.name is not None and lane.name.startswith(_PREFIX)]
         free = [lane for lane in (*unnamed, *named) if not lane.branches and not lane.loading]
-        if free:
-            return free[0]
+        abandoned = sorted((lane for lane in free if lane.abandoned), key=lambda lane: lane.abandoned)
+        if len(free) > len(abandoned):
+            return next(lane for lane in free if not lane.abandoned)
+        if len(abandoned) >= _MOST_ABANDONED:
+            return abandoned[0]
         if sum(name is not None for name in self._lanes) < self._most_names:
             return self._lane(f"{_PREFIX}{len(named) + 1}")
-        return min((*unnamed, *named), key=lambda lane: (lane.branches, lane.running))
+        return min((*unnamed, *named), key=lambda lane: (lane.branches, lane.running, lane.abandoned))
 
     def _lane(self, name: str | None) -> LaneState:
         return self._lanes.setdefault(name, LaneState(name))

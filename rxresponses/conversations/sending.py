@@ -67,7 +67,8 @@ class Sending(StartableTurn):
         self._parent_id: str | None = None  # of the latest chain
         self._is_settled = True  # nothing was sent since the latest chain, so the lane holds its response
         self._is_loading = True
-        self._starts_again = self._turn_over = self._has_ended = False
+        self._is_running = False  # a request was sent, and its response has not ended
+        self._starts_again = self._turn_over = self._is_disposed = self._has_ended = False
         self._counted: set[str] = set()
         self.response_id: str | None = None
         """The response that runs now."""
@@ -111,6 +112,7 @@ class Sending(StartableTurn):
     def dispose(self) -> None:
         """Leave the queue, or stop the turn."""
         self._upstream.dispose()
+        self._is_disposed = True
         self._leave()
 
     def _start(self) -> None:
@@ -141,9 +143,9 @@ class Sending(StartableTurn):
     def note(self, event: ServerEvent) -> None:
         """Note which response runs, and how many tokens one has used; also one that failed, since they are paid for."""
         if event.type == "response.created":
-            self.response_id = response_field(event, "id") or None
+            self.response_id, self._is_running = response_field(event, "id") or None, True
         elif event.type in TERMINAL_TYPES:
-            self.response_id = None
+            self.response_id, self._is_running = None, False
             response = response_of(event)
             if response is not None and response.id not in self._counted:
                 self._counted.add(response.id)  # all steers of a response get the events of the one that follows
@@ -156,7 +158,7 @@ class Sending(StartableTurn):
                 return
             if self._parent_id is not None:
                 self._lanes.change(lambda lanes: lanes.begin_request(self, self._parent_id))
-            self._is_settled = False
+            self._is_settled, self._is_running = False, True
         else:
             self.note(event)
         if self._is_loading and not isinstance(event, ConversationEvent) and event.type not in _BEFORE_PROGRESS:
@@ -176,6 +178,7 @@ class Sending(StartableTurn):
             self._starts_again = True  # nothing was sent; the turn goes to a lane that there is already
             self._start()
             return
+        self._is_running = False
         if getattr(error, "delivery", None) == "not_sent":
             self._is_settled = True
         try:
@@ -194,7 +197,10 @@ class Sending(StartableTurn):
         self._leave_if_over()
 
     def _leave_if_over(self) -> None:
-        """Leave the lane, and tell what it holds now: nothing if a request has not come to its end."""
+        """Leave the lane, and tell what it holds now: nothing if a request has not come to its end.
+
+        If the subscriber has disposed such a request, the server may still run it.
+        """
 
         def leave(lanes: Lanes) -> None:
             if self._has_ended or not self._turn_over or self.steers.open:
@@ -205,7 +211,8 @@ class Sending(StartableTurn):
                 lanes.withdraw(self)
             elif self.branch.running is self:
                 held = self.held_before if self._parent_id is None else self._parent_id
-                lanes.end(self, held if self._is_settled and self.steers.are_settled else None)
+                is_abandoned = self._is_disposed and self._is_running
+                lanes.end(self, held if self._is_settled and self.steers.are_settled else None, abandoned=is_abandoned)
 
         self._lanes.change(leave)
 

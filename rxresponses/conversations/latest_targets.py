@@ -1,0 +1,144 @@
+"""Whom `ask_latest` asks: a conversation, or a sender that gets one request for each prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import UNSET
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from ..errors import ConfigurationError, InvalidRequestError
+from ..net.observable import EventObservable
+from ..net.sender import Sender
+from ..wire.base import Model
+from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.requests import InputItem, ResponseCreate, assistant_message
+from .conversation import Conversation, items_of
+from .lanes import Branch
+from .sender_lanes import lanes_of
+
+Prompt = str | InputItem | Sequence[InputItem] | ResponseCreate
+"""What `ask_latest` is asked."""
+
+
+class Target(Protocol):
+    """Whom `ask_latest` asks."""
+
+    def ask(self, prompt: Any) -> Observable[ServerEvent]:
+        """Return the events of the answer; raise if the prompt cannot be sent."""
+
+    def steer(self, response_id: str, prompt: Any) -> Observable[ServerEvent]:
+        """Return the events of a steer."""
+
+    def keep(self, prompt: Any, text: str) -> None:
+        """Remember a prompt that was cancelled, and the text that came in answer to it."""
+
+
+def target_of(target: Sender | Conversation, fields: Mapping[str, Any], *, steers: bool, keeps: bool) -> Target:
+    """Return the target for a sender or a conversation.
+
+    Raises `ConfigurationError` for a sender that cannot steer or keep, and what is wrong with the fields.
+    """
+    if isinstance(target, Conversation):
+        target.send("-", **fields)  # raises; nothing is sent without a subscription
+        if steers:
+            target.steer("-")
+        return _ConversationTarget(target, fields)
+    source = getattr(target, "source", None) if isinstance(getattr(target, "stream_id", None), str) else None
+    home = target if source is None else source
+    ResponseCreate(**{"model": "-", "input": "-", **fields})  # raises
+    if keeps:
+        raise ConfigurationError("`keep_heard` needs a Conversation, since a sender remembers nothing")
+    if steers and not callable(getattr(home, "steer", None)):
+        raise ConfigurationError(f'{type(home).__name__} has no `steer`: use `mode="cancel"`, a socket or a client')
+    return _SenderTarget(target, home, fields)
+
+
+class _ConversationTarget:
+    def __init__(self, conversation: Conversation, fields: Mapping[str, Any]) -> None:
+        self._conversation = conversation
+        self._fields = fields
+
+    def ask(self, prompt: Any) -> Observable[ServerEvent]:
+        if isinstance(prompt, ResponseCreate):
+            raise InvalidRequestError("a conversation makes its requests itself: the prompt is a text, or items")
+        return self._conversation.send(prompt, **self._fields)
+
+    def steer(self, response_id: str, prompt: Any) -> Observable[ServerEvent]:
+        return self._conversation.steer(prompt)
+
+    def keep(self, prompt: Any, text: str) -> None:
+        answer = [assistant_message(text)] if text else []
+        self._conversation.replace_history([*self._conversation.history, *items_of(prompt), *answer])
+
+
+class _SenderTarget:
+    def __init__(self, sender: Sender, home: Any, fields: Mapping[str, Any]) -> None:
+        self._sender = sender
+        self._home = home
+        self._fields = fields
+        # On a lane of the program, and where the sender chooses, requests go where they would go anyway.
+        self._has_lanes = home is sender and not getattr(sender, "chooses_lanes", False)
+
+    def ask(self, prompt: Any) -> Observable[ServerEvent]:
+        if isinstance(prompt, ResponseCreate):
+            create = prompt
+        else:
+            input = [prompt] if isinstance(prompt, (Mapping, Model)) else prompt
+            create = ResponseCreate(**{**self._fields, "input": input})
+        if not self._has_lanes or isinstance(create.stream_id, str):
+            return self._sender.send_request(create)
+        return self._on_free_lane(create)
+
+    def _on_free_lane(self, create: ResponseCreate) -> Observable[ServerEvent]:
+        """Send a request on a lane on which no response runs."""
+        lanes = lanes_of(self._home)
+
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            branch = Branch()
+            is_running = True
+
+            def leave() -> None:
+                lanes.change(lambda lanes: lanes.leave(branch, abandoned=is_running))
+
+            def on_next(event: ServerEvent) -> None:
+                if event.type in TERMINAL_TYPES:
+                    end()
+                observer.on_next(event)
+
+            def end() -> None:
+                nonlocal is_running
+                is_running = False
+                leave()
+
+            def on_error(error: Exception) -> None:
+                end()
+                observer.on_error(error)
+
+            def on_completed() -> None:
+                end()
+                observer.on_completed()
+
+            name = lanes.change(lambda lanes: lanes.take(branch))
+            request = dataclasses.replace(create, stream_id=UNSET if name is None else name)
+            try:
+                source = self._sender.send_request(request)
+            except Exception:
+                end()
+                raise
+            upstream = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+            return CompositeDisposable(Disposable(leave), upstream)
+
+        return EventObservable(subscribe)
+
+    def steer(self, response_id: str, prompt: Any) -> Observable[ServerEvent]:
+        input = [prompt] if isinstance(prompt, (Mapping, Model)) else prompt
+        events: Observable[ServerEvent] = self._home.steer(response_id, input)
+        return events
+
+    def keep(self, prompt: Any, text: str) -> None:
+        raise NotImplementedError

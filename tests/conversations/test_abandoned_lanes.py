@@ -1,0 +1,70 @@
+"""Lanes whose request was disposed while the server may still run it."""
+
+from __future__ import annotations
+
+from rxresponses.conversations.chain import Chain
+from rxresponses.conversations.lanes import Branch, Lanes, Turn
+
+
+class PlainTurn(Turn):
+    def latest_chain(self) -> Chain:
+        return Chain()
+
+
+def start(lanes: Lanes, branch: Branch) -> Turn:
+    turn = PlainTurn(branch)
+    lanes.submit(turn)
+    assert list(lanes.next_turns()) == [turn]
+    return turn
+
+
+def lane_name(branch: Branch) -> str | None:
+    assert branch.lane is not None
+    return branch.lane.name
+
+
+def test_a_conversation_moves_to_another_lane() -> None:
+    lanes, branch = Lanes(), Branch()
+    lanes.end(start(lanes, branch), None, abandoned=True)
+    assert branch.lane is None
+    turn = start(lanes, branch)
+    assert lane_name(branch) == "conversation-1"
+    lanes.end(turn, "resp_1")
+    assert lane_name(branch) == "conversation-1"
+
+
+def test_a_lane_of_the_program_stays() -> None:
+    lanes, branch = Lanes(), Branch("mine", is_chosen=True)
+    lanes.end(start(lanes, branch), None, abandoned=True)
+
+    assert lane_name(branch) == "mine"
+
+
+def test_a_conversation_whose_sender_chooses_the_lanes() -> None:
+    lanes, branch = Lanes(), Branch(has_lane=False)
+    lanes.end(start(lanes, branch), None, abandoned=True)
+
+    assert branch.lane is None
+
+
+def test_of_four_abandoned_lanes_the_first_is_used_again() -> None:
+    lanes = Lanes()
+    names = []
+    for _ in range(6):
+        branch = Branch()
+        names.append(lanes.take(branch))
+        lanes.leave(branch, abandoned=True)
+
+    assert names == [None, "conversation-1", "conversation-2", "conversation-3", None, "conversation-1"]
+
+
+def test_a_lane_whose_request_has_ended_is_free_again() -> None:
+    lanes, first, second = Lanes(), Branch(), Branch()
+    lanes.take(first)
+    assert lanes.take(second) == "conversation-1"
+    lanes.leave(second, abandoned=True)
+    lanes.leave(first, abandoned=False)
+    lanes.leave(first, abandoned=True)  # it has left already
+
+    assert lanes.take(Branch()) is None
+    assert lanes.take(Branch()) == "conversation-2"
