@@ -11,10 +11,17 @@ from .conversations.answer_calls import answer_calls
 from .conversations.approvals import Approve
 from .conversations.ask_latest import ask_latest
 from .conversations.conversation import Conversation
-from .conversations.errors import MaxTurnsError, ToolCallError, ToolCallsInterruptedError, ToolRunError
+from .conversations.errors import (
+    AttemptTimeoutError,
+    MaxTurnsError,
+    ToolCallError,
+    ToolCallsInterruptedError,
+    ToolRunError,
+)
 from .conversations.events import (
     BudgetReachedEvent,
     ConversationEvent,
+    FallbackEvent,
     HistorySentEvent,
     ToolApprovalEvent,
     ToolCallEvent,
@@ -23,6 +30,7 @@ from .conversations.events import (
     ToolCallStartedEvent,
     TurnStartedEvent,
 )
+from .conversations.fallback import FallbackSender, fallback
 from .conversations.ledger import CallRecord, ToolLedger
 from .conversations.ledger_file import open_ledger
 from .conversations.run_tools import run_tools
@@ -369,6 +377,7 @@ __all__ = [
     "ApplyPatchTool",
     "Approve",
     "AsyncStream",
+    "AttemptTimeoutError",
     "Backoff",
     "BudgetReachedEvent",
     "BufferOverflowError",
@@ -410,6 +419,8 @@ __all__ = [
     "Delivery",
     "EasyInputMessage",
     "FailedSteer",
+    "FallbackEvent",
+    "FallbackSender",
     "FileSearchResult",
     "FileSearchTool",
     "FirstEventTimeoutError",
@@ -673,6 +684,7 @@ __all__ = [
     "assistant_message",
     "codec",
     "developer_message",
+    "fallback",
     "file_part",
     "function_result",
     "image_part",

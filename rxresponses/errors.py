@@ -23,9 +23,11 @@ class ResponsesError(Exception):
     """Base of every error that this package raises or passes to `on_error`.
 
     `tries` is the number of tries of the request, if `retry_with_backoff` passed the error on; else `None`.
+    `attempts` are the choices that `fallback` has tried, each with its error, if it passed the error on.
     """
 
     tries: int | None = None
+    attempts: tuple[tuple[str, Exception], ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # `copy` and `pickle` would call `__init__` with `args`, which has only the text and none of the keywords.

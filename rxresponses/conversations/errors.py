@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from ..errors import ResponsesError
+from ..errors import ResponsesError, ResponseTimeoutError
 from ..raised import text_of
 from ..wire.models import Response
 from .ledger import CallRecord, ToolLedger
@@ -29,6 +29,15 @@ class ToolCallError(ResponsesError):
 
 class ToolCallsInterruptedError(ResponsesError):
     """Tasks of a run were cancelled, and not by disposing the run, so its calls are in an unknown state."""
+
+
+class AttemptTimeoutError(ResponseTimeoutError):
+    """A choice of a fallback showed no output within `seconds`, the `attempt_timeout`."""
+
+    _text = (
+        "no output within {seconds:g} s; the client gave this attempt up, and the server may still answer it: allow "
+        "more time, or add another choice to the fallback"
+    )
 
 
 class ToolRunError(ResponsesError):

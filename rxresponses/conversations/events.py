@@ -111,3 +111,22 @@ class BudgetReachedEvent(ConversationEvent):
     tokens: int
     max_tokens: int
     type: Literal["rxresponses.budget_reached"] = "rxresponses.budget_reached"
+
+
+def _texts_of_errors(errors: Any) -> list[str]:
+    return [_text_of_error(error) for error in errors]
+
+
+@model
+class FallbackEvent(ConversationEvent):
+    """A choice of a fallback answers: the events that follow are its own.
+
+    `choice` is its number, counted from 0, and `name` its model or its sender.  `errors` are those of the choices that
+    were tried before, in order; their names are in `tried`.
+    """
+
+    choice: int
+    name: str
+    tried: list[str] = field(default_factory=list)
+    errors: list[Any] = field(default_factory=list, metadata=config(encoder=_texts_of_errors))
+    type: Literal["rxresponses.fallback"] = "rxresponses.fallback"

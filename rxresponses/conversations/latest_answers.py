@@ -81,22 +81,26 @@ class CancelledAnswers:
             self._heard = None
             self._complete()
 
-        def subscribe() -> DisposableBase:
+        def make() -> Observable[Any]:
             if heard is not None:
                 self._target.keep(heard.prompt, heard.text(self._keep_heard))
             events = self._target.ask(prompt)
             if self._keep_heard:
                 self._heard = _Heard(prompt)
                 events = events.pipe(ops.do_action(self._heard.read))
-            values = events if self._each is None else self._each(events)
+            return events if self._each is None else self._each(events)
+
+        def subscribe() -> DisposableBase:
             with recording(self._timings):
                 return values.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
 
+        # Copies, because a prompt may come while another answer is delivered in the context.
         try:
-            # A copy, because a prompt may come while another answer is delivered in the context.
-            subscription.disposable = self._context.copy().run(subscribe)
+            values = self._context.copy().run(make)
         except Exception as error:
             self._fail(as_exception(error, "`ask_latest`"))
+            return
+        subscription.disposable = self._context.copy().run(subscribe)
 
     def _on_prompts_over(self) -> None:
         self._are_prompts_over = True

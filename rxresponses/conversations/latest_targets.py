@@ -14,6 +14,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from ..errors import ConfigurationError, InvalidRequestError
 from ..net.observable import EventObservable
 from ..net.sender import Sender
+from ..raised import as_exception
 from ..wire.base import Model
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, assistant_message
@@ -127,9 +128,9 @@ class _SenderTarget:
             request = dataclasses.replace(create, stream_id=UNSET if name is None else name)
             try:
                 source = self._sender.send_request(request)
-            except Exception:
-                end()
-                raise
+            except Exception as error:
+                on_error(as_exception(error, "the sender"))
+                return Disposable()
             upstream = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
             return CompositeDisposable(Disposable(leave), upstream)
 

@@ -180,13 +180,15 @@ class SteeredAnswers:
 
         def subscribe() -> DisposableBase:
             with recording(self._timings):
-                return make().subscribe(on_next, on_error, end, scheduler=self._scheduler)
+                return source.subscribe(on_next, on_error, end, scheduler=self._scheduler)
 
+        # Copies, because a prompt may come while events are delivered in the context.
         try:
-            # A copy, because a prompt may come while events are delivered in the context.
-            subscription.disposable = self._context.copy().run(subscribe)
+            source = self._context.copy().run(make)
         except Exception as error:
             on_error(as_exception(error, "`ask_latest`"))
+            return
+        subscription.disposable = self._context.copy().run(subscribe)
 
     def _fail(self, error: Exception) -> None:
         with self._lock:

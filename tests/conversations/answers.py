@@ -69,3 +69,18 @@ class Collected:
 def refused_steer(target: str, input: Any) -> ResponseSteerFailedEvent:
     error = SteerError(code="response_already_completed", message="too late", type="invalid_request_error")
     return ResponseSteerFailedEvent(steer=FailedSteer(previous_response_id=target, input=input), error=error)
+
+
+class AnyAnswers:
+    """A sender with these answers."""
+
+    chooses_lanes = True
+
+    def __init__(self, answers: list[Observable[ServerEvent]]) -> None:
+        self._answers = answers
+
+    def send_request(self, request: Any) -> Observable[ServerEvent]:
+        return self._answers.pop(0)
+
+    def steer(self, response_id: str, input: Any) -> Observable[ServerEvent]:
+        raise NotImplementedError

@@ -28,7 +28,7 @@ from rxresponses.testing import Hold, ResponsesServer, Text
 
 from ..support.events import accepted, completed, created, delta, error_event, failed, incomplete, pending
 from ..support.recorder import Recorder
-from .answers import Collected, ManualSender, refused_steer
+from .answers import AnyAnswers, Collected, ManualSender, refused_steer
 
 STEERED = "incomplete"
 
@@ -260,19 +260,6 @@ class TestCancel:
         assert [str(error) for error in seen.errors] == [
             "a conversation makes its requests itself: the prompt is a text, or items"
         ]
-
-
-class AnyAnswers:
-    """A sender with these answers."""
-
-    def __init__(self, answers: list[Observable[ServerEvent]]) -> None:
-        self._answers = answers
-
-    def send_request(self, request: Any) -> Observable[ServerEvent]:
-        return self._answers.pop(0)
-
-    def steer(self, response_id: str, input: Any) -> Observable[ServerEvent]:
-        raise NotImplementedError
 
 
 class TestSteer:
