@@ -34,17 +34,18 @@ def test_a_conversation_moves_to_another_lane() -> None:
 
 
 def test_a_lane_of_the_program_stays() -> None:
-    lanes, branch = Lanes(), Branch("mine", is_chosen=True)
+    lanes, branch = Lanes(), Branch("mine")
     lanes.end(start(lanes, branch), None, abandoned=True)
 
     assert lane_name(branch) == "mine"
 
 
-def test_a_conversation_whose_sender_chooses_the_lanes() -> None:
-    lanes, branch = Lanes(), Branch(has_lane=False)
+def test_a_sender_that_chooses_lanes_gets_another_name() -> None:
+    lanes, branch = Lanes(sender_chooses=True), Branch()
     lanes.end(start(lanes, branch), None, abandoned=True)
+    start(lanes, branch)
 
-    assert branch.lane is None
+    assert lane_name(branch) == "conversation-1"
 
 
 def test_of_four_abandoned_lanes_the_first_is_used_again() -> None:
