@@ -27,7 +27,7 @@ _NOWHERE: _Place = (None, None)
 
 @makes_operator
 def sentences(
-    *, max_length: int = 500, strip: bool = False, code: bool = True
+    *, max_length: int = 500, strip: bool = False, code: bool = True, phase: str | None = None
 ) -> Callable[[Observable[ServerEvent | str]], Observable[str]]:
     """Emit each sentence of the output text as soon as it is whole, to be spoken or translated.
 
@@ -54,8 +54,8 @@ def sentences(
     - A sentence has at most `max_length` characters.  A longer one, code included, is cut behind a clause or a line,
       else between words, and else between characters as readers see them.
 
-    Each output item and each content part has sentences of its own: what is left of its text comes at its end.  An
-    incomplete response ends its last sentence as a completed one does.  If another response begins before the terminal
+    Each output item and each content part has sentences of its own: what is left of its text comes at its end.  `phase`
+    selects messages as that of `text_deltas` does.  An incomplete response ends its last sentence as a completed one does.  If another response begins before the terminal
     event, as behind `ask_latest`, the sentence that was cut off is dropped.  A source of `str`, such as `text_deltas()`
     or a text of your own, is read as one part.
 
@@ -72,7 +72,7 @@ def sentences(
 
     def operator(source: Observable[ServerEvent | str]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            text = TextReader()
+            text = TextReader(phase)
             cutter = SentenceCutter(limit, code=code)
             place = _NOWHERE  # that of the part to which the text in `cutter` belongs
             response_id: str | None = None
@@ -111,7 +111,7 @@ def sentences(
                 if isinstance(rest, DecodeError):
                     observer.on_error(rest)
                     return
-                for piece in [rest] if has_text else _parts_of(event, rest):
+                for piece in [rest] if has_text else _parts_of(event, rest, phase):
                     emit(cutter.feed(piece))
                     emit(cutter.flush())
                 has_text, place, response_id = False, _NOWHERE, None
@@ -150,9 +150,14 @@ def _place_of(event: ServerEvent) -> _Place:
     return getattr(event, "item_id", None) if index is None else index, getattr(event, "content_index", None)
 
 
-def _parts_of(event: ServerEvent, text: str) -> list[str]:
+def _parts_of(event: ServerEvent, text: str, phase: str | None) -> list[str]:
     """Return the parts of a text that only the terminal event has; the text, if they are not all of it."""
     output = getattr(response_of(event), "output", ())
     messages = [item for item in output if isinstance(item, ResponseOutputMessage)]
-    parts = [part.text for message in messages for part in message.content if isinstance(part, ResponseOutputText)]
+    parts = [
+        part.text
+        for message in messages
+        for part in message.content
+        if isinstance(part, ResponseOutputText) and phase in (None, message.phase or "final_answer")
+    ]
     return parts if "".join(parts) == text else [text]

@@ -14,9 +14,20 @@ from rxresponses import UnreadableResponseError
 from rxresponses.operators import sentences, text_deltas
 from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ResponseContentPartDoneEvent, ServerEvent
-from rxresponses.wire.models import ResponseOutputText
+from rxresponses.wire.models import ResponseOutputMessage, ResponseOutputText
 
-from ..support.events import HIGH, completed, created, delta, failed, incomplete, item_done, message, text_done
+from ..support.events import (
+    HIGH,
+    completed,
+    created,
+    delta,
+    failed,
+    incomplete,
+    item_added,
+    item_done,
+    message,
+    text_done,
+)
 from ..support.marbles import ManualSource, marbles, run
 from ..support.paths import TRANSCRIPTS
 from .test_sentence_ends import texts
@@ -85,6 +96,20 @@ def test_the_terminal_event_completes_the_text() -> None:
 def test_parts_that_only_the_terminal_event_has() -> None:
     assert run(sentences(), created(), completed(message("One."), message("Two."))).values == ["One.", "Two."]
     assert run(sentences(), completed(message("One" + HIGH), message("Two"))).values == ["One\ufffdTwo"]
+
+
+def test_of_one_phase() -> None:
+    comment, answer = (
+        ResponseOutputMessage(id=phase, role="assistant", phase=phase, content=[ResponseOutputText(text=text)])
+        for phase, text in (("commentary", "Let me see."), ("final_answer", "It is"))
+    )
+    more = message(" good. So.")
+    assert run(sentences(phase="final_answer"), created(), completed(comment, answer, more)).values == [
+        *("It is", " good. ", "So.")
+    ]
+    assert run(sentences(), created(), completed(comment, answer)).values == ["Let me see.", "It is"]
+    events = [item_added(comment), delta("Let me see.", item_id="commentary"), item_done(comment)]
+    assert run(sentences(phase="final_answer"), created(), *events, completed(comment, answer)).values == ["It is"]
 
 
 def test_the_text_that_is_left_comes_before_an_error() -> None:
