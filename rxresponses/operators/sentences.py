@@ -55,9 +55,9 @@ def sentences(
       else between words, and else between characters as readers see them.
 
     Each output item and each content part has sentences of its own: what is left of its text comes at its end.  `phase`
-    selects messages as that of `text_deltas` does.  An incomplete response ends its last sentence as a completed one does.  If another response begins before the terminal
-    event, as behind `ask_latest`, the sentence that was cut off is dropped.  A source of `str`, such as `text_deltas()`
-    or a text of your own, is read as one part.
+    selects messages as that of `text_deltas` does.  An incomplete response ends its last sentence as a completed one
+    does.  If another response begins before the terminal event, as behind `ask_latest`, the sentence that was cut off
+    is dropped.  A source of `str`, such as `text_deltas()` or a text of your own, is read as one part.
 
     Runs on the source's thread; the steps for a delta do not depend on the length of the text.  Disposing disposes the
     source.  `response.failed`, `error` and `response.steer.failed` become `on_error(ResponseFailedError)`, and
