@@ -77,7 +77,8 @@ def ask_latest(
     used again.  On a `Lane`, or with a `stream_id`, the next request waits for that lane.  A client chooses lanes.
 
     A conversation stays as it was before a cancelled turn.  With `keep_heard=True` it remembers the prompt and the text
-    that had come.  A function gets that text, and returns what of it the user has heard.
+    that had come.  A function gets that text, and returns what of it the user has heard; if that is not all of an
+    answer that has ended while it was spoken, only what was heard is remembered.
 
     `each` makes something of the events of each answer, and what it makes is emitted instead.  It is disposed with the
     answer: so an interruption also stops the speech that is under way, and drops what waits to be spoken::

@@ -83,11 +83,11 @@ class CancelledAnswers:
 
         def make() -> Observable[Any]:
             if heard is not None:
-                self._target.keep(heard.prompt, heard.text(self._keep_heard))
+                heard.keep(self._target, self._keep_heard)
             events = self._target.ask(prompt)
             if self._keep_heard:
                 self._heard = _Heard(prompt)
-                events = events.pipe(ops.do_action(self._heard.read))
+                events = events.pipe(ops.do_action(self._heard.read, on_completed=self._heard.end))
             return events if self._each is None else self._each(events)
 
         def subscribe() -> DisposableBase:
@@ -127,14 +127,12 @@ class _Heard:
     """The text of an answer until now."""
 
     def __init__(self, prompt: Any) -> None:
-        self.prompt = prompt
+        self._prompt = prompt
+        self._is_over = False  # the target has remembered all of the answer
         self._reader = TextReader()
         self._texts: list[str] = []  # of the responses that have ended
-        self._read = self._reader.reader(self._read_other)
-
-    def read(self, event: ServerEvent) -> None:
-        """Read an event of the answer."""
-        self._read(event)
+        self.read = self._reader.reader(self._read_other)
+        """Reads an event of the answer."""
 
     def _read_other(self, event: ServerEvent) -> None:
         if event.is_terminal:
@@ -143,7 +141,13 @@ class _Heard:
         else:
             self._reader.read(event)
 
-    def text(self, keep: bool | Callable[[str], str]) -> str:
-        """Return what is to be kept of the text."""
+    def end(self) -> None:
+        """Note that the answer has ended."""
+        self._is_over = True
+
+    def keep(self, target: Target, keep_heard: bool | Callable[[str], str]) -> None:
+        """Have the target remember what was heard of the answer, unless it has remembered that."""
         text = "".join([*self._texts, self._reader.whole()])
-        return keep(text) if callable(keep) else text
+        heard = keep_heard(text) if callable(keep_heard) else text
+        if not (self._is_over and heard == text):
+            target.keep(self._prompt, heard)

@@ -36,7 +36,7 @@ class Target(Protocol):
         """Return the events of a steer."""
 
     def keep(self, prompt: Any, text: str) -> None:
-        """Remember a prompt that was cancelled, and the text that came in answer to it."""
+        """Remember the latest prompt with this text as its answer, in place of what is remembered of it."""
 
 
 def target_of(target: Sender | Conversation, fields: Mapping[str, Any], *, steers: bool, keeps: bool) -> Target:
@@ -63,18 +63,21 @@ class _ConversationTarget:
     def __init__(self, conversation: Conversation, fields: Mapping[str, Any]) -> None:
         self._conversation = conversation
         self._fields = fields
+        self._before: Sequence[InputItem] = ()  # the history before the latest prompt
 
     def ask(self, prompt: Any) -> Observable[ServerEvent]:
         if isinstance(prompt, ResponseCreate):
             raise InvalidRequestError("a conversation makes its requests itself: the prompt is a text, or items")
-        return self._conversation.send(prompt, **self._fields)
+        events = self._conversation.send(prompt, **self._fields)
+        self._before = self._conversation.history
+        return events
 
     def steer(self, response_id: str, prompt: Any) -> Observable[ServerEvent]:
         return self._conversation.steer(prompt)
 
     def keep(self, prompt: Any, text: str) -> None:
         answer = [assistant_message(text)] if text else []
-        self._conversation.replace_history([*self._conversation.history, *items_of(prompt), *answer])
+        self._conversation.replace_history([*self._before, *items_of(prompt), *answer])
 
 
 class _SenderTarget:

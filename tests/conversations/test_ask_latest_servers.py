@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reactivex import Subject
+import reactivex
+from reactivex import Observable, Subject
 from reactivex import operators as ops
 
 from rxresponses import (
@@ -184,6 +186,31 @@ class TestCancel:
         prompts.on_completed()
 
         assert seen.wait().text == "firstuser: A\nassistant: first\nuser: B"
+
+    @pytest.mark.parametrize(
+        ("keep", "heard", "sent"),
+        [(True, "One. Two.", 1), (lambda text: text[:4], "One.", 3), (str, "One. Two.", 1)],
+    )
+    def test_what_was_heard_of_an_answer_that_is_still_spoken(
+        self, server: ResponsesServer, socket: ResponsesWebSocket, keep: Any, heard: str, sent: int
+    ) -> None:
+        server.reply("One. Two.", conversation)
+
+        ended = threading.Event()
+
+        def each(events: Observable[ServerEvent]) -> Observable[ServerEvent]:
+            speech: Observable[ServerEvent] = reactivex.never()  # goes on
+            return events.pipe(ops.do_action(on_completed=ended.set), ops.concat(speech))
+
+        prompts: Subject[Any] = Subject()
+        seen: Events = Recorder(prompts.pipe(ask_latest(Conversation(socket, model="m"), each=each, keep_heard=keep)))
+        prompts.on_next("A")
+        assert ended.wait(WAIT)
+        prompts.on_next("B")
+        wait_for_type(seen, "response.completed", 2)
+
+        assert seen.text == f"One. Two.user: A\nassistant: {heard}\nuser: B"
+        assert len(server.requests[-1]["input"]) == sent
 
     def test_in_an_asyncio_program(self, server: ResponsesServer) -> None:
         gate = held(server)
