@@ -30,7 +30,7 @@ OTHER_MARKS = "。！？｡．؟۔।॥։።፧၊။។៕"
 """Marks behind which no space is needed."""
 
 MARKS = LATIN_MARKS + OTHER_MARKS
-CLOSING = "\"'’”»«›)]}*_`~」』】〉》）］｝"
+CLOSING = "\"'‘’“”»«›)]}*_`~」』】〉》）］｝"
 """Quotes, brackets and Markdown that belong to the sentence if they follow its mark."""
 
 NEWLINES = "\n\u2028\u2029"

@@ -47,6 +47,7 @@ CASES: dict[str, list[str]] = {
     "quote": ['He said "Stop." ', "Then he left."],
     "quote that goes on": ['"Really?" he asked. ', '"Yes!" she said.'],
     "curly quotes": ["“It works.” ", "‘Fine.’ ", "Go."],
+    "German quotes": ["Er sagt: „Gut.“ ", "Sie ruft: ‚Nein!‘ ", "„Ja?“ fragt er. ", "Gut."],
     "guillemets": ["« Oui. » ", "Il part. ", "»Ja.« ", "Er geht."],
     "brackets": ["It works (mostly.) ", "[See below.] ", "Go."],
     "bold": ["**Goal.** ", "Verify it. ", "*Now.* ", "Go."],
