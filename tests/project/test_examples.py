@@ -20,6 +20,12 @@ SERVER = "This is the embedded test server, not a model. You asked: "
 Check = Callable[[list[str]], None]
 
 
+def agent(lines: list[str]) -> None:
+    called, answer = lines
+    assert re.fullmatch(r"-- get_weather took \d+\.\d s", called)
+    assert answer.endswith('Your function returned: {"city": "Lisbon", "celsius": 21, "sky": "clear"}')
+
+
 def asyncio_loop(lines: list[str]) -> None:
     word = f"{SERVER}One word for blue?"
     assert lines == [f"{SERVER}Say hello.", repr([word, word]), f"{SERVER}Tell a story in one sentence."]
@@ -75,6 +81,7 @@ def timeout(lines: list[str]) -> None:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
+        agent,
         asyncio_loop,
         function_call,
         merge_lanes,
