@@ -170,6 +170,12 @@ def failure_item(call: ClientCall, text: str, *, timed_out: bool = False) -> Inp
     return output_item(call, {"error": text})
 
 
+def for_call(output: Mapping[str, Any], old_id: str, new_id: str) -> dict[str, Any]:
+    """Return the output of a call as that of another one."""
+    names = ("call_id", "approval_request_id", "id")
+    return {name: new_id if name in names and value == old_id else value for name, value in output.items()}
+
+
 def _shell_outputs(value: object) -> Sequence[Any]:
     if isinstance(value, (list, tuple)):
         return value

@@ -16,7 +16,7 @@ from ..wire.base import Model
 from ..wire.models import Response
 from ..wire.requests.sent import plain_json
 from .chain import Chain
-from .client_calls import ClientCall, client_call
+from .client_calls import ClientCall, client_call, for_call
 
 _VERSION = 1
 
@@ -60,6 +60,9 @@ class ToolLedger:
     has ended.  What it raises ends the run, so that no call is made which is not recorded.  It runs on the loop of the
     run, so it should be quick.  `open_ledger(path)` saves to a file.
 
+    A response that was lost is asked for again, and the model may then make its calls anew, with other ids.  So a call
+    with the tool and the arguments of one that was attempted for the lost response counts as that call.
+
     A ledger belongs to one run.  After the end of the run it emits the terminal event again, and sends nothing.  The
     JSON holds the conversation, arguments and outputs included.
     """
@@ -71,6 +74,7 @@ class ToolLedger:
         self._asked: str | None = None
         self._records: dict[tuple[int, str], CallRecord] = {}
         self._open: list[ClientCall] = []
+        self._earlier: list[CallRecord] = []  # those of the present turn that an earlier try of it has attempted
         self._ending: Mapping[str, Any] | None = None
         self.turn = 0
         """How many responses of the run have ended."""
@@ -164,6 +168,23 @@ class ToolLedger:
             )
         self._asked = digest
         self.in_use = True
+
+    def begin_turn(self, turn: int) -> None:
+        """Note that a turn begins, perhaps not for the first time."""
+        self._earlier = [record for record in self._records.values() if record.turn == turn]
+
+    def recognize(self, turn: int, call: ClientCall) -> None:
+        """Give a call the record of the same call, if an earlier try of the turn has attempted that: see above."""
+        asked = (call.type, call.name, call.text)
+        same = [record for record in self._earlier if (record.type, record.name, record.text) == asked]
+        record = next((one for one in same if one.call_id == call.call_id), same[0] if same else None)
+        if record is None:
+            return
+        self._earlier.remove(record)  # the model may make a call twice on purpose
+        if record.call_id != call.call_id:
+            del self._records[turn, record.call_id]
+            output = None if record.output is None else for_call(record.output, record.call_id, call.call_id)
+            self._records[turn, call.call_id] = replace(record, call_id=call.call_id, output=output)
 
     def attempt(self, turn: int, call: ClientCall) -> None:
         """Record a call that starts next; if that cannot be saved, the call must not start, and is not recorded."""

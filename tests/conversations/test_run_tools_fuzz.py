@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -19,6 +20,8 @@ from rxresponses import (
     tool,
 )
 from rxresponses.wire.events import TERMINAL_TYPES
+from rxresponses.wire.events.base import event_from
+from rxresponses.wire.requests.sent import plain_json
 
 from ..effort import examples
 from ..support.events import completed, created, item_added, item_done, message, wire_event
@@ -53,6 +56,12 @@ def _begun(call: Any) -> Any:
     return type(call)(**fields)
 
 
+def _renamed(event: ServerEvent, number: int) -> ServerEvent:
+    """Return an event with other ids of calls."""
+    text = re.sub(r'"call_(\d+)[^"]*"', rf'"call_\1_{number}"', json.dumps(plain_json(event)))
+    return event_from(json.loads(text))
+
+
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[list[list[ServerEvent]], list[int | None]]:
     """Return the turns of a run, and after how many events each try of a turn loses its connection, if it does."""
@@ -62,9 +71,9 @@ def runs(draw: st.DrawFn) -> tuple[list[list[ServerEvent]], list[int | None]]:
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(runs(), st.booleans(), st.booleans(), st.integers(1, 3))
+@given(runs(), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 3))
 def test_each_call_is_made_once_and_answered_in_order(
-    run: tuple[list[list[ServerEvent]], list[int | None]], saves: bool, eager: bool, limit: int
+    run: tuple[list[list[ServerEvent]], list[int | None]], saves: bool, renames: bool, eager: bool, limit: int
 ) -> None:
     turns, losses = run
     made: list[tuple[int, int]] = []
@@ -92,6 +101,8 @@ def test_each_call_is_made_once_and_answered_in_order(
             sender.emit(*events[:loss])
             sender.fail(ConnectionLostError("lost", delivery="started"))
             assert got.errors
+            if renames:  # the server makes another response, with other ids
+                turns[number - 1] = events = [_renamed(event, seen) for event in events]
             if saves:  # a crash: only what was saved is left
                 ledger = ToolLedger.from_json(ledger.to_json())
             got = subscribe()
