@@ -21,7 +21,7 @@ CALL_OUTPUTS = {
 
 _OUTPUT_CALLS = {output: call for call, output in CALL_OUTPUTS.items()}
 _NAMED_OTHERWISE = ("local_shell_call_output", "mcp_approval_response", "tool_search_output")
-_TO_THE_MODEL = ("developer", "system", "user")
+_TO_THE_MODEL = ("developer", "system", "user")  # roles
 _PART = 2**16  # characters
 _PIECE = re.compile(r"\s*(?:\w{1,12}|[^\w\s]{1,3})|\s+")
 
@@ -102,9 +102,14 @@ def unasked_outputs(items: Iterable[JSON]) -> list[JSON]:
 def new_items(items: Sequence[JSON]) -> Sequence[JSON]:
     """Return the items at the end of `items` that are not of the model: messages to it, and outputs of calls."""
     first = len(items)
-    while first > 0 and (is_call_output(items[first - 1]) or items[first - 1].get("role") in _TO_THE_MODEL):
+    while first > 0 and is_for_the_model(items[first - 1]):
         first -= 1
     return items[first:]
+
+
+def is_for_the_model(item: JSON) -> bool:
+    """Return whether an item is input only: a message to the model, or the output of a call."""
+    return is_call_output(item) or item.get("role") in _TO_THE_MODEL
 
 
 def tool_outputs(items: Iterable[JSON], calls: Iterable[JSON]) -> list[tuple[str, str]]:

@@ -6,9 +6,11 @@ are lenient.
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from .history import StoredResponses
 from .item_checks import check_items
-from .items import item_text, unanswered_calls, unasked_outputs
+from .items import is_call_output, is_for_the_model, item_text, unanswered_calls, unasked_outputs
 from .jsontext import JSON
 from .refusal import RequestError, check_field, check_known, check_length, check_value
 from .request import Request
@@ -101,7 +103,8 @@ def check_service_rules(body: JSON) -> None:
 def check_conversation(request: Request, stored: StoredResponses) -> None:
     """Check a request together with the conversation that it continues.
 
-    Each call needs an output, and each output a call.  Reasoning without its encrypted content must be stored.
+    Each call needs an output, and each output a call.  No item may be there twice.  Reasoning needs the item that
+    followed it, and must be stored or have its encrypted content.
 
     Args:
         request: the request.
@@ -118,13 +121,30 @@ def check_conversation(request: Request, stored: StoredResponses) -> None:
         name = call["type"].replace("_", " ")
         message = f"No tool output found for {name} {call.get('call_id', call.get('id'))}."
         raise RequestError(message, code=None, param="input")
-    for item in request.input:
+    for item, following in zip_longest(request.input, request.input[1:]):
         _check_stored(item, stored)
+        if item["type"] == "reasoning" and "id" in item and (following is None or is_for_the_model(following)):
+            message = f"Item '{item['id']}' of type 'reasoning' was provided without its required following item."
+            raise RequestError(message, code=None, param="input")
+    _check_duplicates(request)
     if request.text_format["type"] == "json_object":
         texts = [request.body.get("instructions") or "", *map(item_text, request.items)]
         if not any("json" in text.lower() for text in texts):
             message = "The input messages must contain the word 'json' in some form, to use 'text.format' of type"
             raise RequestError(f"{message} 'json_object'.", code=None, param="input")
+
+
+def _check_duplicates(request: Request) -> None:
+    known = {item["id"] for item in request.history if isinstance(item.get("id"), str)}
+    for item in request.input:
+        item_id = item.get("id")
+        if isinstance(item_id, str) and item["type"] != "item_reference":
+            if item_id in known and not is_call_output(item):
+                message = (
+                    f"Duplicate item found with id {item_id}. Remove duplicate items from your input and try again."
+                )
+                raise RequestError(message, code=None, param="input")
+            known.add(item_id)
 
 
 def _check_stored(item: JSON, stored: StoredResponses) -> None:

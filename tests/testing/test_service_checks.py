@@ -28,6 +28,8 @@ CUSTOM = {"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "S
 APPROVAL = {"type": "mcp_approval_request", "id": "m", "name": "f", "arguments": "{}", "server_label": "s"}
 APPROVED = {"type": "mcp_approval_response", "approval_request_id": "m", "approve": True}
 ALLOWED_G = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]}
+REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}
+SAID = {"type": "message", "id": "msg_1", "role": "assistant", "content": "x"}
 
 
 def said(*parts: Any, role: str = "user") -> dict[str, Any]:
@@ -78,7 +80,8 @@ def with_output(item: dict[str, Any], call: dict[str, Any] = CALL) -> dict[str, 
         with_output({"type": "apply_patch_call_output", "call_id": "c", "status": "failed", "output": "no"}, PATCH),
         with_output(APPROVED, APPROVAL),
         {"input": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}]}]},
-        {"input": [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}]},
+        {"input": [REASONING, SAID]},
+        {"input": [REASONING, CALL, OUTPUT]},
         {"input": [{"type": "web_search_call", "id": "ws", "status": "completed"}]},
     ],
 )
@@ -204,6 +207,9 @@ REFUSED: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"input": [CALL]}, None, "input"),
     ({"input": [{"type": "item_reference", "id": "msg_1"}]}, None, "input"),
     ({"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, None, "input"),
+    ({"input": [REASONING]}, None, "input"),
+    ({"input": [REASONING, user("x")]}, None, "input"),
+    ({"input": [SAID, user("x"), SAID]}, None, "input"),
 ]
 
 
@@ -249,6 +255,14 @@ def test_reasoning_needs_its_encrypted_content_or_a_stored_response() -> None:
     refused = peer.refused(input=[user("a"), *lost, user("b")])
     assert refused["status"] == 404
     assert f"Item with id '{lost[0]['id']}' not found" in refused["error"]["message"]
+
+
+def test_an_item_of_the_history_is_not_sent_again() -> None:
+    peer = Peer()
+    answer = peer.ask()[-1]["response"]
+    again = peer.refused(previous_response_id=answer["id"], input=[*answer["output"], user("more")])
+
+    assert again["error"]["message"].startswith(f"Duplicate item found with id {answer['output'][0]['id']}.")
 
 
 def test_every_output_needs_its_call() -> None:
