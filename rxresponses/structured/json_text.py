@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -25,7 +26,21 @@ def _plain(value: Any) -> Any:
         raise TypeError(f"{type(value).__name__} has no JSON: decode it, or encode it as base64")
     if callable(getattr(value, "to_dict", None)):
         return _unknown(value)  # msgspec would take a dataclass of this package by its fields
+    # msgspec leaves out the fields of a dataclass that are at their default, if it has made the object itself.
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return _of_struct(value)
     return msgspec.to_builtins(value, str_keys=True, enc_hook=_unknown)
+
+
+def _of_struct(value: msgspec.Struct) -> Any:
+    """Return the fields of a struct, as msgspec would write them; `json.dumps` asks again for the objects inside."""
+    config = value.__struct_config__
+    names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    data = {} if config.tag is None else {config.tag_field: config.tag}
+    data |= {encoded: field for encoded, name in names if (field := getattr(value, name)) is not msgspec.UNSET}
+    return list(data.values()) if config.array_like else data
 
 
 def _unknown(value: Any) -> Any:

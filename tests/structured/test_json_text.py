@@ -15,6 +15,7 @@ from hypothesis import given
 
 from rxresponses.structured.json_text import json_text
 from rxresponses.wire.models import ResponseInputText
+from tests.structured.parsing import parse_value
 from tests.support.strategies import json_values
 
 
@@ -26,12 +27,28 @@ class Wind(msgspec.Struct, rename="camel"):
     speed_in_knots: int
 
 
+class Note(msgspec.Struct, tag=True):
+    text: str
+
+
 @dataclasses.dataclass
 class Weather:
     day: datetime.date
     wind: Wind
     unit: Unit = Unit.CELSIUS
     inner: Any = None
+
+
+class Row(msgspec.Struct, array_like=True, tag="row"):
+    days: list[datetime.date]
+    weather: Weather | None = None
+    note: str | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclasses.dataclass
+class Place:
+    city: str
+    country: str = "NO"
 
 
 class Scalar:
@@ -58,6 +75,8 @@ def test_json_data_are_as_json_writes_them(value: Any) -> None:
     [
         (Weather(datetime.date(2026, 1, 31), Wind(5)), {"day": "2026-01-31", "wind": {"speedInKnots": 5}, "unit": "c"}),
         ([Wind(1)], [{"speedInKnots": 1}]),
+        (Row([datetime.date(2026, 1, 31)]), ["row", ["2026-01-31"], None]),
+        (Note("x"), {"type": "Note", "text": "x"}),
         ({"unit": Unit.CELSIUS}, {"unit": "c"}),
         ({3}, [3]),
         (decimal.Decimal("1.50"), "1.50"),
@@ -72,6 +91,12 @@ def test_json_data_are_as_json_writes_them(value: Any) -> None:
 def test_objects_become_their_json(value: object, text: Any) -> None:
     data = json.loads(json_text(value))
     assert data == text | {"inner": None} if isinstance(value, Weather) else data == text
+
+
+def test_an_object_that_came_as_an_argument_has_all_its_fields() -> None:
+    place = parse_value('{"city": "Oslo", "country": null}', Place)
+    for value in (place, [place], {"a": place}, Row([], Weather(datetime.date(2026, 1, 31), Wind(1), inner=place))):
+        assert '{"city": "Oslo", "country": "NO"}' in json_text(value)
 
 
 def test_models_of_pydantic_become_their_json_also_inside_others() -> None:
