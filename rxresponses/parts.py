@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import mimetypes
 import os
+import re
 from pathlib import Path
 from typing import TypeAlias
 
 from .errors import InvalidRequestError
 from .wire.models import ResponseInputFile, ResponseInputImage
-from .wire.requests.parts import file_of, image_of, is_url
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 """A path, a URL (`https` or `data`), or the bytes themselves."""
+
+_URL = re.compile(r"(https?://|data:)", re.IGNORECASE)
+_OTHER_URL = re.compile(r"[a-z][a-z0-9+.-]+(?=://)", re.IGNORECASE)
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
 def image_part(
@@ -29,15 +35,18 @@ def image_part(
 
     Raises `OSError` if the file cannot be read, and `InvalidRequestError` for what is no image.  Reading blocks.
     """
-    _check_one(source, file_id, "an image")
-    if isinstance(source, str) and is_url(source):
-        return ResponseInputImage(image_url=source, detail=detail)
-    if isinstance(source, bytes):
-        return image_of(source, media_type=media_type, detail=detail)
-    if source is not None:
-        path = Path(source)
-        return image_of(path.read_bytes(), path.name, media_type=media_type, detail=detail)
-    return ResponseInputImage(file_id=file_id, detail=detail)
+    url = _url_of(source, file_id, "an image")
+    if isinstance(source, (str, bytes, os.PathLike)) and url is None:
+        name, data = _read(source)
+        kind = media_type or _signature(data) or _type_of(name)
+        if kind is None or not kind.startswith("image/"):
+            raise InvalidRequestError(
+                f"{repr(name) if name else 'the data'} cannot be told as an image by the first bytes or the name: pass "
+                "`media_type=`, such as 'image/png'",
+                field="content",
+            )
+        url = _data_url(data, kind)
+    return ResponseInputImage(image_url=url, file_id=file_id, detail=detail)
 
 
 def file_part(
@@ -56,23 +65,53 @@ def file_part(
 
     Raises `OSError` if the file cannot be read, and `InvalidRequestError` for other mistakes.  Reading blocks.
     """
-    _check_one(source, file_id, "a file")
-    if isinstance(source, str) and is_url(source):
-        if source[:5].lower() != "data:":
-            return ResponseInputFile(file_url=source, filename=filename, detail=detail)
-        return file_of(source, filename, detail=detail)
-    if isinstance(source, bytes):
-        return file_of(source, filename, media_type=media_type, detail=detail)
-    if source is not None:
-        path = Path(source)
-        return file_of(path.read_bytes(), filename or path.name, media_type=media_type, detail=detail)
-    return ResponseInputFile(file_id=file_id, detail=detail)
+    url = _url_of(source, file_id, "a file")
+    if source is None or (url is not None and url[:5].lower() != "data:"):
+        return ResponseInputFile(file_url=url, file_id=file_id, filename=filename, detail=detail)
+    name, data = ("", b"") if url is not None else _read(source)
+    name = filename or name
+    if not name:
+        raise InvalidRequestError("a file without a path needs `filename=`, which tells what it is", field="content")
+    if url is None:
+        url = _data_url(data, media_type or _type_of(name) or "application/octet-stream")
+    return ResponseInputFile(file_data=url, filename=name, detail=detail)
 
 
-def _check_one(source: object, file_id: object, what: str) -> None:
+def _url_of(source: object, file_id: object, what: str) -> str | None:
+    """Check the arguments, and return the source if it is a URL that the service reads."""
     if (source is None) == (file_id is None):
         raise InvalidRequestError(f"{what} needs exactly one of a source and `file_id`", field="content")
     if source is not None and not isinstance(source, (str, bytes, os.PathLike)):
         raise InvalidRequestError(
             f"{what} comes from a path, a URL or bytes, not from {type(source).__name__}", field="content"
         )
+    if not isinstance(source, str) or _URL.match(source):
+        return source if isinstance(source, str) else None
+    if other := _OTHER_URL.match(source):
+        raise InvalidRequestError(
+            f"the service reads no {other[0]} URLs: pass {what} by an https URL, a path, or as bytes", field="content"
+        )
+    return None
+
+
+def _read(source: Source) -> tuple[str, bytes]:
+    """Return the name of a file and what is in it; bytes have no name."""
+    if isinstance(source, bytes):
+        return "", source
+    path = Path(source)
+    return path.name, path.read_bytes()
+
+
+def _data_url(data: bytes, media_type: str) -> str:
+    """Return a URL that holds the data themselves."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _signature(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
+
+
+def _type_of(name: str) -> str | None:
+    return mimetypes.guess_type(name, strict=False)[0]

@@ -97,8 +97,8 @@ def test_other_sources_are_refused(part: Any, tmp_path: Path) -> None:
     assert refused(part, "content").endswith("needs exactly one of a source and `file_id`")
     refused(lambda: part(b"x", file_id="file_1"), "content")
     assert refused(lambda: part(5), "content").endswith("comes from a path, a URL or bytes, not from int")
-    assert refused(lambda: part("s3://bucket/a.png"), "content") == (
-        "the service reads no URL like 's3://bucket/a.png': pass one with https, a path, or the bytes"
-    )
+    text = refused(lambda: part("s3://user:secret@bucket/a.png"), "content")
+    what = "an image" if part is image_part else "a file"
+    assert text == f"the service reads no s3 URLs: pass {what} by an https URL, a path, or as bytes"
     with pytest.raises(FileNotFoundError):
         part(tmp_path / "absent.png")

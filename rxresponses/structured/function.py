@@ -299,6 +299,9 @@ def tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     (the styles of Google, NumPy and Sphinx) and its annotations.  See `json_schema` for the types.  A parameter with a
     default may be `null`, and then gets its default.  The function stays callable.
 
+    The arguments of a call are validated.  The model is told, with the path, of each one that is missing or unknown, or
+    does not fit: a number as a text does not.  Parameters that are positional-only or variadic have names for it, too.
+
     Use it as `@tool`, as `@tool(timeout=10)`, or as `tool(function, name="lookup")`:
 
     - `strict=False` is for types that a strict schema cannot express, such as `dict[str, int]` and `**options`.

@@ -18,10 +18,11 @@ from typing_extensions import NotRequired, TypedDict
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A type and its values."""
+    """A type and its values; `is_common` says whether pydantic has the same schema for the type."""
 
     type: Any
     values: SearchStrategy[Any]
+    is_common: bool = True
 
 
 class Colour(enum.Enum):
@@ -77,18 +78,18 @@ SCALARS = [
     Drawn(datetime.datetime, st.datetimes(timezones=st.just(datetime.timezone.utc))),
     Drawn(datetime.time, st.times()),
     Drawn(uuid.UUID, st.uuids()),
-    Drawn(decimal.Decimal, st.decimals(allow_nan=False, allow_infinity=False, places=3)),
-    Drawn(bytes, st.binary(max_size=5)),
+    Drawn(decimal.Decimal, st.decimals(allow_nan=False, allow_infinity=False, places=3), False),
+    Drawn(bytes, st.binary(max_size=5), False),
     Drawn(Colour, st.sampled_from(Colour)),
     Drawn(Rank, st.sampled_from(Rank)),
     Drawn(Literal["a", "b", 3], st.sampled_from(["a", "b", 3])),
     Drawn(int | str, integers | words),
-    Drawn(Annotated[int, msgspec.Meta(ge=0, lt=10)], st.integers(0, 9)),
-    Drawn(Annotated[str, msgspec.Meta(pattern="^[a-c]*$", max_length=4)], st.text("abc", max_size=4)),
+    Drawn(Annotated[int, msgspec.Meta(ge=0, lt=10)], st.integers(0, 9), False),
+    Drawn(Annotated[str, msgspec.Meta(pattern="^[a-c]*$", max_length=4)], st.text("abc", max_size=4), False),
 ]
 OBJECTS = [
-    Drawn(Circle, st.builds(Circle, numbers)),
-    Drawn(Circle | Square, st.builds(Circle, numbers) | st.builds(Square, numbers, st.sampled_from(Colour))),
+    Drawn(Circle, st.builds(Circle, numbers), False),
+    Drawn(Circle | Square, st.builds(Circle, numbers) | st.builds(Square, numbers, st.sampled_from(Colour)), False),
     Drawn(Pair, st.builds(Pair, integers, words)),
     Drawn(Film, films),
     Drawn(Tree, trees),
@@ -117,18 +118,20 @@ WRAPPERS: list[Callable[[Drawn], Drawn]] = [_list, _tuple, _tuples, _optional]
 
 
 @st.composite
-def any_types(draw: st.DrawFn) -> Drawn:
+def any_types(draw: st.DrawFn, *, with_msgspec: bool) -> Drawn:
     """Draw a type that may stand in a field."""
-    drawn = draw(st.sampled_from([*SCALARS, *OBJECTS]))
+    drawn = draw(st.sampled_from([one for one in (*SCALARS, *OBJECTS) if with_msgspec or one.is_common]))
     for wrap in draw(st.lists(st.sampled_from(WRAPPERS), max_size=2)):
         drawn = wrap(drawn)
     return drawn
 
 
 @st.composite
-def dataclass_types(draw: st.DrawFn, depth: int = 1) -> Drawn:
+def dataclass_types(draw: st.DrawFn, *, depth: int = 1, with_msgspec: bool = True) -> Drawn:
     """Draw a dataclass; some of its fields have defaults, and some are dataclasses, at most `depth` levels deep."""
-    kinds = any_types() | dataclass_types(depth - 1) if depth else any_types()
+    kinds = any_types(with_msgspec=with_msgspec)
+    if depth:
+        kinds |= dataclass_types(depth=depth - 1, with_msgspec=with_msgspec)
     fields = draw(st.lists(kinds, min_size=1, max_size=3))
     defaults = {index: draw(field.values) for index, field in enumerate(fields) if draw(st.booleans())}
     made = dataclasses.make_dataclass(

@@ -11,15 +11,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from rxresponses import ConfigurationError, tool
+from rxresponses.structured.schema import json_schema
+from tests.effort import examples
 
 pydantic = pytest.importorskip("pydantic")
 openai = pytest.importorskip("openai")
 jsonschema = pytest.importorskip("jsonschema", reason="comes with the extra `dev`")
 agents = pytest.importorskip("agents.function_schema", reason="openai-agents comes with the extra `dev`")
 
+from openai.lib._pydantic import to_strict_json_schema  # noqa: E402
+
 from tests.structured import signatures  # noqa: E402
+from tests.structured.random_types import Drawn, dataclass_types  # noqa: E402
 from tests.structured.strict_rules import check_strict  # noqa: E402
 
 JSON = dict[str, Any]
@@ -177,6 +183,13 @@ def test_a_strict_schema_means_the_same(
     assert comparison.differences == DIFFERENCES.get(function.__name__, set())
     jsonschema.Draft202012Validator.check_schema(schema)
     check_strict(schema)
+
+
+@settings(max_examples=examples(100))
+@given(drawn=dataclass_types(with_msgspec=False))
+def test_a_strict_schema_of_a_random_type_means_the_same(drawn: Drawn) -> None:
+    theirs = to_strict_json_schema(pydantic.TypeAdapter(drawn.type))
+    assert Comparison(json_schema(drawn.type), theirs).equal()
 
 
 def test_at_least_30_signatures_are_compared() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,6 +52,10 @@ def test_messages(message: Any, role: str) -> None:
     refused(lambda: message([]), "content")
     refused(lambda: message("a", 5), "content[1]")
     refused(lambda: message(5), "content[0]")
+    assert refused(lambda: message("a", b"b"), "content[1]") == (
+        "part 1 of the message is bytes: pass it through `image_part` or `file_part`"
+    )
+    refused(lambda: message(Path("a.png")), "content[0]")
 
 
 def test_a_message_of_the_assistant_has_texts_of_the_model_and_a_phase() -> None:
