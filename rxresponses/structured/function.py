@@ -13,8 +13,9 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from ..errors import ConfigurationError, DecodeError
 from .libraries import Misfit, Reader, reader_of, resolve_local_names
+from .msgspec_schema import json_default
 from .schema import closed_schema, is_name, told
-from .signature import EMPTY, Parameter, Signature, json_default, signature_of
+from .signature import EMPTY, Parameter, Signature, signature_of
 from .strictness import accepts_null
 from .values import Shape, read_json
 
@@ -210,9 +211,7 @@ class CallableTool(Generic[P, R]):
                 continue
             if parameter.description and not (parameter.is_described and "description" in schema):
                 schema["description"] = parameter.description
-            is_shown, default = json_default(parameter.default)
-            if is_shown:
-                schema["default"] = default
+            schema |= json_default(parameter.default)
             if parameter.default is EMPTY and (self.strict or parameter.kind is not inspect.Parameter.VAR_POSITIONAL):
                 required.append(parameter.name)
             properties[parameter.name] = schema

@@ -134,9 +134,11 @@ def resolve_local_names(type_: Any, names: Mapping[str, Any]) -> None:
     in the module only.  The types take the place of these texts.
     """
     for part in _parts(type_):
-        texts = inspect.get_annotations(part) if isinstance(part, type) else {}
-        if any(isinstance(text, str) for text in texts.values()) and "<locals>" in part.__qualname__:
-            with contextlib.suppress(Exception):  # a name that is not known here either: the reader will tell
+        if not isinstance(part, type) or "<locals>" not in part.__qualname__:
+            continue
+        with contextlib.suppress(Exception):  # a name that is not known here either: the reader will tell
+            texts = inspect.get_annotations(part)
+            if any(isinstance(text, str) for text in texts.values()):
                 hints = typing.get_type_hints(part, localns={**names, part.__name__: part}, include_extras=True)
                 part.__annotations__ = {name: hints[name] for name in texts}
 

@@ -7,12 +7,12 @@ a `TypedDict`.  So the schema is made here, from what `msgspec.inspect` says of 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import NODEFAULT
 from msgspec import inspect as mi
 
 JSON = dict[str, Any]
@@ -61,14 +61,10 @@ class _Generator:
         if type(info) in _PLAIN:
             names = {**_NUMBERS, **_TEXTS} if type(info) is not mi.BytesType else {}
             return {**_PLAIN[type(info)], **_constraints(info, names)}
-        if isinstance(info, (mi.StructType, mi.DataclassType, mi.TypedDictType, mi.NamedTupleType)):
+        if isinstance(info, (mi.StructType, mi.DataclassType, mi.TypedDictType, mi.NamedTupleType, mi.EnumType)):
             return {"$ref": f"#/$defs/{self._definition(info)}"}
         if isinstance(info, mi.LiteralType):
             return {"enum": list(info.values)}
-        if isinstance(info, mi.EnumType):
-            doc = _own_doc(info.cls)
-            members = [member.value for member in info.cls]
-            return {"enum": members, "description": doc} if doc else {"enum": members}
         if isinstance(info, mi.UnionType):
             return {"anyOf": [self.schema(member) for member in info.types]}
         if isinstance(info, mi.CollectionType):
@@ -88,7 +84,7 @@ class _Generator:
         if info.cls not in self._names:
             name = self._names[info.cls] = self._new_name(info.cls)
             self.definitions[name] = {}  # keeps the name while the fields, which may refer to it, are made
-            self.definitions[name] = self._object(info)
+            self.definitions[name] = self._class(info)
         return self._names[info.cls]
 
     def _new_name(self, cls: Any) -> str:
@@ -102,9 +98,11 @@ class _Generator:
             if (name := f"{base}_{number + 1}" if number else base) not in taken
         )
 
-    def _object(self, info: Any) -> JSON:
+    def _class(self, info: Any) -> JSON:
         doc = _own_doc(info.cls)
         about = {"description": doc} if doc else {}
+        if isinstance(info, mi.EnumType):
+            return {**about, "enum": [member.value for member in info.cls]}
         tag = {}
         if isinstance(info, mi.StructType) and info.tag_field is not None:
             tag = {info.tag_field: {"enum": [info.tag]}}
@@ -118,14 +116,18 @@ class _Generator:
 
     def _field(self, field: mi.Field) -> JSON:
         schema = self.schema(field.type)
-        if field.default_factory in (list, dict, set):
-            return {**schema, "default": msgspec.to_builtins(field.default_factory())}
-        if field.default is NODEFAULT:
-            return schema
-        try:
-            return {**schema, "default": msgspec.to_builtins(field.default, str_keys=True)}
-        except (TypeError, ValueError):
-            return schema
+        is_empty = field.default_factory in (list, set, dict)  # another function may return another value each time
+        return {**schema, **json_default(field.default_factory() if is_empty else field.default)}
+
+
+def json_default(default: Any) -> JSON:
+    """Return the keyword of a schema that tells a default, nothing if there is none, or none that JSON can hold."""
+    try:
+        data = msgspec.to_builtins(default, str_keys=True)
+        json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError):
+        return {}
+    return {"default": data}
 
 
 def _constraints(info: Any, names: Mapping[str, str]) -> JSON:

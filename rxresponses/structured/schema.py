@@ -104,7 +104,8 @@ def _renamed_reference(schema: JSON, names: Mapping[str, str]) -> JSON:
     reference = schema.get("$ref")
     if not isinstance(reference, str):  # none, or a property of this name
         return schema
-    return {**schema, "$ref": f"#/$defs/{names[reference_name(reference)]}"}
+    name = reference_name(reference)
+    return {**schema, "$ref": f"#/$defs/{names[name]}"} if name in names else schema
 
 
 def _described(schema: JSON) -> JSON:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Annotated, Any
 
-import msgspec
-
 from ..errors import ConfigurationError
 from .docstrings import Docstring, read_docstring
 
@@ -97,9 +95,9 @@ def _is_self(function: Any, first: inspect.Parameter) -> bool:
 
 def _hints(function: Any, local_names: Mapping[str, Any]) -> dict[str, Any]:
     plain = inspect.unwrap(function)
-    annotations = dict(getattr(function, "__annotations__", {}))
-    annotations.pop("return", None)  # the names in it may be those of type checkers only
     try:
+        annotations = dict(getattr(function, "__annotations__", {}))
+        annotations.pop("return", None)  # the names in it may be those of type checkers only
         return typing.get_type_hints(
             SimpleNamespace(__annotations__=annotations),
             getattr(plain, "__globals__", {}),
@@ -145,11 +143,3 @@ def _parameter(parameter: inspect.Parameter, hint: Any, doc: Docstring) -> Param
 
 def _is_pydantic_field(default: Any) -> bool:
     return type(default).__module__.partition(".")[0] == "pydantic" and hasattr(default, "is_required")
-
-
-def json_default(default: Any) -> tuple[bool, Any]:
-    """Return whether a default can be shown to the model, and its JSON data."""
-    try:
-        return default is not EMPTY, msgspec.to_builtins(default, str_keys=True)
-    except (TypeError, ValueError):
-        return False, None

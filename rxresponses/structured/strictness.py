@@ -50,7 +50,7 @@ def with_definitions(root: JSON, definitions: Mapping[str, JSON]) -> JSON:
     waiting = _references(root)
     while waiting:
         name = waiting.pop()
-        if name not in used:
+        if name in definitions and name not in used:  # a default may hold any text under the key `$ref`
             used.add(name)
             waiting |= _references(definitions[name])
     kept = {name: definition for name, definition in definitions.items() if name in used}

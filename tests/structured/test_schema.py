@@ -105,7 +105,8 @@ def of(type_: Any, *, strict: bool = True) -> Any:
     schema = json_schema(holder, strict=strict)
     if strict:
         check_strict(schema)
-    return schema["properties"]["it"]
+    found = schema["properties"]["it"]
+    return schema["$defs"][found["$ref"][len("#/$defs/") :]] if "$ref" in found else found
 
 
 @pytest.mark.parametrize(
@@ -282,6 +283,45 @@ def test_a_default_that_is_no_json_or_long_is_not_shown() -> None:
     assert json_schema(holder)["properties"]["b"]["description"] == "Null for the default"
     holder = dataclasses.make_dataclass("Holder", fields[:1])
     assert json_schema(holder, strict=False)["properties"] == {"a": {}}
+
+
+def test_a_default_that_only_python_has_is_not_told() -> None:
+    fields: list[Any] = [
+        ("ratio", float, dataclasses.field(default=float("nan"))),
+        ("data", dict[str, str], dataclasses.field(default_factory=lambda: {"$ref": "x"})),
+        ("more", dict[str, str], dataclasses.field(default_factory=dict)),
+    ]
+    schema = json_schema(dataclasses.make_dataclass("Holder", fields), strict=False)
+    assert "default" not in schema["properties"]["ratio"]
+    assert "default" not in schema["properties"]["data"]
+    assert schema["properties"]["more"]["default"] == {}
+
+
+def test_a_default_may_look_like_a_reference() -> None:
+    part: JSON = {"type": "object", "additionalProperties": {"type": "string"}, "default": {"$ref": "x"}}
+    schema = closed_schema({"data": part}, [], False, strict=False)
+    assert schema["properties"]["data"] == part
+
+
+def test_a_field_describes_its_enum_before_the_docstring_of_the_enum() -> None:
+    @dataclasses.dataclass
+    class Reading:
+        """A reading.
+
+        Attributes:
+            unit: The unit of the value.
+        """
+
+        unit: Unit
+        other: Unit
+
+    schema = json_schema(Reading)
+    check_strict(schema)
+    assert schema["properties"] == {
+        "unit": {"type": "string", "enum": ["c", "f"], "description": "The unit of the value."},
+        "other": {"$ref": "#/$defs/Unit"},
+    }
+    assert schema["$defs"]["Unit"]["description"] == "A unit of temperature."
 
 
 def test_classes_with_one_name_are_told_apart() -> None:
