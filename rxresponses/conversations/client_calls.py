@@ -12,6 +12,7 @@ from msgspec import UNSET
 from ..errors import DecodeError, InvalidRequestError
 from ..structured.json_text import json_text
 from ..wire.base import Model
+from ..wire.client_calls import is_client_call
 from ..wire.models import (
     LocalShellCall,
     LocalShellCallOutput,
@@ -22,7 +23,6 @@ from ..wire.models import (
     ResponseApplyPatchToolCall,
     ResponseComputerToolCall,
     ResponseComputerToolCallOutputScreenshot,
-    ResponseContainerReference,
     ResponseCustomToolCall,
     ResponseFunctionShellToolCall,
     ResponseFunctionToolCall,
@@ -42,16 +42,6 @@ from ..wire.requests.parts import output_content
 from ..wire.requests.sent import plain_json
 from .items import ANSWERS
 
-_CLASSES = (
-    ResponseFunctionToolCall,
-    ResponseCustomToolCall,
-    ResponseFunctionShellToolCall,
-    LocalShellCall,
-    ResponseApplyPatchToolCall,
-    ResponseComputerToolCall,
-    ResponseToolSearchCall,
-    McpApprovalRequest,
-)
 _BESIDES = ("id", "call_id", "status", "type", "created_by")  # fields that do not say what a call asks for
 
 
@@ -89,19 +79,13 @@ def client_call(item: object) -> ClientCall | None:
 
     Raises `DecodeError` for a call without an id, because no answer could name it.
     """
-    if not isinstance(item, _CLASSES) or _is_of_server(item):
+    if not is_client_call(item):
         return None
     call_id = item.id if isinstance(item, McpApprovalRequest) else item.call_id or item.id
     if not call_id:
         raise DecodeError(f"the server sent a {item.type} without a `call_id`, so that it cannot be answered")
     name = getattr(item, "name", None) or item.type.removesuffix("_call")
     return ClientCall(item, call_id, name)
-
-
-def _is_of_server(item: Model) -> bool:
-    if isinstance(item, ResponseToolSearchCall):
-        return item.execution != "client"
-    return isinstance(item, ResponseFunctionShellToolCall) and isinstance(item.environment, ResponseContainerReference)
 
 
 def answered_ids(items: Sequence[object]) -> frozenset[str]:

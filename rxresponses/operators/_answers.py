@@ -10,24 +10,14 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError
+from ..wire.base import Model
+from ..wire.client_calls import is_client_call
 from ..wire.endings import OutputParseError, RefusalReader, cut, is_cut, refused
 from ..wire.events import ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent, ServerEvent
 from ..wire.fields import response_id_of
 from ..wire.output_text import TextReader
 from ..wire.redacted import hide_secrets
 from ._results import read_results
-
-_CALLS = frozenset(
-    {
-        "apply_patch_call",
-        "computer_call",
-        "custom_tool_call",
-        "function_call",
-        "local_shell_call",
-        "mcp_approval_request",
-    }
-)
-"""Items that the program has to answer: the response with such an item is no answer."""
 
 _PATH = re.compile(r" - at `(\$[^`]*)`")
 
@@ -49,7 +39,8 @@ class Answers:
         self._observer = observer
         self._text = TextReader("final_answer")
         self._refusals = RefusalReader()
-        self._kinds: set[str] = set()  # types of the items of the response
+        self._calls: set[str] = set()  # ids of the calls in the response that the program has to answer
+        self._outputs: set[str] = set()  # ids of the calls that the server has answered
         self._message: object = None
         self._latest: ServerEvent | None = None  # the latest event that is no piece of text
         self._response_id: str | None = None  # that of `_latest`, if it is a terminal event
@@ -63,9 +54,9 @@ class Answers:
     def _on_event(self, event: ServerEvent) -> None:
         self._latest = event
         if event.type == "response.created":
-            self._kinds.clear()
+            self._forget_calls()
         if isinstance(event, (ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent)):
-            self._kinds.add(event.item.type)
+            self._note(event.item)
         self._refusals.read(event)
         piece = self._text.read(event)
         if piece and self.on_piece is not None:
@@ -76,18 +67,31 @@ class Answers:
         self._latest, self._response_id = event, response_id_of(event) or self._text.response_id
         refusal = self._refusals.read(event)
         problem = self._text.finish(event)
-        kinds = self._kinds.union(item.type for item in getattr(getattr(event, "response", None), "output", ()))
-        self._kinds.clear()
+        for item in getattr(getattr(event, "response", None), "output", ()):
+            self._note(item)
+        is_turn_of_tools = bool(self._calls - self._outputs)
+        self._forget_calls()
         if refusal is not None:
             self._observer.on_error(refused(event, refusal))
         elif is_cut(event):
             self._observer.on_error(cut(event, self._text.last_message))
         elif isinstance(problem, DecodeError):
             self._observer.on_error(problem)
-        elif self._text.last_message and kinds.isdisjoint(_CALLS):
+        elif self._text.last_message and not is_turn_of_tools:
             self._begin(self._text.message)
             self.on_answer(self._text.last_message)
         self._message = self._response_id = None
+
+    def _note(self, item: Model) -> None:
+        call_id = getattr(item, "call_id", None) or getattr(item, "id", None) or ""
+        if is_client_call(item):
+            self._calls.add(call_id)
+        elif str(getattr(item, "type", "")).endswith("_output"):
+            self._outputs.add(call_id)
+
+    def _forget_calls(self) -> None:
+        self._calls.clear()
+        self._outputs.clear()
 
     def _begin(self, message: object) -> None:
         if message is not self._message:

@@ -120,11 +120,31 @@ def preamble(text: str, phase: str | None) -> ResponseOutputMessage:
 @each
 def test_the_text_before_a_call_is_no_answer(operator: Operator[Any]) -> None:
     item = preamble("Let me look.", None)
-    for kind in ("custom_tool_call", "mcp_approval_request"):
-        end = wire_event("response.completed", response={"output": [{"type": kind}]})
+    for kind in ("custom_tool_call", "shell_call"):
+        output: list[Any] = [{"type": kind, "call_id": "c", "name": "f", "input": "", "action": {"commands": []}}]
+        end = wire_event("response.completed", response={"output": output})
         assert run(operator, created(), delta("Let me"), end).values == []
     assert run(operator, created(), delta("Let me"), completed(item, call())).values == []
     assert run(operator, created(), item_done(item), item_added(call(), 1), completed()).values == []
+
+
+def test_a_call_that_the_server_has_answered_is_no_turn_of_tools() -> None:
+    output = [
+        {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls"]}},
+        {"type": "shell_call_output", "call_id": "c", "output": []},
+        {"type": "web_search_call", "id": "ws_1"},
+        message(ROME).to_dict(),
+    ]
+    end = wire_event("response.completed", response={"id": "resp_1", "output": output})
+
+    assert run(parse_output(Place), created(), end).values == [VALUE]
+
+
+def test_the_calls_of_one_turn_are_not_those_of_the_next() -> None:
+    turn = [created(), item_done(call()), completed(call())]
+    cut = [created("cut"), item_added(call())]
+
+    assert run(parse_output(Place), *turn, *cut, created(), delta(ROME), completed()).values == [VALUE]
 
 
 @pytest.mark.parametrize("phase", ["commentary", None])
