@@ -17,7 +17,7 @@ def take_text_format(request: Any) -> None:
     """Put the strict schema of the type in `text_format` into the `text` of a new object, and take `text_format` out.
 
     A copy of the object then has nothing to set again.  Raises `ConfigurationError` if the type has no strict schema,
-    and `InvalidRequestError` if `text` has a format already.
+    and `InvalidRequestError` if it is JSON data in place of a type, or if `text` has a format already.
     """
     type_, text = request.text_format, request.text
     if type_ is UNSET:
@@ -26,6 +26,11 @@ def take_text_format(request: Any) -> None:
     object.__setattr__(request, "text_format", UNSET)
     if type_ is None:
         return
+    if isinstance(type_, (str, int, float, list, Mapping)):  # as in a file of requests, which must not end a batch
+        raise InvalidRequestError(
+            f"`text_format` is a Python type, not a {type(type_).__name__}: a JSON schema goes into `text.format`",
+            field="text_format",
+        )
     given = text.get("format") if isinstance(text, Mapping) else None
     given = text.format if isinstance(text, ResponseTextConfig) else given
     if given is not None and given is not UNSET:

@@ -85,7 +85,12 @@ def test_a_type_that_is_no_object_is_a_property_of_one() -> None:
     assert list(text["format"]["schema"]["properties"]) == ["value"]
 
 
-@pytest.mark.parametrize("type_", [dict[str, int], 5, Any])
+@pytest.mark.parametrize("type_", ["Place", 5, SCHEMA, [], True])
+def test_json_data_are_no_type(type_: Any) -> None:
+    assert "a Python type" in refused(lambda: create_from({"model": "m", "text_format": type_}), "text_format")
+
+
+@pytest.mark.parametrize("type_", [dict[str, int], object(), Any])
 def test_a_type_without_a_strict_schema_is_an_error_at_once(type_: Any) -> None:
     with pytest.raises(ConfigurationError):
         ResponseCreate(model="m", text_format=type_)
