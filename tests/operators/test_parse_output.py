@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import pytest
 from reactivex import Observable
 from typing_extensions import assert_type
@@ -53,6 +54,14 @@ class Place:
             raise ValueError("there is no such place")
         if self.city == "Nowhere":
             raise ZeroDivisionError
+
+
+class Struct(msgspec.Struct):
+    city: str
+
+
+class Typed(TypedDict):
+    city: str
 
 
 ROME = '{"city": "Rome", "days": 2}'
@@ -243,6 +252,28 @@ def test_a_type_without_a_schema_is_an_error_at_once() -> None:
             make(object())
 
 
+@pytest.mark.parametrize(("type_", "value"), [(Struct, Struct("Rome")), (Typed, {"city": "Rome"})])
+def test_other_kinds_of_types(type_: Any, value: Any) -> None:
+    assert run(parse_output(type_), created(), delta('{"city": "Rome"}'), completed()).values == [value]
+    assert run(elements(type_), created(), delta('[{"city": "Rome"}]'), completed()).values == [value]
+
+
+def test_a_model_of_pydantic() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class Model(pydantic.BaseModel):  # type: ignore[name-defined, misc]
+        city: str
+        days: int = pydantic.Field(1, ge=1)
+
+    def seen_of(text: str) -> Any:
+        return run(parse_output(Model), created(), delta(text), completed())
+
+    assert seen_of('{"city": "Rome", "days": null}').values == [Model(city="Rome")]
+    error = seen_of('{"city": "Rome", "days": 0}').errors[0][1]
+    assert isinstance(error, OutputParseError)
+    assert error.path == "$.days"
+
+
 def test_unknown_items_are_no_calls() -> None:
     kind: Any = "news"
 
@@ -255,4 +286,6 @@ def test_types() -> None:
 
     assert_type(events.pipe(parse_output(Place)), Observable[Place])
     assert_type(events.pipe(parse_output(list[Place])), Observable[list[Place]])
+    assert_type(events.pipe(parse_output(Struct)), Observable[Struct])
+    assert_type(events.pipe(parse_output(Typed)), Observable[Typed])
     assert_type(events.pipe(parse_output(union)), Observable[Any])
