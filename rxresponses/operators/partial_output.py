@@ -75,11 +75,12 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
         def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
             answers = Answers(observer)
             json: PartialJson | None = None  # `None` if the text is no JSON
-            shown: Any = NOTHING  # what was emitted last, before it was validated
+            shown: Any = NOTHING  # the JSON data of what was emitted last
+            latest: Any = NOTHING  # what was emitted last
 
             def on_begin() -> None:
-                nonlocal json, shown
-                json, shown = PartialJson(is_read_whole=validate), NOTHING
+                nonlocal json, shown, latest
+                json, shown, latest = PartialJson(is_read_whole=validate), NOTHING, NOTHING
 
             def on_piece(piece: str) -> None:
                 nonlocal json
@@ -96,9 +97,11 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
                     show(data, data)
 
             def show(data: Any, value: Any) -> None:
-                nonlocal shown
-                shown = data
-                observer.on_next(value)
+                nonlocal shown, latest
+                is_same = validate and _are_equal(value, latest)  # such as a default that is given now
+                shown, latest = data, value
+                if not is_same:
+                    observer.on_next(value)
 
             def show_fitting(json: PartialJson) -> None:
                 for depth in range(max(json.depth, 1), 0, -1):
@@ -128,3 +131,10 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
         return EventObservable(subscribe)
 
     return operator
+
+
+def _are_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # classes of the program compare as they like
+        return False

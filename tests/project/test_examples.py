@@ -78,6 +78,11 @@ def timeout(lines: list[str]) -> None:
     assert second_choice == f"-- second choice: {SERVER}A haiku about a clock, please."
 
 
+def typed_answer(lines: list[str]) -> None:
+    parts = [f"so far: Recipe(title='title', minutes=1, steps={steps})" for steps in ([], [""], ["steps"])]
+    assert lines == [*parts, "title: 1 min, 1 step(s)"]
+
+
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
@@ -90,6 +95,7 @@ CHECKS: dict[str, Check] = {
         stream_text,
         switch_prompts,
         timeout,
+        typed_answer,
     )
 }
 
