@@ -45,7 +45,7 @@ def begins(part: Any, whole: Any) -> bool:
 
 
 @given(containers, st.booleans(), st.lists(st.integers(0, 10**6), max_size=12))
-@settings(max_examples=examples(2000))
+@settings(max_examples=examples(500))
 def test_any_value_in_any_pieces(value: Any, ascii: bool, numbers: list[int]) -> None:
     text = json.dumps(value, ensure_ascii=ascii)
     whole = json.loads(text)
@@ -62,7 +62,7 @@ def test_any_value_in_any_pieces(value: Any, ascii: bool, numbers: list[int]) ->
 
 
 @given(containers)
-@settings(max_examples=examples(1000))
+@settings(max_examples=examples(300))
 def test_character_by_character_each_part_is_seen(value: Any) -> None:
     text = json.dumps(value)
     parts = list(values(*text))
