@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..options import ConnectionOptions
@@ -37,8 +37,20 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def connection_options(args: argparse.Namespace) -> ConnectionOptions:
-    """Return the options of connections that these arguments ask for."""
+def add_tools(parser: argparse.ArgumentParser) -> None:
+    """Add the option for functions that the model may call."""
+    parser.add_argument(
+        "--tools",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="let the model call the tools of this module (a name, or a .py file): its list `tools`, or else all "
+        "functions with @tool; may be repeated",
+    )
+
+
+def connection_options(args: argparse.Namespace, **more: Any) -> ConnectionOptions:
+    """Return the options of connections that these arguments ask for, and `more` of them."""
     import ssl
 
     from ..errors import ConfigurationError
@@ -56,6 +68,7 @@ def connection_options(args: argparse.Namespace) -> ConnectionOptions:
         ssl=context,
         proxy=True if args.proxy is None else args.proxy,
         close_timeout=0.5,  # seconds; a slow server must not delay the end after Ctrl-C
+        **more,
     )
 
 

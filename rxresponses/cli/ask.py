@@ -10,6 +10,7 @@ from .arguments import (
     DEFAULT_MODEL,
     add_connection,
     add_instructions,
+    add_tools,
     connection_options,
     instructions,
     positive_number,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..wire.events import ServerEvent
     from ..wire.requests import ResponseCreate
+    from .approvals import Approvals
     from .screen import Screen
 
 
@@ -51,6 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help="the answer is JSON that fits the JSON schema in this file, on one line.  All properties are required of "
         'the model, and none besides; {"strict": false, "schema": ...} leaves the schema as it is',
     )
+    add_tools(parser)
     add_connection(parser)
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=positive_number, help="give up when the answer takes longer"
@@ -62,21 +65,36 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the answer to standard output; return 0, or raise what the request raises."""
+    from ..conversations.run_tools import run_tools
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
+    from .approvals import Approvals, terminal_question
     from .screen import Screen
 
+    tools = _tools(args)
     request = _request(args)
-    screen, options = Screen(), connection_options(args)
+    screen, options, approvals = Screen(), connection_options(args), Approvals(terminal_question())
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
+        with_tools = run_tools(socket, request, tools, approve=approvals.approve)
         try:
-            _show(socket.send_request(request), args, screen)
+            _show(with_tools if tools else socket.send_request(request), args, screen, approvals)
         except KeyboardInterrupt:
             screen.interrupt()
             raise
         finally:
             screen.end_line()
     return 0
+
+
+def _tools(args: argparse.Namespace) -> Sequence[Any]:
+    if not args.tools:
+        return ()
+    from ..conversations.toolset import Toolset
+    from .tools_module import load_tools
+
+    tools = load_tools(args.tools)
+    Toolset(tools)  # raises for what is wrong with them, before standard input is waited for
+    return tools
 
 
 def _request(args: argparse.Namespace) -> ResponseCreate:
@@ -109,17 +127,19 @@ def _input(words: Sequence[str]) -> Any:
     return texts[0] if len(texts) == 1 else [user_message([ResponseInputText(text=text) for text in texts])]
 
 
-def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Screen) -> None:
+def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Screen, approvals: Approvals) -> None:
     """Write the answer as it comes, or the events, a failing event before its error is raised."""
     from time import monotonic
 
     from reactivex import operators as ops
 
     from .. import operators as rops
+    from ..conversations.events import ToolApprovalEvent
     from ..errors import ResponseFailedError
     from ..wire.endings import ResponseIncompleteError, ResponseRefusedError
     from .answer import Answer
     from .ending import Ending
+    from .event_lines import line_of
     from .schema_file import json_line
     from .values import values
 
@@ -132,6 +152,10 @@ def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Scr
             screen.json_line(event)
         elif args.events:
             screen.event_line(offset, event)
+        elif isinstance(event, ToolApprovalEvent):
+            return  # the user is asked, or told why not
+        elif (line := line_of(event)) is not None:
+            screen.note(line)
 
     if has_schema:
         events = events.pipe(rops.raise_on_refusal(), rops.raise_on_incomplete())
@@ -139,6 +163,8 @@ def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Scr
     try:
         for offset, event in values(timed, args.timeout):
             show(offset, event)
+            if isinstance(event, ToolApprovalEvent):
+                approvals.decide(event)
             ending.see(event)
             if has_schema or not has_events:
                 answer.see(event)

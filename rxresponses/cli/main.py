@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ..redaction import terminal_line
 from . import ask, batch, serve
-from .stderr import drop, end_interrupted_line, replace_closed_streams, unbreakable_stderr, write_line
+from .stderr import drop, end_interrupted_line, logged_errors, replace_closed_streams, unbreakable_stderr, write_line
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 _COMMANDS = {"ask": ask.run, "batch": batch.run, "serve": serve.run}
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     success.  Standard error has no influence on the code.
     """
     replace_closed_streams()
-    with unbreakable_stderr():
+    with unbreakable_stderr(), logged_errors():
         return _main(argv)
 
 

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..conversations.events import ConversationEvent
 from ..redaction import terminal_json, terminal_line, terminal_text
 from ..wire.events import LifecycleEvent, ResponseErrorEvent, ServerEvent, UnknownEvent
 from ..wire.redacted import without_secrets
+from .event_lines import json_of, line_of
 from .stderr import write_line
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ class Screen:
         sys.stdout.flush()
         self._in_line = not piece.endswith("\n")
 
+    @property
+    def is_in_line(self) -> bool:
+        """Whether `text` has started a line that it has not ended."""
+        return self._in_line
+
     def end_line(self) -> None:
         """End the line that `text` has started."""
         if self._in_line:
@@ -52,11 +59,12 @@ class Screen:
         self._in_line = self._in_line and not (self._terminal and sys.stderr.isatty())
 
     def json_line(self, event: ServerEvent) -> None:
-        """Write the frame as it was received, on one line.  It is UTF-8, whatever the encoding of standard output.
+        """Write the frame as it was received, or an event of this library as JSON, on one line.
 
-        A terminal gets the same JSON value with control characters escaped.
+        It is UTF-8, whatever the encoding of standard output.  A terminal gets the same JSON value with control
+        characters escaped.
         """
-        frame = event.raw if isinstance(event.raw, bytes) else event.to_json().encode()
+        frame = event.raw if isinstance(event.raw, bytes) else json_of(event).encode()
         # A line break in JSON is white space, because strings escape theirs.
         frame = frame.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
         if self._terminal:
@@ -100,7 +108,9 @@ def _summary(event: ServerEvent) -> str:
     delta = getattr(event, "delta", None)
     item = getattr(event, "item", None)
     summary: str | None = None
-    if isinstance(delta, str):
+    if isinstance(event, ConversationEvent):
+        summary = line_of(event)
+    elif isinstance(delta, str):
         summary = json.dumps(delta, ensure_ascii=False)
     elif isinstance(event, ResponseErrorEvent):
         summary = f"{event.code or event.error_type}: {event.message}"

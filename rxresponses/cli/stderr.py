@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,26 @@ def unbreakable_stderr() -> Iterator[None]:
         yield
     finally:
         sys.stderr = before
+
+
+@contextlib.contextmanager
+def logged_errors() -> Iterator[None]:
+    """Write what this package logs as errors, as safe lines.
+
+    Warnings are left out: they tell of tools that raise, which the command shows itself.
+    """
+    logger, handler = logging.getLogger("rxresponses"), _Lines(logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            write_line(line)
 
 
 class _Unbreakable:

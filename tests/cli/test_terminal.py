@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import signal
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from rxresponses.batch.run import Run
 from rxresponses.cli.main import main
+from rxresponses.cli.stderr import logged_errors
 from rxresponses.testing import Close, Failure, Fault, Hold, Raw, Refusal, RefuseUpgrade, ResponsesServer, Text
 from tests.support.streams import Terminal
 
@@ -257,3 +259,17 @@ def test_scenario_71_notes_are_not_behind_the_echo(
             f"0 of 1 answered, 0 failed: {path}",
             "1 to do: the same command goes on with them",
         ]
+
+
+def test_scenario_68_the_log(on_terminal: Callable[[], Terminal]) -> None:
+    terminal = on_terminal()
+    logger = logging.getLogger("rxresponses")
+    with logged_errors():
+        logger.warning("the tool raised")  # the command shows that itself
+        try:
+            raise RuntimeError(EVIL)
+        except RuntimeError:
+            logger.exception("in the loop")
+    assert "in the loop" in shown(terminal)
+    assert "the tool" not in shown(terminal)
+    assert "RuntimeError: a\ufffd[31mb" in shown(terminal)
