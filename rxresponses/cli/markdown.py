@@ -34,6 +34,11 @@ class MarkdownStream:
         self._has_blocks = False
         self._next_drawing = 0.0
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether a block is drawn that may change."""
+        return self._live is not None
+
     def add(self, piece: str) -> None:
         """Show a piece more."""
         self._pieces.append(piece)
@@ -50,12 +55,13 @@ class MarkdownStream:
     def end(self) -> None:
         """Write what is left of the text for good."""
         text = self._take(is_last=True)
-        if self._live is not None:
-            self._live.update("")
-            self._live.stop()
-            self._live = None
-        if text.strip():
-            self._write(text)
+        with self._console:
+            if self._live is not None:
+                self._live.update("")
+                self._live.stop()
+                self._live = None
+            if text.strip():
+                self._write(text)
         self._shown, self._has_blocks = "", False
 
     def _draw(self) -> None:
@@ -67,9 +73,10 @@ class MarkdownStream:
             self._live.start()
         has_done = bool(done.strip())
         last = _Blocks(self._shown, self._has_blocks or has_done, self._console.height - _MARGIN)
-        self._live.update(last, refresh=not has_done)
-        if has_done:
-            self._write(done)  # draws the last block below, too
+        with self._console:  # one write, so that nothing flickers
+            self._live.update(last, refresh=True)
+            if has_done:
+                self._write(done)
 
     def _take(self, *, is_last: bool) -> str:
         text = "".join(self._pieces)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Lock
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from reactivex import Notification, Observable
 from reactivex import operators as ops
@@ -21,7 +22,17 @@ T = TypeVar("T")
 _MAX_WAITING = 2**26  # bytes of events or texts that wait while standard output does not take them
 
 
-def values(source: Observable[T], timeout: float | None = None) -> Iterator[T]:
+@overload
+def values(source: Observable[T], timeout: float | None = None, *, tick: None = None) -> Generator[T, None, None]: ...
+
+
+@overload
+def values(source: Observable[T], timeout: float | None = None, *, tick: float) -> Generator[T | None, None, None]: ...
+
+
+def values(
+    source: Observable[T], timeout: float | None = None, *, tick: float | None = None
+) -> Generator[T | None, None, None]:
     """Yield what a source emits, in the thread of the caller; raise its error.
 
     An observer would write on the socket's thread.  A reader that pauses a pipe would then block the socket,
@@ -29,35 +40,23 @@ def values(source: Observable[T], timeout: float | None = None) -> Iterator[T]:
     reading until the queue is nearly empty: at most `_MAX_WAITING` bytes wait.
 
     If the source has not ended `timeout` seconds after the start, it is disposed, and `TerminalTimeoutError` is raised.
+    With `tick`, `None` is yielded whenever nothing has come for so many seconds.
     """
-    end = None if timeout is None else monotonic() + timeout
+    end = inf if timeout is None else monotonic() + timeout
     has_begun = False
     with _Subscription(source) as subscription:
         while True:
+            wait = min(end - monotonic(), inf if tick is None else tick)
             try:
-                notification = subscription.next(None if end is None else max(end - monotonic(), 0))
+                notification = subscription.next(None if wait == inf else max(wait, 0))
             except Empty:
-                assert timeout is not None
-                raise TerminalTimeoutError(timeout, delivery="started" if has_begun else "unknown") from None
-            if not isinstance(notification, OnNext):
-                break
-            has_begun = True
-            yield notification.value
-    if isinstance(notification, OnError):
-        raise notification.exception
-
-
-def ticking_values(source: Observable[T], seconds: float) -> Iterator[T | None]:
-    """Yield what a source emits, as `values` does, and `None` whenever nothing has come for some seconds."""
-    with _Subscription(source) as subscription:
-        while True:
-            try:
-                notification = subscription.next(seconds)
-            except Empty:
+                if timeout is not None and (tick is None or monotonic() >= end):
+                    raise TerminalTimeoutError(timeout, delivery="started" if has_begun else "unknown") from None
                 yield None
                 continue
             if not isinstance(notification, OnNext):
                 break
+            has_begun = True
             yield notification.value
     if isinstance(notification, OnError):
         raise notification.exception

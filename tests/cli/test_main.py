@@ -84,7 +84,14 @@ class TestProgram:
         assert "rxresponses = rxresponses.cli.main:main" in scripts
 
     def test_help_and_wrong_usage_load_only_what_they_need(self) -> None:
-        usages = [["--help"], ["ask", "--help"], ["batch", "--help"], ["serve", "--help"], ["ask", "--timeout", "soon"]]
+        usages = [
+            ["--help"],
+            ["ask", "--help"],
+            ["chat", "--help"],
+            ["batch", "--help"],
+            ["serve", "--help"],
+            ["ask", "--timeout", "soon"],
+        ]
         code = (
             "import contextlib, sys; from rxresponses.cli.main import main\n"
             "others = ('rich', 'rxresponses.testing', 'rxresponses.batch', 'rxresponses.cli.screen')\n"

@@ -143,6 +143,11 @@ class TestOnATerminal:
         ups = [len(run) // len("\x1b[1A\x1b[2K") for run in re.findall("(?:\x1b\\[1A\x1b\\[2K)+", written(target))]
         assert max(ups) == 20 - 2 - 1
 
+    def test_a_block_that_is_written_is_drawn_no_more(self) -> None:
+        target = console(is_terminal=True)
+        stream(target, ["# Title\n", "\nnext\n", "\nlast"])
+        assert written(target).count("Title") == 2  # drawn, and written
+
     def test_a_block_is_shown_while_it_grows(self) -> None:
         target = console(is_terminal=True)
         answer = MarkdownStream(target, itertools.count().__next__)

@@ -11,7 +11,7 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxresponses import BufferOverflowError, TerminalTimeoutError
-from rxresponses.cli.values import ticking_values, values
+from rxresponses.cli.values import values
 from rxresponses.net.backpressure import set_current_read_pause, size_of
 from rxresponses.wire.codec import decode
 
@@ -38,7 +38,7 @@ class TestValues:
         found = values(reactivex.Observable(subscribe))
         assert next(found) == 1
         assert disposed == []
-        found.close()  # type: ignore[attr-defined]
+        found.close()
         assert disposed == [True]
 
     @pytest.mark.parametrize("timed", [False, True])
@@ -72,7 +72,7 @@ class TestValues:
         assert log == ["lags"]
         assert next(found) == value
         assert log == ["lags", "caught up"]
-        found.close()  # type: ignore[attr-defined]
+        found.close()
 
     def test_scenario_77_what_waits_for_a_reader_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("rxresponses.cli.values._MAX_WAITING", 3 * size_of("text"))
@@ -100,7 +100,7 @@ class TestValues:
 class TestTicks:
     def test_values_and_ticks(self) -> None:
         source: Subject[int] = Subject()
-        found = ticking_values(source, 0.001)
+        found = values(source, tick=0.001)
         assert next(found) is None
         source.on_next(1)
         assert next(found) == 1
@@ -108,7 +108,13 @@ class TestTicks:
         source.on_completed()
         assert list(found) == []
 
+    def test_the_time_is_over(self) -> None:
+        found = values(reactivex.never(), 0.05, tick=0.001)
+        assert next(found) is None
+        with pytest.raises(TerminalTimeoutError):
+            list(found)
+
     def test_the_error(self) -> None:
-        found = ticking_values(reactivex.throw(RuntimeError("boom")), 60)
+        found = values(reactivex.throw(RuntimeError("boom")), tick=60)
         with pytest.raises(RuntimeError, match="boom"):
             next(found)
