@@ -164,6 +164,7 @@ def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Scr
         for offset, event in values(timed, args.timeout):
             show(offset, event)
             if isinstance(event, ToolApprovalEvent):
+                screen.end_line()
                 approvals.decide(event)
             ending.see(event)
             if has_schema or not has_events:

@@ -49,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
     """Talk until the user leaves."""
     from pathlib import Path
 
+    from ..backoff import Backoff
     from ..conversations.conversation import Conversation
     from ..errors import ConfigurationError
+    from ..options import PoolOptions
     from ..senders.client import ResponsesClient
     from ..testing.fallback import url_or_embedded_server
     from ..wire.requests import ResponseCreate
@@ -75,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
     ResponseCreate(**settings)  # raises for what no request can have, before the first message
     history = None if args.no_history else Path(args.history) if args.history else default_history()
     options = connection_options(args, on_dispose="close")  # Ctrl-C stops the answer at the server, too
-    with url_or_embedded_server(args.url) as url, ResponsesClient(url, options=options) as client:
+    # A user who waits sees an error soon, and can send the message again.
+    pool = PoolOptions(backoff=Backoff(max_retries=3, max_retry_after=10.0))
+    with url_or_embedded_server(args.url) as url, ResponsesClient(url, options=options, pool=pool) as client:
         branches = Branches(Conversation(client, **settings, **tools))
 
         def load(text: str) -> Conversation:

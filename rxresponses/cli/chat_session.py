@@ -80,17 +80,25 @@ class ChatSession:
         """Carry out what the user has entered; return whether the chat goes on."""
         if isinstance(entry, Command) and entry.name == "quit":
             return False
-        try:
-            if isinstance(entry, Command):
-                self._view.show(self._commands.run(entry))
-            elif isinstance(entry, Mistake):
-                raise BranchError(entry.text)
-            else:
+        if isinstance(entry, Message):
+            try:
                 self._answer(entry)
-        except (BranchError, ResponsesError, OSError) as error:
-            self.has_failed = True
-            self._view.note(str(error))
+            except ResponsesError as error:
+                self._fail(str(error))
+        elif isinstance(entry, Mistake):
+            self._fail(entry.text)
+        else:
+            try:
+                text = self._commands.run(entry)
+            except (BranchError, ResponsesError, OSError) as error:
+                self._fail(str(error))
+            else:
+                self._view.show(text)
         return True
+
+    def _fail(self, text: str) -> None:
+        self.has_failed = True
+        self._view.note(text)
 
     def _answer(self, message: Message) -> None:
         answer, ending = Answer(self._view.text), Ending()

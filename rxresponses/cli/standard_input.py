@@ -54,7 +54,7 @@ def read_document() -> str:
     text = text_of(data, "standard input", stream.encoding)
     if not text.strip():
         return ""
-    write_line("standard input is added to the prompt")
+    write_line("standard input is added to the prompt; </dev/null leaves it out")
     return text
 
 

@@ -257,7 +257,10 @@ class TestPrompt:
     def test_scenario_71_a_pipe_beside_words(self, start: Start, server: ResponsesServer, words: list[str]) -> None:
         """The document is a part of its own, and both parts are in one message."""
         code, _, err = start("ask", "--url", server.url, *words, stdin=PIPE).end(b"A text.\n")
-        assert (code, err) == (0, "" if "-" in words else "standard input is added to the prompt\n")
+        assert (code, err) == (
+            0,
+            "" if "-" in words else "standard input is added to the prompt; </dev/null leaves it out\n",
+        )
         (message,) = server.requests[0]["input"]
         assert message == {
             "type": "message",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import sys
@@ -20,7 +21,7 @@ from rxresponses.cli.chat_view import ChatView
 from rxresponses.cli.line_reader import LineReader
 from rxresponses.cli.main import main
 from rxresponses.testing import Failure, FunctionCall, Hold, Refusal, ResponsesServer, Text
-from tests.support.streams import Terminal
+from tests.support.streams import Terminal, Unwritable
 
 
 class Chat:
@@ -132,6 +133,14 @@ class TestMessages:
         code, _, err = chat(f"/load {saved}")
         assert code == 1
         assert "--tools" in err
+
+    @pytest.mark.parametrize(("number", "code"), [(errno.EPIPE, 0), (errno.ENOSPC, 1)])
+    def test_an_output_that_takes_no_more_ends_the_chat(
+        self, chat: Chat, server: ResponsesServer, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+    ) -> None:
+        monkeypatch.setattr(sys, "stdout", Unwritable(number))
+        assert chat("Hi", "there")[0] == code
+        assert len(server.requests) == 1  # nobody reads, so nothing more is paid for
 
     def test_wrong_usage(self, chat: Chat, server: ResponsesServer) -> None:
         code, out, err = chat("Hi", args=("-m", ""))

@@ -61,7 +61,7 @@ def test_a_slow_writer_is_waited_for_to_the_end(stdin: Stdin, monkeypatch: pytes
     assert read_document() == "begin and end"
     assert notes == [
         "waiting up to 60 s for standard input, a pipe (</dev/null: there is no input)",
-        "standard input is added to the prompt",
+        "standard input is added to the prompt; </dev/null leaves it out",
     ]
 
 

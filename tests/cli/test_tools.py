@@ -103,9 +103,9 @@ class TestAsk:
         assert [tool["name"] for tool in server.requests[0]["tools"]] == ["weather", "delete", "broken"]
 
     def test_nobody_is_there_to_approve(self, ask: Ask, server: ResponsesServer, module: Path) -> None:
-        server.reply(FunctionCall("delete", {"path": "x"}), "I may not.")
+        server.reply(["Let me.", FunctionCall("delete", {"path": "x"})], "I may not.")
         code, out, err = ask("--tools", str(module))
-        assert (code, out) == (0, "I may not.\n")
+        assert (code, out) == (0, "Let me.\nI may not.\n")
         assert err.startswith("tool: delete needs approval, and no terminal is there to ask: it is not called\n")
         assert "is deleted" not in str(server.requests[1])
 
