@@ -16,7 +16,9 @@ from rxresponses.conversations.lanes import MAX_NAMES
 from rxresponses.testing import Failure, Fault, Hold, ResponsesServer, Text
 
 from ..support.clients import ask
+from ..support.events import completed, created
 from ..support.recorder import Recorder
+from .hand_sender import HandSender
 from .scripted_sender import ScriptedSender
 from .talk import lanes, parents, reasons, said, talk, text_of
 
@@ -156,13 +158,15 @@ class TestLanes:
             gc.collect()
         assert lanes(server) == [None, "conversation-1", "conversation-1", "conversation-1"]
 
-    def test_a_branch_that_runs_keeps_its_lane(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
-        chat = Conversation(socket, model="m")
-        turns = [Recorder(chat.fork().send("a")) for _ in range(3)]
-        gc.collect()
-        for turn in turns:
-            turn.wait()
-        assert lanes(server) == [None, "conversation-1", "conversation-2"]
+    def test_a_branch_that_runs_keeps_its_lane(self) -> None:
+        sender = HandSender()
+        chat = Conversation(sender, model="m")
+        Recorder(chat.send("a"))
+        turns = []
+        for _ in range(2):
+            turns.append(Recorder(chat.fork().send("a")))
+            gc.collect()
+        assert [request.get("stream_id") for request in sender.requests] == [None, "conversation-1", "conversation-2"]
 
     @pytest.mark.parametrize("way", ["lane", "setting"])
     def test_the_program_may_choose(self, server: ResponsesServer, socket: ResponsesWebSocket, way: str) -> None:
@@ -211,8 +215,6 @@ class TestLanes:
         assert "conversation-1" not in lanes(server)
 
     def test_an_own_sender_gets_the_name_in_the_request(self) -> None:
-        from ..support.events import completed, created
-
         sender = ScriptedSender(*[[created(f"r{n}"), completed(id=f"r{n}")] for n in range(2)])
         chat = Conversation(sender, model="m")
         talk(chat, "a")
