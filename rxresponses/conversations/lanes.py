@@ -59,9 +59,24 @@ class Turn(ABC):
         """What the lane held before the latest request of this turn."""
         self.parent_lane: LaneState | None = None  # from which a fork loads its parent
 
+    @property
+    def lane(self) -> LaneState:
+        """The lane of a turn that runs."""
+        assert self.branch.lane is not None
+        return self.branch.lane
+
+    @property
+    @abstractmethod
+    def is_gone(self) -> bool:
+        """Whether nobody can get the events of the turn any more."""
+
     @abstractmethod
     def latest_chain(self) -> Chain:
         """Return the chain of the conversation."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start the turn where its subscriber lives."""
 
 
 class Lanes:
@@ -77,13 +92,16 @@ class Lanes:
         self._most_names = math.inf if sender_chooses else MAX_NAMES
         self._waiting: dict[Branch, None] = {}
         self._abandoned = 0  # so many requests
-        self.running: set[Turn] = set()
-        """The turns that run."""
+        self.running: dict[Turn, None] = {}
+        """The turns that run, in the order of their start."""
 
     # Turns.
 
     def submit(self, turn: Turn) -> None:
         """Queue a turn behind those of its conversation."""
+        for running in tuple(self.running):
+            if running.is_gone:
+                self.end(running, None)
         turn.branch.waiting.append(turn)
         self._waiting[turn.branch] = None
 
@@ -104,7 +122,7 @@ class Lanes:
                 continue
             lane.running += 1
             turn = branch.running = branch.waiting.popleft()
-            self.running.add(turn)
+            self.running[turn] = None
             self.begin_request(turn, lane.held)
             turn.chain = self._chain_for(turn, turn.latest_chain())
             yield turn
@@ -129,8 +147,7 @@ class Lanes:
     def begin_request(self, turn: Turn, held: str | None) -> None:
         """Note that a turn sends a request, to a lane that holds this response."""
         turn.held_before = held
-        if turn.branch.lane is not None:
-            turn.branch.lane.held = None
+        turn.lane.held = None
 
     def end(self, turn: Turn, held: str | None, *, abandoned: bool = False) -> None:
         """Note that a running turn has ended; `held` is the response that its lane holds now, `None` for none.
@@ -139,19 +156,17 @@ class Lanes:
         conversation moves to another lane, unless the program chose this one.
         """
         self.loaded(turn)
-        self.running.discard(turn)
+        self.running.pop(turn, None)
         turn.branch.running = None
-        self._end_request(turn.branch, held, abandoned=abandoned)
+        self._end_request(turn.lane, held, abandoned=abandoned)
         if abandoned and turn.branch.chosen is None:
             self.give_back(turn.branch)
 
-    def _end_request(self, branch: Branch, held: str | None, *, abandoned: bool) -> None:
-        lane = branch.lane
-        if lane is not None:
-            self._abandoned += abandoned
-            lane.running -= 1
-            lane.held = held
-            lane.abandoned = self._abandoned if abandoned else 0
+    def _end_request(self, lane: LaneState, held: str | None, *, abandoned: bool) -> None:
+        lane.running -= 1
+        lane.held = held
+        self._abandoned += abandoned
+        lane.abandoned = self._abandoned if abandoned else 0
 
     # Lanes.
 
@@ -165,7 +180,7 @@ class Lanes:
     def leave(self, branch: Branch, *, abandoned: bool) -> None:
         """Take the lane back from such a request; abandoned as for `end`."""
         if branch.lane is not None:
-            self._end_request(branch, None, abandoned=abandoned)
+            self._end_request(branch.lane, None, abandoned=abandoned)
             self.give_back(branch)
 
     def give_back(self, branch: Branch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,19 +11,6 @@ from typing import TypeVar
 from .lanes import Branch, Lanes, Turn
 
 T = TypeVar("T")
-
-
-class StartableTurn(Turn):
-    """A turn that can be started once it is next."""
-
-    @property
-    @abstractmethod
-    def is_gone(self) -> bool:
-        """Whether nobody can get the events of the turn any more."""
-
-    @abstractmethod
-    def begin(self) -> None:
-        """Start the turn where its subscriber lives."""
 
 
 class SenderLanes:
@@ -37,16 +23,9 @@ class SenderLanes:
         self._forgotten: deque[Branch] = deque()
         self._here = threading.local()
 
-    def enter(self, turn: StartableTurn) -> None:
+    def enter(self, turn: Turn) -> None:
         """Start a turn, now or once the turns before it have ended."""
-
-        def enter(lanes: Lanes) -> None:
-            for running in tuple(lanes.running):
-                if isinstance(running, StartableTurn) and running.is_gone:
-                    lanes.end(running, None)
-            lanes.submit(turn)
-
-        self.change(enter)
+        self.change(lambda lanes: lanes.submit(turn))
 
     def forget(self, branch: Branch) -> None:
         """Note that the conversation of a branch was forgotten."""
@@ -74,9 +53,7 @@ class SenderLanes:
         waiting = self._here.waiting = deque(turns)
         try:
             while waiting:
-                turn = waiting.popleft()
-                if isinstance(turn, StartableTurn):
-                    turn.begin()
+                waiting.popleft().begin()
         finally:
             self._here.waiting = None
 

@@ -22,9 +22,9 @@ from ..wire.models import Response
 from ..wire.requests import InputItem
 from .chain import Chain
 from .events import ConversationEvent, TurnStartedEvent
-from .lanes import Branch, Lanes
+from .lanes import Branch, Lanes, Turn
 from .ledger import ToolLedger
-from .sender_lanes import SenderLanes, StartableTurn
+from .sender_lanes import SenderLanes
 from .steering import TurnSteers, follow_steer
 from .turn_settings import TurnSettings
 
@@ -32,7 +32,7 @@ from .turn_settings import TurnSettings
 _BEFORE_PROGRESS = frozenset({"response.created", "response.queued"})
 
 
-class Sending(StartableTurn):
+class Sending(Turn):
     """A turn of one subscription.
 
     It starts when the turns before have ended, on the loop of the subscriber; without one, on a thread where no loop of
@@ -118,11 +118,9 @@ class Sending(StartableTurn):
     def _start(self) -> None:
         if self._upstream.is_disposed:
             return
-        lane = self.branch.lane
-        name = None if lane is None else lane.name
         try:
             source = self._settings.source(
-                self._host.sender, name, self.chain, self._items, self._on_chain, self._remember, self._ledger
+                self._host.sender, self.lane.name, self.chain, self._items, self._on_chain, self._remember, self._ledger
             )
         except Exception as error:
             self._observer.on_error(error)

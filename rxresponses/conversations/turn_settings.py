@@ -19,6 +19,7 @@ from ..wire.models import Response
 from ..wire.requests import InputItem
 from .chain import Chain
 from .client_calls import client_call, failure_item
+from .events import BudgetReachedEvent
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
 from .settings import check_settings, saved_settings
@@ -81,13 +82,9 @@ class TurnSettings:
         """
         fields = {**self._fields, "stream_id": UNSET if lane is None else lane}
         if self._tools is None:
-            if ledger is not None:
-                raise ConfigurationError(
-                    "a `ledger` is for turns with tools, and this one has none that could be called"
-                )
-
             return send_turn(sender, chain, fields, items, remember)
-        latest: Chain | None = None if ledger is None or ledger.turn == 0 else ledger.chain
+        latest = None if ledger is None or ledger.turn == 0 else ledger.chain
+        is_cut_off = False
 
         def keep_whole(chain: Chain) -> None:
             nonlocal latest
@@ -96,12 +93,17 @@ class TurnSettings:
             if not chain.open_calls:
                 remember(chain)
 
+        def on_next(event: ServerEvent) -> None:
+            nonlocal is_cut_off
+            is_cut_off = is_cut_off or isinstance(event, BudgetReachedEvent)
+
         def on_completed() -> None:
-            if latest is not None:
+            # Calls are open, too, if a request with their outputs was refused: then the turn has failed.
+            if latest is not None and (is_cut_off or not latest.open_calls):
                 remember(_with_answers(latest))
 
         run = tool_turns(sender, chain, fields, items, self._tools, self._options, keep_whole, ledger=ledger)
-        return run.pipe(ops.do_action(on_completed=on_completed))
+        return run.pipe(ops.do_action(on_next, on_completed=on_completed))
 
     @property
     def runs_tools(self) -> bool:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from rxresponses.conversations.chain import Chain
 from rxresponses.conversations.lanes import Branch, Lanes, Turn
 
-
-class PlainTurn(Turn):
-    def latest_chain(self) -> Chain:
-        return Chain()
+from .test_lanes import FakeTurn
 
 
 def start(lanes: Lanes, branch: Branch) -> Turn:
-    turn = PlainTurn(branch)
+    turn = FakeTurn(branch)
     lanes.submit(turn)
     assert list(lanes.next_turns()) == [turn]
     return turn

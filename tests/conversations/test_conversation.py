@@ -14,9 +14,12 @@ from rxresponses import (
     ConfigurationError,
     Conversation,
     InvalidRequestError,
+    MaxTurnsError,
     ResponsesWebSocket,
+    ToolLedger,
     TurnStartedEvent,
     function_result,
+    tool,
     user_message,
 )
 from rxresponses import operators as rops
@@ -308,6 +311,90 @@ class TestCalls:
         talk(chat, function_result("call_1", "blue"))
         assert parents(server) == [None, 1]
         assert [text_of(item) for item in chat.history][1:3] == ["function_call", "function_call_output"]
+
+    def test_a_ledger_is_for_turns_with_tools(self, chat: Conversation) -> None:
+        with pytest.raises(ConfigurationError, match="none that could be called"):
+            chat.send("a", ledger=ToolLedger())
+        with pytest.raises(ConfigurationError, match="must be a ToolLedger"):
+            chat.send("a", ledger={})  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="pass it to `send`"):
+            chat.fork(ledger=ToolLedger())
+
+
+class TestTools:
+    """Turns in which functions answer the calls."""
+
+    def chat(self, socket: ResponsesWebSocket, **options: Any) -> Conversation:
+        @tool
+        def look(name: str) -> str:
+            """Look something up."""
+            return f"seen {name}"
+
+        return Conversation(socket, model="m", tools=[look], **options)
+
+    def test_a_turn_is_a_run(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(FunctionCall("look", {"name": "x"}), "done", "more")
+        chat = self.chat(socket)
+        turn = talk(chat, "a")
+        assert [event for event in turn.types if event.startswith("rxresponses.")] == [
+            *("rxresponses.turn_started", "rxresponses.tool_call_started"),
+            *("rxresponses.tool_call_output", "rxresponses.turn_started"),
+        ]
+        assert texts(chat) == ["a", "function_call", "function_call_output", "done"]
+        assert reasons(talk(chat, "b")) == []
+        assert parents(server) == [None, 1, 2]
+        assert chat.last_response is not None
+
+    def test_it_is_remembered_as_a_whole(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply("A", FunctionCall("look", {"name": "x"}), Failure("invalid_prompt", after=0), "C")
+        chat = self.chat(socket, store=False)
+        talk(chat, "a")
+        talk(chat, "b")
+        assert texts(chat) == ["a", "A"]
+        talk(chat, "c")
+        assert texts(chat) == ["a", "A", "c", "C"]
+
+    def test_a_limit_of_turns_is_an_error(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(FunctionCall("look", {"name": "x"}), "A")
+        chat = self.chat(socket, max_turns=1)
+        assert isinstance(talk(chat, "a").error, MaxTurnsError)
+        assert chat.history == ()
+        assert talk(chat, "a").completions == 1
+
+    def test_what_a_budget_cut_off_is_answered(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        server.reply(FunctionCall("look", {"name": "x"}), "done")
+        chat = self.chat(socket, max_tokens=1)
+        assert "rxresponses.budget_reached" in talk(chat, "a").types
+        assert texts(chat) == ["a", "function_call", "function_call_output"]
+        assert talk(chat, "b").values[-1].type == "response.completed"
+        assert "limit of tokens" in server.requests[1]["input"][0]["output"]
+
+    def test_a_ledger_of_a_turn_that_has_ended(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        """As after a crash between the end of the turn and the saving of the conversation."""
+        server.reply("A", FunctionCall("look", {"name": "x"}), "done")
+        chat, ledger = self.chat(socket), ToolLedger()
+        talk(chat, "a")
+        saved = chat.to_json()
+        talk(chat, "b", ledger=ledger)
+        again = Conversation.from_json(saved, socket, tools=chat.settings["tools"])
+        talk(again, "b", ledger=ToolLedger.from_json(ledger.to_json()))
+        assert texts(again) == texts(chat)
+        assert len(server.requests) == 3
+
+    def test_mcp_approvals_need_no_function(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        asked = {
+            "type": "mcp_approval_request",
+            "id": "mcpr_1",
+            "name": "write",
+            "server_label": "s",
+            "arguments": "{}",
+        }
+        done = {"type": "response.completed", "response": {"id": "resp_1", "output": [asked]}}
+        server.on("a", Raw([created("resp_1"), done]))
+        chat = Conversation(socket, model="m", approve=lambda event: True)
+        turn = talk(chat, "a")
+        assert "rxresponses.tool_approval" in turn.types
+        assert server.requests[1]["input"][0]["approve"] is True
 
 
 class TestReasoning:

@@ -271,13 +271,34 @@ class TestThreadsAndLoops:
 
     def test_the_loop_of_a_turn_that_runs_may_be_gone(self) -> None:
         desk = Desk()
+        subscriptions = []
 
         async def main() -> None:
-            desk.chat.send("a").subscribe()
+            subscriptions.append(desk.chat.send("a").subscribe())
 
         asyncio.run(main())
         desk.send("b")
+        desk.send("c")
         assert desk.inputs == ["a", "b"]
+        subscriptions[0].dispose()
+        assert desk.inputs == ["a", "b"]
+
+    def test_a_turn_that_is_disposed_before_its_loop_starts_it(self) -> None:
+        desk = Desk()
+        desk.send("a")
+
+        async def main() -> None:
+            second = AsyncRecorder(desk.chat.send("b"))
+            thread = threading.Thread(target=desk.sender.say)  # its end lets the second turn start on this loop
+            thread.start()
+            thread.join()
+            second.subscription.dispose()
+            await asyncio.sleep(0)
+            assert not second.values
+
+        run(main())
+        desk.send("c")
+        assert desk.inputs == ["a", "c"]
 
     def test_a_run_that_would_block_its_own_loop_is_refused(self) -> None:
         desk = Desk()

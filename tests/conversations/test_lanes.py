@@ -15,8 +15,17 @@ class FakeTurn(Turn):
         super().__init__(branch)
         self._chain = Chain() if chain is None else chain
 
+        self.is_over = False
+
+    @property
+    def is_gone(self) -> bool:
+        return self.is_over
+
     def latest_chain(self) -> Chain:
         return self._chain
+
+    def begin(self) -> None:
+        """The test does what a turn would do."""
 
 
 def chain(parent_id: str, settings: dict[str, Any] = UNSTORED) -> Chain:
@@ -63,7 +72,7 @@ class TestOrder:
         desk = Desk()
         turns = [desk.submit(Branch()), desk.submit(Branch()), desk.submit(Branch())]
         assert desk.started() == turns
-        assert desk.lanes.running == set(turns)
+        assert list(desk.lanes.running) == turns
 
     def test_a_turn_that_is_withdrawn_does_not_run(self) -> None:
         desk, branch = Desk(), Branch()
@@ -79,6 +88,14 @@ class TestOrder:
         desk, branch = Desk(), Branch()
         desk.lanes.withdraw(desk.submit(branch))
         assert desk.started() == []
+
+    def test_a_turn_whose_subscriber_is_gone_makes_room(self) -> None:
+        desk, branch = Desk(), Branch()
+        gone = desk.submit(branch)
+        assert desk.started() == [gone]
+        gone.is_over = True
+        turn = desk.submit(branch)
+        assert desk.started() == [turn]
 
 
 class TestNames:

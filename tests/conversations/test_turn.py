@@ -229,13 +229,18 @@ class TestLostParent:
     def test_an_error_after_the_first_event_is_passed_on(self) -> None:
         assert Turn([created("resp_2"), LOST]).events.error is LOST
 
-    def test_a_source_that_goes_on_after_its_refusal_is_not_heard(self) -> None:
-        subject = reactivex.Subject[ServerEvent]()
-        turn = Turn(reactivex.create(lambda observer, _: subject.subscribe(observer.on_next)), reactivex.never())
-        subject.on_next(NOT_FOUND)
-        subject.on_next(delta("late"))
+    @pytest.mark.parametrize("end", ["on_completed", "on_error"])
+    def test_a_source_that_goes_on_after_its_refusal_is_not_heard(self, end: str) -> None:
+        def subscribe(observer: Any, _: Any = None) -> Any:
+            observer.on_next(NOT_FOUND)
+            observer.on_next(delta("late"))
+            getattr(observer, end)(*[LOST] * (end == "on_error"))
+            return reactivex.disposable.Disposable()
+
+        turn = Turn(reactivex.create(subscribe), ANSWER)
         assert turn.inputs == [MORE, EVERYTHING]
-        assert turn.events.types == ["rxresponses.turn_started", "rxresponses.history_sent"]
+        assert turn.events.values[2:] == ANSWER
+        assert turn.events.completions == 1
 
 
 class TestReasoning:
