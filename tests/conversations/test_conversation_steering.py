@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import Disposable
 
 from rxresponses import (
     ConfigurationError,
@@ -20,9 +23,12 @@ from rxresponses import (
     user_message,
 )
 from rxresponses.testing import FunctionCall, Gate, Hold, ResponsesServer, Text
+from rxresponses.wire.events.base import event_from
 
+from ..support.events import accepted, completed, created, failed, incomplete, message, refused
 from ..support.recorder import Recorder
 from .chains import user
+from .hand_sender import HandSender
 from .scripted_sender import ScriptedSender
 from .talk import drop, reasons, said, talk, text_of
 
@@ -159,17 +165,99 @@ def test_a_steer_of_the_response_that_follows(server: ResponsesServer, socket: R
     assert held.history[4:] == ["second", "stopped"]
 
 
-def test_while_the_turn_waits_there_is_no_response() -> None:
-    from .hand_sender import HandSender
+class SteeredByHand(HandSender):
+    """A sender whose steers a test answers by hand, in any order."""
 
-    class Steering(HandSender):
-        def steer(self, response_id: str, input: Any) -> Any:
-            raise AssertionError("there is nothing to steer")
+    def __init__(self) -> None:
+        super().__init__()
+        self.steers: list[ObserverBase[ServerEvent]] = []
+        self.targets: list[str] = []
 
-    chat = Conversation(Steering(), model="m")
-    assert isinstance(Recorder(chat.steer("stop")).error, InvalidRequestError)
-    Recorder(chat.send("a"))
-    assert isinstance(Recorder(chat.steer("stop")).error, InvalidRequestError)
+    def steer(self, response_id: str, input: Any) -> Observable[ServerEvent]:
+        def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            self.steers.append(observer)
+            self.targets.append(response_id)
+            return Disposable()
+
+        return Observable(subscribe)
+
+
+class ByHand:
+    """A turn whose response runs, and its steer."""
+
+    def __init__(self) -> None:
+        self.sender = SteeredByHand()
+        self.chat = Conversation(self.sender, model="m")
+        assert isinstance(Recorder(self.chat.steer("stop")).error, InvalidRequestError)
+        self.turn = Recorder(self.chat.send("count"))
+        assert isinstance(Recorder(self.chat.steer("stop")).error, InvalidRequestError)
+        self.sender.emit(created())
+        self.steer = Recorder(self.chat.steer("stop"))
+        assert self.sender.targets == ["resp_1"]
+
+    def tell(self, *events: ServerEvent) -> None:
+        for event in events:
+            self.sender.steers[0].on_next(event)
+
+    @property
+    def history(self) -> list[str]:
+        return [text_of(item) for item in self.chat.history]
+
+
+FOLLOWER = [created("resp_2"), completed(message("stopped"), id="resp_2")]
+
+
+def test_what_follows_may_be_known_first() -> None:
+    """The turn and its steer may be delivered on different loops."""
+    hand = ByHand()
+    hand.tell(accepted(), *FOLLOWER)
+    assert hand.history == []
+    hand.sender.end(incomplete(message("1, 2"), reason="steered"))
+    assert hand.history == ["count", "1, 2", "stop", "stopped"]
+    latest = hand.chat.last_response
+    assert latest is not None
+    assert latest.id == "resp_2"
+
+
+def test_the_next_turn_waits_for_what_follows() -> None:
+    hand = ByHand()
+    waiting = Recorder(hand.chat.send("go on"))
+    hand.tell(accepted())
+    hand.sender.end(incomplete(message("1, 2"), reason="steered"))
+    assert waiting.values == []
+    hand.tell(*FOLLOWER)
+    hand.sender.steers[0].on_completed()
+    assert waiting.types == ["rxresponses.turn_started"]
+    assert hand.sender.requests[1]["previous_response_id"] == "resp_2"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        failed(id="resp_2"),
+        refused(),
+        event_from({"type": "response.completed", "response": 3}),
+    ],
+    ids=["failed", "returned", "unreadable"],
+)
+def test_if_nothing_follows_the_steered_response_stays(end: ServerEvent) -> None:
+    hand = ByHand()
+    hand.tell(accepted())
+    hand.sender.end(incomplete(message("1, 2"), reason="steered"))
+    hand.tell(created("resp_2"), end)
+    hand.sender.steers[0].on_completed()
+    assert hand.history == ["count", "1, 2"]
+    Recorder(hand.chat.send("go on"))
+    assert hand.sender.requests[1]["previous_response_id"] == "resp_1"
+
+
+def test_a_steer_that_fails_ends() -> None:
+    hand = ByHand()
+    hand.sender.steers[0].on_error(ConnectionLostError("lost", delivery="unknown"))
+    assert isinstance(hand.steer.error, ConnectionLostError)
+    hand.sender.end(completed(message("1, 2, 3")))
+    Recorder(hand.chat.send("go on"))
+    assert len(hand.sender.requests) == 2
 
 
 def test_a_turn_with_tools_is_not_steered(server: ResponsesServer, client: ResponsesClient) -> None:
