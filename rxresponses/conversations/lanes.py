@@ -146,8 +146,9 @@ class Lanes:
 
     def begin_request(self, turn: Turn, held: str | None) -> None:
         """Note that a turn sends a request, to a lane that holds this response."""
-        turn.held_before = held
-        turn.lane.held = None
+        if turn in self.running:  # another thread may have ended it
+            turn.held_before = held
+            turn.lane.held = None
 
     def end(self, turn: Turn, held: str | None, *, abandoned: bool = False) -> None:
         """Note that a running turn has ended; `held` is the response that its lane holds now, `None` for none.

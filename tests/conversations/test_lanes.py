@@ -261,6 +261,13 @@ class TestParents:
         desk.started()
         assert later.chain.parent_id == "resp_1"
 
+    def test_a_request_of_a_turn_that_has_ended_changes_nothing(self) -> None:
+        desk, branch = Desk(), Branch()
+        turn = desk.run(branch, held="resp_1")
+        desk.lanes.begin_request(turn, "resp_2")
+        assert branch.lane is not None
+        assert branch.lane.held == "resp_1"
+
     def test_a_sender_that_chooses_lanes_knows_the_parents_itself(self) -> None:
         desk, branch = Desk(sender_chooses=True), Branch()
         turn, other = desk.submit(branch, chain("resp_1")), desk.submit(Branch(), chain("resp_1"))
