@@ -26,6 +26,7 @@ from rxresponses import (
     InvalidRequestError,
     ObserverExitError,
     PreviousResponseLostError,
+    RequestError,
     ResponseFailedError,
     ResponsesClient,
     ResponsesWebSocket,
@@ -33,7 +34,7 @@ from rxresponses import (
     fallback,
 )
 from rxresponses import operators as rops
-from rxresponses.testing import Failure, Fault, Hold, RefuseUpgrade, ResponsesServer, Text
+from rxresponses.testing import Close, Failure, Fault, Hold, RefuseUpgrade, ResponsesServer, Text
 
 from ..support.clients import ask
 from ..support.events import completed, created, delta, error_event, failed, incomplete, wire_event
@@ -463,6 +464,35 @@ class TestServers:
             assert sender.send_request(ask()).pipe(rops.collect_text()).run() == "hello"
             assert not sender.chooses_lanes
         assert broken.requests == []
+
+    @pytest.mark.parametrize(
+        ("fault", "delivery"),
+        [
+            (Failure("server_error", after=2), None),  # it failed without output
+            (Failure("rate_limit_exceeded", after=0), None),
+            (Failure("invalid_prompt", after=0), "rejected"),
+            (Failure("server_error", after=5), "started"),
+            (Close(1006, after=0), "unknown"),
+            (Close(1011, after=2), "started"),
+        ],
+        ids=repr,
+    )
+    def test_by_delivery(self, server: ResponsesServer, fault: Any, delivery: str | None) -> None:
+        server.reply("hello")
+        with (
+            ResponsesServer(faults=[Fault(fault)]) as broken,
+            ResponsesWebSocket(broken.url) as first,
+            ResponsesWebSocket(server.url) as second,
+        ):
+            answer = fallback(first, second).send_request(ask()).pipe(rops.collect_text())
+            if delivery is None:
+                assert answer.run() == "hello"
+            else:
+                with pytest.raises(RequestError) as caught:
+                    answer.run()
+                assert caught.value.delivery == delivery
+        assert len(server.requests) == (delivery is None)
+        assert len(broken.requests) == 1
 
     def test_an_attempt_that_hangs(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
