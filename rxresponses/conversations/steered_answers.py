@@ -6,8 +6,7 @@ import heapq
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
@@ -21,13 +20,15 @@ from ..wire.fields import response_id_of
 from .latest_targets import Target
 
 
-@dataclass(order=True)
-class _Waiting:
-    """A prompt that waits: for the response to be created, or for the answer to end if it was refused."""
+class _Waiting(NamedTuple):
+    """A prompt that waits: for the response to be created, or for the answer to end if it was refused.
+
+    No two have the same number, so that a heap compares nothing else.
+    """
 
     number: int
-    prompt: Any = field(compare=False)
-    is_refused: bool = field(compare=False, default=False)
+    prompt: Any
+    is_refused: bool = False
 
 
 class SteeredAnswers:
