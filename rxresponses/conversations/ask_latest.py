@@ -90,8 +90,9 @@ def ask_latest(
     events are emitted, in the order in which they come: of the answer, of the steer, and of the response that follows,
     once, also if it follows from several steers.  A conversation remembers that response too.  A prompt that the server
     or the client refuses to steer with (`response.steer.failed`, or an error before anything was accepted) is asked
-    when the answer has ended; the refusal is not emitted.  `response.steer.pending` is emitted, unless the turn goes on
-    by itself: the server keeps the prompt until a request brings the outputs of the function calls.
+    when the answer has ended; the refusal is not emitted.  So is a prompt for a turn that runs tools, which cannot be
+    steered.  `response.steer.pending` is emitted: the server keeps the prompt until a request brings the outputs of the
+    function calls, such as the next prompt.
 
     The result completes when the prompts have completed and the last answer has ended.  An error of the prompts or of
     an answer disposes the rest and is emitted.  Failed responses are events, and end nothing.  A steer that may have

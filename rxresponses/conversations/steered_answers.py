@@ -44,7 +44,6 @@ class SteeredAnswers:
         self._prompts = 0  # so many came
         self._waiting: list[_Waiting] = []  # a heap
         self._streams = 0  # of the answer and its steers, those that have not ended
-        self._is_asking = False  # the stream of the answer itself is one of them
         self._response_id: str | None = None  # of the response that runs
         self._successors: set[str] = set()  # the ids of responses that followed from steers
         self._are_prompts_over = False
@@ -90,7 +89,6 @@ class SteeredAnswers:
             waiting = heapq.heappop(self._waiting)
             self._streams += 1
             if target_id is None:
-                self._is_asking = True
                 return lambda: self._ask(waiting)
             return lambda: self._steer(waiting, target_id)
 
@@ -100,31 +98,25 @@ class SteeredAnswers:
             self._observer.on_next(event)
             self._go_on()
 
-        def on_completed() -> None:
-            self._is_asking = False
-            self._end_stream()
-
-        self._subscribe(lambda: self._target.ask(waiting.prompt), on_next, self._fail, on_completed)
+        self._subscribe(lambda: self._target.ask(waiting.prompt), on_next, self._fail, self._end_stream)
 
     def _steer(self, waiting: _Waiting, target_id: str) -> None:
-        is_accepted = is_followed = False
+        is_accepted = False
+        shows_successor: bool | None = None  # `False` if another steer shows it; `None` before it is created
 
         def on_next(event: ServerEvent) -> None:
-            nonlocal is_accepted, is_followed
+            nonlocal is_accepted, shows_successor
             kind = event.type
-            if kind == "response.steer.failed" or (kind in ERROR_TYPES and not is_accepted):
+            if kind == "response.steer.failed" or (kind in ERROR_TYPES and shows_successor is None):
                 self._take_back(waiting)
                 return
             if kind == "response.steer.accepted":
                 is_accepted = True
-            elif kind == "response.steer.pending":
-                if self._is_asking:
-                    return  # the turn goes on by itself, and its next request has the input
-            else:
+            elif kind != "response.steer.pending":
                 if kind == "response.created":
-                    is_followed = self._is_new(response_id_of(event))
-                if not is_followed:
-                    return  # another steer has the events of the response that follows
+                    shows_successor = self._is_new(response_id_of(event))
+                if not shows_successor:
+                    return
                 self._note(event)
             self._observer.on_next(event)
             self._go_on()

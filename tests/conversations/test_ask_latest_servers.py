@@ -339,6 +339,27 @@ class TestSteer:
         assert [plain_json(item)["content"] for item in chat.history][:1] == ["A"]
         assert len(chat.history) == 2
 
+    def test_a_turn_that_runs_tools_is_not_steered(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+        gate = server.gate()
+        server.reply([FunctionCall("look", {}), Hold(gate, 4)], "found", conversation)
+
+        def look() -> str:
+            """Look."""
+            return "seen"
+
+        prompts: Subject[Any] = Subject()
+        seen: Events = Recorder(prompts.pipe(ask_latest(Conversation(socket, model="m", tools=[look]), mode="steer")))
+        prompts.on_next("A")
+        seen.wait(lambda: "response.created" in seen.types)
+        prompts.on_next("B")
+        gate.open()
+        prompts.on_completed()
+        seen.wait()
+
+        assert steers_received(server) == []
+        assert seen.types.count("response.completed") == 3
+        assert seen.text.endswith("assistant: found\nuser: B")
+
     def test_scenario_37_a_server_that_ignores_steers(self) -> None:
         options = ConnectionOptions(steer_timeout=0.05)
         with (
