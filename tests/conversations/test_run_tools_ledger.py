@@ -103,14 +103,16 @@ class TestResuming:
         sender.fail(lost)
         assert got.error is lost
 
-    def test_a_call_that_comes_again_is_answered_from_the_ledger(self) -> None:
+    @pytest.mark.parametrize("call_id", ["call_1", "call_9"])
+    def test_a_call_that_comes_again_is_answered_from_the_ledger(self, call_id: str) -> None:
+        """Also if the server gives it another id, as it makes another response."""
         sender, counted, ledger = HandSender(), Counted(), ToolLedger()
         run(sender, counted.step, ledger=ledger)
         sender.emit(created("resp_1"), item_done(step_call(1)))
         sender.fail(ConnectionLostError("lost", delivery="started"))
         got = run(sender, counted.step, ledger=ledger)
-        sender.call(step_call(1))
-        assert sender.input == [{"type": "function_call_output", "call_id": "call_1", "output": "did 1"}]
+        sender.call(add_call(1, name="step", arguments='{"number": 1}', call_id=call_id))
+        assert sender.input == [{"type": "function_call_output", "call_id": call_id, "output": "did 1"}]
         assert counted.calls == [1]
         [output] = [event for event in got.values if isinstance(event, ToolCallOutputEvent)]
         assert output.seconds == 0
