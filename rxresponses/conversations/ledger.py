@@ -90,6 +90,10 @@ class ToolLedger:
         unknown = len(self.unknown)
         return f"<ToolLedger of {self.turn} turns, {len(self._records)} calls, {unknown} of them not finished>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # An error that holds the ledger may be copied or pickled; what saves the ledger stays with this one.
+        return {**vars(self), "_save": None, "in_use": False}
+
     # What is recorded.
 
     @property
