@@ -41,12 +41,13 @@ def run_tools(
 
     Marble::
 
-        subscribe:   --turn--created--call 1--call 2--completed------------turn--created--"Done"--completed|
-        run_tools(): --turn--created--call 1--S1--call 2--S2--completed--O2--O1--turn--created--"Done"--completed|
+        first response:  --created--call 1-----call 2-----completed|
+        second response:                                                      --created--"Done"--completed|
+        run_tools():     T-created--call 1--S--call 2--S--completed--O--O----T--created--"Done"--completed|
 
-    S is a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and the other events of this library's own are
-    `ConversationEvent`s; all operators ignore them.  Of several responses, `text_deltas` and its kin emit the text of
-    each; `final_response()` with `ops.last()` gives the last one.
+    T is a `TurnStartedEvent`, S a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and the other events of this library's own are
+    `ConversationEvent`s; all operators ignore them.  Operators that reduce events emit a value for each response, so
+    the last value of `collect_text()` or `final_response()` is the answer.
 
     `tools` holds functions, plain or async, with or without `tool`; `ClientTool`s for custom tools, shells, patches and
     computers; and tools that the server runs, such as `WebSearchTool()`, which only go into the request.  A tool that
@@ -54,16 +55,17 @@ def run_tools(
 
     **Turns.** All requests go to the lane of the first.  Each further one carries the outputs and
     `previous_response_id`, or everything if the server has lost that response (`HistorySentEvent`).  A `tool_choice`
-    that forces a call is for the first response only; the others may choose.  The run completes
-    when a response has no calls, is refused, failed, or was steered: its terminal event is the last event.  After
-    `max_turns` responses it ends with `MaxTurnsError`; the calls of the last one are not made.  When the responses have
-    used `max_tokens` tokens together, it completes with a `BudgetReachedEvent`.
+    that forces a call is for the first response only; the others may choose.  The run completes when a response has no
+    calls, is refused, failed, or was steered: its terminal event is the last event.  After `max_turns` responses it
+    ends with `MaxTurnsError`; the calls of the last one are not made.  When the responses have used `max_tokens` tokens
+    together, it completes with a `BudgetReachedEvent`.
 
     **Calls.** A call starts as soon as its arguments are whole, while the response still streams; with `eager=False`
     when the response has completed, so that no call is made for a response that fails later.  At most `max_concurrent`
     calls run at once, those of an exclusive tool alone.  A call may take `timeout` seconds, or those of its tool.
     A call that the response cuts short is never made.  An async function runs on the loop that delivers the events, any
-    other on a daemon thread of its own, both with the context variables of the subscriber.
+    other on a daemon thread of its own, both with the context variables of the subscriber.  Where a sender of your own
+    delivers events without a loop, plain functions run at once.
 
     **Results.** A text goes to the model as it is, content parts too, and any other value as its JSON.  What a tool
     raises, exits included, goes to the log, and its text to the model (`ToolCallFailedEvent`).  With
@@ -77,7 +79,8 @@ def run_tools(
     **Errors.** Before any call they are those of `send_request`.  Afterwards a `ToolRunError` lists the calls, and has
     the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.  Give the
     `ledger` of the error back with the same request to go on; no call is made twice.  With a `ledger` of your own, such
-    as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry()`.
+    as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry()`.  A `ResponsesClient` as the
+    sender sends a request of any turn again by itself, as far as nothing is done twice.
 
     Disposing ends the request as `send_request` describes, and cancels async functions and approvals.  A function on a
     thread runs to its end; only the ledger gets its output.
