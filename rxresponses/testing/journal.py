@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ..redaction import display, shown_data, shown_field
 from .jsontext import JSON, decode
 from .latest import Latest
-from .log import ServerLog
 from .replies import Intervention
 
 Outcome = Literal["completed", "incomplete", "failed", "refused", "lost"]
@@ -141,6 +140,22 @@ class Exchange:
         return f"Exchange({fields})"
 
 
+class JournalLog(Protocol):
+    """What a journal tells a log, as `ServerLog` describes it."""
+
+    def connection(self, upgrade: Upgrade) -> None:
+        """An attempt to open a connection is answered."""
+
+    def request(self, exchange: Exchange) -> None:
+        """A request has arrived."""
+
+    def message(self, received: Received) -> None:
+        """A frame has arrived, with a request or not."""
+
+    def outcome(self, exchange: Exchange, now: float) -> None:
+        """A request has ended."""
+
+
 class Journal:
     """Records frames, requests and upgrades, and wakes the callers that wait for a change.
 
@@ -152,7 +167,7 @@ class Journal:
         log: writes down what is recorded.
     """
 
-    def __init__(self, limit: int | None = None, size: int | None = None, log: ServerLog | None = None) -> None:
+    def __init__(self, limit: int | None = None, size: int | None = None, log: JournalLog | None = None) -> None:
         self._log = log
         self._lock = threading.Lock()
         self._received = 0  # frames

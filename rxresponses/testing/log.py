@@ -6,13 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..redaction import display, shortened, shown_data, terminal_json
+from .journal import Exchange, Received, Upgrade
 from .jsontext import JSON, encode
-
-if TYPE_CHECKING:
-    from .journal import Exchange, Received, Upgrade
 
 _LOGGER = logging.getLogger("rxresponses.testing")
 _LONGEST = 20_000  # characters of a message; of a longer one, the begin and the end are shown as a text

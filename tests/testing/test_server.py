@@ -95,6 +95,13 @@ def test_a_server_starts_once() -> None:
     server.close_connections()
 
 
+def test_a_server_whose_constructor_raised_can_be_shown_and_closed() -> None:
+    half_made = ResponsesServer.__new__(ResponsesServer)
+
+    assert repr(half_made) == "<ResponsesServer half made>"
+    half_made.close()
+
+
 def test_an_invalid_port_is_an_error() -> None:
     with pytest.raises(OverflowError), ResponsesServer(port=99_999):
         pass
