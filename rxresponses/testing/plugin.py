@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def responses_server() -> Iterator[ResponsesServer]:
-    """A `ResponsesServer` on a free local port.  It runs on a thread of its own while one test runs."""
+    """A `ResponsesServer` on a free local port.  It runs on a thread of its own while one test runs.
+
+    `reply` and `on` say what it answers, `script` reads that from a file, and `fault` says what goes wrong.
+    """
     from .server import ResponsesServer
 
     with ResponsesServer() as server:

@@ -151,10 +151,10 @@ class ResponsesServer(RunnableServer):
         `server.on(When(tool="weather", output="rain"), "Take an umbrella.")`.
 
         Args:
-            match: a regular expression, which is searched in the text of the latest user message (`""` matches every
-                request); a `When`, which also looks at outputs of calls, the model and the instructions; or a
-                function that receives the `Request` and returns whether it matches.  The server calls the function
-                on its own thread.
+            match: a regular expression, which is searched in the text of the latest user message, in its first 100,000
+                characters (`""` matches every request); a `When`, which also looks at outputs of calls, the model
+                and the instructions; or a function that receives the `Request` and returns whether it matches.  The
+                server calls the function on its own thread.
             reply: the answer, in one of the forms that `reply` describes.
             later: the answers to the second request that matches, to the third, and so on.  The last answer is that
                 to all further ones.

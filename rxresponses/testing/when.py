@@ -16,7 +16,8 @@ _LONGEST = 100_000  # characters of a text that are searched: some expressions t
 class When(CheckedArguments):
     """The requests that meet all of the conditions, as the first argument of `ResponsesServer.on`.
 
-    Each condition but `tool` is a regular expression, which is searched in the first 100,000 characters.
+    Each condition but `tool` is a regular expression, which is searched in the first 100,000 characters.  An
+    expression with repetitions inside of repetitions, such as `(a+)+$`, can still keep the server busy for hours.
 
     Args:
         message: what the text of the latest user message has to match.

@@ -17,6 +17,8 @@ from rxresponses.testing.script_file import load_script
 from rxresponses.testing.server import ResponsesServer
 from rxresponses.testing.when import When
 
+from .peer import Peer, text_of
+
 SCRIPT: dict[str, Any] = {
     "rules": [
         {
@@ -237,6 +239,24 @@ def test_the_example_of_the_docstring(tmp_path: Path) -> None:
     assert script.rules[1].match == When(tool="weather", output="rain")
     assert (script.rules[2].replies, script.rules[2].times) == (["Hello!", "Hello again!"], 2)
     assert script.faults == [Fault(Close(1006, after=3), request=2)]
+
+
+def test_the_example_of_the_docstring_plays_an_agent(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    script = load_script(written(tmp_path, example()))
+    peer = Peer(faults=script.faults)
+    for rule in script.rules:
+        peer.model.on(rule.match, *rule.replies, times=rule.times)
+
+    (call,) = [item for item in peer.ask(input="weather?")[-1]["response"]["output"] if item["type"] == "function_call"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "heavy rain"}
+    question = {"role": "user", "content": "weather?"}
+    again = Peer(peer.model)
+    assert text_of(again.ask(input=[question, call, output])) == "Take an umbrella."
+    assert [text_of(again.ask(input="Hello", model="gpt-5.2")) for _ in range(2)] == ["Hello!", "Hello again!"]
+    assert again.ask(input="Hello", model="gpt-5.2")[-1]["type"] == "response.created"  # the default has a pace
+    peer.ask(input="weather?")
+    assert peer.closed == Close(1006, after=3)
 
 
 @pytest.mark.parametrize(
