@@ -63,7 +63,8 @@ class CallableTool(Generic[P, R]):
     ) -> None:
         if not callable(function) or inspect.isclass(function):
             what = f"the class {function.__name__}" if inspect.isclass(function) else type(function).__name__
-            raise ConfigurationError(f"a tool is made from a function, not from {what}")
+            hint = "; put `@tool` below `@classmethod`" if isinstance(function, classmethod) else ""
+            raise ConfigurationError(f"a tool is made from a function, not from {what}{hint}")
         for option, value in (("strict", strict), ("exclusive", exclusive), ("idempotent", idempotent)):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"`{option}` of a tool is True or False, not {value!r}")
@@ -295,11 +296,14 @@ def tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Turn a typed function, plain or async, into a tool of the model.
 
     The name, the description and the JSON schema of the arguments come from the function: its name, its docstring
-    (the styles of Google, NumPy and Sphinx) and its annotations.  See `json_schema` for the types.  A parameter with a
-    default may be `null`, and then gets its default.  The function stays callable.
+    (in the style of Google, NumPy or Sphinx) and its annotations.  These may be plain types, lists, tuples, sets,
+    unions, `Literal`, enums, dates, dataclasses, `TypedDict`, `NamedTuple`, `msgspec.Struct`, models of pydantic, and
+    `Annotated` with `msgspec.Meta`, with pydantic's constraints or with a text that describes the parameter.  A
+    parameter with a default may be `null`, and then gets its default.
 
-    The arguments of a call are validated.  The model is told, with the path, of each one that is missing or unknown, or
-    does not fit: a number as a text does not.  Parameters that are positional-only or variadic have names for it, too.
+    The result is still called as the function is.  The arguments that a model sends are validated, strictly: the model
+    is told, with the path, of each one that is missing, unknown or of another type, such as a text in place of a
+    number.  Models of pydantic are as strict as they say themselves.
 
     Use it as `@tool`, as `@tool(timeout=10)`, or as `tool(function, name="lookup")`:
 

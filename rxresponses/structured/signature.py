@@ -88,7 +88,6 @@ def _is_self(function: Any, first: inspect.Parameter) -> bool:
         inspect.isfunction(function)
         and in_class
         and first.name in ("self", "cls")
-        and first.annotation is EMPTY
         and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD)
     )
 

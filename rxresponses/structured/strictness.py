@@ -27,7 +27,7 @@ _NOTES = {
     "contentEncoding": "in {}",
     "contentMediaType": "of the media type {}",
 }
-_LONGEST_DEFAULT = 200  # characters
+_LONGEST_SHOWN = 200  # characters of JSON
 _LOOKS_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 _JSON_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"} | {
     type(None): "null"
@@ -176,7 +176,17 @@ def _inexpressible(path: str, what: str) -> ConfigurationError:
 
 
 def _notes(schema: Mapping[str, Any]) -> list[str]:
-    return [text.format(schema[keyword]) for keyword, text in _NOTES.items() if keyword in schema]
+    notes = [text.format(schema[keyword]) for keyword, text in _NOTES.items() if keyword in schema]
+    examples = [_shown(example) for example in schema.get("examples", ())]
+    if examples and all(examples):
+        notes.append(f"for example {', '.join(examples)}")
+    return notes
+
+
+def _shown(data: Any) -> str:
+    """Return JSON data as text, empty if there are none to show or the text is long."""
+    text = json.dumps(data, ensure_ascii=False)
+    return text if data is not None and len(text) <= _LONGEST_SHOWN else ""
 
 
 def described(schema: JSON, notes: list[str]) -> JSON:
@@ -203,10 +213,8 @@ def _enumeration(values: list[Any], path: str) -> JSON:
 
 def _or_null(strict: JSON, part: Mapping[str, Any]) -> JSON:
     """Return the schema of a property that may be left out: `null` stands for its default."""
-    note = "null for the default"
-    default = json.dumps(part.get("default"), ensure_ascii=False)
-    if default != "null" and len(default) <= _LONGEST_DEFAULT:
-        note += f", {default}"
+    default = _shown(part.get("default"))
+    note = f"null for the default, {default}" if default else "null for the default"
     about = {"description": strict["description"]} if "description" in strict else {}
     rest = {name: value for name, value in strict.items() if name != "description"}
     members = rest["anyOf"] if rest.keys() == {"anyOf"} else [rest]

@@ -151,7 +151,12 @@ class Thermometer:
     def zero(kind: str) -> int:
         return 0
 
-    def plain(self, room: int) -> int:
+    @tool
+    @staticmethod
+    def one(kind: str) -> int:
+        return 1
+
+    def plain(self: Thermometer, room: int) -> int:
         return room - self.offset
 
     def __call__(self, room: int) -> int:
@@ -171,6 +176,7 @@ def test_methods() -> None:
     assert call(Thermometer(7).sum, first=1, others=[2, 3]) == Thermometer(7).sum(1, 2, 3) == 13
     assert call(tool(Thermometer.make), offset=5).offset == 5
     assert call(Thermometer.zero, kind="x") == Thermometer(1).zero("x") == 0
+    assert call(Thermometer.one, kind="x") == thermometer.one("x") == 1
     assert call(tool(thermometer.plain), room=5) == -95
     text = "the tool 'read' is a method: take it from an object of its class"
     assert refused(Thermometer.read.definition) == text
@@ -376,7 +382,7 @@ def test_what_is_no_function() -> None:
     assert refused(lambda: tool(Place)) == "a tool is made from a function, not from the class Place"
     assert "it has no signature" in refused(lambda: tool(WithoutSignature(), name="x"))
     assert refused(lambda: tool(classmethod(len_of))) == (  # type: ignore[arg-type,call-overload]
-        "a tool is made from a function, not from classmethod"
+        "a tool is made from a function, not from classmethod; put `@tool` below `@classmethod`"
     )
 
 

@@ -152,6 +152,8 @@ def of(type_: Any, *, strict: bool = True) -> Any:
             Annotated[str, Meta(min_length=1, max_length=5, description="A word.")],
             {"type": "string", "description": "A word. (at least 1 characters; at most 5 characters)"},
         ),
+        (Annotated[int, Meta(examples=[1, 5])], {"type": "integer", "description": "For example 1, 5"}),
+        (Annotated[str, Meta(examples=["x" * 300])], {"type": "string"}),
         (Annotated[list[int], Meta(min_length=1)], {"type": "array", "items": {"type": "integer"}, "minItems": 1}),
         (Annotated[bytes, Meta(max_length=3)], {"type": "string", "description": "In base64"}),
         (
