@@ -46,8 +46,9 @@ class Reader(Protocol):
 
 
 class _MsgspecReader:
-    def __init__(self, type_: Any) -> None:
-        self.schema = msgspec_schema(type_)
+    def __init__(self, type_: Any, parts: list[Any]) -> None:
+        literals = [part for part in parts if typing.get_origin(part) is typing.Literal]
+        self.schema = msgspec_schema(type_, literals)
         self._type = type_
 
     def read(self, data: Any) -> Any:
@@ -108,7 +109,7 @@ def _new_reader(type_: Any) -> Reader:
         except Exception as error:
             raise _without_schema(type_, error) from error
     try:
-        return _MsgspecReader(type_)
+        return _MsgspecReader(type_, parts)
     except (TypeError, ValueError, NotImplementedError, NameError, RecursionError) as error:
         reason = error
     if has_msgspec is None and not isinstance(reason, NameError):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -43,15 +44,19 @@ _ARRAYS = {"min_length": "minItems", "max_length": "maxItems"}
 _OBJECTS = {"min_length": "minProperties", "max_length": "maxProperties"}
 
 
-def msgspec_schema(type_: Any) -> JSON:
-    """Return the schema, with the classes of the type in `$defs`.  Raises `TypeError` for what msgspec cannot read."""
-    generator = _Generator()
+def msgspec_schema(type_: Any, literals: Iterable[Any]) -> JSON:
+    """Return the schema, with the classes of the type in `$defs`.  Raises `TypeError` for what msgspec cannot read.
+
+    `literals` are the `Literal`s in the type: msgspec sorts their values, but a model may learn from their order.
+    """
+    generator = _Generator([typing.get_args(literal) for literal in literals])
     schema = generator.schema(mi.type_info(type_))
     return {**schema, "$defs": generator.definitions} if generator.definitions else schema
 
 
 class _Generator:
-    def __init__(self) -> None:
+    def __init__(self, literals: Iterable[tuple[Any, ...]]) -> None:
+        self._literals = {_identity(values): values for values in literals}
         self.definitions: dict[str, JSON] = {}
         self._names: dict[Any, str] = {}
 
@@ -64,7 +69,7 @@ class _Generator:
         if isinstance(info, (mi.StructType, mi.DataclassType, mi.TypedDictType, mi.NamedTupleType, mi.EnumType)):
             return {"$ref": f"#/$defs/{self._definition(info)}"}
         if isinstance(info, mi.LiteralType):
-            return {"enum": list(info.values)}
+            return {"enum": list(self._literals.get(_identity(info.values), info.values))}
         if isinstance(info, mi.UnionType):
             return {"anyOf": [self.schema(member) for member in info.types]}
         if isinstance(info, mi.CollectionType):
@@ -128,6 +133,10 @@ def json_default(default: Any) -> JSON:
     except (TypeError, ValueError):
         return {}
     return {"default": data}
+
+
+def _identity(values: tuple[Any, ...]) -> frozenset[tuple[type, Any]]:
+    return frozenset((type(value), value) for value in values)
 
 
 def _constraints(info: Any, names: Mapping[str, str]) -> JSON:

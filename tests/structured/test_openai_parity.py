@@ -140,8 +140,6 @@ def _bare(schema: JSON) -> JSON:
     bare = {name: value for name, value in schema.items() if name not in ("title", "description", "default", "$defs")}
     if "const" in bare:
         bare["enum"] = [bare.pop("const")]
-    if "enum" in bare:
-        bare["enum"] = sorted(bare["enum"], key=repr)
     if "required" in bare:
         bare["required"] = sorted(bare["required"])
     return bare
