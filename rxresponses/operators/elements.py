@@ -11,8 +11,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import ConfigurationError, DecodeError
 from ..net.observable import EventObservable
-from ..structured.answer import AnswerType, read_answer
-from ..structured.partial_json import PartialJson, list_in
+from ..structured.answer import AnswerType, list_in, read_answer
+from ..structured.partial_json import PartialJson
 from ..wire.events import ServerEvent
 from ._answers import Answers
 from ._arguments import makes_operator

@@ -55,7 +55,8 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
 
     What is emitted is plain JSON data: dictionaries, lists, texts, numbers.  Texts, lists and objects are there from
     their first character on.  Numbers, `true`, `false` and `null` are there when they are whole, because `1` may become
-    `12`.  What has not begun is absent.  Nothing of it is validated; `parse_output` does that with the whole answer.
+    `12`; so are members of enums and of `Literal`, dates, ids and other texts with a format.  What has not begun is
+    absent.  Nothing of it is validated; `parse_output` does that with the whole answer.
 
     With `validate=True`, values of the type are emitted: each time, the largest part of the answer so far that fits the
     type.  So nothing is emitted before all fields without a default are there, and the last object of a list is left
@@ -70,6 +71,7 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
     the type is no error without `validate=True`.  Runs on the source's thread.  Disposing disposes the source.
     """
     answer = AnswerType(answer_type)
+    growing = None if validate else answer.growing()
 
     def operator(source: Observable[ServerEvent]) -> Observable[Any]:
         def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
@@ -80,7 +82,7 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
 
             def on_begin() -> None:
                 nonlocal json, shown, latest
-                json, shown, latest = PartialJson(is_read_whole=validate), NOTHING, NOTHING
+                json, shown, latest = PartialJson(is_read_whole=validate, growing=growing), NOTHING, NOTHING
 
             def on_piece(piece: str) -> None:
                 nonlocal json

@@ -7,6 +7,7 @@ import re
 from typing import Any, NoReturn
 
 from ..errors import DecodeError
+from .growing_texts import Growing
 from .libraries import Misfit, reader_of
 from .partial_json import NOTHING
 from .schema import closed_schema, json_schema, schema_name, told
@@ -29,6 +30,12 @@ class AnswerType:
         self._type = type_
         self._reader = reader_of(type_)
         self._is_wrapped = json_schema(type_, strict=False).get("type") != "object"
+
+    def growing(self) -> Growing:
+        """Return which texts are shown while they grow, by the schema."""
+        schema = self._reader.schema
+        outer = {"type": "object", "properties": {_WRAPPER: schema}}
+        return Growing([outer, schema] if self._is_wrapped else [schema], schema.get("$defs", {}))
 
     @property
     def name(self) -> str:
@@ -85,6 +92,27 @@ def read_answer(text: str) -> Any:
         raise DecodeError("the JSON is nested too deeply") from error
     except ValueError as error:
         raise DecodeError(f"the text is no JSON: {error}") from error
+
+
+def list_in(data: Any, path: tuple[str, ...] | None) -> list[Any]:
+    """Return the list that `PartialJson.watched` is for the text of these JSON data; an empty one for `null` there.
+
+    Raises `DecodeError` if there is none.
+    """
+    members = list(data.values()) if isinstance(data, dict) else []
+    if path is None:
+        found = next((value for value in [data, *members] if isinstance(value, list)), None)
+        if found is None and None not in members:
+            raise DecodeError("neither is it a list, nor has it a list as a member - at `$`")
+        return found or []
+    place = "$"
+    for name in path:
+        if not isinstance(data, dict) or name not in data:
+            raise DecodeError(f"an object with the key {name!r} was expected - at `{place}`")
+        data, place = data[name], f"{place}.{name}"
+    if data is not None and not isinstance(data, list):
+        raise DecodeError(f"a list was expected - at `{place}`")
+    return data or []
 
 
 def _no_number(name: str) -> NoReturn:

@@ -83,6 +83,13 @@ def test_a_list_is_emitted_without_the_object_around_it() -> None:
     assert seen_of(partial_output(list[int]), "{", "}") == []
 
 
+def test_half_a_member_of_an_enum_is_not_emitted() -> None:
+    pieces = ['{"value": ["ye', "s", '", ', '"n', 'o"', "]}"]
+
+    assert seen_of(partial_output(list[typing.Literal["yes", "no"]]), *pieces) == [[], ["yes"], ["yes", "no"]]
+    assert seen_of(partial_output(list[str]), *pieces)[:2] == [["ye"], ["yes"]]
+
+
 def test_validated_values_are_the_largest_part_that_fits() -> None:
     pieces = [
         *('{"city": "Ro', 'me", "days"', ': [{"name": "o', 'ne"', '}, {"sto', 'ps": ["a"], ', '"name": "two"'),

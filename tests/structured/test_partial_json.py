@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxresponses import DecodeError
-from rxresponses.structured.partial_json import NOTHING, PartialJson, list_in
+from rxresponses.structured.answer import list_in
+from rxresponses.structured.partial_json import NOTHING, PartialJson
 
 from ..effort import examples
 from ..support.strategies import json_values
