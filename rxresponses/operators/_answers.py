@@ -14,7 +14,7 @@ from ..wire.base import Model
 from ..wire.client_calls import is_client_call
 from ..wire.endings import OutputParseError, RefusalReader, cut, is_cut, refused
 from ..wire.events import ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent, ServerEvent
-from ..wire.fields import response_id_of
+from ..wire.fields import response_id_of, was_steered
 from ..wire.output_text import TextReader
 from ..wire.redacted import hide_secrets
 from ._results import read_results
@@ -73,6 +73,8 @@ class Answers:
         self._forget_calls()
         if refusal is not None:
             self._observer.on_error(refused(event, refusal))
+        elif was_steered(event):
+            pass  # the response that follows has the answer
         elif is_cut(event):
             self._observer.on_error(cut(event, self._text.last_message))
         elif isinstance(problem, DecodeError):

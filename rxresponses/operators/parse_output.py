@@ -39,8 +39,9 @@ def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observ
     or `Place | None`; the call raises `ConfigurationError` for a type that has none.
 
     The answer is the text of the last message.  Commentary, which a model says between its tool calls, is no answer.  A
-    response without text, such as a warm-up, and one that calls functions of the program emit nothing.  Servers without
-    strict schemas may put the JSON into a Markdown fence.  Of several responses in a row, each emits its answer.
+    response without text, such as a warm-up, one that calls functions of the program, and one that ended early because
+    it was steered emit nothing.  Servers without strict schemas may put the JSON into a Markdown fence.  Of several
+    responses in a row, each emits its answer.
 
     Runs on the source's thread.  Disposing disposes the source.  A refusal becomes `on_error(ResponseRefusedError)`,
     and a response that was cut short becomes `on_error(ResponseIncompleteError)`, with the reason and the text so far.

@@ -194,6 +194,20 @@ def test_a_cut_answer(operator: Operator[Any]) -> None:
 
 
 @each
+def test_a_steered_response_has_no_answer(operator: Operator[Any]) -> None:
+    seen = run(operator, created(), delta("Ro"), incomplete(reason="steered"))
+
+    assert seen.values == []
+    assert seen.completions == [213]
+
+
+def test_the_response_that_follows_a_steer_has_the_answer() -> None:
+    target = [created(), delta('{"city": "Ro'), incomplete(reason="steered")]
+
+    assert run(parse_output(Place), *target, created("resp_2"), delta(ROME), completed()).values == [VALUE]
+
+
+@each
 def test_failures(operator: Operator[Any]) -> None:
     for end in (failed(), error_event()):
         assert isinstance(run(operator, created(), delta("{"), end).errors[0][1], ResponseFailedError)
