@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import DecodeError
-from ..wire.events import ServerEvent
+from ..wire.events import ResponseOutputItemAddedEvent, ServerEvent
 from ..wire.output_text import TextReader
 
 
 class Answer:
     """Reads the events of the responses to a prompt: of one, or of a tool loop with one after the other.
 
-    Each piece of text goes to `on_piece`.  Failures must have become errors before, as by `raise_on_failure`.
+    Each piece of text goes to `on_piece`; with a `phase`, that of the messages of this phase.  `on_message` is called
+    when a message begins, so that commentary and answer do not stand in one line.  Failures must have become errors
+    before, as by `raise_on_failure`.
     """
 
-    def __init__(self, on_piece: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_piece: Callable[[str], None], on_message: Callable[[], None] | None = None, *, phase: str | None = None
+    ) -> None:
+        self._on_message = on_message
         self._on_piece = on_piece
-        self._texts = TextReader()
+        self._texts = TextReader(phase)
         self.see = self._texts.reader(self._see_other, on_piece)
         """Reads an event.  Raises `DecodeError` at the end of a response that has no text and cannot be read."""
         self.text = ""
@@ -28,6 +33,8 @@ class Answer:
         self._add(self._texts.flush())
 
     def _see_other(self, event: ServerEvent) -> None:
+        if isinstance(event, ResponseOutputItemAddedEvent) and event.item.type == "message" and self._on_message:
+            self._on_message()
         if event.is_terminal:
             piece = self._texts.finish(event)
             self.text = self._texts.text

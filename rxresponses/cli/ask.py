@@ -144,7 +144,9 @@ def _show(events: Observable[ServerEvent], args: argparse.Namespace, screen: Scr
     from .values import values
 
     has_schema, has_events = args.schema is not None, args.events or args.json
-    answer, ending = Answer(_drop if has_schema else screen.text), Ending()
+    # JSON that fits the schema is in the final answer only, and not in the commentary of the model.
+    answer = Answer(_drop, phase="final_answer") if has_schema else Answer(screen.text, screen.end_line)
+    ending = Ending()
     start = monotonic()
 
     def show(offset: float, event: ServerEvent) -> None:

@@ -40,7 +40,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     history.add_argument(
         "--history",
         metavar="FILE",
-        help="the file of the lines that the arrow keys bring back (default: in the state folder of the user)",
+        help="the file of the lines that the arrow keys bring back, for its owner only (default: "
+        "~/.local/state/rxresponses/chat_history)",
     )
     history.add_argument("--no-history", action="store_true", help="keep no lines for later chats")
 

@@ -101,7 +101,7 @@ class ChatSession:
         self._view.note(text)
 
     def _answer(self, message: Message) -> None:
-        answer, ending = Answer(self._view.text), Ending()
+        answer, ending = Answer(self._view.text, self._view.end), Ending()
         events = self._branches.current.send(message.text).pipe(rops.raise_on_failure())
         try:
             with closing(values(events, self._timeout, tick=_TICK)) as found:

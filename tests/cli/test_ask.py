@@ -41,6 +41,10 @@ class TestText:
         server.reply("one\ntwo\n")
         assert ask() == (0, "one\ntwo\n", "")
 
+    def test_each_message_begins_a_line(self, ask: Ask, server: ResponsesServer) -> None:
+        server.reply(["Let me see.", "It is blue."])
+        assert ask() == (0, "Let me see.\nIt is blue.\n", "")
+
     def test_model(self, ask: Ask, server: ResponsesServer) -> None:
         ask("--model", "gpt-4.1")
         ask("-m", "gpt-4.1-mini")

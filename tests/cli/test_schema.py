@@ -33,6 +33,15 @@ class TestAsk:
             "format": {"type": "json_schema", "name": "a_city", "schema": CLOSED, "strict": True}
         }
 
+    def test_commentary_is_no_part_of_the_answer(self, ask: Ask, server: ResponsesServer, schema: Path) -> None:
+        items = [
+            {"type": "message", "role": "assistant", "phase": phase, "content": [{"type": "output_text", "text": text}]}
+            for phase, text in (("commentary", "Let me see."), ("final_answer", "{}"))
+        ]
+        end = {"id": "r", "status": "completed", "output": items}
+        server.reply(Raw([{"type": "response.completed", "response": end}]))
+        assert ask("--schema", str(schema)) == (0, "{}\n", "")
+
     def test_events_in_place_of_the_answer(self, ask: Ask, server: ResponsesServer, schema: Path) -> None:
         server.reply("{}")
         code, out, err = ask("--schema", str(schema), "--json")
