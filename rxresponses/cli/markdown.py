@@ -104,10 +104,10 @@ class _Blocks:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = console.render_lines(self._text, options, pad=False)
-        while lines and not lines[-1]:
-            lines.pop()
-        begin = next((number for number, line in enumerate(lines) if line), len(lines))
-        lines = ([[]] if self._has_before else []) + lines[begin:]
+        # A line of code without text has a background, so it is no blank line.
+        filled = [number for number, line in enumerate(lines) if any(segment.text for segment in line)]
+        lines = lines[filled[0] : filled[-1] + 1] if filled else []
+        lines = ([[]] if self._has_before else []) + lines
         for line in lines if self._height is None else lines[-max(self._height, 1) :]:
             yield from line
             yield Segment.line()
