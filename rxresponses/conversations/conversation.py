@@ -50,13 +50,19 @@ class Conversation:
 
     A turn continues the latest response, if the server has it and only the input is new.  It sends the whole history,
     and says so in a `HistorySentEvent`, if any setting has changed since the latest request, if the history was edited,
-    or if the response is lost: the connection that held it is gone, or its lane has moved on.  Names of things do not
-    count as settings, since they never reach the model: `metadata`, `user`, `safety_identifier`, `stream_options`,
-    `stream_id`; nor does `generate`.
+    or if the response is lost: the connection that held it is gone, or its lane has moved on.  Fields that never reach
+    the model do not count as settings: `metadata`, `user`, `safety_identifier`, `stream_options`; nor do those that are
+    about one response only, `generate` and `tool_choice`, nor the credentials of tools.
 
     The conversation remembers a turn at its terminal event: its input and its output, as sent and received.  A turn
     that failed, was refused, cancelled or disposed leaves the conversation as it was.  An incomplete response counts,
     with the output that it has.  A `compaction` item in the output replaces all items before it.
+
+    **Tools.**  If `tools` holds a function, or what `tool` made of one, a turn lets the model call tools until it is
+    done, as `run_tools` describes; its options are settings too: `max_turns`, `max_concurrent`, `timeout`,
+    `max_tokens`, `approve`, `on_error`, `eager`.  Such a turn is remembered as a whole, or not at all: after an error,
+    `send` the same input with the `ledger` of the error, and no call is made twice.  Calls that `max_tokens` cut off
+    are answered as not made.  Without functions, the next input has to answer the calls.
 
     With `store=False` each request asks for `reasoning.encrypted_content`, so that the reasoning can be sent back.
     A model that refuses to be asked is asked no more.  Reasoning that came without it is not sent back, nor is the call
