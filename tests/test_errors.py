@@ -40,7 +40,7 @@ from rxresponses.errors import (
     UnreadableResponseError,
 )
 from rxresponses.wire import endings
-from rxresponses.wire.endings import ResponseIncompleteError, ResponseRefusedError
+from rxresponses.wire.endings import OutputParseError, ResponseIncompleteError, ResponseRefusedError
 from rxresponses.wire.events import ResponseErrorEvent, SteerRequiredInput
 
 EVENT = ResponseErrorEvent(code="server_error", message="broken")
@@ -105,6 +105,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (UnreadableResponseError, ("broken",), {"event": EVENT, **WHERE}),
     (ResponseRefusedError, ("I will not.",), {"event": EVENT, **WHERE}),
     (ResponseIncompleteError, ("max_output_tokens",), {"event": EVENT, **WHERE}),
+    (OutputParseError, ("broken",), {"text": "{", "path": "$.a", **WHERE}),
     (SteerPendingError, (), {"required_input": STUBS, "event": EVENT, **WHERE}),
     (ResponseTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
@@ -160,7 +161,13 @@ def test_errors_of_requests_have_a_delivery(
         return
     delivery = make(*args, **attributes).delivery
     assert delivery in typing.get_args(Delivery)
-    started = make in (ResponseIncompleteError, ResponseRefusedError, SteerPendingError, UnreadableResponseError)
+    started = make in (
+        OutputParseError,
+        ResponseIncompleteError,
+        ResponseRefusedError,
+        SteerPendingError,
+        UnreadableResponseError,
+    )
     assert delivery == attributes.get("delivery", "started" if started else "not_sent")
 
 

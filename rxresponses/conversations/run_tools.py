@@ -45,9 +45,9 @@ def run_tools(
         second response:                                                      --created--"Done"--completed|
         run_tools():     T-created--call 1--S--call 2--S--completed--O--O----T--created--"Done"--completed|
 
-    T is a `TurnStartedEvent`, S a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and the other events of this library's own are
-    `ConversationEvent`s; all operators ignore them.  Operators that reduce events emit a value for each response, so
-    the last value of `collect_text()` or `final_response()` is the answer.
+    T is a `TurnStartedEvent`, S a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and the other events of
+    this library's own are `ConversationEvent`s; all operators ignore them.  Operators that reduce events emit a value
+    for each response, so the last value of `collect_text()` or `final_response()` is the answer; `.run()` returns it.
 
     `tools` holds functions, plain or async, with or without `tool`; `ClientTool`s for custom tools, shells, patches and
     computers; and tools that the server runs, such as `WebSearchTool()`, which only go into the request.  A tool that
