@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rxresponses.testing.faults import DelayUpgrade, DropStreamIds, Fault, RefuseUpgrade
 from rxresponses.testing.outputs import FunctionCall, Interleaved, Item, Json, Raw, Reasoning, Refusal, ShellCall, Text
@@ -181,6 +184,30 @@ def test_a_script_that_is_nested_too_deeply() -> None:
     endless.append(endless)
     with pytest.raises(ScriptError, match="nested deeper than 100 levels"):
         read_script({"default": endless})
+
+
+NAMES = [*SCRIPT, *SCRIPT["rules"][2], *_REPLY_KINDS, *_FAULT_KINDS, "exact", "contains", "tool", "output", "after"]
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 2000), st.floats(), st.text(max_size=3))
+values = st.recursive(
+    scalars | st.sampled_from(["here", "(", "\ud83c", b"x", 10**400]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | scalars, inner, max_size=3),
+    max_leaves=8,
+)
+parts = st.dictionaries(st.sampled_from([*_REPLY_KINDS]), values, min_size=1, max_size=1)
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "rules": st.lists(st.fixed_dictionaries({}, optional={"match": values, "reply": parts, "times": values})),
+        "default": parts | values,
+        "faults": st.lists(st.dictionaries(st.sampled_from([*_FAULT_KINDS, "match", "times"]), values, max_size=2)),
+    },
+)
+
+
+@given(document=documents | values)
+def test_any_document_is_a_script_or_an_error_of_scripts(document: object) -> None:
+    with contextlib.suppress(ScriptError):
+        assert read_script(document)
 
 
 # Files
