@@ -12,7 +12,7 @@ from typing import TypeAlias
 from .errors import InvalidRequestError
 from .wire.models import ResponseInputFile, ResponseInputImage
 
-Source: TypeAlias = str | os.PathLike[str] | bytes
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path, a URL (`https` or `data`), or the bytes themselves."""
 
 _URL = re.compile(r"(https?://|data:)", re.IGNORECASE)
@@ -36,7 +36,7 @@ def image_part(
     Raises `OSError` if the file cannot be read, and `InvalidRequestError` for what is no image.  Reading blocks.
     """
     url = _url_of(source, file_id, "an image")
-    if isinstance(source, (str, bytes, os.PathLike)) and url is None:
+    if source is not None and url is None:
         name, data = _read(source)
         kind = media_type or _signature(data) or _type_of(name)
         if kind is None or not kind.startswith("image/"):
@@ -81,7 +81,7 @@ def _url_of(source: object, file_id: object, what: str) -> str | None:
     """Check the arguments, and return the source if it is a URL that the service reads."""
     if (source is None) == (file_id is None):
         raise InvalidRequestError(f"{what} needs exactly one of a source and `file_id`", field="content")
-    if source is not None and not isinstance(source, (str, bytes, os.PathLike)):
+    if source is not None and not isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)):
         raise InvalidRequestError(
             f"{what} comes from a path, a URL or bytes, not from {type(source).__name__}", field="content"
         )
@@ -96,8 +96,8 @@ def _url_of(source: object, file_id: object, what: str) -> str | None:
 
 def _read(source: Source) -> tuple[str, bytes]:
     """Return the name of a file and what is in it; bytes have no name."""
-    if isinstance(source, bytes):
-        return "", source
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "", bytes(source)
     path = Path(source)
     return path.name, path.read_bytes()
 

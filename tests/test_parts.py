@@ -36,7 +36,7 @@ def test_an_image_by_its_url(source: str) -> None:
 def test_the_first_bytes_tell_the_type_of_an_image(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "image.png"  # a wrong name, for most of them
     path.write_bytes(IMAGES[kind])
-    for source in (IMAGES[kind], path, str(path)):
+    for source in (IMAGES[kind], bytearray(IMAGES[kind]), memoryview(IMAGES[kind]), path, str(path)):
         assert image_part(source).image_url == url(kind, IMAGES[kind])
 
 

@@ -123,6 +123,10 @@ _cached_reader = lru_cache(maxsize=1024)(_new_reader)
 
 def _without_schema(type_: Any, reason: Exception) -> ConfigurationError:
     why = str(reason).strip().partition("\n")[0]
+    if why.startswith("Type unions"):
+        why += (
+            "; give the classes tags (`msgspec.Struct` with `tag=True`), or install pydantic, which reads more unions"
+        )
     if isinstance(reason, NameError):
         why += "; define a class whose fields name other classes at the level of a module"
     return ConfigurationError(f"{shown_type(type_)} has no JSON schema: {why}")
