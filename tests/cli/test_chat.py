@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -71,11 +72,11 @@ class TestMessages:
         assert err.count("\n") == 1
         assert server.requests[2]["previous_response_id"] == server.requests[1]["previous_response_id"]
 
-    def test_a_timeout_is_that_of_a_turn(self, chat: Chat, server: ResponsesServer) -> None:
-        server.reply(["one", Hold(server.gate(), after=5)], "two")
-        code, out, err = chat("1", "2", args=("--timeout", "0.2"))
-        assert (code, out) == (1, "one\ntwo\n")
-        assert "no terminal event within 0.2 s" in err
+    def test_a_timeout_ends_the_turn(self, chat: Chat, server: ResponsesServer) -> None:
+        server.reply(["one", Hold(server.gate(), after=5)])
+        code, out, err = chat("1", "/model", args=("--timeout", "0.1"))
+        assert (code, out.splitlines()[-1]) == (1, "gpt-5.2")
+        assert "within 0.1 s" in err
 
     def test_a_refusal_is_noted(self, chat: Chat, server: ResponsesServer) -> None:
         server.reply(Refusal("I will not."))
@@ -125,7 +126,7 @@ class TestMessages:
             '-> {"error": "the user did not approve this call, so it was not made"}',
             "assistant: I may not.",
         ]
-        assert err.splitlines()[:3] == [
+        assert re.sub(r"\d+\.\d s", "0.0 s", err).splitlines()[:3] == [
             'tool: weather {"city":"Oslo"}',
             "tool: weather -> sunny in Oslo (0.0 s)",
             "tool: delete needs approval, and no terminal is there to ask: it is not called",

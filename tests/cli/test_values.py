@@ -109,7 +109,7 @@ class TestTicks:
         assert list(found) == []
 
     def test_the_time_is_over(self) -> None:
-        found = values(reactivex.never(), 0.05, tick=0.001)
+        found = values(reactivex.never(), 0.2, tick=0.001)
         assert next(found) is None
         with pytest.raises(TerminalTimeoutError):
             list(found)
