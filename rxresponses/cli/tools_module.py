@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ def load_tools(names: Iterable[str]) -> list[AnyTool]:
     return [tool for name in names for tool in _tools_of(_load(name), name)]
 
 
-def _tools_of(module: ModuleType, name: str) -> list[AnyTool]:
+def _tools_of(module: ModuleType, name: str) -> Sequence[AnyTool]:
     listed = getattr(module, "tools", None)
     if isinstance(listed, (list, tuple)):
         found = list(listed)
