@@ -70,7 +70,8 @@ def _closed(schema: Any, place: str) -> Any:
         raise ConfigurationError(f"{place} is no schema: it must be an object")
     if place.count(".") > _DEEPEST:
         raise ConfigurationError(f"it has more than {_DEEPEST} levels")
-    found = dict(schema)
+    # A default says nothing of which values fit, and the service refuses it.
+    found = {keyword: value for keyword, value in schema.items() if keyword != "default"}
     for keyword in _WITH_SCHEMAS:
         if keyword in schema:
             if not isinstance(schema[keyword], dict):

@@ -141,6 +141,16 @@ class TestFormat:
         }
         assert json.dumps(nested) == before
 
+    def test_defaults_are_left_out(self) -> None:
+        """The service refuses them.  A property may be called so."""
+        schema = {"type": "object", "properties": {"default": {"type": "string", "default": "x"}}, "default": {}}
+        assert format_of(schema, "x")["schema"] == {
+            "type": "object",
+            "properties": {"default": {"type": "string"}},
+            "required": ["default"],
+            "additionalProperties": False,
+        }
+
     def test_a_format_as_requests_have_it(self) -> None:
         given = {"type": "json_schema", "name": "city", "description": "A city.", "strict": False, "schema": CITY}
         assert format_of(given, "x") == given
