@@ -11,6 +11,7 @@ from ..raised import text_of
 from ..wire.base import Model, model
 from ..wire.events import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate
+from .settings import without_secrets
 
 
 def _text_of_error(error: object) -> str:
@@ -36,6 +37,12 @@ class TurnStartedEvent(ConversationEvent):
     turn: int
     request: ResponseCreate
     type: Literal["rxresponses.turn_started"] = "rxresponses.turn_started"
+
+    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
+        """Return plain JSON data, without the credentials of tools: events are logged, requests are not."""
+        request = self.request.to_dict(encode_json)
+        shown = {name: without_secrets(name, value) for name, value in request.items()}
+        return {**super().to_dict(encode_json), "request": shown}
 
 
 @model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from msgspec import UNSET
@@ -15,6 +16,7 @@ from ..scalars import plain_scalar
 from ..wire.codec import encode
 from ..wire.plans import plan_of
 from ..wire.requests import ResponseCreate
+from ..wire.requests.sent import plain_json
 
 OWN_FIELDS = frozenset({"conversation", "input", "previous_response_id"})
 """The fields of a request that a conversation sets itself, or that would make the server keep it."""
@@ -23,10 +25,35 @@ OWN_FIELDS = frozenset({"conversation", "input", "previous_response_id"})
 # warm-up would otherwise save nothing, and `tool_choice` because it is about one response only: a run of tools that
 # begins with a forced call goes on without.
 _LABELS = frozenset(
-    {"generate", "metadata", "safety_identifier", "stream_id", "stream_options", "tool_choice", "type", "user"}
+    {
+        *("background", "extra_body", "generate", "input", "metadata", "previous_response_id", "safety_identifier"),
+        *("stream", "stream_id", "stream_options", "tool_choice", "type", "user"),
+    }
 )
 _DIGEST = 32  # hexadecimal digits
 _NO_MODEL = "(none)"  # where a request is made only for its checks
+
+
+class Fields(dict[str, Any]):
+    """Fields of requests that never change, so that their digests are made once."""
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """What `digests_of` returns."""
+        return _digests(self)
+
+    def on_lane(self, name: str | None) -> Fields:
+        """Return the fields for a lane."""
+        fields = Fields({**self, "stream_id": UNSET if name is None else name})
+        fields.__dict__["digests"] = self.digests
+        return fields
+
+
+def copied(value: Any) -> Any:
+    """Return a setting as it is now: the program may change its lists and its plain JSON later."""
+    if isinstance(value, Mapping):
+        return plain_json(value)
+    return [copied(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def digests_of(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -35,12 +62,16 @@ def digests_of(settings: Mapping[str, Any]) -> dict[str, str]:
     Secrets are left out: the model never sees them, a token may be renewed at any time, and a digest would give a short
     one away.
     """
+    return settings.digests if isinstance(settings, Fields) else _digests(settings)
+
+
+def _digests(settings: Mapping[str, Any]) -> dict[str, str]:
     create = ResponseCreate(**{name: value for name, value in settings.items() if name not in OWN_FIELDS})
-    fields: dict[str, Any] = json.loads(encode(create))
+    fields = {name: getattr(create, name) for name in plan_of(ResponseCreate).fields if name not in _LABELS}
     return {
-        name: hashlib.sha256(json.dumps(without_secrets(name, value)).encode()).hexdigest()[:_DIGEST]
-        for name, value in fields.items()
-        if name not in _LABELS
+        name: hashlib.sha256(json.dumps(without_secrets(name, plain_json(value))).encode()).hexdigest()[:_DIGEST]
+        for name, value in {**fields, **create.extra_body}.items()
+        if value is not UNSET
     }
 
 

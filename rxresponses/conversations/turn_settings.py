@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET
 from reactivex import Observable
 from reactivex import operators as ops
 
@@ -22,7 +21,7 @@ from .client_calls import client_call, failure_item
 from .events import BudgetReachedEvent
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
-from .settings import check_settings, saved_settings
+from .settings import Fields, check_settings, copied, saved_settings
 from .tool_turns import tool_turns
 from .toolset import ClientTool, Toolset
 from .turn import send_turn
@@ -42,7 +41,7 @@ class TurnSettings:
         if "ledger" in given:
             raise ConfigurationError("a `ledger` belongs to one turn: pass it to `send`")
         self.given = given
-        self._fields = {name: value for name, value in given.items() if name not in _OPTIONS}
+        self._fields = Fields({name: copied(value) for name, value in given.items() if name not in _OPTIONS})
         self._options = LoopSettings(**{name: value for name, value in given.items() if name in _OPTIONS})
         self._tools: Toolset | None = None
         tools = self._fields.get("tools")
@@ -80,7 +79,7 @@ class TurnSettings:
         `remember` gets the chain after the response.  A run of tools is remembered as a whole, or not at all, so
         `remember` gets the chain that leaves no call of a tool unanswered, and `on_chain` each chain before it.
         """
-        fields = {**self._fields, "stream_id": UNSET if lane is None else lane}
+        fields = self._fields.on_lane(lane)
         if self._tools is None:
             return send_turn(sender, chain, fields, items, remember)
         latest = None if ledger is None or ledger.turn == 0 else ledger.chain

@@ -114,6 +114,18 @@ class TestSettings:
         talk(chat, "a")
         assert reasons(talk(chat, "b")) == []
 
+    def test_a_list_that_the_program_changes_later_is_not_theirs(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
+        tools: list[Any] = [{"type": "web_search", "filters": {"allowed_domains": ["a"]}}]
+        chat = Conversation(socket, model="m", tools=tools)
+        talk(chat, "a")
+        tools[0]["filters"]["allowed_domains"].append("b")
+        tools.append({"type": "web_search_preview"})
+        assert reasons(talk(chat, "b")) == []
+        assert server.requests[1]["tools"] == server.requests[0]["tools"]
+        assert len(server.requests[1]["tools"]) == 1
+
     def test_a_turn_has_those_of_its_making(self, server: ResponsesServer, chat: Conversation) -> None:
         turn = chat.send("a")
         chat.configure(instructions="be long")

@@ -40,9 +40,12 @@ def test_the_fields_are_there() -> None:
     assert "the parent is lost" in repr(OWN[1])
 
 
-def test_the_repr_shows_no_secret() -> None:
+def test_neither_repr_nor_json_show_a_secret() -> None:
     tool = {"type": "mcp", "server_label": "s", "server_url": "https://x", "authorization": "sesame-open-now"}
-    assert "sesame" not in repr(TurnStartedEvent(turn=1, request=ResponseCreate(model="m", tools=[tool])))
+    event = TurnStartedEvent(turn=1, request=ResponseCreate(model="m", input="hi", tools=[tool]))
+    assert "sesame" not in repr(event)
+    assert "sesame" not in event.to_json()
+    assert event.to_dict()["request"]["input"] == "hi"
 
 
 def test_operators_for_the_events_of_a_server_ignore_them() -> None:
