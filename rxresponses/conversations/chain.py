@@ -21,7 +21,7 @@ from ..wire.requests import InputItem, ResponseCreate
 from ..wire.requests.input_items import without_unstored_reasoning
 from ..wire.requests.sent import plain_json
 from .items import ANSWERS, OpenCall, as_input, calls_open_after, is_cut, item_field
-from .settings import OWN_FIELDS, digests_of, included, model_of, refuse_own_fields, stores
+from .settings import OWN_FIELDS, digest_of, digests_of, included, model_of, refuse_own_fields, stores
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 """What `include` asks for, so that a client that stores nothing at the server can send the model's reasoning back."""
@@ -245,6 +245,8 @@ class Chain:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data, without the secrets of settings."""
+        pieces = [{"items": plain_json(piece.items), **self._marks(piece)} for piece in self._pieces()]
+        held = plain_json(self.held)
         return {
             "parent_id": self.parent_id,
             "root_id": self.root_id,
@@ -252,16 +254,18 @@ class Chain:
             "digests": dict(self.digests),
             "why": self.why,
             "unsent": plain_json(self.unsent),
-            "held": plain_json(self.held),
+            "held": held,
             "plain_models": sorted(self.plain_models),
-            "pieces": [{"items": plain_json(piece.items), **self._marks(piece)} for piece in self._pieces()],
+            "pieces": pieces,
+            "known": digest_of([*(piece["items"] for piece in pieces), held]),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Chain:
         """Return the chain of such data; a parent that only its connection could continue is lost.
 
-        Output items are objects again, and input items are plain JSON.  Raises `DecodeError` for other data.
+        So is the parent if the items in the data were changed, which a digest shows.  Output items are objects again,
+        and input items are plain JSON.  Raises `DecodeError` for other data.
         """
         try:
             saved = msgspec.convert(data, _Saved)
@@ -283,7 +287,11 @@ class Chain:
             _last=last,
         )
         chain = dataclasses.replace(chain, open_calls=calls_open_after(chain._known()))
-        if chain.parent_id is None or (chain.stored and not chain.held):
+        if chain.parent_id is None:
+            return chain
+        if saved.known != digest_of([*(piece.items for piece in saved.pieces), saved.held]):
+            return dataclasses.replace(chain, parent_id=None, why="the history was edited")
+        if chain.stored and not chain.held:
             return chain
         # What is stored stays stored: only the parent is lost.
         return dataclasses.replace(chain, parent_id=None, why="the conversation was restored, and its parent is lost")
@@ -322,6 +330,7 @@ class _Saved(msgspec.Struct):
     held: list[dict[str, Any]]
     plain_models: list[str]
     pieces: list[_SavedPiece]
+    known: str
 
 
 def _add(before: _Piece | None, items: tuple[InputItem, ...], **marks: bool) -> _Piece | None:

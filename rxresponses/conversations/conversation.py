@@ -73,11 +73,17 @@ class Conversation:
     which has the default lane; names of forgotten conversations are used again.  `stream_id` names another lane.
     A client chooses the lanes itself, and tells branches apart by these names.
 
-    Raises `InvalidRequestError` or `TypeError` for a setting that no request takes.
+    Raises `InvalidRequestError` or `TypeError` for a setting that no request takes, and `ConfigurationError` for wrong
+    tools, a wrong option of them, or a `sender` that is none.
     """
 
     @discreet
     def __init__(self, sender: Sender, **defaults: Any) -> None:
+        if not callable(getattr(sender, "send_request", None)):
+            raise ConfigurationError(
+                "a conversation needs a sender: a socket, a client, a lane, or an object with `send_request`, not "
+                f"{type(sender).__name__}"
+            )
         self._settings = TurnSettings(defaults)
         source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
         self._home: Any = sender if source is None else source
@@ -173,8 +179,7 @@ class Conversation:
     def _overridden(self, settings: Mapping[str, Any]) -> TurnSettings:
         if "stream_id" in settings:
             raise ConfigurationError("a conversation stays on its lane; `fork(stream_id=…)` makes one on another lane")
-        given = {**self._settings.given, **settings}
-        return TurnSettings({name: value for name, value in given.items() if value is not UNSET})
+        return TurnSettings({**self._settings.given, **settings})
 
     @discreet
     def fork(self, **settings: Any) -> Self:

@@ -136,7 +136,7 @@ class Lanes:
                 turn.parent_lane = other
                 other.loading.add(turn)
                 return chain
-        return chain.without_parent("the response to continue is not stored, and its lane has moved on")
+        return chain.without_parent("the response to continue is not stored, and its lane no longer holds it")
 
     def loaded(self, turn: Turn) -> None:
         """Note that the server has started the response of a turn, so that it has the parent."""

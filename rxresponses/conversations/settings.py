@@ -69,10 +69,15 @@ def _digests(settings: Mapping[str, Any]) -> dict[str, str]:
     create = ResponseCreate(**{name: value for name, value in settings.items() if name not in OWN_FIELDS})
     fields = {name: getattr(create, name) for name in plan_of(ResponseCreate).fields if name not in _LABELS}
     return {
-        name: hashlib.sha256(json.dumps(without_secrets(name, plain_json(value))).encode()).hexdigest()[:_DIGEST]
+        name: digest_of(without_secrets(name, plain_json(value)))
         for name, value in {**fields, **create.extra_body}.items()
         if value is not UNSET
     }
+
+
+def digest_of(data: Any) -> str:
+    """Return a digest of JSON data, in which the order of names counts, as it does to a model."""
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:_DIGEST]
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
 from reactivex import Observable
 from reactivex import operators as ops
 
@@ -40,7 +41,7 @@ class TurnSettings:
     def __init__(self, given: Mapping[str, Any]) -> None:
         if "ledger" in given:
             raise ConfigurationError("a `ledger` belongs to one turn: pass it to `send`")
-        self.given = given
+        self.given = given = {name: value for name, value in given.items() if value is not UNSET}
         self._fields = Fields({name: copied(value) for name, value in given.items() if name not in _OPTIONS})
         self._options = LoopSettings(**{name: value for name, value in given.items() if name in _OPTIONS})
         self._tools: Toolset | None = None

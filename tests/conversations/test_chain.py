@@ -311,6 +311,13 @@ class TestJson:
         assert sent(create)["input"] == [*HELLO, says("hi")]
         assert reason == "the conversation was restored, and its parent is lost"
 
+    def test_a_history_that_was_edited_in_the_file_is_sent(self) -> None:
+        data = json.loads(json.dumps(begun().to_dict()))
+        data["pieces"][0]["items"][0]["content"] = "goodbye"
+        create, reason = Chain.from_dict(data).request(SETTINGS, [])
+        assert sent(create)["input"] == [user("goodbye"), says("hi")]
+        assert reason == "the history was edited"
+
     def test_the_input_of_a_steer_is_lost_with_the_connection(self) -> None:
         restored = self.saved(begun().with_held([user("shorter")]))
         assert sent(restored.request(SETTINGS, [])[0])["input"] == [*HELLO, says("hi"), user("shorter")]

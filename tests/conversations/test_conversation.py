@@ -152,6 +152,10 @@ class TestSettings:
         with pytest.raises(error):
             chat.fork(**wrong)
 
+    def test_a_sender_is_needed(self) -> None:
+        with pytest.raises(ConfigurationError, match="not str"):
+            Conversation("wss://api.openai.com", model="m")  # type: ignore[arg-type]
+
     def test_the_model_may_come_later(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         chat = Conversation(socket)
         with pytest.raises(InvalidRequestError, match="model"):

@@ -101,7 +101,7 @@ class TestForks:
         chat = Conversation(socket, model="m", store=store)
         talk(chat, "a")
         talk(chat, "fail")
-        lost = [] if store else ["the response to continue is not stored, and its lane has moved on"]
+        lost = [] if store else ["the response to continue is not stored, and its lane no longer holds it"]
         assert reasons(talk(chat, "b")) == lost
         assert [request.get("previous_response_id") is None for request in server.requests] == [True, False, not store]
 

@@ -196,7 +196,8 @@ class TestParents:
         desk.started()
         assert turn.chain.parent_id is None
         assert (
-            turn.chain.request(UNSTORED, [])[1] == "the response to continue is not stored, and its lane has moved on"
+            turn.chain.request(UNSTORED, [])[1]
+            == "the response to continue is not stored, and its lane no longer holds it"
         )
 
     def test_scenario_34_the_lane_waits_for_the_fork(self) -> None:
