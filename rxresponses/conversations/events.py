@@ -112,11 +112,12 @@ class ToolCallFailedEvent(ToolCallEvent):
 class BudgetReachedEvent(ConversationEvent):
     """The run ends before the model is done: its responses have used `tokens`, and `max_tokens` are allowed.
 
-    The calls of the last response wait for an answer, made or not; the ledger has them.
+    The calls of the last response wait for an answer.  `outputs` answers those of them that were made.
     """
 
     tokens: int
     max_tokens: int
+    outputs: list[InputItem]
     type: Literal["rxresponses.budget_reached"] = "rxresponses.budget_reached"
 
 

@@ -264,7 +264,7 @@ class _ToolRun:
                 self._fail(
                     MaxTurnsError(self._options.max_turns, ledger=self._ledger, response=self._ledger.chain.response)
                 )
-            elif (outputs := self._calls.outputs_for(self._open)) is not None:
+            elif len(outputs := self._calls.outputs_for(self._open)) == len(self._open):
                 self._send(self._ledger.chain, outputs)
 
     def _fail(self, error: Exception) -> None:
@@ -279,8 +279,8 @@ class _ToolRun:
 
     def _close(self) -> None:
         if self._failure is None and self._open and self._budget_is_spent():
-            limit = self._options.max_tokens or 0
-            self._emit(BudgetReachedEvent(tokens=self._ledger.tokens, max_tokens=limit))
+            limit, outputs = self._options.max_tokens or 0, self._calls.outputs_for(self._open)
+            self._emit(BudgetReachedEvent(tokens=self._ledger.tokens, max_tokens=limit, outputs=outputs))
         if self._closed:  # by the observer
             return
         self._closed = True

@@ -82,11 +82,9 @@ class TurnCalls:
         """How many calls run."""
         return self._queue.running
 
-    def outputs_for(self, calls: Sequence[ClientCall]) -> list[InputItem] | None:
-        """Return the items that answer these calls, in their order; `None` if one has no answer yet."""
-        if any(call.call_id not in self._outputs for call in calls):
-            return None
-        return [self._outputs[call.call_id] for call in calls]
+    def outputs_for(self, calls: Sequence[ClientCall]) -> list[InputItem]:
+        """Return the items that answer these calls, in their order; a call may have no answer yet."""
+        return [self._outputs[call.call_id] for call in calls if call.call_id in self._outputs]
 
     def stop(self) -> None:
         """Start no more calls, and wait for no more approvals; calls that run go on."""

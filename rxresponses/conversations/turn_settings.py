@@ -20,6 +20,7 @@ from ..wire.requests import InputItem
 from .chain import Chain
 from .client_calls import client_call, failure_item
 from .events import BudgetReachedEvent
+from .items import calls_open_after
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
 from .settings import Fields, check_settings, copied, saved_settings
@@ -84,7 +85,7 @@ class TurnSettings:
         if self._tools is None:
             return send_turn(sender, chain, fields, items, remember)
         latest = None if ledger is None or ledger.turn == 0 else ledger.chain
-        is_cut_off = False
+        made: list[InputItem] | None = None  # the outputs of calls that were made, if the run ends at its budget
 
         def keep_whole(chain: Chain) -> None:
             nonlocal latest
@@ -94,13 +95,14 @@ class TurnSettings:
                 remember(chain)
 
         def on_next(event: ServerEvent) -> None:
-            nonlocal is_cut_off
-            is_cut_off = is_cut_off or isinstance(event, BudgetReachedEvent)
+            nonlocal made
+            if isinstance(event, BudgetReachedEvent):
+                made = event.outputs
 
         def on_completed() -> None:
             # Calls are open, too, if a request with their outputs was refused: then the turn has failed.
-            if latest is not None and (is_cut_off or not latest.open_calls):
-                remember(_with_answers(latest))
+            if latest is not None and (made is not None or not latest.open_calls):
+                remember(_with_answers(latest, made or []))
 
         run = tool_turns(sender, chain, fields, items, self._tools, self._options, keep_whole, ledger=ledger)
         return run.pipe(ops.do_action(on_next, on_completed=on_completed))
@@ -127,9 +129,9 @@ def _is_runnable(tool: object) -> bool:
     return isinstance(tool, (CallableTool, ClientTool)) or (callable(tool) and not isinstance(tool, (Mapping, Model)))
 
 
-def _with_answers(chain: Chain) -> Chain:
-    """Return the chain with an answer for each call that the run did not make, so that any next turn can be sent."""
-    open_ids = {call_id for _, call_id in chain.open_calls}
+def _with_answers(chain: Chain, made: Sequence[InputItem]) -> Chain:
+    """Return the chain with an answer for each open call, made or not, so that any next turn can be sent."""
+    open_ids = {call_id for _, call_id in calls_open_after(made, chain.open_calls)}
     calls = [call for item in chain.items if (call := client_call(item)) is not None and call.call_id in open_ids]
-    answers = [answer for call in calls if (answer := failure_item(call, _NOT_MADE)) is not None]
+    answers = [*made, *(answer for call in calls if (answer := failure_item(call, _NOT_MADE)) is not None)]
     return chain.edited([*chain.items, *answers]) if answers else chain

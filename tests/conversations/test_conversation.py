@@ -377,13 +377,17 @@ class TestTools:
         assert chat.history == ()
         assert talk(chat, "a").completions == 1
 
-    def test_what_a_budget_cut_off_is_answered(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
+    @pytest.mark.parametrize("eager", [True, False])
+    def test_what_a_budget_cut_off_is_answered(
+        self, server: ResponsesServer, socket: ResponsesWebSocket, *, eager: bool
+    ) -> None:
+        """A call that was made by its output, any other by what became of it."""
         server.reply(FunctionCall("look", {"name": "x"}), "done")
-        chat = self.chat(socket, max_tokens=1)
+        chat = self.chat(socket, max_tokens=1, eager=eager)
         assert "rxresponses.budget_reached" in talk(chat, "a").types
         assert texts(chat) == ["a", "function_call", "function_call_output"]
         assert talk(chat, "b").values[-1].type == "response.completed"
-        assert "limit of tokens" in server.requests[1]["input"][0]["output"]
+        assert ("seen x" if eager else "limit of tokens") in server.requests[1]["input"][0]["output"]
 
     def test_a_ledger_of_a_turn_that_has_ended(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         """As after a crash between the end of the turn and the saving of the conversation."""

@@ -288,6 +288,7 @@ class TestLimits:
         last = got.values[-1]
         assert isinstance(last, BudgetReachedEvent)
         assert (last.tokens, last.max_tokens) == (14, 10)
+        assert [plain_json(item)["call_id"] for item in last.outputs] == ["call_2"]
 
     def test_a_budget_that_is_reached_when_the_model_is_done(self) -> None:
         sender = HandSender()
