@@ -28,7 +28,7 @@ from .events import (
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
 from .tool_calls import CallQueue
-from .tool_execution import Interrupted, NoLoopError, TimedOut, call_at_once, start_call
+from .tool_execution import Interrupted, NoLoopError, TimedOut, call_at_once, no_loop_error, start_call
 from .toolset import Runnable, Toolset, bound_arguments, subject_of, wants_approval
 
 _LOGGER = logging.getLogger("rxresponses")
@@ -126,6 +126,9 @@ class TurnCalls:
             self._prepare(call, tool)
 
     def _prepare(self, call: ClientCall, tool: Runnable) -> None:
+        if tool.is_async and running_loop() is None:
+            self._on_error(no_loop_error(tool.name))
+            return
         try:
             positions, keywords = bound_arguments(tool, call)
             asks = wants_approval(tool, call)
@@ -264,9 +267,12 @@ class TurnCalls:
         if isinstance(error, NoLoopError):
             self._on_error(error)
             return
-        is_of_model = isinstance(error, DecodeError) and not record
-        _LOGGER.warning("the tool %r raised", call.name, exc_info=None if is_of_model else error)
-        text = text_of(error) if is_of_model else f"{type(error).__name__}: {text_of(error)}"
+        if isinstance(error, DecodeError) and not record:  # the mistake is the model's
+            text = text_of(error)
+            _LOGGER.info("the tool %r was not called: %s", call.name, text)
+        else:
+            text = f"{type(error).__name__}: {text_of(error)}"
+            _LOGGER.warning("the tool %r raised", call.name, exc_info=error)
         item = failure_item(call, text)
         self._settle_failure(call, error, item, seconds, record=record)
         if item is None or self._options.on_error == "raise":

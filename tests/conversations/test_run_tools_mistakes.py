@@ -91,6 +91,7 @@ class TestMistakesOfTheProgram:
             assert isinstance(got.error.__cause__ or got.error, ConfigurationError)
             assert "no event loop runs" in str(got.error)
             assert len(sender.requests) == 1  # the model is not told
+            assert isinstance(got.error, ConfigurationError) == (function is later)  # that was not even attempted
 
     def test_a_sender_that_raises(self) -> None:
         class Broken:
