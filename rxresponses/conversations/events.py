@@ -117,7 +117,7 @@ class BudgetReachedEvent(ConversationEvent):
 
     tokens: int
     max_tokens: int
-    outputs: list[InputItem]
+    outputs: list[InputItem] = field(default_factory=list)
     type: Literal["rxresponses.budget_reached"] = "rxresponses.budget_reached"
 
 
