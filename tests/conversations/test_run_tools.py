@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -61,8 +61,20 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+_runs: list[Recorder[ServerEvent]] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_run_goes_on() -> Iterator[None]:
+    """Dispose the runs of a test: one that goes on keeps the background thread, which other tests want to see end."""
+    yield
+    while _runs:
+        _runs.pop().subscription.dispose()
+
+
 def run(sender: Any, tools: Any = (add,), request: Any = ASK, **options: Any) -> Recorder[ServerEvent]:
-    return Recorder(run_tools(sender, request, tools, **options))
+    _runs.append(Recorder(run_tools(sender, request, tools, **options)))
+    return _runs[-1]
 
 
 def own(got: Recorder[ServerEvent]) -> list[str]:

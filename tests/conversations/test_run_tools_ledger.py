@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,20 @@ class Counted:
         return f"did {number}"
 
 
+_runs: list[Recorder[ServerEvent]] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_run_goes_on() -> Iterator[None]:
+    """Dispose the runs of a test: one that goes on keeps the background thread, which other tests want to see end."""
+    yield
+    while _runs:
+        _runs.pop().subscription.dispose()
+
+
 def run(sender: Any, function: Any, **options: Any) -> Recorder[ServerEvent]:
-    return Recorder(run_tools(sender, ASK, [function], **options))
+    _runs.append(Recorder(run_tools(sender, ASK, [function], **options)))
+    return _runs[-1]
 
 
 def step_call(number: int) -> Any:
