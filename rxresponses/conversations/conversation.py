@@ -161,7 +161,7 @@ class Conversation:
         """
         items = items_of(input)
         ResponseSteer(previous_response_id="-", input=items)  # raises
-        steer = getattr(self._home, "steer", None)
+        steer: Any = getattr(self._home, "steer", None)
         if not callable(steer):
             raise ConfigurationError(f"{type(self._home).__name__} cannot steer: it has no method `steer`")
 
