@@ -108,7 +108,8 @@ def elements(
 def _path(at: object) -> tuple[str, ...] | None:
     if at is None:
         return None
-    path = (at,) if isinstance(at, str) else tuple(at) if isinstance(at, Sequence) else (at,)
-    if not path or not all(isinstance(name, str) for name in path):
+    names: list[object] = [at] if isinstance(at, str) or not isinstance(at, Sequence) else list(at)
+    path = tuple(name for name in names if isinstance(name, str))
+    if not path or len(path) < len(names):
         raise ConfigurationError(f"`at` is the name of a member, or a sequence of names, not {at!r}")
     return path
