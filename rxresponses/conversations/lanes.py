@@ -150,6 +150,11 @@ class Lanes:
             turn.held_before = held
             turn.lane.held = None
 
+    def hold(self, turn: Turn, held: str | None) -> None:
+        """Note that the lane of a running turn holds its response, which has ended: a fork may load it from now on."""
+        if turn in self.running:
+            turn.lane.held = held
+
     def end(self, turn: Turn, held: str | None, *, abandoned: bool = False) -> None:
         """Note that a running turn has ended; `held` is the response that its lane holds now, `None` for none.
 

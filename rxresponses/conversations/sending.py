@@ -137,6 +137,8 @@ class Sending(Turn):
     def _remember(self, chain: Chain) -> None:
         self._host.chain = chain
         self._on_chain(chain)
+        if not self.steers.open:  # a fork may be sent at the terminal event, before the turn has left the lane
+            self._lanes.change(lambda lanes: lanes.hold(self, chain.parent_id))
 
     def note(self, event: ServerEvent) -> None:
         """Note which response runs, and how many tokens one has used; also one that failed, since they are paid for."""

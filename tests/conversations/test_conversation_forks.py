@@ -10,7 +10,7 @@ import pytest
 import reactivex
 from reactivex import operators as ops
 
-from rxresponses import Conversation, LaneLimitError, ResponsesClient, ResponsesWebSocket, Sender
+from rxresponses import Conversation, LaneLimitError, ResponsesClient, ResponsesWebSocket, Sender, ServerEvent
 from rxresponses import operators as rops
 from rxresponses.conversations.lanes import MAX_NAMES
 from rxresponses.testing import Failure, Fault, Hold, ResponsesServer, Text
@@ -62,6 +62,21 @@ class TestForks:
             assert [text_of(item) for item in branch.history][::2][::2] == ["a", "more"]
         assert all(isinstance(sent, str) for sent in said(server))
         assert parents(server)[1:4] == [1, 1, 1]
+
+    def test_a_branch_that_is_sent_at_the_terminal_event(
+        self, server: ResponsesServer, socket: ResponsesWebSocket, store: bool
+    ) -> None:
+        chat = Conversation(socket, model="m", store=store)
+        branches: list[Recorder[ServerEvent]] = []
+
+        def fork(event: ServerEvent) -> None:
+            if event.is_terminal:
+                branches.append(Recorder(chat.fork().send("b")))
+
+        Recorder(chat.send("a"), fork).wait()
+
+        assert "rxresponses.history_sent" not in branches[0].wait().types
+        assert said(server) == ["a", "b"]
 
     def test_scenario_34_the_conversation_waits_for_its_branch(
         self, server: ResponsesServer, socket: ResponsesWebSocket, store: bool
