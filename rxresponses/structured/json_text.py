@@ -31,7 +31,7 @@ def _plain(value: Any) -> Any:
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, msgspec.Struct):
         return _of_struct(value)
-    return msgspec.to_builtins(value, str_keys=True, enc_hook=_unknown)
+    return msgspec.to_builtins(value, enc_hook=_unknown)
 
 
 def _of_struct(value: msgspec.Struct) -> Any:

@@ -112,6 +112,8 @@ def test_no_docstring(text: str | None) -> None:
         ("Sum up.\n\nSteps:\n  1. read", "Sum up.\n\nSteps:\n  1. read", {}),
         ("Sum up.\n\n:meta private:", "Sum up.", {}),
         ("Sum up.\n\n:param: nameless", "Sum up.", {}),
+        ("Sum up.\n\nReturns\nto the margin.", "Sum up.\n\nReturns\nto the margin.", {}),
+        ("Sum up.\n\nParameters\n--\nx : int", "Sum up.\n\nParameters\n--\nx : int", {}),
         ("See :func:`other` for more.", "See :func:`other` for more.", {}),
         ("Sum up.\n\nKeyword Args:\n  x: the text\nRaises:\n  ValueError: never", "Sum up.", {"x": "the text"}),
         ("Parameters\n----------\nx\n    the text\n", "", {"x": "the text"}),

@@ -113,6 +113,16 @@ def test_the_member_of_a_union_is_told_by_its_tag_and_then_by_its_keys(keyword: 
     ]
 
 
+def test_without_tags_the_member_is_the_one_that_has_all_keys() -> None:
+    number = {"type": "integer"}
+    large = {"type": "object", "properties": {"x": number, "y": number, "z": number}, "required": ["x", "y", "z"]}
+    small = {"type": "object", "properties": {"x": number, "y": number}, "required": ["x"]}
+    for members in ([large, small], [small, large]):
+        shape = Shape({"anyOf": members}, is_closed=True)
+        assert shape.fitted({"x": 1, "y": None}) == {"x": 1}
+        assert shape.fitted({"x": 1, "y": 2, "z": 3}) == {"x": 1, "y": 2, "z": 3}
+
+
 def test_an_intersection_of_one_schema_is_that_schema() -> None:
     shape = Shape({"allOf": [{"$ref": "#/$defs/Inner"}], "$defs": {"Inner": INNER}}, is_closed=True)
     assert shape.fitted(FILLED) == {"y": None}
