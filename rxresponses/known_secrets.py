@@ -81,7 +81,10 @@ def tool_secrets(data: Any) -> Iterator[str]:
         for item in data:
             yield from tool_secrets(item)
     elif isinstance(data, Mapping):
+        is_function = data.get("type") == "function"
         for name, value in data.items():
+            if is_function and name in ("parameters", "output_schema"):
+                continue  # an argument may be called `headers`, and its description is no secret
             if name == "headers" and isinstance(value, Mapping):
                 yield from header_secrets({key: text for key, text in value.items() if isinstance(text, str)})
             elif name == "authorization" and isinstance(value, str):

@@ -290,6 +290,13 @@ def test_scenario_74_the_secrets_of_tools() -> None:
     assert set(filter(None, tool_secrets(tools))) == {f"token-{number}" for number in range(1, 5)}
 
 
+def test_the_schemas_of_functions_hold_no_secrets() -> None:
+    properties = {"headers": {"type": "array", "description": "What to send along."}, "server_url": "http://h/?word"}
+    schema = {"type": "object", "properties": properties}
+    assert not list(tool_secrets({"type": "function", "parameters": schema, "output_schema": schema}))
+    assert list(tool_secrets({"type": "other", "parameters": schema}))
+
+
 def test_scenario_74_the_secrets_of_a_handshake() -> None:
     found = set(handshake_secrets({"api-key": SECRET}, "ws://h/?a=query", "http://user:pass@proxy"))
     assert {SECRET, "query", "pass"} <= found
