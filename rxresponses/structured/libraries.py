@@ -168,6 +168,8 @@ def _parts(type_: Any) -> Iterator[Any]:
         waiting += [*typing.get_args(part), *getattr(part, "__metadata__", ())]
         origin = typing.get_origin(part)
         waiting += [origin] if isinstance(origin, type) else []
+        with contextlib.suppress(NameError):  # a name of an alias that is not known yet
+            waiting += [getattr(part, name) for name in ("__value__", "__supertype__") if hasattr(part, name)]
         if isinstance(part, type) and getattr(part, "__annotations__", None) and not _is_pydantic(part):
             with contextlib.suppress(Exception):  # names that are not known here: the library will tell
                 waiting += typing.get_type_hints(part, include_extras=True).values()

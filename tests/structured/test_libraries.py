@@ -4,10 +4,12 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
-from typing import Annotated, Any, Literal, NamedTuple
+import types
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import msgspec
 import pytest
+from typing_extensions import TypeAliasType
 
 from rxresponses import tool
 from rxresponses.errors import ConfigurationError, DecodeError
@@ -182,6 +184,29 @@ def test_a_model_without_a_schema() -> None:
     model = pydantic.create_model("Holder", __config__={"arbitrary_types_allowed": True}, x=(Unknown, ...))
     with pytest.raises(ConfigurationError, match="Holder has no JSON schema: Cannot generate a JsonSchema"):
         json_schema(model)
+
+
+def test_aliases_and_new_types() -> None:
+    model = pet()
+    pets: Any = TypeAliasType("Pets", list[model])  # type: ignore[valid-type]
+    new_type: Any = NewType
+    number = new_type("Number", Annotated[int, pydantic.Field(ge=1)])
+    holder: Any = dataclasses.make_dataclass("Holder", [("pets", pets), ("number", number)])
+    check_strict(json_schema(holder))
+    value = parse_value('{"pets": [{"name": "Tom", "age": "5"}], "number": 1}', holder)
+    assert value == holder([model(name="Tom", age=5)], 1)
+    assert "greater than or equal to 1 - at `$.number`" in problem('{"pets": [], "number": 0}', holder)
+    days: Any = TypeAliasType("Days", list[int])
+    assert parse_value("[1]", days) == [1]
+
+
+def test_generic_models() -> None:
+    item = TypeVar("item")
+    generic: Any = Generic
+    body = {"__annotations__": {"items": list.__class_getitem__(item)}, "__module__": __name__}
+    page: Any = types.new_class("Page", (pydantic.BaseModel, generic[item]), exec_body=lambda names: names.update(body))
+    check_strict(json_schema(page[int]))
+    assert parse_value('{"items": [1, 2]}', page[int]).items == [1, 2]
 
 
 def test_annotations_that_have_no_hash() -> None:
