@@ -497,9 +497,14 @@ class TestServers:
     def test_an_attempt_that_hangs(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
         server.reply([Text("late"), Hold(gate, 2)], "hello")
-        sender = fallback("slow", "quick", sender=client, attempt_timeout=0.05)
+        scheduler = ManualScheduler()
+        sender = fallback("slow", "quick", sender=client, attempt_timeout=60, scheduler=scheduler)
+        began = Recorder(client.events)
+        events: Events = Recorder(sender.send_request(ask()))
+        began.wait_for(2)
+        scheduler.fire()
 
-        assert sender.send_request(ask()).pipe(rops.collect_text()).run() == "hello"
+        assert events.wait().text == "hello"
         gate.open()
         assert [request["model"] for request in server.requests] == ["slow", "quick"]
         assert sender.chooses_lanes
