@@ -89,7 +89,7 @@ class _RunningTurn:
         self._observer = observer
         self._scheduler = scheduler
         self._timings = current_timings()
-        self._parent_id: str | None = None  # that the request continues
+        self._parent_id: str | None = None  # of the chain, if the request continues that: a replay does without
 
     def start(self, turn: int, request: ResponseCreate, reason: str | None) -> None:
         """Send the request."""
@@ -105,8 +105,9 @@ class _RunningTurn:
         self.upstream.disposable = subscription
         if subscription.is_disposed:
             return
-        parent_id = request.previous_response_id
-        self._parent_id = parent_id if isinstance(parent_id, str) else None
+        # A full request may name the response before the first item.  If that is lost, no other request can help.
+        continues = request.previous_response_id == self._chain.parent_id
+        self._parent_id = self._chain.parent_id if continues else None
         first: ServerEvent | None = None
         has_output = replaced = ended = False
         assembly = Assembly(WHOLE)

@@ -275,3 +275,25 @@ class TestReasoning:
             settings={**SETTINGS, "temperature": 1},
         )
         assert turn.inputs == [[user("hello"), reasoning(7), says("hi"), *MORE], EVERYTHING]
+
+
+class TestRootThatIsLost:
+    """The response before the first item: its history only the server knows, so that no request can do without it."""
+
+    @pytest.mark.parametrize("chain", [Chain(root_id="resp_0"), Chain(root_id="resp_1")])
+    def test_a_refusal_is_passed_on(self, chain: Chain) -> None:
+        turn = Turn([NOT_FOUND], chain=chain)
+        assert turn.events.types == ["rxresponses.turn_started", "error"]
+        assert len(turn.inputs) == 1
+
+    def test_an_error_of_the_sender_is_passed_on(self) -> None:
+        turn = Turn(LOST, chain=Chain(root_id="resp_1"))
+        assert turn.events.error is LOST
+        assert len(turn.inputs) == 1
+
+    def test_the_parent_is_replaced_once(self) -> None:
+        chain = Chain(root_id="resp_0").after(SETTINGS, [user("hello")], response("resp_1", says("hi")))
+        turn = Turn([NOT_FOUND], [NOT_FOUND], chain=chain)
+        assert [request.get("previous_response_id") for request in turn.sender.requests] == ["resp_1", "resp_0"]
+        assert turn.inputs == [MORE, EVERYTHING]
+        assert turn.events.types[-1] == "error"
