@@ -222,7 +222,8 @@ class Conversation:
         checked = items_of(items)
 
         def replace(_: Lanes) -> None:
-            if self._branch.running is not None:
+            running = self._branch.running
+            if running is not None and running.may_remember:
                 raise ConfigurationError("a turn runs in this conversation: replace the history before it or after it")
             self._host.chain = self._host.chain.edited(checked)
 

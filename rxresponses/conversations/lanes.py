@@ -70,6 +70,11 @@ class Turn(ABC):
     def is_gone(self) -> bool:
         """Whether nobody can get the events of the turn any more."""
 
+    @property
+    @abstractmethod
+    def may_remember(self) -> bool:
+        """Whether the turn may still change the conversation."""
+
     @abstractmethod
     def latest_chain(self) -> Chain:
         """Return the chain of the conversation."""

@@ -70,6 +70,7 @@ class Sending(Turn):
         self._is_running = False  # a request was sent, and its response has not ended
         self._starts_again = self._turn_over = self._is_disposed = self._has_ended = False
         self._counted: set[str] = set()
+        self._is_told = False  # the observer gets the end of the turn, or has it already
         self.response_id: str | None = None
         """The response that runs now."""
         self.steers = TurnSteers(self.latest_chain, self._remember, settings.after)
@@ -82,6 +83,11 @@ class Sending(Turn):
     def is_gone(self) -> bool:
         """Whether the loop of the subscriber is closed."""
         return self._loop is not None and self._loop.is_closed()
+
+    @property
+    def may_remember(self) -> bool:
+        """Whether the turn may still change the conversation."""
+        return not self._is_told or bool(self.steers.open)
 
     @property
     def runs_tools(self) -> bool:
@@ -165,8 +171,10 @@ class Sending(Turn):
             self._is_loading = False
             if self.parent_lane is not None:
                 self._lanes.change(lambda lanes: lanes.loaded(self))
-        if event.type in TERMINAL_TYPES and self._is_settled:
-            self.steers.remembered(self._parent_id)
+        if event.type in TERMINAL_TYPES:
+            self._is_told = not self.runs_tools  # an operator may complete with this event
+            if self._is_settled:
+                self.steers.remembered(self._parent_id)
         try:
             self._observer.on_next(event)
         except BaseException:
@@ -181,12 +189,14 @@ class Sending(Turn):
         self._is_running = False
         if getattr(error, "delivery", None) == "not_sent":
             self._is_settled = True
+        self._is_told = True
         try:
             self._observer.on_error(error)
         finally:
             self._leave()
 
     def _on_completed(self) -> None:
+        self._is_told = True  # `.run()` may return on its thread before this thread goes on
         try:
             self._observer.on_completed()
         finally:

@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 import pytest
+import reactivex
 from msgspec import UNSET
 from reactivex import operators as ops
 
@@ -16,6 +17,7 @@ from rxresponses import (
     InvalidRequestError,
     MaxTurnsError,
     ResponsesWebSocket,
+    ServerEvent,
     ToolLedger,
     TurnStartedEvent,
     function_result,
@@ -310,6 +312,50 @@ class TestHistory:
         running.wait()
         chat.replace_history([])
         assert chat.history == ()
+
+    @pytest.mark.parametrize("end", ["completed", "error", "terminal event"])
+    def test_as_soon_as_the_observer_knows_the_end(self, server: ResponsesServer, chat: Conversation, end: str) -> None:
+        talk(chat, [user("a")])
+        if end == "error":
+            server.reply(Close(after=0))
+        edited: list[str] = []
+
+        def edit(at: str) -> None:
+            if at == end:
+                chat.replace_history([user("before")])
+                edited.append(at)
+
+        def see(event: ServerEvent) -> None:
+            if event.type == "response.completed":
+                edit("terminal event")
+
+        chat.send("b").pipe(
+            ops.do_action(see, lambda error: edit("error"), lambda: edit("completed")),
+            ops.catch(lambda error, _: reactivex.empty()),
+            ops.ignore_elements(),
+            ops.default_if_empty(),
+        ).run()
+        assert edited == [end]
+        assert chat.history == (user("before"),)
+        assert reasons(talk(chat, [user("c")])) == ["the history was edited"]
+
+    def test_not_between_the_responses_of_a_turn_with_tools(self, server: ResponsesServer, chat: Conversation) -> None:
+        def now() -> str:
+            return "noon"
+
+        server.reply(FunctionCall("now", {}), Text("It is noon"))
+        refused: list[str] = []
+
+        def edit(event: ServerEvent) -> None:
+            if event.type == "response.completed":
+                with pytest.raises(ConfigurationError):
+                    chat.replace_history([])
+                refused.append(event.type)
+
+        chat.configure(tools=[now])
+        chat.send("When?").pipe(ops.do_action(edit)).run()
+        chat.replace_history([])
+        assert len(refused) == 2
 
     def test_what_is_no_item_is_refused(self, chat: Conversation) -> None:
         with pytest.raises(InvalidRequestError):

@@ -21,6 +21,10 @@ class FakeTurn(Turn):
     def is_gone(self) -> bool:
         return self.is_over
 
+    @property
+    def may_remember(self) -> bool:
+        return not self.is_over
+
     def latest_chain(self) -> Chain:
         return self._chain
 
