@@ -65,3 +65,14 @@ def test_a_lane_whose_request_has_ended_is_free_again() -> None:
 
     assert lanes.take(Branch()) is None
     assert lanes.take(Branch()) == "conversation-2"
+
+
+def test_a_turn_that_has_ended_says_no_more_what_its_lane_holds() -> None:
+    lanes, branch = Lanes(), Branch()
+    turn = start(lanes, branch)
+    lanes.hold(turn, "resp_1")
+    assert turn.lane.held == "resp_1"
+    lanes.end(turn, "resp_2")
+    lanes.hold(turn, "resp_1")
+
+    assert turn.lane.held == "resp_2"
