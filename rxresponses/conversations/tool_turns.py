@@ -102,7 +102,7 @@ class _ToolRun:
         self._context = copy_context()
         self._timings = current_timings()
         self._upstream = SerialDisposable()
-        self._background: asyncio.AbstractEventLoop | None = None  # the background loop, if this run holds it
+        self._background: asyncio.AbstractEventLoop | None = None  # the background loop, while this run holds it
         self._run_over = False  # no further request is sent
         self._failure: Exception | None = None
         self._closed = False
@@ -139,6 +139,9 @@ class _ToolRun:
 
     def _release(self) -> None:
         self._ledger.in_use = False
+        self._release_loop()
+
+    def _release_loop(self) -> None:
         background, self._background = self._background, None
         if background is not None:
             release_loop(background)
@@ -155,6 +158,7 @@ class _ToolRun:
             self._fail(error)
             return
         self._context.copy().run(self._subscribe, source)
+        self._release_loop()  # from now on, the sender has a loop
 
     def _begin_turn(self, turn: int) -> None:
         lane = self._settings.get("stream_id") or getattr(self._sender, "stream_id", None)
