@@ -38,6 +38,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.testing import Close, Failure, Fault, FunctionCall, Hold, Request, ResponsesServer
 
+from ..support.clients import no_thread_left
 from ..support.events import created, item_done
 from ..support.recorder import AsyncRecorder, Recorder
 from .hand_sender import HandSender, add_call
@@ -164,6 +165,14 @@ class TestResuming:
         sender.wait_for(2)
         assert [item["output"] for item in sender.input] == ["by hand", "did 2"]
         assert counted.calls == [2]
+
+    def test_it_keeps_no_thread_when_the_sender_has_the_next_request(self) -> None:
+        sender, counted, ledger = HandSender(), Counted(), ToolLedger()
+        run(sender, counted.step, ledger=ledger, max_turns=1)
+        sender.call(step_call(1))
+        with no_thread_left():
+            run(sender, counted.step, ledger=ledger)
+            sender.wait_for(2)
 
     def test_a_run_that_has_ended_ends_again(self) -> None:
         sender, ledger = HandSender(), ToolLedger()
