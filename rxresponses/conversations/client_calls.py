@@ -57,6 +57,10 @@ class ClientCall:
     """The name of the function or the custom tool; of other calls, the type of their tool."""
     is_cut: bool = False
     """Whether the response ended before the call was whole, as far as can be told: it is answered, but never made."""
+    place: int = 0
+    """The place of the item in its response."""
+    reasoning: tuple[Model, ...] = ()
+    """The reasoning right before it that the server can read again, if the call was whole before the response ended."""
 
     @property
     def type(self) -> str:
@@ -74,7 +78,7 @@ class ClientCall:
         return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
-def client_call(item: object) -> ClientCall | None:
+def client_call(item: object, **fields: Any) -> ClientCall | None:
     """Return an output item as a call, `None` if it is none, or if the server answers the call itself.
 
     Raises `DecodeError` for a call without an id, because no answer could name it.
@@ -85,7 +89,7 @@ def client_call(item: object) -> ClientCall | None:
     if not call_id:
         raise DecodeError(f"the server sent a {item.type} without a `call_id`, so that it cannot be answered")
     name = getattr(item, "name", None) or item.type.removesuffix("_call")
-    return ClientCall(item, call_id, name)
+    return ClientCall(item, call_id, name, **fields)
 
 
 def answered_ids(items: Sequence[object]) -> frozenset[str]:
@@ -152,12 +156,6 @@ def failure_item(call: ClientCall, text: str, *, timed_out: bool = False) -> Inp
         outcome = OutputOutcomeTimeout() if timed_out else OutputOutcomeExit(exit_code=1)
         return _shell_output(call, item, [ShellCommandOutput(stdout="", stderr=text, outcome=outcome)])
     return output_item(call, {"error": text})
-
-
-def for_call(output: Mapping[str, Any], old_id: str, new_id: str) -> dict[str, Any]:
-    """Return the output of a call as that of another one."""
-    names = ("call_id", "approval_request_id", "id")
-    return {name: new_id if name in names and value == old_id else value for name, value in output.items()}
 
 
 def _shell_outputs(value: object) -> Sequence[Any]:

@@ -13,15 +13,17 @@ import msgspec
 from ..errors import ConfigurationError, DecodeError
 from ..redaction import discreet
 from ..wire.base import Model
-from ..wire.models import Response
 from ..wire.requests.sent import plain_json
 from .chain import Chain
-from .client_calls import ClientCall, client_call, for_call
+from .client_calls import ClientCall
+from .unfinished import restored_call, restored_items, saved_call
 
 _VERSION = 1
 
 Save: TypeAlias = "Callable[[ToolLedger], object]"
 """Saves a ledger, for example its `to_json()` to a database; raises if it cannot."""
+
+_Key: TypeAlias = tuple[int, str, str, str]  # turn, call id, name, text
 
 Standing: TypeAlias = Literal["new", "finished", "unknown"]
 """What a ledger knows of a call: nothing, its output, or only that it was attempted."""
@@ -56,12 +58,12 @@ class ToolLedger:
     unless its tool is `idempotent`, which runs again.  To decide otherwise, look at `unknown` and call `resolve` or
     `forget`.
 
+    A response that had not ended is asked for again.  The request carries the calls of that response that were
+    attempted, with their outputs, so that the model does not ask for them once more under new ids.
+
     `save` is called with the ledger at each change: before a call starts, after it has finished, and when a response
     has ended.  What it raises ends the run, so that no call is made which is not recorded.  It runs on the loop of the
     run, so it should be quick.  `open_ledger(path)` saves to a file.
-
-    A response that was lost is asked for again, and the model may then make its calls anew, with other ids.  So a call
-    with the tool and the arguments of one that was attempted for the lost response counts as that call.
 
     A ledger belongs to one run.  After the end of the run it emits the terminal event again, and sends nothing.  The
     JSON holds the conversation, arguments and outputs included.
@@ -72,9 +74,9 @@ class ToolLedger:
             raise ConfigurationError(f"`save` must be a function that takes the ledger, not {type(save).__name__}")
         self._save = save
         self._asked: str | None = None
-        self._records: dict[tuple[int, str], CallRecord] = {}
+        self._records: dict[_Key, CallRecord] = {}
         self._open: list[ClientCall] = []
-        self._earlier: list[CallRecord] = []  # those of the present turn that an earlier try of it has attempted
+        self._unfinished: list[list[ClientCall]] = [[]]  # the last is of the response that runs
         self._ending: Mapping[str, Any] | None = None
         self.turn = 0
         """How many responses of the run have ended."""
@@ -112,6 +114,11 @@ class ToolLedger:
         return list(self._open)
 
     @property
+    def unfinished(self) -> list[list[ClientCall]]:
+        """The attempted calls of the responses that were lost before their end, since the latest that has ended."""
+        return [list(calls) for calls in self._unfinished if calls]
+
+    @property
     def response_id(self) -> str | None:
         """The response that the next request continues."""
         return self.chain.parent_id
@@ -134,9 +141,7 @@ class ToolLedger:
         return None if record is None else record.output
 
     def _record(self, turn: int, call: ClientCall) -> CallRecord | None:
-        record = self._records.get((turn, call.call_id))
-        # Some servers number the calls of each response from 0: an id alone does not tell that it is the same call.
-        return record if record is not None and (record.name, record.text) == (call.name, call.text) else None
+        return self._records.get(_key(turn, call))
 
     # What the program decides.
 
@@ -149,7 +154,7 @@ class ToolLedger:
         self._change_unknown(call_id, None)
 
     def _change_unknown(self, call_id: str, output: Mapping[str, Any] | None) -> None:
-        keys = [key for key, record in self._records.items() if key[1] == call_id and not record.is_finished]
+        keys = [key for key, record in self._records.items() if record.call_id == call_id and not record.is_finished]
         if not keys:
             raise ConfigurationError(f"the ledger has no unfinished call with the id {call_id!r}")
         for key in keys:
@@ -173,40 +178,34 @@ class ToolLedger:
         self._asked = digest
         self.in_use = True
 
-    def begin_turn(self, turn: int) -> None:
-        """Note that a turn begins, perhaps not for the first time."""
-        self._earlier = [record for record in self._records.values() if record.turn == turn]
-
-    def recognize(self, turn: int, call: ClientCall) -> None:
-        """Give a call the record of the same call, if an earlier try of the turn has attempted that: see above."""
-        asked = (call.type, call.name, call.text)
-        same = [record for record in self._earlier if (record.type, record.name, record.text) == asked]
-        record = next((one for one in same if one.call_id == call.call_id), same[0] if same else None)
-        if record is None:
-            return
-        self._earlier.remove(record)  # the model may make a call twice on purpose
-        if record.call_id != call.call_id:
-            del self._records[turn, record.call_id]
-            output = None if record.output is None else for_call(record.output, record.call_id, call.call_id)
-            self._records[turn, call.call_id] = replace(record, call_id=call.call_id, output=output)
+    def begin_response(self) -> None:
+        """Note that a request is sent: the calls of its response belong together."""
+        self._unfinished = [*self.unfinished, []]
 
     def attempt(self, turn: int, call: ClientCall) -> None:
         """Record a call that starts next; if that cannot be saved, the call must not start, and is not recorded."""
-        before = self._records.get((turn, call.call_id))
-        self._records[turn, call.call_id] = CallRecord(turn, call.call_id, call.type, call.name, call.text)
+        records, unfinished = dict(self._records), self.unfinished
+        self._note(turn, call, None)
         try:
             self._changed()
         except BaseException:
-            del self._records[turn, call.call_id]
-            if before is not None:
-                self._records[turn, call.call_id] = before
+            self._records, self._unfinished = records, [*unfinished, []]
             raise
 
     def finish(self, turn: int, call: ClientCall, output: Model | Mapping[str, Any]) -> None:
         """Record the output of a call that was attempted, or that is answered without being made."""
-        record = CallRecord(turn, call.call_id, call.type, call.name, call.text, plain_json(output))
-        self._records[turn, call.call_id] = record
+        self._note(turn, call, plain_json(output))
         self._changed()
+
+    def _note(self, turn: int, call: ClientCall, output: Mapping[str, Any] | None) -> None:
+        key = _key(turn, call)
+        is_known = key in self._records or any(
+            key == _key(turn, other) for calls in self._unfinished for other in calls
+        )
+        self._records[key] = CallRecord(turn, call.call_id, call.type, call.name, call.text, output)
+        # An approval is no effect: the server asks again.
+        if turn > self.turn and not is_known and call.type != "mcp_approval_request":
+            self._unfinished[-1].append(call)
 
     def end_response(
         self, chain: Chain, calls: Sequence[ClientCall], tokens: int, *, ending: Mapping[str, Any] | None = None
@@ -216,6 +215,7 @@ class ToolLedger:
         self.tokens += tokens
         self.chain = chain
         self._open = list(calls)
+        self._unfinished = [[]]
         self._ending = ending
         self._changed()
 
@@ -237,6 +237,7 @@ class ToolLedger:
             "tokens": self.tokens,
             "calls": [vars(record) | {"output": record.output} for record in self._records.values()],
             "open": [plain_json(call.item) | {"is_cut": call.is_cut} for call in self._open],
+            "unfinished": [[saved_call(call) for call in calls] for calls in self.unfinished],
             "ending": self._ending,
         }
 
@@ -260,12 +261,13 @@ class ToolLedger:
         ledger = cls(save=save)
         ledger._asked, ledger.turn, ledger.tokens, ledger._ending = saved.asked, saved.turn, saved.tokens, saved.ending
         ledger.chain = Chain.from_dict(saved.chain)
-        ledger._records = {(record.turn, record.call_id): record for record in saved.calls}
-        for item in saved.open:
-            call = client_call(Response.from_dict({"output": [item]}).output[0])
-            if call is None:
-                raise DecodeError("the data are no ledger: an open call is an item of another type")
-            ledger._open.append(replace(call, is_cut=bool(item.get("is_cut"))))
+        ledger._records = {(record.turn, record.call_id, record.name, record.text): record for record in saved.calls}
+        ledger._open = [restored_call(item, is_cut=bool(item.get("is_cut"))) for item in saved.open]
+        for calls in saved.unfinished:
+            ledger.begin_response()
+            ledger._unfinished[-1] += [
+                restored_call(call.item, place=call.place, reasoning=restored_items(call.reasoning)) for call in calls
+            ]
         return ledger
 
     @classmethod
@@ -279,6 +281,12 @@ class ToolLedger:
         return cls.from_dict(data, save=save)
 
 
+class _SavedCall(msgspec.Struct):
+    item: dict[str, Any]
+    place: int
+    reasoning: list[dict[str, Any]]
+
+
 class _Saved(msgspec.Struct):
     version: Literal[1]
     asked: str | None
@@ -287,4 +295,10 @@ class _Saved(msgspec.Struct):
     chain: dict[str, Any]
     calls: list[CallRecord]
     open: list[dict[str, Any]]
+    unfinished: list[list[_SavedCall]]
     ending: dict[str, Any] | None
+
+
+def _key(turn: int, call: ClientCall) -> _Key:
+    # Some servers number the calls of each response from 0: an id alone does not tell that it is the same call.
+    return turn, call.call_id, call.name, call.text

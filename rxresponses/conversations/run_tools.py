@@ -77,10 +77,15 @@ def run_tools(
     first value counts.  A plain function may block: it has a thread.  The model is told of a call that was denied.
 
     **Errors.** Before any call they are those of `send_request`.  Afterwards a `ToolRunError` lists the calls, and has
-    the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.  Give the
-    `ledger` of the error back with the same request to go on; no call is made twice.  With a `ledger` of your own, such
-    as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry()`.  A `ResponsesClient` as the
-    sender sends a request of any turn again by itself, as far as nothing is done twice.
+    the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.
+
+    **Going on.** A run whose connection was lost in the middle of a response ends with an error.  Give the `ledger` of
+    the error back with the same request to go on; no call is made twice.  The lost response is asked for again, and the
+    request carries its calls that were made, so that the model does not ask for them under new ids.  With a `ledger` of
+    your own, such as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry(n)`: each
+    subscription goes on where the one before has stopped.  Without one, each subscription is a new run.
+    `retry_with_backoff` tries again only until the first response of a subscription has begun; for waits between the
+    tries of `ops.retry(n)`, use a `ResponsesClient`, which waits before it connects again.
 
     Disposing ends the request as `send_request` describes, and cancels async functions and approvals.  A function on a
     thread runs to its end; only the ledger gets its output.

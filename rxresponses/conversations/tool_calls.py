@@ -11,10 +11,17 @@ import msgspec
 from ..wire.assembly import Assembly
 from ..wire.assembly_item import Item
 from ..wire.assembly_scopes import CLIENT_CALLS
+from ..wire.base import Model
 from ..wire.endings import is_cut
 from ..wire.events import ResponseFunctionCallArgumentsDoneEvent, ResponseOutputItemDoneEvent, ServerEvent
 from ..wire.failures import failure_of
-from ..wire.models import McpApprovalRequest, Response, ResponseFunctionShellToolCall, ResponseFunctionToolCall
+from ..wire.models import (
+    McpApprovalRequest,
+    Response,
+    ResponseFunctionShellToolCall,
+    ResponseFunctionToolCall,
+    ResponseReasoningItem,
+)
 from .client_calls import ClientCall, answered_ids, client_call
 
 
@@ -51,7 +58,7 @@ class CallReader:
         item = assembly.item
         if item is None or not isinstance(event, (ResponseFunctionCallArgumentsDoneEvent, ResponseOutputItemDoneEvent)):
             return []
-        return self._take(item) if self._is_whole_already(item) else []
+        return self._take(item, reasoning=self._reasoning_before(item)) if self._is_whole_already(item) else []
 
     def finish(self, event: ServerEvent) -> list[ClientCall]:
         """Return the other whole calls, with the terminal event; a failed response has none."""
@@ -84,9 +91,17 @@ class CallReader:
         """Return the calls that were told, in the order of the response."""
         return [self._told[item.number] for item in self._assembly.items() if item.number in self._told]
 
-    def _take(self, item: Item, *, may_be_cut: bool = False) -> list[ClientCall]:
+    def _reasoning_before(self, item: Item) -> tuple[Model, ...]:
+        """Return the reasoning that led to a call.  Other calls may stand between: they followed from the same."""
+        for before in reversed([other for other in self._assembly.items() if other.key < item.key]):
+            model = before.build()
+            if isinstance(model, ResponseReasoningItem):
+                return (model,) if before.is_done and model.encrypted_content else ()
+        return ()
+
+    def _take(self, item: Item, *, may_be_cut: bool = False, reasoning: tuple[Model, ...] = ()) -> list[ClientCall]:
         model = item.build()
-        call = None if item.number in self._told else client_call(model)
+        call = None if item.number in self._told else client_call(model, place=item.index, reasoning=reasoning)
         if call is None or call.call_id in self._ids:  # a server that repeats an id gets one answer
             return []
         if may_be_cut and not _is_surely_whole(model):

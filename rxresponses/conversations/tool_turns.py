@@ -39,6 +39,7 @@ from .tool_calls import CallReader
 from .toolset import Toolset, without_forced_choice
 from .turn import send_turn
 from .turn_calls import TurnCalls
+from .unfinished import carried, in_order
 
 
 def tool_turns(
@@ -106,6 +107,8 @@ class _ToolRun:
         self._run_over = False  # no further request is sent
         self._failure: Exception | None = None
         self._closed = False
+        self._lost = ledger.unfinished  # calls of lost responses, which the next request carries
+        self._waiting: tuple[Chain, list[InputItem]] | None = None  # what that request continues, and its other items
         self._begin_turn(ledger.turn)
 
     def start(self, chain: Chain, new_items: Sequence[InputItem]) -> None:
@@ -114,14 +117,14 @@ class _ToolRun:
         ending = ledger.ending
         if ending is not None:
             CurrentThreadScheduler.singleton().schedule(lambda *_: self._end_again(ending))
-        elif ledger.turn == 0:
+        elif ledger.turn == 0 and not self._lost:
             self._send(chain, new_items)
         else:
             loop = running_loop()
             if loop is None:  # tools may be async, and must not block the subscriber
                 loop, _ = acquire_loop()
                 self._background = loop
-            loop.call_soon_threadsafe(self._context.copy().run, self._resume)
+            loop.call_soon_threadsafe(self._context.copy().run, self._resume, chain, new_items)
 
     def dispose(self) -> None:
         """Stop, from any thread."""
@@ -148,18 +151,6 @@ class _ToolRun:
 
     # A turn.
 
-    def _send(self, chain: Chain, items: Sequence[InputItem]) -> None:
-        turn = self._ledger.turn + 1
-        self._begin_turn(turn)
-        settings = self._settings if turn == 1 else without_forced_choice(self._settings)
-        try:
-            source = send_turn(self._sender, chain, settings, items, self._keep, turn=turn)
-        except Exception as error:
-            self._fail(error)
-            return
-        self._context.copy().run(self._subscribe, source)
-        self._release_loop()  # from now on, the sender has a loop
-
     def _begin_turn(self, turn: int) -> None:
         lane = self._settings.get("stream_id") or getattr(self._sender, "stream_id", None)
         self._reader = CallReader(has_shell=self._tools.has_shell)
@@ -177,8 +168,39 @@ class _ToolRun:
             on_progress=self._go_on,
             on_error=self._fail,
         )
+
+    def _send(self, chain: Chain, items: Sequence[InputItem]) -> None:
+        """Send the next request, with the calls of its lost responses, as soon as these have an answer."""
+        turn = self._ledger.turn + 1
+        while self._lost:
+            self._begin_turn(turn)
+            self._open = in_order(self._lost.pop(0))
+            self._take(self._open)
+            if self._run_over or self._closed:
+                return
+            outputs = self._calls.outputs_for(self._open)
+            if len(outputs) < len(self._open):
+                self._waiting = chain, list(items)
+                self._turn_over = True
+                return  # `_go_on` comes back
+            items = [*items, *carried(self._open, outputs)]
+        self._begin_turn(turn)
         if turn >= self._options.max_turns:
             self._calls.stop()  # no request could bring their outputs
+        self._ledger.begin_response()
+        has_called = turn > 1 or self._ledger.unfinished
+        settings = without_forced_choice(self._settings) if has_called else self._settings
+        try:
+            source = send_turn(self._sender, chain, settings, items, self._keep, turn=turn)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._context.copy().run(self._subscribe, source)
+        self._release_loop()  # from now on, the sender has a loop
+
+    def _take(self, calls: Sequence[ClientCall]) -> None:
+        for call in calls:
+            self._calls.take(call)
 
     def _subscribe(self, source: Observable[ServerEvent]) -> None:
         subscription = SingleAssignmentDisposable()
@@ -207,8 +229,7 @@ class _ToolRun:
         if problem is not None:
             self._fail(problem)
         elif calls and (is_last or self._options.eager):
-            for call in calls:
-                self._calls.take(call)
+            self._take(calls)
 
     def _end_response(self, event: ServerEvent) -> list[ClientCall]:
         """Record the response; return the calls that may start now.
@@ -234,14 +255,16 @@ class _ToolRun:
         self._turn_over = True
         self._go_on()
 
-    def _resume(self) -> None:
+    def _resume(self, chain: Chain, new_items: Sequence[InputItem]) -> None:
         if self._closed:
             return
         try:
+            if self._ledger.turn == 0:
+                self._send(chain, new_items)
+                return
             self._open = self._ledger.unanswered
-            if not self._budget_is_spent():
-                for call in self._open:
-                    self._calls.take(call)
+            if not self._budget_is_spent() and self._ledger.turn < self._options.max_turns:
+                self._take(self._open)
             self._on_turn_over()
         except BaseException as error:
             self._fail(as_exception(error))
@@ -269,7 +292,11 @@ class _ToolRun:
                     MaxTurnsError(self._options.max_turns, ledger=self._ledger, response=self._ledger.chain.response)
                 )
             elif len(outputs := self._calls.outputs_for(self._open)) == len(self._open):
-                self._send(self._ledger.chain, outputs)
+                if self._waiting is None:
+                    self._send(self._ledger.chain, outputs)
+                else:
+                    (chain, items), self._waiting = self._waiting, None
+                    self._send(chain, [*items, *carried(self._open, outputs)])
 
     def _fail(self, error: Exception) -> None:
         """End with an error, as soon as the calls that run have ended."""

@@ -73,7 +73,6 @@ class TurnCalls:
         self._outputs: dict[str, InputItem] = {}
         self._stopped = False
         self._abandoned = False
-        ledger.begin_turn(turn)
         self.loop: asyncio.AbstractEventLoop | None = None
         """The loop on which calls run and approvals are awaited, once there are any."""
 
@@ -106,7 +105,6 @@ class TurnCalls:
         """Take a whole call: answer it from the ledger, or have it approved and started."""
         if self._stopped:
             return
-        self._ledger.recognize(self._turn, call)
         saved = self._ledger.output_of(self._turn, call)
         if saved is not None:
             self._settle(call, saved, ToolCallOutputEvent(**self._about(call), output=saved, seconds=0.0))

@@ -66,43 +66,6 @@ def test_an_id_that_a_server_uses_again_is_another_call() -> None:
     assert ledger.standing(1, call(1, name="other")) == "new"
 
 
-class TestATurnThatIsTriedAgain:
-    """The response was lost, so the server makes another one, with other ids."""
-
-    def test_the_same_call_is_recognized(self) -> None:
-        ledger = filled()
-        ledger.turn = 0  # the response with these calls was lost
-        ledger.begin_turn(1)
-        again = [call(number, call_id=f"new_{number}") for number in (1, 2, 3)]
-        for one in again:
-            ledger.recognize(1, one)
-        assert [ledger.standing(1, one) for one in again] == ["finished", "unknown", "new"]
-        assert ledger.output_of(1, again[0]) == {"type": "function_call_output", "call_id": "new_1", "output": "one"}
-        assert [record.call_id for record in ledger.calls] == ["new_1", "new_2"]
-
-    def test_an_id_decides_first(self) -> None:
-        ledger = filled()
-        ledger.begin_turn(1)
-        for one in (call(2), call(1), call(4), call(3)):
-            ledger.recognize(1, one)
-        assert standings(ledger) == ["finished", "unknown", "new"]
-        assert ledger.standing(1, call(4)) == "new"
-
-    def test_other_arguments_are_another_call(self) -> None:
-        ledger = filled()
-        ledger.begin_turn(1)
-        other = call(7, arguments='{"a": 1}')
-        ledger.recognize(1, other)
-        assert ledger.standing(1, other) == "new"
-        assert len(ledger.calls) == 2
-
-    def test_calls_of_an_earlier_turn_are_others(self) -> None:
-        ledger = filled()
-        ledger.begin_turn(2)
-        ledger.recognize(2, call(9))
-        assert ledger.standing(2, call(9)) == "new"
-
-
 def test_each_change_is_saved() -> None:
     saved: list[list[str]] = []
     ledger = filled(save=lambda ledger: saved.append(standings(ledger)))
