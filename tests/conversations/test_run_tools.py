@@ -290,6 +290,7 @@ class TestLimits:
         run(sender, ledger=got.error.ledger, max_turns=3)
         sender.wait_for(3)
         assert sender.input == [{"type": "function_call_output", "call_id": "call_2", "output": "3"}]
+        sender.say()
 
     def test_tokens(self) -> None:
         sender = HandSender()
