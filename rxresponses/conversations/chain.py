@@ -213,6 +213,13 @@ class Chain:
         """Return the chain after its parent was lost: the server has forgotten it, and what it had stored before."""
         return dataclasses.replace(self, parent_id=None, why=reason if self.items else None, _lost=len(self))
 
+    def elsewhere(self, reason: str) -> Chain:
+        """Return the chain for another sender, which cannot continue a parent that only its connection had."""
+        if self.parent_id is None or (self.stored and not self.held):
+            return self
+        # What is stored stays stored: only the parent is lost.
+        return dataclasses.replace(self, parent_id=None, why=reason)
+
     def without_encrypted_reasoning(self, settings: Mapping[str, Any]) -> Chain:
         """Return the chain after the model of these settings refused to be asked for encrypted reasoning."""
         return dataclasses.replace(self, plain_models=self.plain_models | {model_of(settings)})
@@ -291,10 +298,7 @@ class Chain:
             return chain
         if saved.known != digest_of([*(piece.items for piece in saved.pieces), saved.held]):
             return dataclasses.replace(chain, parent_id=None, why="the history was edited")
-        if chain.stored and not chain.held:
-            return chain
-        # What is stored stays stored: only the parent is lost.
-        return dataclasses.replace(chain, parent_id=None, why="the conversation was restored, and its parent is lost")
+        return chain.elsewhere("the conversation was restored, and its parent is lost")
 
     def _marks(self, piece: _Piece) -> dict[str, bool]:
         stored = piece.stored and piece.end > self._lost

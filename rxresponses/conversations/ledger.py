@@ -74,6 +74,7 @@ class ToolLedger:
             raise ConfigurationError(f"`save` must be a function that takes the ledger, not {type(save).__name__}")
         self._save = save
         self._asked: str | None = None
+        self._sender: object = None
         self._records: dict[_Key, CallRecord] = {}
         self._open: list[ClientCall] = []
         self._unfinished: list[list[ClientCall]] = [[]]  # the last is of the response that runs
@@ -93,8 +94,8 @@ class ToolLedger:
         return f"<ToolLedger of {self.turn} turns, {len(self._records)} calls, {unknown} of them not finished>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # An error that holds the ledger may be copied or pickled; what saves the ledger stays with this one.
-        return {**vars(self), "_save": None, "in_use": False}
+        # An error that holds the ledger may be copied or pickled; what saves the ledger, and its sender, stay here.
+        return {**vars(self), "_save": None, "_sender": None, "in_use": False}
 
     # What is recorded.
 
@@ -166,8 +167,11 @@ class ToolLedger:
 
     # What the run tells.
 
-    def begin(self, asked: object) -> None:
-        """Note the input of the run, as JSON data; raises `ConfigurationError` if the ledger belongs to another run."""
+    def begin(self, asked: object, sender: object = None) -> None:
+        """Note the input of the run, as JSON data, and its sender, which may be another than before.
+
+        Raises `ConfigurationError` if the ledger belongs to another run.
+        """
         if self.in_use:
             raise ConfigurationError("the ledger is in use by another subscription; give each run a ledger of its own")
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -175,7 +179,9 @@ class ToolLedger:
             raise ConfigurationError(
                 "the ledger belongs to a run with another input: give back the same request, or a new ledger"
             )
-        self._asked = digest
+        if sender is not self._sender:
+            self.chain = self.chain.elsewhere("the run goes on over another sender, which has not the parent")
+        self._asked, self._sender = digest, sender
         self.in_use = True
 
     def begin_response(self) -> None:

@@ -84,8 +84,9 @@ def run_tools(
     request carries its calls that were made, so that the model does not ask for them under new ids.  With a `ledger` of
     your own, such as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry(n)`: each
     subscription goes on where the one before has stopped.  Without one, each subscription is a new run.
-    `retry_with_backoff` tries again only until the first response of a subscription has begun; for waits between the
-    tries of `ops.retry(n)`, use a `ResponsesClient`, which waits before it connects again.
+    `retry_with_backoff` tries again only until the first response of a subscription has begun.  A `ResponsesClient` as
+    the sender sends a request of any turn again by itself, as far as nothing is done twice, and waits before it connects
+    again; so it is the sender for `ops.retry(n)`.
 
     Disposing ends the request as `send_request` describes, and cancels async functions and approvals.  A function on a
     thread runs to its end; only the ledger gets its output.

@@ -66,7 +66,7 @@ def tool_turns(
         used = ToolLedger() if ledger is None else ledger
         try:
             # Not the parent: it may be lost by the time when the run goes on.
-            used.begin([len(chain), chain.root_id, plain_json(new_items)])
+            used.begin([len(chain), chain.root_id, plain_json(new_items)], sender)
         except ConfigurationError as error:
             observer.on_error(error)
             return Disposable()

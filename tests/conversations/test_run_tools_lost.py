@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from reactivex import operators as ops
 
 from rxresponses import (
@@ -25,6 +26,7 @@ from rxresponses.conversations.items import item_field
 from ..support.events import created, failed, item_done
 from ..support.recorder import Recorder
 from .hand_sender import HandSender, add_call
+from .talk import reasons
 from .test_unfinished import reasoning
 
 ASK: dict[str, Any] = {"model": "m", "input": "hi", "store": False}
@@ -113,6 +115,36 @@ class TestTheNextRequest:
         sender.wait_for(3)
         assert sender.requests[-1]["previous_response_id"] == "resp_1"
         assert sent(sender) == [("call_1", "did 1"), ("call_2", None), ("call_2", "did 2")]
+        sender.say()
+
+    @pytest.mark.parametrize("store", [True, False])
+    def test_scenario_32_over_another_sender(self, *, store: bool) -> None:
+        """A parent that is not stored is unknown there, and some servers take its id without the history."""
+        first, second, steps, ledger = HandSender(), HandSender(), Steps(), ToolLedger()
+        request = {**ASK, "store": store}
+        run(first, steps.step, request, ledger=ledger)
+        first.call(step_call(1))
+        first.fail(LOST)
+        got = run(second, steps.step, request, ledger=ledger)
+        second.wait_for(1)
+        if store:
+            assert second.requests[0]["previous_response_id"] == "resp_1"
+            assert sent(second) == [("call_1", "did 1")]
+        else:
+            assert "previous_response_id" not in second.requests[0]
+            assert sent(second) == [("hi", None), ("call_1", None), ("call_1", "did 1")]
+            assert "over another sender" in reasons(got)[0]
+        second.say()
+
+    def test_scenario_32_over_the_same_sender(self) -> None:
+        """The sender itself knows whether its connection still has the parent."""
+        sender, steps, ledger = HandSender(), Steps(), ToolLedger()
+        run(sender, steps.step, ledger=ledger)
+        sender.call(step_call(1))
+        sender.fail(LOST)
+        run(sender, steps.step, ledger=ledger)
+        sender.wait_for(3)
+        assert sender.requests[-1]["previous_response_id"] == "resp_1"
         sender.say()
 
     def test_carries_the_calls_of_each_lost_response(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any, cast
 
 import pytest
@@ -169,6 +170,15 @@ class TestLedger:
         with pytest.raises(OSError, match="no space left"):
             ledger.attempt(1, second)
         assert ledger.unfinished == [[first]]
+
+    def test_a_copy_has_the_calls_and_no_sender(self) -> None:
+        [found] = told(call(1))
+        ledger = lost(found)
+        ledger.in_use = False
+        ledger.begin([user("hi")], lambda: None)  # what cannot be pickled
+        clone = pickle.loads(pickle.dumps(ledger))
+        assert clone.unfinished == [[found]]
+        clone.begin([user("hi")])
 
     def test_an_item_that_is_no_call(self) -> None:
         data = lost(*told(call(1))).to_dict()
