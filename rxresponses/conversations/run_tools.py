@@ -85,8 +85,8 @@ def run_tools(
     your own, such as `open_ledger(path)`, that works after a crash as well, and so does `ops.retry(n)`: each
     subscription goes on where the one before has stopped.  Without one, each subscription is a new run.
     `retry_with_backoff` tries again only until the first response of a subscription has begun.  A `ResponsesClient` as
-    the sender sends a request of any turn again by itself, as far as nothing is done twice, and waits before it connects
-    again; so it is the sender for `ops.retry(n)`.
+    the sender sends a request of any turn again by itself, as far as nothing is done twice, and waits between its
+    tries; so it goes well with `ops.retry(n)`.
 
     Disposing ends the request as `send_request` describes, and cancels async functions and approvals.  A function on a
     thread runs to its end; only the ledger gets its output.
