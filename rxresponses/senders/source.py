@@ -26,7 +26,7 @@ from ..net.context import in_subscribers_context
 from ..net.credentials import ApiKey, Credentials
 from ..net.endpoint import check_credentials, endpoint, is_official
 from ..net.handshake_headers import with_account_ids
-from ..net.loops import keep_for_parent, running_loop, start_task
+from ..net.loops import is_serving, keep_for_parent, on_background_thread, running_loop, start_task
 from ..net.observable import EventObservable
 from ..net.observe_on import ObserveOnLoop
 from ..net.request import RequestSubscription, detach_observer
@@ -258,8 +258,8 @@ class Source(LoopBound):
                 check_run(observer, self._loop_thread)
             if loop is None:
                 refused = make_request(observer)
-                if running is None:
-                    _deliver_closed_error_in_turn(refused)
+                if running is None or (on_background_thread() and not is_serving(running)):
+                    _deliver_closed_error_in_turn(refused)  # a background loop that ends might not come to it
                 else:
                     running.call_soon(_deliver_closed_error, refused)
                 return Disposable(lambda: detach_observer(refused))

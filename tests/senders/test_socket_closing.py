@@ -41,6 +41,35 @@ class TestClosing:
         assert (error.delivery, error.stream_id) == ("not_sent", "a")
         assert server.accepted == 1
 
+    def test_each_of_many_retries_after_the_end_of_the_background_loop_gets_its_error(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
+        """The thread of that loop may deliver the first of them while it ends; it must come to all others as well."""
+        running = Recorder(socket.send_request(ask()).pipe(ops.repeat(2), ops.retry(300)), lambda _: socket.close())
+        assert isinstance(running.wait().error, SocketClosedError)
+        assert isinstance(Recorder(socket.send_request(ask()).pipe(ops.retry(300))).wait().error, SocketClosedError)
+
+    def test_retries_for_ever_end_with_their_subscription(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
+        retries: list[Exception] = []
+        thread: list[threading.Thread] = []
+        is_retrying = threading.Event()
+
+        def count(error: Exception) -> None:
+            retries.append(error)
+            if len(retries) == 300:
+                thread.append(threading.current_thread())
+                is_retrying.set()
+
+        server.reply([Hold(server.gate(), after=1)])
+        running = Recorder(socket.send_request(ask()).pipe(ops.do_action(on_error=count), ops.retry())).wait_for(1)
+        socket.close()
+        assert is_retrying.wait(WAIT)
+        running.subscription.dispose()
+        thread[0].join(WAIT)
+        assert not thread[0].is_alive()
+
     def test_closed_before_it_was_used(self, server: ResponsesServer) -> None:
         with ResponsesWebSocket(server.url) as socket:
             pass
