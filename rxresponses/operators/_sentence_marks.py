@@ -8,6 +8,7 @@ import re
 
 from ._sentence_words import (
     AFTER_AN_ORDINAL,
+    BEFORE_AN_ORDINAL,
     BEGINNINGS,
     ENDS_WITH_A_MARK,
     LABELS,
@@ -45,6 +46,7 @@ _WORD = re.compile(r"\S*\Z")
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]|Ph\.D|[BM]\.Sc|Sc\.D")
 _ROMAN = re.compile(r"[IVX]{2,5}")
 _ONE = re.compile(r"[:;(]\s*1\Z")
+_TWO_WORDS = re.compile(r"(?:([^\W\d_]+)\s+)?([^\W\d_]+)\s+\d+\Z")
 _LABEL = re.compile(r"[\W_]*(?:([^\W\d_]+)\s+)?(?:\d{1,3}(?:\.\d{1,3})*|[ivx]{1,4}|[IVX]{1,4}|[^\W\d_])")
 _LONGEST_WORD = 24  # characters of a word that may be an abbreviation
 _LONGEST_LABEL = 40
@@ -176,6 +178,8 @@ def _end_at_point(window: Window, start: int, at: int, end: int, *, has_newline:
     if word.isdigit() and len(word) <= 2:
         if word == "1" and _ONE.search(text, start, at):
             return NO
+        if _is_ordinal(text, start, at):
+            return _end_before_one_of(window, end, BEGINNINGS, _PARTS_OF_BEGINNINGS)
         follows = _end_before_one_of(window, end, AFTER_AN_ORDINAL, _PARTS_AFTER_ORDINALS)
         return {WAIT: WAIT, NO: end}.get(follows, NO)
     return end
@@ -195,6 +199,12 @@ def _end_before_one_of(window: Window, at: int, words: frozenset[str], parts: fr
 def _word_before(text: str, start: int, at: int) -> str:
     word = _WORD.search(text, max(start, at - _LONGEST_WORD), at)
     return "" if word is None else word[0].lstrip(_OPENING)
+
+
+def _is_ordinal(text: str, start: int, at: int) -> bool:
+    """Whether the number that ends at `at` is an ordinal, by the German word before; in `I am 25`, it is not."""
+    words = _TWO_WORDS.search(text, max(start, at - _LONGEST_WORD), at)
+    return words is not None and words[2].lower() in BEFORE_AN_ORDINAL and words[1] != "I"
 
 
 def _is_label(text: str, start: int, at: int) -> bool:

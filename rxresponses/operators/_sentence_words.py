@@ -13,11 +13,11 @@ NEVER_LAST = _words(
     # English
     "Adm Capt Cmdr Col Cpl Dr Fr Gen Gov Hon Lt Maj Messrs Mr Mrs Ms Mt Mx Pres Prof Pvt Rep Rev Sen Sgt Supt Ft"
     # German
-    " Dipl Fam Hr Hrn Ing"
+    " Dipl Fam Hr Hrn Ing dent habil jur med nat phil rer"
     # French, Spanish, Portuguese, Italian, Dutch
     " MM Mgr Sr Sra Srta Dra Profa Lic Arq Ud Uds EE Exmo Exma Sig Sigra Dott Avv Dhr Mevr"
-    # Russian, Polish
-    " Проф Акад"
+    # Russian, Hindi
+    " Проф Акад डॉ प्रो"
 )
 """Titles and the like, which a name follows."""
 
@@ -27,22 +27,22 @@ NEVER_LAST_IN_ANY_CASE = _words(
     # German
     " z.b d.h u.a o.ä i.d.r s.o s.u bzw vgl sog evtl ggf inkl exkl zzgl allg ehem geb gest bspw insb zb"
     # French, Spanish, Italian, Dutch
-    " p.ex ex c.-à-d p.ej ej env par.ex bijv d.w.z o.a bv drs"
+    " p.ex ex av c.-à-d p.ej ej env par.ex bijv d.w.z o.a bv drs"
     # Russian, Polish, Czech
     " т.е т.к т.н см ср напр проф им ул np tj tzn m.in tzv"
 )
 """Abbreviations within a sentence, in small letters."""
 
 LAST_BEFORE_A_BEGINNING = _words(
-    "al ave bhd blvd bros cie co corp dept ed eds est gmbh hwy inc jr ltd llc mio mrd plc rd sq sr st str univ uu"
-    " тыс млн млрд руб др"
+    "al ave bhd blvd bros chr cie co corp dept ed eds est gmbh hwy inc j.-c jr ltd llc mio mrd plc rd sq sr st str univ"
+    " uu тыс млн млрд руб др"
 )
 """Abbreviations that may end a sentence, in small letters: they do if a word follows that often begins one."""
 
 NOT_BEFORE_A_NUMBER = _words(
     "jan feb mar apr jun jul aug sep sept oct nov dec"
     " abb abs anm art bd cap ch chap eq fig figs kap lfd max min no nos nr núm num p pag pág par pp pt ref s sec sect"
-    " tab v ver vol vols z ziff § §§ стр рис табл гл"
+    " tab tel v ver vol vols z ziff § §§ стр рис табл гл"
 )
 """Abbreviations that end no sentence if a number follows, in small letters."""
 
@@ -54,6 +54,12 @@ AFTER_AN_ORDINAL = _words(
     " Weltkrieg Weltkriegs Klasse Stock Platz Mal Etage Auflage Geburtstag"
 )
 """German nouns that follow an ordinal number, which is written with a point."""
+
+BEFORE_AN_ORDINAL = _words(
+    "am beim das dem den der des die dieser diesem im ins vom zum zur"
+    " dein dem ihr ihrem ihren kein mein meinem meinen sein seinem seinen unser unserem unseren jeder jedes"
+)
+"""German words before an ordinal number, in small letters: the noun behind the number may be any."""
 
 LABELS = _words(
     "step part chapter section phase rule tip question option example figure fig table item point problem"
@@ -70,9 +76,10 @@ BEGINNINGS = _words(
     " Therefore These They This Those Though Thus To Today Together Tomorrow Unfortunately Until Was We Well Were What"
     " When Where Which While Who Whose Why With Would Yes Yesterday Yet You Your"
     # German
-    " Aber Als Am Auch Auf Bei Da Damit Dann Das Dass Dem Denn Der Deshalb Die Dies Diese Dieser Dieses Doch Ein Eine"
-    " Einer Er Es Für Ich Ihr Im Ist Ja Jede Jetzt Mein Mit Nach Nein Noch Nun Nur Ob Oder Seit Sie Sind Solche"
-    " Trotzdem Und Unter Viele Vor Wann Warum Was Weil Wenn Wer Wie Wir Wo Zum Zur"
+    " Aber Als Am Auch Auf Bei Da Dabei Daher Damit Danach Dann Das Dass Dem Denn Der Deshalb Die Dies Diese Dieser"
+    " Dieses Doch Dort Ein Eine Einer Er Es Für Heute Hier Ich Ihr Ihre Im Ist Ja Jede Jetzt Mein Mit Nach Nein Noch"
+    " Nun Nur Ob Oder Seine Seit Sie Sind Solche Trotzdem Und Unter Viele Vor Wann Warum Was Weil Wenn Wer Wie Wir Wo"
+    " Zum Zur"
     # French
     " Alors Avec Ce Cela Ces Cette Chaque Comme Dans Depuis Elle Elles En Enfin Est Et Il Ils Je Les Leur Mais Nous On"
     " Ou Où Par Parce Pour Pourquoi Puis Quand Que Qui Sans Ses Si Son Sur Tous Tout Un Une Vous"

@@ -25,7 +25,15 @@ CASES: dict[str, list[str]] = {
     "unknown abbreviation": ["It took appr. five days. ", "Then it ended."],
     "German": ["Das ist z. B. Obst, d. h. gesund. ", "Herr Dr. Maier isst es bzw. Brot usw. ", "Gut."],
     "German ordinal": ["Am 3. Oktober kam er im 19. Jahrhundert. ", "Er blieb."],
+    "German ordinal before any noun": [
+        "Die 2. Liga und der 1. FC spielen im 3. Quartal. ",
+        "Es war der 5. ",
+        "Er kam.",
+    ],
+    "age before a name": ["I am 25. ", "Peter is 30."],
+    "German degree": ["Das ist Prof. Dr. med. dent. Schmidt. ", "Tel. 123 45. ", "Er lebte 5 v. Chr. in Rom. ", "Gut."],
     "French": ["M. Dupont voit p. ex. Paris. ", "Il part."],
+    "French era": ["César mourut en 44 av. J.-C. à Rome. ", "Il part."],
     "Spanish": ["La Sra. García vive en EE. UU. con él. ", "¿Por qué? ", "¡No sé!"],
     "Russian": ["Это т. е. пример, и т. д. и т. п. ", "Он здесь."],
     # Names and numbers.
@@ -62,7 +70,7 @@ CASES: dict[str, list[str]] = {
     "Chinese": ["你好。", "我很好！", "真的吗？"],
     "Chinese with Latin marks": ["你好!", "我很好.", "真的?"],
     "Japanese quote": ["「はい。」と彼は言った。", "次です。"],
-    "Hindi": ["नमस्ते। ", "आप कैसे हैं? ", "ठीक।"],
+    "Hindi": ["नमस्ते। ", "आप कैसे हैं? ", "डॉ. शर्मा ठीक हैं।"],
     "Arabic": ["كيف حالك؟ ", "أنا بخير."],
     # Emoji.
     "emoji": ["Hello! 😊 ", "How can I help? 🎉🎉 ", "Great 👍🏽!👨‍👩‍👧 ", "Go."],
