@@ -98,6 +98,13 @@ class TracedSender:
     ) -> None:
         self._sender = sender
         self._provider = provider
+        self.stream_id: str | None = getattr(sender, "stream_id", None)
+        """The name of the lane, if the sender is a lane."""
+        source = None if self.stream_id is None else getattr(sender, "source", None)
+        self.source = None if source is None else TracedSender(source, provider, tracer_provider, meter_provider)
+        """The socket or client of the lane, traced as well: on it, a conversation finds lanes for its branches."""
+        self.chooses_lanes = bool(getattr(sender, "chooses_lanes", False))
+        """Whether the sender itself chooses the lane of each request."""
         self._server = _server(getattr(sender, "url", None))
         self._tracer = trace.get_tracer("rxresponses", installed_version(), tracer_provider, _SCHEMA)
         self._instruments = _Instruments(metrics.get_meter("rxresponses", installed_version(), meter_provider, _SCHEMA))

@@ -155,9 +155,9 @@ class Chain:
         # What an item that is only named says, the server alone knows.
         if missing and not any(item_field(item, "type") == "item_reference" for item in new_items):
             needed = ", ".join(f"`{kind}` for {call_id!r}" for kind, call_id in missing[:10])
+            count = "the output of 1 call" if len(missing) == 1 else f"the outputs of {len(missing)} calls"
             raise InvalidRequestError(
-                f"the conversation waits for the outputs of {len(missing)} calls, and the input has none; nothing was "
-                f"sent: add {needed}",
+                f"the conversation waits for {count}, which the input does not have; nothing was sent: add {needed}",
                 field="input",
             )
 

@@ -16,7 +16,7 @@ from reactivex.disposable import Disposable
 
 from ..errors import ConfigurationError, DecodeError, InvalidRequestError
 from ..net.observable import EventObservable
-from ..net.sender import Sender
+from ..net.sender import Sender, check_sender
 from ..redaction import discreet
 from ..wire.base import Model
 from ..wire.codec import encode
@@ -74,23 +74,24 @@ class Conversation:
     A client chooses the lanes itself, and tells branches apart by these names.
 
     Raises `InvalidRequestError` or `TypeError` for a setting that no request takes, and `ConfigurationError` for wrong
-    tools, a wrong option of them, or a `sender` that is none.
+    tools, a wrong option of them, a `sender` that is none, or a `stream_id` that names another lane than `sender`.
     """
 
     @discreet
     def __init__(self, sender: Sender, **defaults: Any) -> None:
-        if not callable(getattr(sender, "send_request", None)):
-            raise ConfigurationError(
-                "a conversation needs a sender: a socket, a client, a lane, or an object with `send_request`, not "
-                f"{type(sender).__name__}"
-            )
+        check_sender(sender)
         self._settings = TurnSettings(defaults)
         source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
+        chosen = defaults.get("stream_id") or UNSET
+        lane = sender.stream_id if source is not None else UNSET  # type: ignore[attr-defined]
+        if UNSET not in (lane, chosen) and lane != chosen:
+            raise ConfigurationError(
+                f"the sender is the lane {lane!r}, and `stream_id` names the lane {chosen!r}: leave one of them out"
+            )
         self._home: Any = sender if source is None else source
         self._host = _Host(self._home, Chain())
         self._lanes = lanes_of(self._home)
-        name = defaults.get("stream_id", UNSET) if source is None else sender.stream_id  # type: ignore[attr-defined]
-        self._set_branch(name if isinstance(name, str) else None)
+        self._set_branch(next((name for name in (lane, chosen) if isinstance(name, str)), None))
 
     def _set_branch(self, name: str | None) -> None:
         self._branch = Branch(name)
@@ -279,7 +280,8 @@ class Conversation:
     def from_json(cls, text: str | bytes, sender: Sender, **settings: Any) -> Self:
         """Return the conversation of such text, for a sender; `settings` override the saved ones.
 
-        The next turn continues the latest response if that was stored, and sends everything if not.
+        A lane as the sender takes the place of the saved lane.  The next turn continues the latest response if that was
+        stored, and sends everything if not.
 
         Raises `DecodeError` for other text, and `ConfigurationError` if a setting is missing that was left out.
         """
@@ -293,6 +295,8 @@ class Conversation:
                 f"the conversation was saved without {missing}, because they hold credentials or functions: pass "
                 f"{missing} again"
             )
+        if isinstance(getattr(sender, "stream_id", None), str):
+            saved.settings.pop("stream_id", None)
         conversation = cls(sender, **{**saved.settings, **settings})
         conversation._host.chain = Chain.from_dict(saved.chain)
         conversation._host.usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))

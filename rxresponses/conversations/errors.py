@@ -50,7 +50,7 @@ class ToolRunError(ResponsesError):
     def __init__(self, message: str, *, ledger: ToolLedger) -> None:
         unknown = ledger.unknown
         told = f"; {_counted(ledger.calls)} attempted, {len(unknown)} of them not finished" if ledger.calls else ""
-        super().__init__(f"{message}{told}; give `ledger` back to `run_tools` to go on")
+        super().__init__(f"{message}{told}; to go on, send the same input with `ledger`, that of this error")
         self.ledger = ledger
         self.calls: Sequence[CallRecord] = ledger.calls
 
@@ -63,7 +63,8 @@ class MaxTurnsError(ToolRunError):
     """
 
     def __init__(self, max_turns: int, *, ledger: ToolLedger, response: Response | None) -> None:
-        super().__init__(f"the model still calls tools after {max_turns} turns, which is `max_turns`", ledger=ledger)
+        told = "1 turn" if max_turns == 1 else f"{max_turns} turns"
+        super().__init__(f"the model still calls tools after {told}, which is `max_turns`", ledger=ledger)
         self.max_turns = max_turns
         self.response = response
 

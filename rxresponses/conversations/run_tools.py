@@ -9,7 +9,7 @@ from msgspec import UNSET
 from reactivex import Observable
 
 from ..errors import ConfigurationError
-from ..net.sender import Sender
+from ..net.sender import Sender, check_sender
 from ..redaction import discreet
 from ..wire.events import ServerEvent
 from ..wire.plans import plan_of
@@ -91,8 +91,10 @@ def run_tools(
     Disposing ends the request as `send_request` describes, and cancels async functions and approvals.  A function on a
     thread runs to its end; only the ledger gets its output.
 
-    Raises `InvalidRequestError` for a wrong request, and `ConfigurationError` for wrong tools or options, at once.
+    Raises `InvalidRequestError` for a wrong request, and `ConfigurationError` for wrong tools or options and for what
+    is no sender, at once.
     """
+    check_sender(sender)
     create = create_from(request)
     options = LoopSettings(
         max_turns=max_turns,

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from reactivex import Observable
 
+from ..errors import ConfigurationError
 from ..wire.events.base import ServerEvent
 
 
@@ -20,3 +21,12 @@ class Sender(Protocol):
 
         The request is a `ResponseCreate` or a mapping with its fields.  `stream_id` in the request names the lane.
         """
+
+
+def check_sender(sender: object) -> None:
+    """Raise `ConfigurationError` for what is no sender, such as the URL of one."""
+    if isinstance(sender, type) or not callable(getattr(sender, "send_request", None)):
+        what = f"the class {sender.__name__}" if isinstance(sender, type) else type(sender).__name__
+        raise ConfigurationError(
+            f"a sender is a socket, a client, a lane, or another object with `send_request`, not {what}"
+        )

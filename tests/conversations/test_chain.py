@@ -137,7 +137,7 @@ class TestCalls:
         self, item: dict[str, Any], answer: dict[str, Any]
     ) -> None:
         chain = begun(SETTINGS, item)
-        with pytest.raises(InvalidRequestError, match="waits for the outputs of 1 calls") as caught:
+        with pytest.raises(InvalidRequestError, match="waits for the output of 1 call, ") as caught:
             chain.request(SETTINGS, [user("never mind")])
         assert caught.value.field == "input"
         assert answer["type"] in str(caught.value)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import reactivex
 from reactivex import operators as ops
 
-from rxresponses import Conversation, LaneLimitError, ResponsesClient, ResponsesWebSocket, Sender, ServerEvent
+from rxresponses import (
+    ConfigurationError,
+    Conversation,
+    LaneLimitError,
+    ResponsesClient,
+    ResponsesWebSocket,
+    Sender,
+    ServerEvent,
+)
 from rxresponses import operators as rops
 from rxresponses.conversations.lanes import MAX_NAMES
 from rxresponses.testing import Failure, Fault, Hold, ResponsesServer, Text
@@ -22,7 +29,10 @@ from .hand_sender import HandSender
 from .scripted_sender import ScriptedSender
 from .talk import lanes, parents, reasons, said, talk, text_of
 
-KINDS = ["socket", "client", "lane of a socket", "lane of a client", "own sender"]
+KINDS = [
+    *("socket", "client", "lane of a socket", "lane of a client", "own sender"),
+    *("traced client", "traced lane of a socket"),
+]
 
 
 class OwnSender:
@@ -36,13 +46,16 @@ class OwnSender:
 
 
 @pytest.fixture(params=KINDS)
-def sender(request: pytest.FixtureRequest) -> Iterator[Sender]:
+def sender(request: pytest.FixtureRequest) -> Sender:
     """A sender of each kind."""
     source = request.getfixturevalue("client" if "client" in request.param else "socket")
-    if "lane" in request.param:
-        yield source.lane("mine")
-    else:
-        yield OwnSender(source) if "own" in request.param else source
+    sender = source.lane("mine") if "lane" in request.param else source
+    if "traced" in request.param:
+        pytest.importorskip("opentelemetry", reason="needs opentelemetry-api, which the extra `otel` installs")
+        from rxresponses.telemetry import traced
+
+        sender = traced(sender)
+    return OwnSender(source) if "own" in request.param else sender
 
 
 @pytest.mark.parametrize("store", [True, False])
@@ -194,6 +207,18 @@ class TestLanes:
         talk(chat.fork(), "b")
         talk(chat.fork(stream_id="yours"), "c")
         assert lanes(server) == ["mine", None, "yours"]
+
+    def test_scenario_17_a_setting_that_contradicts_the_lane(
+        self, server: ResponsesServer, socket: ResponsesWebSocket
+    ) -> None:
+        lane = socket.lane("mine")
+        with pytest.raises(ConfigurationError, match=r"'mine'.*'yours'"):
+            Conversation(lane, model="m", stream_id="yours")
+        talk(Conversation(lane, model="m", stream_id="mine"), "a")
+        saved = Conversation(socket, model="m", stream_id="yours").to_json()
+        talk(Conversation.from_json(saved, lane), "b")
+        talk(Conversation.from_json(saved, socket), "c")
+        assert lanes(server) == ["mine", "mine", "yours"]
 
     def test_more_branches_than_names(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         chat = Conversation(socket, model="m", store=False)

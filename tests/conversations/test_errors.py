@@ -54,8 +54,8 @@ def test_the_error_of_a_run_tells_what_was_done() -> None:
     lost = ConnectionLostError("gone", delivery="started")
     error = run_error(lost, filled())
     assert str(error) == (
-        "the run of tools ended with ConnectionLostError: gone; 2 calls were attempted, 1 of them not finished; give "
-        "`ledger` back to `run_tools` to go on"
+        "the run of tools ended with ConnectionLostError: gone; 2 calls were attempted, 1 of them not finished; to "
+        "go on, send the same input with `ledger`, that of this error"
     )
     assert error.__cause__ is lost
     assert run_error(lost, ToolLedger()) is lost

@@ -9,6 +9,7 @@ from reactivex import Observable
 
 from rxresponses import (
     ConfigurationError,
+    Conversation,
     FunctionTool,
     InvalidRequestError,
     ServerEvent,
@@ -66,6 +67,17 @@ class TestMistakesOfTheProgram:
             run_tools(HandSender(), {**ASK, "conversation": "conv_1"}, [add])
         with pytest.raises(ConfigurationError, match="nothing answers the calls of the tool 'f'"):
             run_tools(HandSender(), {**ASK, "tools": [FunctionTool(name="f", parameters={})]}, [add])
+
+    @pytest.mark.parametrize(
+        ("sender", "told"),
+        [(None, "NoneType"), ("wss://example.com", "str"), (HandSender, "the class HandSender")],
+        ids=["None", "a URL", "a class"],
+    )
+    def test_what_is_no_sender(self, sender: Any, told: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"a sender is .*, not {told}$"):
+            run_tools(sender, ASK, [add])
+        with pytest.raises(ConfigurationError, match=f"a sender is .*, not {told}$"):
+            Conversation(sender, model="m")
 
     def test_an_async_function_where_no_loop_runs(self) -> None:
         async def later(a: int, b: int) -> int:

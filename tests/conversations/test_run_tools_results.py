@@ -101,7 +101,7 @@ class TestWhatToolsReturn:
         got = Recorder(run_tools(sender, ASK, [give]))
         sender.call(add_call(name="give"))
         assert isinstance(got.error.__cause__, InvalidRequestError)
-        assert "waits for the outputs of 1 calls" in str(got.error)
+        assert "waits for the output of 1 call, " in str(got.error)
 
     def test_what_is_no_json_is_a_mistake_of_the_program(self, caplog: pytest.LogCaptureFixture) -> None:
         def give(a: int, b: int) -> object:
