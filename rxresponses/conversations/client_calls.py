@@ -161,7 +161,8 @@ def failure_item(call: ClientCall, text: str, *, timed_out: bool = False) -> Inp
 def _shell_outputs(value: object) -> Sequence[Any]:
     if isinstance(value, (list, tuple)):
         return value
-    return [ShellCommandOutput(stdout=text_of_value(value), stderr="", outcome=OutputOutcomeExit(exit_code=0))]
+    text = "" if value is None else text_of_value(value)
+    return [ShellCommandOutput(stdout=text, stderr="", outcome=OutputOutcomeExit(exit_code=0))]
 
 
 def _shell_output(call: ClientCall, item: ResponseFunctionShellToolCall, outputs: Sequence[Any]) -> ShellCallOutput:

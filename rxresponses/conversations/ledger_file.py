@@ -7,6 +7,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from ..errors import DecodeError
 from .ledger import ToolLedger
 
 
@@ -15,16 +16,21 @@ def open_ledger(path: str | os.PathLike[str]) -> ToolLedger:
 
     The file is replaced as a whole, so that after the end of the process, however sudden, it holds the ledger before
     or after the latest change.  It holds the conversation, so only its owner may read it.  Delete it to start again.
+    A link stays, and the file to which it leads is replaced.
 
-    Raises `DecodeError` if the file holds no ledger, and `OSError` if it cannot be read.
+    Raises `DecodeError` if the file holds no ledger, and `OSError` if it cannot be read, or if its folder is missing.
     """
-    place = Path(path)
+    place = Path(os.path.realpath(os.fsdecode(path)))  # the program may go to another folder later
+    place.parent.stat()  # raises now, rather than when the first response has been paid for
     save = partial(_save, place)
     try:
         text = place.read_bytes()
     except FileNotFoundError:
         return ToolLedger(save=save)
-    return ToolLedger.from_json(text, save=save)
+    try:
+        return ToolLedger.from_json(text, save=save)
+    except DecodeError as error:
+        raise DecodeError(f"{place}: {error}; delete the file to start again") from error
 
 
 def _save(place: Path, ledger: ToolLedger) -> None:

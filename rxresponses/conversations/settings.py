@@ -102,17 +102,20 @@ def saved_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     del fields["type"]
     if "model" not in given:
         del fields["model"]
-    withheld = sorted(name for name, value in fields.items() if without_secrets(name, value) != value)
     known = plan_of(ResponseCreate).fields
-    kept = {name: value for name, value in fields.items() if name not in withheld}
-    extra = {name: kept.pop(name) for name in tuple(kept) if name not in known}
-    return {**kept, **({"extra_body": extra} if extra else {})}, withheld
+    extra = {name: fields.pop(name) for name in tuple(fields) if name not in known}
+    if extra:
+        fields["extra_body"] = extra
+    withheld = sorted(name for name, value in fields.items() if without_secrets(name, value) != value)
+    return {name: value for name, value in fields.items() if name not in withheld}, withheld
 
 
 def without_secrets(name: str, setting: Any) -> Any:
     """Return the JSON of a setting without the credentials of tools."""
     # All other fields of a request are known to hold none, and a schema in them may have properties with such names.
-    return _hidden(setting) if name == "tools" or name not in plan_of(ResponseCreate).fields else setting
+    if name in plan_of(ResponseCreate).fields and name not in ("tools", "extra_body"):
+        return setting
+    return _hidden({name: setting})[name]
 
 
 def _hidden(data: Any) -> Any:

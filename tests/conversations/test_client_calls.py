@@ -129,6 +129,7 @@ class TestWhatAToolReturns:
         output = answer("shell_call", "a.txt")
         assert output["output"] == [{"stdout": "a.txt", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]
         assert output["max_output_length"] == 100
+        assert answer("shell_call", None)["output"][0]["stdout"] == ""
         commands = [ShellCommandOutput(stdout="x", stderr="y", outcome=OutputOutcomeExit(exit_code=2))]
         assert answer("shell_call", commands)["output"][0]["outcome"] == {"type": "exit", "exit_code": 2}
         assert answer("local_shell_call", "a.txt") == {"type": "local_shell_call_output", "id": "c", "output": "a.txt"}

@@ -100,6 +100,19 @@ def test_no_secret_is_saved_and_it_is_asked_for() -> None:
     assert restored(chat, ScriptedSender(), tools=[MCP]).settings["tools"] == [MCP]
 
 
+@pytest.mark.parametrize("body", [{"authorization": "sesame"}, {"a": [{"headers": {"x": "sesame"}}]}])
+def test_secrets_of_a_newer_service_are_asked_for(body: dict[str, Any]) -> None:
+    chat = Conversation(ScriptedSender(), model="m", extra_body=body)
+    assert "sesame" not in chat.to_json()
+    with pytest.raises(ConfigurationError, match="without `extra_body`"):
+        restored(chat, ScriptedSender())
+    assert restored(chat, ScriptedSender(), extra_body=body).settings["extra_body"] == body
+    sender = ScriptedSender([created_event(), completed()])
+    started = talk(restored(chat, sender, extra_body=body), "a").values[0]
+    assert "sesame" not in started.to_json()
+    assert sender.requests[0].items() >= body.items()
+
+
 def test_tools_without_secrets_are_saved(server: ResponsesServer, socket: ResponsesWebSocket) -> None:
     headers = {"type": "object", "properties": {"headers": {"type": "string"}}}
     function = FunctionTool(name="f", parameters=headers, strict=False)

@@ -176,5 +176,24 @@ class TestInAFile:
 
     def test_a_file_that_holds_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text("no ledger")
-        with pytest.raises(DecodeError):
+        with pytest.raises(DecodeError, match=r"run\.json: the text is no ledger: .*; delete the file to start again"):
             open_ledger(tmp_path / "run.json")
+
+    def test_a_folder_that_is_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="missing"):
+            open_ledger(tmp_path / "missing" / "run.json")
+
+    def test_the_program_goes_to_another_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        ledger = open_ledger("run.json")
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        ledger.attempt(1, call(1))
+        assert len(open_ledger(tmp_path / "run.json").calls) == 1
+
+    def test_a_link_stays(self, tmp_path: Path) -> None:
+        link = tmp_path / "link.json"
+        link.symlink_to(tmp_path / "run.json")
+        open_ledger(link).attempt(1, call(1))
+        assert link.is_symlink()
+        assert len(open_ledger(tmp_path / "run.json").calls) == 1

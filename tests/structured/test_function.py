@@ -414,7 +414,7 @@ def test_parameters_without_annotation_or_schema() -> None:
 
     assert refused(lambda: tool(table)) == (
         "the tool 'table': `cells` is an object with any keys, which a strict schema cannot express: use a type with "
-        "known fields, or `strict=False`"
+        "known fields, or `strict=False` where that is an option"
     )
 
     def options(**rest: int) -> None: ...

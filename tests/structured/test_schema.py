@@ -375,7 +375,8 @@ def test_what_a_strict_schema_cannot_express(type_: Any, where: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         of(type_)
     assert str(caught.value) == (
-        f"{where}, which a strict schema cannot express: use a type with known fields, or `strict=False`"
+        f"{where}, which a strict schema cannot express: use a type with known fields, or `strict=False` "
+        "where that is an option"
     )
     of(type_, strict=False)
 
