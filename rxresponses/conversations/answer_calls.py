@@ -31,7 +31,7 @@ from .toolset import ClientTool, Runnable, bound_arguments
 
 @makes_operator
 def answer_calls(
-    functions: Mapping[str, Callable[..., object]] | Iterable[CallableTool[..., Any]],
+    functions: Mapping[str, Callable[..., object]] | Iterable[CallableTool[..., Any] | Callable[..., Any]],
     *,
     on_error: Literal["output", "raise"] = "output",
 ) -> Callable[[Observable[ResponseFunctionToolCall]], Observable[FunctionCallOutput]]:
@@ -43,16 +43,17 @@ def answer_calls(
         answer_calls(): -----"f: 1"--"g: 2"|
 
     The calls run one after the other, in their order.  `run_tools` also sends the outputs, and runs calls at once.
-    `functions` is a list of what `tool` makes, which validates the arguments, or a mapping from names to functions,
-    whose arguments are passed as keywords.  A coroutine function runs on the loop that delivers the calls.  Any other
-    function runs on a thread of its own, so that it may block; where no loop runs, it runs at once.  Disposing cancels
-    the running coroutine.  A function on a thread runs to its end, and its output is dropped.
+    `functions` is a list of functions, with or without `tool`, whose arguments are validated; or a mapping from names
+    to functions, whose arguments are passed as keywords.  A coroutine function runs on the loop that delivers the
+    calls.  Any other function runs on a thread of its own, so that it may block; where no loop runs, it runs at once.
+    Disposing cancels the running coroutine.  A function on a thread runs to its end, and its output is dropped.
 
     An error that a function raises goes to the log, and its text is the output for the model.  So does the error for
     arguments that do not fit, and for a name that `functions` does not have.  With `on_error="raise"` the error goes to
     `on_error` instead.  So does, in either case, a coroutine function where no loop runs, and an exception that is no
     `Exception`, such as `SystemExit`, as `ObserverExitError`; on a loop of the program an exit leaves the loop as well,
-    and where no loop runs, it reaches the caller.  Raises `ConfigurationError` if `functions` is neither of the two.
+    and where no loop runs, it reaches the caller.  Raises `ConfigurationError` if `functions` is neither of the two, or
+    holds a function that cannot be a tool.
     """
     tools = _tools_of(functions)
     if on_error not in ("output", "raise"):
@@ -79,12 +80,13 @@ def _tools_of(functions: object) -> Mapping[str, Runnable]:
         if all(map(callable, functions.values())):
             return {name: _as_tool(name, function) for name, function in functions.items()}
     elif isinstance(functions, Iterable):
-        tools = list(functions)
-        if all(isinstance(tool, CallableTool) for tool in tools):
+        given = list(functions)
+        if all(map(callable, given)):
+            tools = [one if isinstance(one, CallableTool) else CallableTool(one) for one in given]
             if len({tool.name for tool in tools}) < len(tools):
                 raise ConfigurationError("two of the `functions` have one name: the model could not choose")
             return {tool.name: tool for tool in tools}
-    raise ConfigurationError("`functions` must be a list of what `tool` makes, or a mapping from names to functions")
+    raise ConfigurationError("`functions` must be a list of functions, or a mapping from names to functions")
 
 
 def _as_tool(name: str, function: Callable[..., object]) -> Runnable:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 import msgspec
 
 from ..errors import ConfigurationError, DecodeError
-from ..structured.function import CallableTool
+from ..structured.function import CallableTool, checked_approval
 from ..wire.base import Model
 from ..wire.models import ResponseComputerToolCall, ResponseCustomToolCall, ResponseFunctionToolCall
 from ..wire.requests import Tool
@@ -47,7 +47,7 @@ class ClientTool:
     `timeout`, `exclusive`, `needs_approval` and `idempotent` are those of `tool`.  A computer call with safety checks
     is always approved by the user first.
 
-    Raises `ConfigurationError` for a tool whose calls the server answers.
+    Raises `ConfigurationError` for a tool whose calls the server answers, and for wrong options.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ClientTool:
         )
         self.timeout = check_timeout(timeout)
         self.exclusive = exclusive
-        self.needs_approval = needs_approval
+        self.needs_approval = checked_approval(needs_approval)
         self.idempotent = idempotent
         self._definition = definition
 

@@ -21,6 +21,7 @@ from .values import Shape, read_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 JSON = dict[str, Any]
 Approval = bool | Callable[[Mapping[str, Any]], bool]
 
@@ -68,10 +69,6 @@ class CallableTool(Generic[P, R]):
         for option, value in (("strict", strict), ("exclusive", exclusive), ("idempotent", idempotent)):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"`{option}` of a tool is True or False, not {value!r}")
-        if not isinstance(needs_approval, bool) and not callable(needs_approval):
-            raise ConfigurationError(
-                f"`needs_approval` of a tool is True, False or a function of the arguments, not {needs_approval!r}"
-            )
         names = local_names or {}
         signature = signature_of(function, names)
         self.name = _checked_name(signature.name if name is None else name)
@@ -83,7 +80,7 @@ class CallableTool(Generic[P, R]):
         self.strict = strict
         self.timeout = _checked_timeout(self.name, timeout)
         self.exclusive = exclusive
-        self.needs_approval = needs_approval
+        self.needs_approval = checked_approval(needs_approval)
         self.idempotent = idempotent
         self.is_async = signature.is_async
         self._called = function
@@ -251,6 +248,17 @@ def _checked_name(name: str) -> str:
             f"{name!r} cannot be the name of a tool: a name has 1 to 64 letters, digits, '_' or '-'; pass `name=`"
         )
     return name
+
+
+def checked_approval(approval: T) -> T:
+    """Return what says whether the user is asked; raises `ConfigurationError` if it cannot say so at once."""
+    if not isinstance(approval, bool) and not callable(approval):
+        raise ConfigurationError(
+            f"`needs_approval` of a tool is True, False or a function of the arguments, not {approval!r}"
+        )
+    if inspect.iscoroutinefunction(approval):
+        raise ConfigurationError("`needs_approval` of a tool must be a plain function; `approve` may be async")
+    return approval
 
 
 def _checked_timeout(name: str, timeout: float | None) -> float | None:

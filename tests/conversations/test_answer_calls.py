@@ -75,7 +75,7 @@ def test_outputs_name_their_calls() -> None:
 
 
 def test_tools_validate_their_arguments() -> None:
-    for functions in ([tool(add)], {"add": tool(add)}):
+    for functions in ([tool(add)], [add], {"add": tool(add)}):
         right, wrong = answers(call(), call(arguments='{"a": "x", "b": 2}'), functions=functions).values
         assert right.output == "3"
         assert "DecodeError" in str(wrong.output)
@@ -148,13 +148,15 @@ class TestFailures:
 
     def test_invalid_arguments_raise_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match="functions"):
-            answer_calls([add])  # type: ignore[list-item]
+            answer_calls([5])  # type: ignore[list-item]
         with pytest.raises(ConfigurationError, match="functions"):
             answer_calls({"add": 1})  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="functions"):
             answer_calls(5)  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="one name"):
-            answer_calls([tool(add), tool(add)])
+            answer_calls([tool(add), add])
+        with pytest.raises(ConfigurationError, match="cannot be the name of a tool"):
+            answer_calls([lambda a: a])
         with pytest.raises(ConfigurationError, match="on_error"):
             answer_calls({}, on_error="ignore")  # type: ignore[arg-type]
 

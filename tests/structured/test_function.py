@@ -443,6 +443,10 @@ def test_names_that_the_service_does_not_take() -> None:
     )
 
 
+async def asks(arguments: Any) -> bool:
+    return True
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -454,6 +458,7 @@ def test_names_that_the_service_does_not_take() -> None:
         ({"strict": None}, "`strict` of a tool is True or False, not None"),
         ({"idempotent": "yes"}, "`idempotent` of a tool is True or False, not 'yes'"),
         ({"needs_approval": 1}, "`needs_approval` of a tool is True, False or a function of the arguments, not 1"),
+        ({"needs_approval": asks}, "`needs_approval` of a tool must be a plain function; `approve` may be async"),
         ({"description": 5}, "the description of the tool 'len_of' must be a text, not int"),
     ],
 )
