@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, cast
 
 from .arguments import (
@@ -77,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
         with_tools = run_tools(socket, request, tools, approve=approvals.approve)
         try:
-            _show(with_tools if tools else socket.send_request(request), args, screen, approvals)
+            with redirect_stdout(sys.stderr):  # what tools print is no part of the answer
+                _show(with_tools if tools else socket.send_request(request), args, screen, approvals)
         except KeyboardInterrupt:
             screen.interrupt()
             raise
@@ -92,7 +95,8 @@ def _tools(args: argparse.Namespace) -> Sequence[Any]:
     from ..conversations.toolset import Toolset
     from .tools_module import load_tools
 
-    tools = load_tools(args.tools)
+    with redirect_stdout(sys.stderr):
+        tools = load_tools(args.tools)
     Toolset(tools)  # raises for what is wrong with them, before standard input is waited for
     return tools
 

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import UNSET
 
 from ..conversations.conversation import Conversation
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DecodeError
 from .branches import Branches
 from .chat_lines import HELP, Command
 from .history_lines import history_lines
@@ -67,16 +67,20 @@ class ChatCommands:
         path = Path(name).expanduser()
         if path.exists() and not _is_conversation(path):
             raise ConfigurationError(f"{path} exists and is no saved conversation: choose another name")
-        _write(path, self._conversation.to_json())
+        try:
+            _write(path, self._conversation.to_json())
+        except OSError as error:  # that names another file
+            raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
         return f"written to {path}, {self._length}"
 
     def _load(self, name: str) -> str:
         path = Path(name).expanduser()
         try:
-            text = path.read_text(encoding="utf-8")
-        except ValueError as error:
+            conversation = self._make(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from error
+        except (DecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is no saved conversation: {error}") from error
-        conversation = self._make(text)
         self._branches.add(self._branches.free_name(path.stem), lambda: conversation)
         return f"on the branch {self._branches.name} now, {self._length}"
 

@@ -24,9 +24,8 @@ class NoJsonError(ResponsesError):
 def read_format(path: str) -> Mapping[str, Any]:
     """Return the `text.format` for the schema in a file; raise `ConfigurationError` for a file that has none."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        data = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:  # JSON and UTF-8 errors are `ValueError`s
+        data = json.loads(Path(path).read_bytes())  # `loads` finds out which UTF it is
+    except (OSError, ValueError, RecursionError) as error:  # JSON and UTF errors are `ValueError`s
         raise ConfigurationError(f"cannot read the schema in {path}: {error}") from error
     try:
         return format_of(data, Path(path).stem)
@@ -45,6 +44,8 @@ def format_of(data: Any, name: str) -> dict[str, Any]:
         envelope, data = data, data["schema"]
     if not isinstance(data, dict):
         raise ConfigurationError("it must be a JSON object")
+    if "$ref" in data:
+        data = _resolved(data)
     if data.get("type") != "object":
         raise ConfigurationError('the type at the top must be "object"; put any other value into a property')
     strict = envelope.get("strict", True)
@@ -60,6 +61,20 @@ def format_of(data: Any, name: str) -> dict[str, Any]:
     if isinstance(envelope.get("description"), str):
         found["description"] = envelope["description"]
     return found
+
+
+def _resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema whose top is a reference, as generators write it, with the object there: the service wants it.
+
+    What is no reference to one of its definitions stays as it is.
+    """
+    rest = {keyword: value for keyword, value in schema.items() if keyword != "$ref"}
+    for keyword in ("$defs", "definitions"):
+        definitions = schema.get(keyword)
+        name = str(schema["$ref"]).removeprefix(f"#/{keyword}/")
+        if isinstance(definitions, dict) and isinstance(definitions.get(name), dict):
+            return {**definitions[name], **rest}
+    return dict(schema)
 
 
 def _closed(schema: Any, place: str) -> Any:

@@ -24,13 +24,17 @@ _WIDTH = 80  # columns, where standard output is no terminal
 
 
 class Screen:
-    """Standard output and standard error; each may be a terminal, a pipe or a file."""
+    """Standard output and standard error; each may be a terminal, a pipe or a file.
+
+    Standard output is that of the moment at which the screen is made.
+    """
 
     def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
+        self._out = sys.stdout
+        self._terminal = self._out.isatty()
         self._console = _console() if self._terminal else None
         self._in_line = False
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (self._out, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a question mark instead of an error
 
@@ -38,8 +42,8 @@ class Screen:
         """Write a piece of text at once."""
         if self._terminal:
             piece = terminal_text(piece)
-        sys.stdout.write(piece)
-        sys.stdout.flush()
+        self._out.write(piece)
+        self._out.flush()
         self._in_line = not piece.endswith("\n")
 
     @property
@@ -51,8 +55,8 @@ class Screen:
         """End the line that `text` has started."""
         if self._in_line:
             self._in_line = False
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+            self._out.write("\n")
+            self._out.flush()
 
     def interrupt(self) -> None:
         """Leave it to `main` to end the line of a terminal, after the `^C` that the terminal shows."""
@@ -68,15 +72,15 @@ class Screen:
         # A line break in JSON is white space, because strings escape theirs.
         frame = frame.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
         if self._terminal:
-            sys.stdout.write(terminal_json(frame.decode(errors="replace")))
+            self._out.write(terminal_json(frame.decode(errors="replace")))
         else:
-            sys.stdout.buffer.write(frame)
-        sys.stdout.flush()
+            self._out.buffer.write(frame)
+        self._out.flush()
 
     def json_text(self, line: str) -> None:
         """Write JSON as one line; a terminal gets control characters escaped."""
-        sys.stdout.write(f"{terminal_json(line) if self._terminal else line}\n")
-        sys.stdout.flush()
+        self._out.write(f"{terminal_json(line) if self._terminal else line}\n")
+        self._out.flush()
 
     def event_line(self, offset: float, event: ServerEvent) -> None:
         """Write the seconds at which an event came, its lane, its type, and a summary of its content."""
@@ -90,7 +94,7 @@ class Screen:
             line = "  ".join(cells).rstrip()
             if self._terminal and len(line) > width:
                 line = f"{line[: width - 1]}…"
-            print(line, flush=True)
+            print(line, file=self._out, flush=True)
         else:
             _print_in_colours(self._console, cells, event, width)
 
@@ -140,7 +144,7 @@ def _console() -> Console | None:
         from rich.console import Console
     except ImportError:
         return None
-    return Console(highlight=False, soft_wrap=True)
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
 
 
 _COLOURS: list[tuple[Callable[[ServerEvent], bool], str]] = [

@@ -192,13 +192,17 @@ class TestCommands:
         code, out, err = chat(f"/save {path}", f"/load {path}", "/branch")
         assert (code, out, path.read_bytes()) == (1, "* main\n", before)
         assert err.splitlines()[0] == f"{path} exists and is no saved conversation: choose another name"
+        assert err.splitlines()[1].startswith(f"{path} is no saved conversation: ")
         assert len(err.splitlines()) == 2
 
     def test_files_that_cannot_be(self, chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         code, out, err = chat("/load ~/none.json", "/save ~/none/chat.json", "/save ~/chat.json")
         assert (code, out) == (1, f"written to {tmp_path}/chat.json, with 0 items\n")
-        assert err.count("No such file") == 2
+        assert err.splitlines() == [
+            f"cannot read {tmp_path}/none.json: No such file or directory",
+            f"cannot write {tmp_path}/none/chat.json: No such file or directory",
+        ]
 
     def test_a_save_that_fails_leaves_what_was_there(
         self, chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

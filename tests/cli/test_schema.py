@@ -106,8 +106,24 @@ class TestAsk:
         assert said in err
         assert str(schema) in err
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_the_file_may_be_utf_16(self, ask: Ask, server: ResponsesServer, schema: Path, encoding: str) -> None:
+        schema.write_text(json.dumps(CITY), encoding=encoding)
+        assert ask("--schema", str(schema))[0] == 0
+        assert server.requests[0]["text"]["format"]["schema"] == CLOSED
+
 
 class TestFormat:
+    @pytest.mark.parametrize("keyword", ["$defs", "definitions"])
+    def test_a_reference_at_the_top_is_replaced(self, keyword: str) -> None:
+        schema = {"$ref": f"#/{keyword}/City", keyword: {"City": CITY}}
+        assert format_of(schema, "x")["schema"] == {**CLOSED, keyword: {"City": CLOSED}}
+
+    @pytest.mark.parametrize("schema", [{"$ref": "#/$defs/No", "$defs": {"City": CITY}}, {"$ref": "#"}])
+    def test_a_reference_to_nothing_at_the_top(self, schema: dict[str, Any]) -> None:
+        with pytest.raises(ConfigurationError, match='must be "object"'):
+            format_of(schema, "x")
+
     def test_every_object_is_closed(self) -> None:
         nested: dict[str, Any] = {
             "type": "object",

@@ -97,6 +97,17 @@ class TestAsk:
         line = MODULE.split("\n").index('    raise ValueError("no\\x1b[31m")') + 1
         assert err.splitlines()[1:] == [f"tool: broken failed: ValueError: no\ufffd[31m ({module}, line {line})"]
 
+    def test_what_tools_print_is_no_part_of_the_answer(self, ask: Ask, server: ResponsesServer, module: Path) -> None:
+        text = 'print("loaded")\nfrom rxresponses import tool\n@tool\ndef hello() -> None: print("called")\n'
+        module.write_text(text)
+        server.reply(FunctionCall("hello", {}), "{}")
+        code, out, err = ask("--tools", str(module), "--json")
+        assert (code, {json.loads(line)["type"].partition(".")[0] for line in out.splitlines()}) == (
+            0,
+            {"response", "rxresponses"},
+        )
+        assert err == "loaded\ncalled\n"
+
     def test_no_tool_was_called(self, ask: Ask, server: ResponsesServer, module: Path) -> None:
         server.reply("Hello")
         assert ask("--tools", str(module)) == (0, "Hello\n", "")
