@@ -122,6 +122,8 @@ def _described(tool: Any) -> str:
 
 
 def _is_conversation(path: Path) -> bool:
+    if not path.is_file():  # a device may have no end
+        return False
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError):

@@ -195,6 +195,11 @@ class TestCommands:
         assert err.splitlines()[1].startswith(f"{path} is no saved conversation: ")
         assert len(err.splitlines()) == 2
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device without an end")
+    def test_a_device_is_no_saved_conversation(self, chat: Chat, tmp_path: Path) -> None:
+        code, _, err = chat("/save /dev/full", f"/save {tmp_path}")
+        assert (code, err.count("exists and is no saved conversation: choose another name")) == (1, 2)
+
     def test_files_that_cannot_be(self, chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         code, out, err = chat("/load ~/none.json", "/save ~/none/chat.json", "/save ~/chat.json")
