@@ -90,8 +90,12 @@ def read_answer(text: str) -> Any:
         return json.JSONDecoder(parse_constant=_no_number).raw_decode(body[fence.end() :].lstrip(" \t\n\r"))[0]
     except RecursionError as error:
         raise DecodeError("the JSON is nested too deeply") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise DecodeError(f"the text is no JSON: {error}") from error
+    except DecodeError:
+        raise
+    except ValueError as error:
+        raise DecodeError("an integer in the JSON has too many digits") from error
 
 
 def list_in(data: Any, path: tuple[str, ...] | None) -> list[Any]:
@@ -116,4 +120,4 @@ def list_in(data: Any, path: tuple[str, ...] | None) -> list[Any]:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise DecodeError(f"the text is no JSON: {name} is no JSON number")

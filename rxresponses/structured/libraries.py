@@ -125,7 +125,8 @@ def _without_schema(type_: Any, reason: Exception) -> ConfigurationError:
     why = str(reason).strip().partition("\n")[0]
     if why.startswith("Type unions"):
         why += (
-            "; give the classes tags (`msgspec.Struct` with `tag=True`), or install pydantic, which reads more unions"
+            "; give the classes tags (`msgspec.Struct` with `tag=True`), or install pydantic, which reads unions of "
+            "dataclasses"
         )
     if isinstance(reason, NameError):
         why += "; define a class whose fields name other classes at the level of a module"

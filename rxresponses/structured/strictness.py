@@ -171,8 +171,8 @@ class _Strictness:
 def _inexpressible(path: str, what: str) -> ConfigurationError:
     place = f"`{path}`" if path else "the type"
     return ConfigurationError(
-        f"{place} {what}, which a strict schema cannot express: use a type with known fields, or `strict=False` "
-        "where that is an option"
+        f"{place} {what}, which a strict schema cannot express: use a type with known fields, or, for a "
+        "tool, `strict=False`"
     )
 
 

@@ -375,8 +375,7 @@ def test_what_a_strict_schema_cannot_express(type_: Any, where: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         of(type_)
     assert str(caught.value) == (
-        f"{where}, which a strict schema cannot express: use a type with known fields, or `strict=False` "
-        "where that is an option"
+        f"{where}, which a strict schema cannot express: use a type with known fields, or, for a tool, `strict=False`"
     )
     of(type_, strict=False)
 
