@@ -84,7 +84,7 @@ class Chain:
     """The latest response, `None` before the first one, and in a chain that was read from JSON."""
 
     _last: _Piece | None = None
-    _lost: int = 0  # of so many items, the server has forgotten what it had stored
+    _lost: int = 0  # the number of items, from the first, of which the server has forgotten what it had stored
 
     def __repr__(self) -> str:
         return f"<Chain of {len(self)} items, parent {self.parent_id!r}>"
@@ -152,7 +152,7 @@ class Chain:
 
     def _check_answers(self, new_items: Sequence[InputItem]) -> None:
         missing = calls_open_after((*self.unsent, *new_items), self.open_calls)
-        # What an item that is only named says, the server alone knows.
+        # Only the server knows the content of an `item_reference`: it may be an output.
         if missing and not any(item_field(item, "type") == "item_reference" for item in new_items):
             needed = ", ".join(f"`{kind}` for {call_id!r}" for kind, call_id in missing[:10])
             count = "the output of 1 call" if len(missing) == 1 else f"the outputs of {len(missing)} calls"
@@ -169,9 +169,8 @@ class Chain:
             items = without_unstored_reasoning(items)
         if piece.cut:
             items = [item for item in items if not (item_field(item, "type") in ANSWERS and is_cut(item))]
-            while (
-                items and item_field(items[-1], "type") == "reasoning"
-            ):  # a server takes reasoning only with its result
+            # A server takes reasoning only together with the item that follows from it.
+            while items and item_field(items[-1], "type") == "reasoning":
                 items = items[:-1]
         return items
 
@@ -180,7 +179,7 @@ class Chain:
     def after(self, settings: Mapping[str, Any], new_items: Sequence[InputItem], response: Response) -> Chain:
         """Return the chain after a request with these settings and items got this response.
 
-        To be called at the terminal event: before it, neither the output nor the response can be relied upon.
+        Call it at the terminal event only: an earlier event does not tell whether the response will fail.
         A `compaction` item in the output replaces all items before it.
         """
         stored = stores(settings) and response.store is not False
@@ -210,11 +209,11 @@ class Chain:
         )
 
     def without_parent(self, reason: str) -> Chain:
-        """Return the chain after its parent was lost: the server has forgotten it, and what it had stored before."""
+        """Return the chain after the server has forgotten the parent, and all that it had stored before."""
         return dataclasses.replace(self, parent_id=None, why=reason if self.items else None, _lost=len(self))
 
     def elsewhere(self, reason: str) -> Chain:
-        """Return the chain for another sender, which cannot continue a parent that only its connection had."""
+        """Return the chain for another sender, which cannot continue a parent that is not stored."""
         if self.parent_id is None or (self.stored and not self.held):
             return self
         # What is stored stays stored: only the parent is lost.
@@ -269,15 +268,15 @@ class Chain:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Chain:
-        """Return the chain of such data; a parent that only its connection could continue is lost.
+        """Return the chain from the data of `to_dict`.
 
-        So is the parent if the items in the data were changed, which a digest shows.  Output items are objects again,
-        and input items are plain JSON.  Raises `DecodeError` for other data.
+        The parent is lost if it was not stored, or if the items in the data were changed since, which a digest shows.
+        Output items are objects again, and input items are plain JSON.  Raises `DecodeError` for any other data.
         """
         try:
             saved = msgspec.convert(data, _Saved)
         except msgspec.ValidationError as error:
-            raise DecodeError(f"the data are no conversation: {error}") from error
+            raise DecodeError(f"the data are not the saved chain of a conversation: {error}") from error
         last: _Piece | None = None
         for piece in saved.pieces:
             items = Response.from_dict({"output": piece.items}).output if piece.is_output else piece.items

@@ -65,8 +65,8 @@ class Conversation:
     are answered as not made.  Without functions, the next input has to answer the calls.
 
     With `store=False` each request asks for `reasoning.encrypted_content`, so that the reasoning can be sent back.
-    A model that refuses to be asked is asked no more.  Reasoning that came without it is not sent back, nor is the call
-    at which an incomplete response was cut.
+    If a model refuses that, later requests to the model do not ask.  Reasoning without encrypted content is not sent
+    back, nor is the call at which an incomplete response was cut.
 
     Turns of one conversation run one after the other, in the order of their subscriptions; all methods may be called
     from any thread.  On a socket each conversation has a lane of its own, named `conversation-…` but for the first one,
@@ -74,7 +74,7 @@ class Conversation:
     A client chooses the lanes itself, and tells branches apart by these names.
 
     Raises `InvalidRequestError` or `TypeError` for a setting that no request takes, and `ConfigurationError` for wrong
-    tools, a wrong option of them, a `sender` that is none, or a `stream_id` that names another lane than `sender`.
+    tools, a wrong option of them, a `sender` without `send_request`, or a `stream_id` that names another lane than `sender`.
     """
 
     @discreet
@@ -95,7 +95,7 @@ class Conversation:
 
     def _set_branch(self, name: str | None) -> None:
         self._branch = Branch(name)
-        # What is called must not hold the conversation.
+        # The finalizer must not hold a reference to the conversation, or that would never be forgotten.
         weakref.finalize(self, self._lanes.forget, self._branch).atexit = False
 
     def __repr__(self) -> str:
@@ -155,7 +155,7 @@ class Conversation:
             send():  --created--"He"--"llo"-------incomplete|
             steer(): ---------------accepted-----------------created--"Hi"--completed|
 
-        The turns that wait go on waiting until the steer has ended.  An `InvalidRequestError` is the error if no
+        The turns that wait go on waiting until the steer has ended.  The stream ends with `InvalidRequestError` if no
         response of this conversation runs, or if its turn runs tools: dispose that turn, and send another one.
         Raises `InvalidRequestError` at once for anything but messages of the user, and `ConfigurationError` for a
         sender that cannot steer.
@@ -164,14 +164,18 @@ class Conversation:
         ResponseSteer(previous_response_id="-", input=items)  # raises
         steer: Any = getattr(self._home, "steer", None)
         if not callable(steer):
-            raise ConfigurationError(f"{type(self._home).__name__} cannot steer: it has no method `steer`")
+            raise ConfigurationError(
+                f"{type(self._home).__name__} has no method `steer`: use a socket or a client as the sender"
+            )
 
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             running = self._branch.running
             target_id = running.response_id if isinstance(running, Sending) else None
             if not isinstance(running, Sending) or target_id is None or running.runs_tools:
-                what = "the turn runs tools" if target_id is not None else "no response of this conversation runs"
-                observer.on_error(InvalidRequestError(f"{what}, so there is none to steer; nothing was sent"))
+                text = "no response of this conversation runs; nothing was sent: pass the input to `send`"
+                if target_id is not None:
+                    text = "a turn that runs tools cannot be steered; nothing was sent: dispose it, and send another"
+                observer.on_error(InvalidRequestError(text))
                 return Disposable()
             return running.steer(steer(target_id, items), target_id, items, observer, scheduler)
 
@@ -225,7 +229,9 @@ class Conversation:
         def replace(_: Lanes) -> None:
             running = self._branch.running
             if running is not None and running.may_remember:
-                raise ConfigurationError("a turn runs in this conversation: replace the history before it or after it")
+                raise ConfigurationError(
+                    "a turn of this conversation runs; nothing was changed: replace the history when the turn has ended"
+                )
             self._host.chain = self._host.chain.edited(checked)
 
         self._lanes.change(replace)
@@ -250,9 +256,10 @@ class Conversation:
 
     @discreet
     def configure(self, **settings: Any) -> None:
-        """Change the settings for the turns that are made from now on by `send`; `msgspec.UNSET` takes one out.
+        """Change the settings for the turns that are made from now on by `send`; `msgspec.UNSET` removes a setting.
 
-        Raises `InvalidRequestError` or `TypeError` for what no request takes, and `ConfigurationError` for a lane.
+        Raises `InvalidRequestError` or `TypeError` for a setting that no request takes, and `ConfigurationError` for
+        `stream_id`.
         """
         self._settings = self._overridden(settings)
 
@@ -278,17 +285,17 @@ class Conversation:
     @classmethod
     @discreet
     def from_json(cls, text: str | bytes, sender: Sender, **settings: Any) -> Self:
-        """Return the conversation of such text, for a sender; `settings` override the saved ones.
+        """Return the conversation from the text of `to_json`, on any sender; `settings` override the saved ones.
 
         A lane as the sender takes the place of the saved lane.  The next turn continues the latest response if that was
         stored, and sends everything if not.
 
-        Raises `DecodeError` for other text, and `ConfigurationError` if a setting is missing that was left out.
+        Raises `DecodeError` for other text, and `ConfigurationError` if `settings` lack one that `to_json` left out.
         """
         try:
             saved = msgspec.convert(json.loads(text), _Saved)
         except (ValueError, RecursionError) as error:
-            raise DecodeError(f"the text is no conversation: {error}") from error
+            raise DecodeError(f"the text is not what `Conversation.to_json` returns: {error}") from error
         missing = ", ".join(f"`{name}`" for name in saved.withheld if name not in settings)
         if missing:
             raise ConfigurationError(
@@ -334,7 +341,7 @@ def items_of(input: str | InputItem | Sequence[InputItem]) -> list[InputItem]:
     items = [input] if isinstance(input, (Model, Mapping)) else input
     if not isinstance(items, (list, tuple)):
         raise InvalidRequestError(
-            f"input is a text, an item or a list of items, not {type(input).__name__}", field="input"
+            f"`input` must be a text, an item or a list of items, not {type(input).__name__}", field="input"
         )
     ResponseCreate(model="-", input=items)  # raises
     return [plain_json(item) if isinstance(item, Mapping) else item for item in items]

@@ -1,4 +1,4 @@
-"""Events of this library's own, which stand between the events of the server in the stream of a conversation."""
+"""Events that this library makes itself, and emits between the events of the server in the stream of a conversation."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _text_of_error(error: object) -> str:
 class ConversationEvent(ServerEvent):
     """Base of the events that this library makes itself: `isinstance(event, ConversationEvent)` tells them apart.
 
-    They are events so that every operator takes the stream of a conversation; all operators for the events of a server
-    ignore them.  No frame of a server becomes such an event, whatever its `type`.  `raw` is `None`.
+    They are `ServerEvent`s, so that every operator accepts the stream of a conversation; the operators for the events
+    of the server ignore them.  No frame of a server becomes such an event, whatever its `type`.  `raw` is `None`.
     """
 
     def __init_subclass__(cls) -> None:
-        """Not that of `ServerEvent`, which would have frames of a server decoded to this class."""
+        """Do not register the class as `ServerEvent` does: frames of a server would be decoded to it."""
 
 
 @model
 class TurnStartedEvent(ConversationEvent):
-    """A turn begins: `request` is sent next.  `turn` counts from 1, for each subscription."""
+    """A turn begins: `request` is sent next.  `turn` is its number, from 1 in each subscription."""
 
     turn: int
     request: ResponseCreate
@@ -71,8 +71,8 @@ class ToolCallEvent(ConversationEvent):
 class ToolApprovalEvent(ToolCallEvent):
     """A call waits for the user: `approve` of the run is asked with this event.
 
-    `arguments` is the JSON object of the arguments, or what else the call has: text for a custom tool, the item for a
-    shell, a patch or a computer.
+    `arguments` is what the call asks for: the JSON data of the arguments of a function, the text for a custom tool, or
+    the whole item for a shell, a patch or a computer.
     """
 
     arguments: Any
@@ -88,9 +88,9 @@ class ToolCallStartedEvent(ToolCallEvent):
 
 @model
 class ToolCallOutputEvent(ToolCallEvent):
-    """A call is answered: `output` is the input item for the next request, `seconds` how long the tool ran.
+    """A call has an output: `output` is the input item for the next request, `seconds` is how long the tool ran.
 
-    The output of a call that an earlier run has made, by its ledger, took 0 seconds.
+    `seconds` is 0 if the output comes from the ledger of an earlier run, and for an approval request of the server.
     """
 
     output: InputItem
@@ -112,7 +112,7 @@ class ToolCallFailedEvent(ToolCallEvent):
 class BudgetReachedEvent(ConversationEvent):
     """The run ends before the model is done: its responses have used `tokens`, and `max_tokens` are allowed.
 
-    The calls of the last response wait for an answer.  `outputs` answers those of them that were made.
+    The calls of the last response wait for an answer.  `outputs` holds the answers to those that were made.
     """
 
     tokens: int

@@ -32,7 +32,7 @@ class LaneState:
         self.running = 0  # turns
         self.loading: set[Turn] = set()  # forks of `held` that the server has not started yet
         self.branches = 0  # conversations that live on it
-        self.abandoned = 0  # when, counted, a request was disposed that the server may still run; 0 for never
+        self.abandoned = 0  # the number of the latest disposed request that the server may still run; 0 for none
 
 
 class Branch:
@@ -68,7 +68,7 @@ class Turn(ABC):
     @property
     @abstractmethod
     def is_gone(self) -> bool:
-        """Whether nobody can get the events of the turn any more."""
+        """Whether no observer can get the events of the turn any more."""
 
     @property
     @abstractmethod
@@ -96,7 +96,7 @@ class Lanes:
         self._lanes: dict[str | None, LaneState] = {}
         self._most_names = math.inf if sender_chooses else MAX_NAMES
         self._waiting: dict[Branch, None] = {}
-        self._abandoned = 0  # so many requests
+        self._abandoned = 0  # how many requests were abandoned
         self.running: dict[Turn, None] = {}
         """The turns that run, in the order of their start."""
 

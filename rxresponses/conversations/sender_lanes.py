@@ -19,7 +19,7 @@ class SenderLanes:
     def __init__(self, *, sender_chooses: bool = False) -> None:
         self._lanes = Lanes(sender_chooses=sender_chooses)
         self._lock = threading.RLock()
-        # Of conversations that were forgotten: the garbage collector tells it at any time, also within the lock.
+        # Of forgotten conversations.  The garbage collector calls `forget` at any time, also while the lock is held.
         self._forgotten: deque[Branch] = deque()
         self._here = threading.local()
 
@@ -32,7 +32,7 @@ class SenderLanes:
         self._forgotten.append(branch)
 
     def change(self, change: Callable[[Lanes], T]) -> T:
-        """Change something, and start the turns that may start then."""
+        """Call `change` with the lanes, and start the turns that may start then; return what `change` returns."""
         with self._lock:
             while self._forgotten:
                 self._lanes.give_back(self._forgotten.popleft())
@@ -63,7 +63,7 @@ _lock = threading.Lock()
 
 
 def lanes_of(sender: object) -> SenderLanes:
-    """Return the lanes of a sender; those of a sender that has no weak references are for one conversation."""
+    """Return the lanes of a sender; of one that allows no weak references, new lanes for each conversation."""
     lanes = SenderLanes(sender_chooses=bool(getattr(sender, "chooses_lanes", False)))
     try:
         with _lock:

@@ -28,15 +28,15 @@ from .sender_lanes import SenderLanes
 from .steering import TurnSteers, follow_steer
 from .turn_settings import TurnSettings
 
-# Until one of another type comes, the server may not have the parent of the response.
+# Until an event of another type comes, the server may not have loaded the parent of the response.
 _BEFORE_PROGRESS = frozenset({"response.created", "response.queued"})
 
 
 class Sending(Turn):
     """A turn of one subscription.
 
-    It starts when the turns before have ended, on the loop of the subscriber; without one, on a thread where no loop of
-    the program runs, so that the sender delivers as it does to any subscriber.
+    It starts when the turns before have ended, on the loop of the subscriber.  If the subscriber has no loop, the turn
+    starts on a thread where no loop of the program runs, so that the sender delivers as to any such subscriber.
     """
 
     def __init__(
@@ -53,7 +53,9 @@ class Sending(Turn):
     ) -> None:
         super().__init__(branch)
         self._lanes = lanes
-        self._owner: object = owner  # the conversation; its lane is another one's as soon as it is forgotten
+        self._owner: object = (
+            owner  # the conversation: kept, because the lane of a forgotten conversation is given to another
+        )
         self._host = host
         self._settings = settings
         self._items = items
@@ -97,7 +99,7 @@ class Sending(Turn):
     def enter(self) -> None:
         """Start the turn, or let it wait for its conversation and its lane."""
         if running_loop() is not None:
-            check_run(self._observer)  # it would block the loop, and so the turns that this turn waits for
+            check_run(self._observer)  # `.run()` would block the loop, and with it the turns that this turn waits for
         self._lanes.enter(self)
 
     def begin(self) -> None:
@@ -147,14 +149,14 @@ class Sending(Turn):
             self._lanes.change(lambda lanes: lanes.hold(self, chain.parent_id))
 
     def note(self, event: ServerEvent) -> None:
-        """Note which response runs, and how many tokens one has used; also one that failed, since they are paid for."""
+        """Note which response runs, and the tokens of a response that has ended or failed: both are paid for."""
         if event.type == "response.created":
             self.response_id, self._is_running = response_field(event, "id") or None, True
         elif event.type in TERMINAL_TYPES:
             self.response_id, self._is_running = None, False
             response = response_of(event)
             if response is not None and response.id not in self._counted:
-                self._counted.add(response.id)  # all steers of a response get the events of the one that follows
+                self._counted.add(response.id)  # each steer of a response gets the events of the same successor
                 self._host.count(response)
 
     def _on_next(self, event: ServerEvent) -> None:
@@ -207,7 +209,7 @@ class Sending(Turn):
         self._leave_if_over()
 
     def _leave_if_over(self) -> None:
-        """Leave the lane, and tell what it holds now: nothing if a request has not come to its end.
+        """Leave the lane, and tell which response it holds now: none if a request has not come to its end.
 
         If the subscriber has disposed such a request, the server may still run it.
         """

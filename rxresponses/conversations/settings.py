@@ -35,7 +35,7 @@ _NO_MODEL = "(none)"  # where a request is made only for its checks
 
 
 class Fields(dict[str, Any]):
-    """Fields of requests that never change, so that their digests are made once."""
+    """The fields of requests, as a mapping that is never changed: so their digests are made once only."""
 
     @cached_property
     def digests(self) -> dict[str, str]:

@@ -71,7 +71,7 @@ class TurnSteers:
             self._accepted.pop(target_id, None)
 
     def followed(self, target_id: str, response: Response) -> None:
-        """Note the response that followed from the accepted steers; each of them tells it."""
+        """Note the response that followed from the accepted steers; each of the steers reports the same response."""
         with self._lock:
             if response.id not in self._followers:
                 self._followers.add(response.id)

@@ -47,12 +47,12 @@ def send_turn(
 
     The first event is a `TurnStartedEvent` with this `turn`.  `HistorySentEvent` follows if everything is sent.
 
-    If the response that the request continues is lost, and there is no output yet, the request is sent once more with
-    everything.  So it is, without asking for encrypted reasoning, if the model refuses to be asked.  The refusals are
-    not emitted.
+    If the response that the request continues is lost, and there is no output yet, everything is sent in one more
+    request.  If the model refuses to be asked for encrypted reasoning, one more request does not ask for it.  These
+    refusals are not emitted.
 
     `on_chain` gets the chain after the turn, just before the terminal event is emitted.  It is not called for a
-    response that failed, was cancelled or cannot be read; a refused request and a disposed one have none.
+    response that failed, was cancelled or cannot be read, nor for a request that was refused or disposed.
 
     Raises `InvalidRequestError` at once for settings or items that cannot be sent.
     """
@@ -60,7 +60,7 @@ def send_turn(
 
     def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
         running = _RunningTurn(sender, chain, settings, new_items, on_chain, observer, scheduler)
-        # Later on this thread, when all operators behind have subscribed: `take(1)` then disposes before it is sent.
+        # Send when all operators behind have subscribed, later on this thread: `take(1)` can then dispose before that.
         start = CurrentThreadScheduler.singleton().schedule(lambda *_: running.start(turn, request, reason))
         return CompositeDisposable(start, running.upstream)
 
@@ -89,7 +89,9 @@ class _RunningTurn:
         self._observer = observer
         self._scheduler = scheduler
         self._timings = current_timings()
-        self._parent_id: str | None = None  # of the chain, if the request continues that: a replay does without
+        self._parent_id: str | None = (
+            None  # the response that the latest request continues; `None` if that sends everything
+        )
 
     def start(self, turn: int, request: ResponseCreate, reason: str | None) -> None:
         """Send the request."""

@@ -1,4 +1,4 @@
-"""The settings of a turn: the fields of its request, the functions that answer calls, and how these are run."""
+"""The settings of a turn: the fields of its request, the functions that answer calls, and the limits of their run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOT_MADE = "the call was not made: the run of tools had reached its limit of to
 
 
 class TurnSettings:
-    """Settings by what they are for.
+    """The settings of a turn, divided into fields, tools and options.
 
     `given` may hold fields of `ResponseCreate` and options of `run_tools`.  Calls are answered if the `tools` hold a
     function, or if there is an `approve`.
@@ -41,7 +41,9 @@ class TurnSettings:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         if "ledger" in given:
-            raise ConfigurationError("a `ledger` belongs to one turn: pass it to `send`")
+            raise ConfigurationError(
+                "a `ledger` belongs to one turn: pass it to `send`, not to the settings of all turns"
+            )
         self.given = given = {name: value for name, value in given.items() if value is not UNSET}
         self._fields = Fields({name: copied(value) for name, value in given.items() if name not in _OPTIONS})
         self._options = LoopSettings(**{name: value for name, value in given.items() if name in _OPTIONS})
@@ -60,7 +62,9 @@ class TurnSettings:
         if ledger is not None and not isinstance(ledger, ToolLedger):
             raise ConfigurationError(f"`ledger` must be a ToolLedger, not {type(ledger).__name__}")
         if ledger is not None and self._tools is None:
-            raise ConfigurationError("a `ledger` is for turns with tools, and this turn has none that could be called")
+            raise ConfigurationError(
+                "a `ledger` is for turns that call functions: pass `tools` with functions, or leave `ledger` out"
+            )
 
     def _all_fields(self) -> Mapping[str, Any]:
         definitions = [] if self._tools is None else self._tools.definitions

@@ -336,7 +336,7 @@ class TestJson:
 
     @pytest.mark.parametrize("data", [{}, {"pieces": 3}, {**Chain().to_dict(), "parent_id": 3}])
     def test_other_data_are_refused(self, data: dict[str, Any]) -> None:
-        with pytest.raises(DecodeError, match="no conversation"):
+        with pytest.raises(DecodeError, match="not the saved chain of a conversation"):
             Chain.from_dict(data)
 
 

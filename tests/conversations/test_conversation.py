@@ -306,7 +306,7 @@ class TestHistory:
         server.reply([Text("A"), Hold(gate, after=3)])
         chat = Conversation(socket, model="m")
         running = Recorder(chat.send("a")).wait_for(3)
-        with pytest.raises(ConfigurationError, match="a turn runs"):
+        with pytest.raises(ConfigurationError, match="a turn of this conversation runs"):
             chat.replace_history([])
         gate.open()
         running.wait()
@@ -375,7 +375,7 @@ class TestCalls:
         assert [text_of(item) for item in chat.history][1:3] == ["function_call", "function_call_output"]
 
     def test_a_ledger_is_for_turns_with_tools(self, chat: Conversation) -> None:
-        with pytest.raises(ConfigurationError, match="none that could be called"):
+        with pytest.raises(ConfigurationError, match="for turns that call functions"):
             chat.send("a", ledger=ToolLedger())
         with pytest.raises(ConfigurationError, match="must be a ToolLedger"):
             chat.send("a", ledger={})  # type: ignore[arg-type]
