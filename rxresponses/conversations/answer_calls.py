@@ -63,7 +63,7 @@ def answer_calls(
         def output_of(error: Exception, _: Observable[Any]) -> Observable[FunctionCallOutput]:
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
             if isinstance(error, (ObserverExitError, NoLoopError)):
-                return reactivex.throw(error)  # no answer for the model: an exit, or a mistake of the program
+                return reactivex.throw(error)  # no output for the model: an exit, or a mistake of the program
             return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {text_of(error)}"}))
 
         output = reactivex.defer(lambda _: _call(tools, call)).pipe(ops.map(partial(function_result, call)))
@@ -84,7 +84,7 @@ def _tools_of(functions: object) -> Mapping[str, Runnable]:
         if all(map(callable, given)):
             tools = [one if isinstance(one, CallableTool) else CallableTool(one) for one in given]
             if len({tool.name for tool in tools}) < len(tools):
-                raise ConfigurationError("two of the `functions` have one name: the model could not choose")
+                raise ConfigurationError("two of the `functions` have the same name: the model could not choose")
             return {tool.name: tool for tool in tools}
     raise ConfigurationError("`functions` must be a list of functions, or a mapping from names to functions")
 
@@ -97,8 +97,8 @@ def _call(tools: Mapping[str, Runnable], call: ResponseFunctionToolCall) -> Obse
     tool = tools.get(call.name)
     if tool is None:
         raise ConfigurationError(f"the model called {call.name!r}, and no function of that name was given")
-    if not call.arguments and call.extra.get("arguments") is not None:  # they did not validate
-        raise DecodeError(f"the arguments of the call of {call.name!r} are no text")
+    if not call.arguments and call.extra.get("arguments") is not None:  # the arguments did not validate
+        raise DecodeError(f"the server sent arguments of the call of {call.name!r} that are not text")
     positions, keywords = bound_arguments(tool, ClientCall(call, call.call_id, call.name))
     return _outcome(tool, partial(tool.function, *positions, **keywords))
 

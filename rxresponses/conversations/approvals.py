@@ -58,7 +58,7 @@ def ask_at_once(approve: Approve, event: ToolApprovalEvent, context: Context) ->
 
 
 def checked(answer: object) -> bool:
-    """Return an answer; raises `ConfigurationError` if it is neither true nor false, lest a "no" be taken for a yes."""
+    """Return an answer; raises `ConfigurationError` if it is no `bool`: nothing else may count as a yes."""
     if not isinstance(answer, bool):
         raise ConfigurationError(
             f"`approve` must answer True or False, not {type(answer).__name__}; an awaitable or an Observable of these "

@@ -58,57 +58,59 @@ def ask_latest(
 
     Marble::
 
-        prompts:                      --A-----------B--------------------|
+        prompts:                      --A-----------B---|
         ask_latest(target):           ----a1--"Aa"------b1--"Bb"--b2|
         ask_latest(…, mode="steer"):  ----a1--"Aa"----s--a2--b1--"Bb"--b2|
 
     a1 is the `response.created` of the answer to A, and a2 its terminal event; s is `response.steer.accepted`.
 
     `target` is a conversation, or a sender.  A prompt is a text, an item or items; for a sender also a whole
-    `ResponseCreate`.  `fields` are those of the request for each other prompt, such as `model`, or those that
-    `Conversation.send` takes::
+    `ResponseCreate`.  `fields` are the other fields of the requests, such as `model`, and do not change a whole
+    `ResponseCreate`; for a conversation, they are the settings that `Conversation.send` takes::
 
         prompts.pipe(ask_latest(chat)).subscribe(show)
         prompts.pipe(ask_latest(socket, model="gpt-5.2", instructions="Be brief.")).subscribe(show)
 
-    **Cancel.** The answer that runs is disposed, and no event of it is emitted any more.  `send_request` says what that
-    does to the request: its lane stays taken until the response has ended at the server, unless the connection is
-    closed.  So on a socket the next request takes another lane; after four such lanes the one that was left first is
-    used again.  On a `Lane`, or with a `stream_id`, the next request waits for that lane.  A client chooses lanes.
+    **Cancel.** The answer that runs is disposed, and no event of it is emitted any more.  The server still runs the
+    response, unless the connection is closed, and its lane stays taken until then (see `send_request`).  So on a socket
+    the next request takes another lane; after four such lanes, the lane that was left first is used again.  On a
+    `Lane`, or with a `stream_id`, the next request waits for that lane.  A client chooses lanes.
 
     A conversation stays as it was before a cancelled turn.  With `keep_heard=True` it remembers the prompt and the text
-    that had come.  A function gets that text, and returns what of it the user has heard; if that is not all of an
-    answer that has ended while it was spoken, only what was heard is remembered.
+    that had come.  `keep_heard` may also be a function, which gets that text and returns the part that the user has
+    heard.  This part is also remembered in place of an answer that has ended while it was still being spoken.
 
-    `each` makes something of the events of each answer, and what it makes is emitted instead.  It is disposed with the
-    answer: so an interruption also stops the speech that is under way, and drops what waits to be spoken::
+    `each` maps the events of each answer to another Observable, whose values are emitted instead.  It is disposed with
+    the answer: so a new prompt also stops the speech that is under way, and drops the sentences that wait::
 
         prompts.pipe(ask_latest(chat, each=lambda events: events.pipe(
             rops.sentences(strip=True), ops.map(speak), ops.merge(max_concurrent=1))))
 
     **Steer.** The answer that runs gets the prompt as new input with `response.steer`, as soon as it is created.  All
-    events are emitted, in the order in which they come: of the answer, of the steer, and of the response that follows,
-    once, also if it follows from several steers.  A conversation remembers that response too.  A prompt that the server
-    or the client refuses to steer with (`response.steer.failed`, or an error before anything was accepted) is asked
-    when the answer has ended; the refusal is not emitted.  So is a prompt for a turn that runs tools, which cannot be
-    steered.  `response.steer.pending` is emitted: the server keeps the prompt until a request brings the outputs of the
-    function calls, such as the next prompt.
+    events are emitted, in the order in which they come: of the answer, of the steer, and of the response that follows.
+    The latter are emitted once, also if the response follows from several steers.  A conversation remembers that
+    response too.  A prompt that the server or the client refuses to steer with (`response.steer.failed`, or an error
+    before anything was accepted) is sent as a request when the answer has ended; the refusal is not emitted.  So is a
+    prompt for a turn that runs tools, which cannot be steered.  `response.steer.pending` is emitted: the server keeps
+    the prompt until a request brings the outputs of the function calls, such as the next prompt.
 
     The result completes when the prompts have completed and the last answer has ended.  An error of the prompts or of
     an answer disposes the rest and is emitted.  Failed responses are events, and end nothing.  A steer that may have
-    reached the server, but was not answered, is an error (`delivery` `unknown`): it is not asked again.  Disposing
+    reached the server, but was not answered, is an error (`delivery` `unknown`): it is not sent again.  Disposing
     disposes the prompts, the answer and its steers.
 
     A request is sent on the thread of its prompt; events come on the thread on which the sender delivers them, with the
     context variables of the subscriber.
 
-    Raises at once `ConfigurationError` for a target without `steer` in that mode, and for options that do not go
-    together; `InvalidRequestError` or `TypeError` for `fields` that no request takes.
+    Raises at once `ConfigurationError` for a target without `steer` in that mode, and for options that exclude each
+    other; `InvalidRequestError` or `TypeError` for `fields` that no request takes.
     """
     if mode not in ("cancel", "steer"):
         raise ConfigurationError(f'`mode` must be "cancel" or "steer", not {mode!r}')
     if mode == "steer" and (each is not None or keep_heard):
-        raise ConfigurationError('`each` and `keep_heard` are for `mode="cancel"`: a steered answer is not cut off')
+        raise ConfigurationError(
+            '`each` and `keep_heard` are for `mode="cancel"`, because a steered answer is not cut off: leave them out'
+        )
     asked = target_of(target, fields, steers=mode == "steer", keeps=bool(keep_heard))
 
     def operator(prompts: Observable[Prompt]) -> Observable[Any]:

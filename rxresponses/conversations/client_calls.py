@@ -56,11 +56,11 @@ class ClientCall:
     name: str
     """The name of the function or the custom tool; of other calls, the type of their tool."""
     is_cut: bool = False
-    """Whether the response ended before the call was whole, as far as can be told: it is answered, but never made."""
+    """Whether the response ended before the call was whole, or may have: such a call is answered, but never made."""
     place: int = 0
     """The place of the item in its response."""
     reasoning: tuple[Model, ...] = ()
-    """The reasoning right before it that the server can read again, if the call was whole before the response ended."""
+    """The encrypted reasoning before the call; empty if the call was not whole before the response ended."""
 
     @property
     def type(self) -> str:
@@ -87,7 +87,9 @@ def client_call(item: object, **fields: Any) -> ClientCall | None:
         return None
     call_id = item.id if isinstance(item, McpApprovalRequest) else item.call_id or item.id
     if not call_id:
-        raise DecodeError(f"the server sent a {item.type} without a `call_id`, so that it cannot be answered")
+        raise DecodeError(
+            f"the server sent a {item.type} without a `call_id`, so no output can answer it, and it was not made"
+        )
     name = getattr(item, "name", None) or item.type.removesuffix("_call")
     return ClientCall(item, call_id, name, **fields)
 
@@ -110,7 +112,8 @@ def output_item(call: ClientCall, value: object) -> InputItem:
     - function, custom tool: a text goes to the model as it is, and so do content parts and lists of these; any other
       value as its JSON.
     - shell: a list with an output for each command, or the text that the commands wrote to `stdout`.
-    - local shell: as a function, but no parts.  Patch: `True` or a text for a change that was made, `False` if not.
+    - local shell: as a function, without content parts.  Patch: `True` or a text for a change that was made, else
+      `False`.
     - computer: the screenshot, or its URL.  Search for tools: the list of the tools.  Approval: whether it is given.
 
     Raises `InvalidRequestError` for a value that does not fit.

@@ -74,7 +74,7 @@ class Conversation:
     A client chooses the lanes itself, and tells branches apart by these names.
 
     Raises `InvalidRequestError` or `TypeError` for a setting that no request takes, and `ConfigurationError` for wrong
-    tools, a wrong option of them, a `sender` without `send_request`, or a `stream_id` that names another lane than `sender`.
+    tools, a wrong option of them, a `sender` without `send_request`, or a `stream_id` other than that of the `sender`.
     """
 
     @discreet

@@ -1,4 +1,4 @@
-"""The errors of what spans several responses."""
+"""The errors of conversations, runs of tools and fallbacks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ToolCallError(ResponsesError):
 
 
 class ToolCallsInterruptedError(ResponsesError):
-    """Tasks of a run were cancelled, and not by disposing the run, so its calls are in an unknown state."""
+    """Tasks of a run were cancelled by other code: it is unknown whether the calls that ran took effect."""
 
 
 class AttemptTimeoutError(ResponseTimeoutError):
@@ -43,8 +43,8 @@ class AttemptTimeoutError(ResponseTimeoutError):
 class ToolRunError(ResponsesError):
     """A run ended with an error after it had made calls; the error is its `__cause__`.
 
-    `calls` lists what was done: the calls that were attempted, those of earlier turns included, each with its output if
-    it finished.  The same request with this `ledger` goes on where the run stood.
+    `calls` lists the calls that were attempted, those of earlier turns included, each with its output if the call has
+    finished.  The same request with this `ledger` goes on where the run stood.
     """
 
     def __init__(self, message: str, *, ledger: ToolLedger) -> None:
@@ -58,13 +58,13 @@ class ToolRunError(ResponsesError):
 class MaxTurnsError(ToolRunError):
     """The model called tools in the last turn that `max_turns` allows.
 
-    These calls were not made: no request could bring their outputs.  `response` is the response with the
-    calls; `None` if a ledger in JSON came from it.
+    These calls were not made: no request could bring their outputs.  `response` is the response with the calls; `None`
+    if the run went on with a ledger that was read from JSON.
     """
 
     def __init__(self, max_turns: int, *, ledger: ToolLedger, response: Response | None) -> None:
         told = "1 turn" if max_turns == 1 else f"{max_turns} turns"
-        super().__init__(f"the model still calls tools after {told}, which is `max_turns`", ledger=ledger)
+        super().__init__(f"the model still calls tools after {told}, the limit `max_turns`", ledger=ledger)
         self.max_turns = max_turns
         self.response = response
 

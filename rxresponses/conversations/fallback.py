@@ -1,4 +1,4 @@
-"""`fallback`: another sender or another model, as long as nothing has come out."""
+"""`fallback`: another sender or another model, as long as there is no output."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Choice(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What events and errors call it."""
+        """The name of the choice in events and errors."""
         return self.model or repr(self.sender)
 
 
@@ -52,8 +52,10 @@ def fallback(
     Marble::
 
         first choice:   --created--X
-        second choice:             --created--"He"--"llo"--completed|
-        send_request(): -------------------(who, created, "He")--"llo"--completed|
+        second choice:             --created--"He"-----------------"llo"--completed|
+        send_request(): ----------------------(F, created, "He")--"llo"--completed|
+
+    F is a `FallbackEvent`.
 
     A choice is a sender; the name of a model, for requests to `sender`; or a pair of both, since services have names of
     their own::
@@ -62,22 +64,23 @@ def fallback(
         fallback(socket, (azure, "my-deployment"), sticky=300)
 
     **Nothing of a failed attempt is emitted.** The events of an attempt are held back until the first event that shows
-    output, or ends the response.  Then a `FallbackEvent` (*who*) tells which choice answers, and the errors of those
-    before it; the events that were held back, and all others, follow.  After that nothing is tried elsewhere.
+    output, or ends the response.  Then a `FallbackEvent` tells which choice answers, and the errors of the choices
+    before; the events that were held back, and all others, follow.  After that no other choice is asked.
 
     **When another choice is asked.** `when` decides by the error, or by the error that a failure event means.  By
-    default it is asked after errors for which `retry_with_backoff` would try again, and after a spent quota, a failed
-    connection, a refused key, a model that is not there, and a failing server, if the request was `not_sent` or
-    `rejected`, or if the response failed without output and usage.  A wrong request is not tried elsewhere, nor one
-    whose `delivery` is `unknown`, as it may run, and cost, twice; `when=lambda error: True` does both.  After
-    `ConnectFailedError` the other models of that sender are passed over.
+    default another choice is asked after errors for which `retry_with_backoff` would try again, and after a spent
+    quota, a failed connection, a refused key, a model that is not there, and a failing server, if the request was
+    `not_sent` or `rejected`, or if the response failed without output and usage.  An invalid request is not sent to
+    another choice, nor is a request whose `delivery` is `unknown`, because it may run, and cost, twice.
+    `when=lambda error: True` sends both.  After `ConnectFailedError` the other models of that sender are skipped.
 
     **Limits.** An attempt that shows no output within `attempt_timeout` seconds is disposed, and the next choice asked;
     the first may then still run, and cost, at its server.  `sticky` is the number of seconds for which requests begin
-    with the choice that answered in place of the first.  `None` means no limit, and not sticky.
+    with the choice that answered in place of the first.  With `None` there is no such limit, or each request begins
+    with the first choice.
 
-    **Continuations.** A response belongs to the sender that made it.  A request that continues it is tried with the
-    choices of that sender only; an unknown response is taken for one of the first choice's sender.  If they fail and
+    **Continuations.** A response belongs to the sender that made it.  A request that continues the response goes to the
+    choices of that sender only.  If the response is unknown, that is the sender of the first choice.  If they fail and
     there are other senders, the error is `PreviousResponseLostError`, with the last error as its `__cause__`.  A
     `Conversation` then sends everything to the others.  Ids of conversations, files and prompts at a service belong to
     that service too.
@@ -85,18 +88,18 @@ def fallback(
     **Errors.** If no choice is left, the observer gets the last error, or the failure event of the last choice.
     `error.attempts` lists the choices that were tried, each with its error.
 
-    The sender may be used wherever senders are: in a `Conversation`, in `traced`, in `fallback`, and its requests with
+    The returned sender works wherever a sender does: in a `Conversation`, in `traced`, in `fallback`; and with
     `retry_with_backoff`.  It owns no sender, and closes none.  `steer` goes to the sender of the response.  All may be
     called from any thread.  Events come on the thread of the sender that answers.  Timers run on `scheduler`, else on
     that which `timeout_on_terminal` describes.  Disposing disposes the running attempt.
 
-    Raises `ConfigurationError` at once for fewer than one choice, a model without `sender`, and numbers that are no
+    Raises `ConfigurationError` at once without any choice, for a model without `sender`, and for wrong numbers of
     seconds.
     """
     if not choices:
         raise ConfigurationError("`fallback` needs at least one sender or model")
     if not callable(when):
-        raise ConfigurationError(f"`when` must be a function of the error, not {when!r}")
+        raise ConfigurationError(f"`when` must be a function that takes an error, not {when!r}")
     made = [_choice(choice, sender) for choice in choices]
     timeout, time_of = _seconds("attempt_timeout", attempt_timeout), _seconds("sticky", sticky)
     return FallbackSender(made, timeout, time_of, when, scheduler)
@@ -188,7 +191,9 @@ class FallbackSender:
         with self._lock:
             sender: Any = self._choices[self._holders.get(id_key(response_id), 0)].sender
         if not callable(getattr(sender, "steer", None)):
-            raise ConfigurationError(f"{type(sender).__name__} has no `steer`")
+            raise ConfigurationError(
+                f"{type(sender).__name__} has no `steer`, so the response {response_id!r} goes on; nothing was sent"
+            )
         steered: Observable[ServerEvent] = sender.steer(response_id, input)
         return steered
 
@@ -199,7 +204,7 @@ class FallbackSender:
                 self._first, self._until = number, self._now() + self._sticky
 
     def _began(self, number: int, response_id: str) -> None:
-        """Note who makes a response."""
+        """Note which choice made a response."""
         with self._lock:
             self._holders.add(id_key(response_id), number)
 
@@ -209,13 +214,13 @@ def _choice(choice: Any, sender: Sender | None) -> Choice:
     if isinstance(choice, tuple) and len(choice) == 2:
         choice, model = choice
         if not isinstance(model, str):
-            raise ConfigurationError(f"a pair of a choice is a sender and the name of a model, not {model!r}")
+            raise ConfigurationError(f"a choice that is a pair must be a sender and the name of a model, not {model!r}")
     elif isinstance(choice, str):
         if sender is None:
-            raise ConfigurationError(f"the model {choice!r} needs a sender: pass `sender`")
+            raise ConfigurationError(f"the choice {choice!r} is a model without a sender: pass `sender`")
         choice, model = sender, choice
     if not callable(getattr(choice, "send_request", None)):
-        raise ConfigurationError(f"a choice is a sender, a model, or a pair of both, not {type(choice).__name__}")
+        raise ConfigurationError(f"a choice must be a sender, a model, or a pair of both, not {type(choice).__name__}")
     return Choice(choice, model)
 
 

@@ -23,7 +23,7 @@ from .fallback_rules import next_of
 
 
 class Attempts:
-    """One subscription.  The timer of an attempt may fire on another thread than its events come on."""
+    """The attempts of one subscription.  The timer of an attempt may fire on another thread than its events come on."""
 
     def __init__(
         self,
@@ -93,10 +93,10 @@ class Attempts:
 
         subscription.disposable = self._context.copy().run(subscribe)
 
-    # What an attempt tells.
+    # What becomes of an attempt.
 
     def move_on(self, error: Exception) -> bool:
-        """Ask the next choice if the error leads there; return whether nothing else is to be done about it."""
+        """Ask the next choice if the error allows it; return whether the error has been dealt with."""
         try:
             moves_on = self._when(error)
         except BaseException as raised:
@@ -115,7 +115,7 @@ class Attempts:
             return False
         lost = PreviousResponseLostError(
             f"the sender of the response {self._parent_id!r} failed, and no other sender has that response; nothing "
-            "was sent to the others: send the whole conversation instead of its id",
+            "was sent to the others: send the whole conversation in place of `previous_response_id`",
             previous_response_id=self._parent_id,
         )
         lost.__cause__ = error
@@ -144,9 +144,9 @@ class Attempts:
         self._observer.on_completed()
 
     def fail(self, error: Exception, *, tells: bool = True, last: Exception | None = None) -> None:
-        """Emit an error, which `tells` of all attempts; dispose what is left of the present one.
+        """Emit an error, and dispose the latest attempt.
 
-        `last` is the error of that, if it is another one.
+        If it `tells`, the error lists all attempts.  `last` is the error of the latest attempt, if that is another one.
         """
         self._stop_timer()
         self._upstream.disposable = SingleAssignmentDisposable()
@@ -160,7 +160,7 @@ class Attempts:
 
 
 class _Attempt:
-    """One choice is asked."""
+    """One try of a request with one choice."""
 
     def __init__(self, attempts: Attempts, number: int) -> None:
         self._attempts = attempts
@@ -209,7 +209,7 @@ class _Attempt:
         self._attempts.complete()
 
     def on_timeout(self, seconds: float) -> None:
-        """Give the attempt up."""
+        """End the attempt with an `AttemptTimeoutError`."""
         first = self._first
         error = AttemptTimeoutError(
             seconds,
@@ -226,5 +226,5 @@ class _Attempt:
         self._attempts.answer(self._number, held)
 
     def _is_dealt_with(self, error: Exception) -> bool:
-        """Ask the next choice if the error leads there; return whether nothing else is to be done about it."""
+        """Ask the next choice if the error allows it; return whether the error has been dealt with."""
         return not self.settle() or self._attempts.move_on(error)

@@ -24,12 +24,12 @@ _OTHER_KEY = frozenset({401, 403})  # HTTP: the key is wrong, or does not allow 
 
 
 def may_fall_back(error: BaseException) -> bool:
-    """Whether another choice may be asked after an error: nothing is done twice, and the reason is with this choice.
+    """Whether another choice may be asked after an error: nothing is done twice, and only this choice has the problem.
 
     Either the request was `not_sent` or `rejected`, or the response failed without output and usage.  The reason is
-    one of those for which a request may be retried; a spent quota; a connection that cannot be made, for good or not;
-    a key that is refused; a model that is not there.  Or `attempt_timeout` has passed.  A wrong request is wrong
-    everywhere, and a request with `delivery` `unknown` may have been answered.
+    one of those for which a request may be retried; a spent quota; a connection that cannot be made; a key that is
+    refused; a model that is not there.  Or `attempt_timeout` has passed.  An invalid request would be invalid for any
+    choice, and a request with `delivery` `unknown` may have been answered.
     """
     if isinstance(error, (PreviousResponseLostError, SocketClosedError)):
         return False  # the other choices of this sender have lost the response as well; the program closed the sender

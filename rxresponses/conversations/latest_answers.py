@@ -1,4 +1,4 @@
-"""The answers of `ask_latest` of which a new prompt cancels the one before."""
+"""`ask_latest` with `mode="cancel"`: a new prompt disposes the answer that runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .latest_targets import Target
 
 
 class CancelledAnswers:
-    """One subscription.  Prompts may come on other threads than events."""
+    """The state of one subscription.  Prompts and events may come on different threads."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Whom `ask_latest` asks: a conversation, or a sender that gets one request for each prompt."""
+"""The target of `ask_latest`: a conversation, or a sender that gets one request for each prompt."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .lanes import Branch
 from .sender_lanes import lanes_of
 
 Prompt = str | InputItem | Sequence[InputItem] | ResponseCreate
-"""What `ask_latest` is asked."""
+"""A prompt: an input that `ask_latest` gets an answer to."""
 
 
 class Target(Protocol):
-    """Whom `ask_latest` asks."""
+    """The conversation or the sender that answers prompts."""
 
     def ask(self, prompt: Any) -> Observable[ServerEvent]:
         """Return the events of the answer; raise if the prompt cannot be sent."""
@@ -36,13 +36,13 @@ class Target(Protocol):
         """Return the events of a steer."""
 
     def keep(self, prompt: Any, text: str) -> None:
-        """Remember the latest prompt with this text as its answer, in place of what is remembered of it."""
+        """Remember the latest prompt with this text as its answer; any other answer to the prompt is forgotten."""
 
 
 def target_of(target: Sender | Conversation, fields: Mapping[str, Any], *, steers: bool, keeps: bool) -> Target:
     """Return the target for a sender or a conversation.
 
-    Raises `ConfigurationError` for a sender that cannot steer or keep, and what is wrong with the fields.
+    Raises `ConfigurationError` for a sender that cannot steer or keep, and what `send` raises for wrong fields.
     """
     if isinstance(target, Conversation):
         target.send("-", **fields)  # raises; nothing is sent without a subscription
@@ -53,7 +53,7 @@ def target_of(target: Sender | Conversation, fields: Mapping[str, Any], *, steer
     home = target if source is None else source
     ResponseCreate(**{"model": "-", "input": "-", **fields})  # raises
     if keeps:
-        raise ConfigurationError("`keep_heard` needs a Conversation, since a sender remembers nothing")
+        raise ConfigurationError("`keep_heard` needs a Conversation as the target, since a sender remembers nothing")
     if steers and not callable(getattr(home, "steer", None)):
         raise ConfigurationError(f'{type(home).__name__} has no `steer`: use `mode="cancel"`, a socket or a client')
     return _SenderTarget(target, home, fields)
@@ -85,7 +85,7 @@ class _SenderTarget:
         self._sender = sender
         self._home = home
         self._fields = fields
-        # On a lane of the program, and where the sender chooses, requests go where they would go anyway.
+        # No free lane is looked for if the program chose the lane, or if the sender chooses it for each request.
         self._has_lanes = home is sender and not getattr(sender, "chooses_lanes", False)
 
     def ask(self, prompt: Any) -> Observable[ServerEvent]:

@@ -21,7 +21,7 @@ from .unfinished import restored_call, restored_items, saved_call
 _VERSION = 1
 
 Save: TypeAlias = "Callable[[ToolLedger], object]"
-"""Saves a ledger, for example its `to_json()` to a database; raises if it cannot."""
+"""Saves a ledger, for example its `to_json()` to a database; raises if the ledger cannot be saved."""
 
 _Key: TypeAlias = tuple[int, str, str, str]  # turn, call id, name, text
 
@@ -53,20 +53,20 @@ class ToolLedger:
     """The calls that a run has attempted and finished, with their outputs, and where the run stands.
 
     Give a ledger to `run_tools`, and give it back after an error, a lost socket or a crash: the run goes on behind the
-    latest response that had ended, and makes no call twice.  A finished call is answered with its saved output.  Of a
-    call that was attempted but not finished, nobody knows whether it took effect, so the model is told just that;
-    unless its tool is `idempotent`, which runs again.  To decide otherwise, look at `unknown` and call `resolve` or
-    `forget`.
+    latest response that had ended, and makes no call twice.  A finished call is answered with its saved output.  If a
+    call was attempted but not finished, it is unknown whether the call took effect.  The model is told so, unless the
+    tool is `idempotent`: then the tool runs again.  To decide otherwise, read `unknown`, and call `resolve` or `forget`
+    for each call there.
 
     A response that had not ended is asked for again.  The request carries the calls of that response that were
     attempted, with their outputs, so that the model does not ask for them once more under new ids.
 
     `save` is called with the ledger at each change: before a call starts, after it has finished, and when a response
-    has ended.  What it raises ends the run, so that no call is made which is not recorded.  It runs on the loop of the
-    run, so it should be quick.  `open_ledger(path)` saves to a file.
+    has ended.  If `save` raises, the run ends with the error, so that no call is made which is not recorded.  `save`
+    runs on the loop of the run, so it should be quick.  `open_ledger(path)` saves to a file.
 
-    A ledger belongs to one run.  After the end of the run it emits the terminal event again, and sends nothing.  The
-    JSON holds the conversation, arguments and outputs included.
+    A ledger belongs to one run.  With the ledger of a run that has ended, `run_tools` emits the terminal event again,
+    and sends nothing.  The JSON holds the conversation, arguments and outputs included.
     """
 
     def __init__(self, *, save: Save | None = None) -> None:
@@ -82,9 +82,9 @@ class ToolLedger:
         self.turn = 0
         """How many responses of the run have ended."""
         self.tokens = 0
-        """How many tokens they have used together."""
+        """How many tokens these responses have used together."""
         self.chain = Chain()
-        """The conversation up to the latest of them, which the next request continues."""
+        """The conversation up to the latest of these responses, which the next request continues."""
         self.in_use = False
         """Whether a subscription uses the ledger."""
         self._chain_json: tuple[Chain | None, str] = None, ""
@@ -94,7 +94,7 @@ class ToolLedger:
         return f"<ToolLedger of {self.turn} turns, {len(self._records)} calls, {unknown} of them not finished>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # An error that holds the ledger may be copied or pickled; what saves the ledger, and its sender, stay here.
+        # An error that holds the ledger may be copied or pickled; its `save` and its sender cannot go along.
         return {**vars(self), "_save": None, "_sender": None, "in_use": False}
 
     # What is recorded.
@@ -116,7 +116,7 @@ class ToolLedger:
 
     @property
     def unfinished(self) -> list[list[ClientCall]]:
-        """The attempted calls of the responses that were lost before their end, since the latest that has ended."""
+        """The attempted calls of each response that was lost before its end, since the latest response that ended."""
         return [list(calls) for calls in self._unfinished if calls]
 
     @property
@@ -126,7 +126,7 @@ class ToolLedger:
 
     @property
     def ending(self) -> Mapping[str, Any] | None:
-        """The JSON of the terminal event with which the run has ended, `None` before."""
+        """The JSON of the terminal event with which the run has ended; `None` while the run may go on."""
         return self._ending
 
     def standing(self, turn: int, call: ClientCall) -> Standing:
@@ -157,7 +157,9 @@ class ToolLedger:
     def _change_unknown(self, call_id: str, output: Mapping[str, Any] | None) -> None:
         keys = [key for key, record in self._records.items() if record.call_id == call_id and not record.is_finished]
         if not keys:
-            raise ConfigurationError(f"the ledger has no unfinished call with the id {call_id!r}")
+            raise ConfigurationError(
+                f"the ledger has no unfinished call with the id {call_id!r}: `unknown` lists the unfinished calls"
+            )
         for key in keys:
             if output is None:
                 del self._records[key]
@@ -173,14 +175,17 @@ class ToolLedger:
         Raises `ConfigurationError` if the ledger belongs to another run.
         """
         if self.in_use:
-            raise ConfigurationError("the ledger is in use by another subscription; give each run a ledger of its own")
+            raise ConfigurationError(
+                "the ledger is in use by another subscription; nothing was sent: give each run a ledger of its own"
+            )
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
         if self._asked not in (None, digest):
             raise ConfigurationError(
-                "the ledger belongs to a run with another input: give back the same request, or a new ledger"
+                "the ledger belongs to a run with another input; nothing was sent: give the request of that run, or a "
+                "new ledger"
             )
         if sender is not self._sender:
-            self.chain = self.chain.elsewhere("the run goes on over another sender, which has not the parent")
+            self.chain = self.chain.elsewhere("the run goes on over another sender, which does not have the parent")
         self._asked, self._sender = digest, sender
         self.in_use = True
 
@@ -209,7 +214,7 @@ class ToolLedger:
             key == _key(turn, other) for calls in self._unfinished for other in calls
         )
         self._records[key] = CallRecord(turn, call.call_id, call.type, call.name, call.text, output)
-        # An approval is no effect: the server asks again.
+        # An approval request has no effect here: the server asks again.
         if turn > self.turn and not is_known and call.type != "mcp_approval_request":
             self._unfinished[-1].append(call)
 
@@ -250,7 +255,7 @@ class ToolLedger:
     def to_json(self) -> str:
         """Return JSON text."""
         chain, text = self._chain_json
-        if chain is not self.chain:  # it changes once in a turn, and is most of the text
+        if chain is not self.chain:  # made once in a turn, because it is most of the text
             text = json.dumps(self.chain.to_dict(), separators=(",", ":"))
             self._chain_json = self.chain, text
         rest = json.dumps(self._to_dict(), separators=(",", ":"))
@@ -259,11 +264,11 @@ class ToolLedger:
     @classmethod
     @discreet
     def from_dict(cls, data: Mapping[str, Any], *, save: Save | None = None) -> ToolLedger:
-        """Return the ledger of such data; raises `DecodeError` for other data."""
+        """Return the ledger from the data of `to_dict`; raises `DecodeError` for other data."""
         try:
             saved = msgspec.convert(data, _Saved)
         except msgspec.ValidationError as error:
-            raise DecodeError(f"the data are no ledger: {error}") from error
+            raise DecodeError(f"the data are not those of a ledger: {error}") from error
         ledger = cls(save=save)
         ledger._asked, ledger.turn, ledger.tokens, ledger._ending = saved.asked, saved.turn, saved.tokens, saved.ending
         ledger.chain = Chain.from_dict(saved.chain)
@@ -279,11 +284,11 @@ class ToolLedger:
     @classmethod
     @discreet
     def from_json(cls, text: str | bytes, *, save: Save | None = None) -> ToolLedger:
-        """Return the ledger of such text; raises `DecodeError` for other text."""
+        """Return the ledger from the text of `to_json`; raises `DecodeError` for other text."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DecodeError(f"the text is no ledger: {error}") from error
+            raise DecodeError(f"the text is not that of a ledger: {error}") from error
         return cls.from_dict(data, save=save)
 
 

@@ -14,9 +14,9 @@ from .ledger import ToolLedger
 def open_ledger(path: str | os.PathLike[str]) -> ToolLedger:
     """Return the ledger in a file, or a new one if there is no such file; each change is saved to the file.
 
-    The file is replaced as a whole, so that after the end of the process, however sudden, it holds the ledger before
-    or after the latest change.  It holds the conversation, so only its owner may read it.  Delete it to start again.
-    A link stays, and the file to which it leads is replaced.
+    The file is replaced as a whole.  So even after a crash it holds the ledger before or after the latest change.  Only
+    its owner may read the file, because it holds the conversation.  To start again, delete the file.
+    If the path is a link, the file to which it leads is replaced.
 
     Raises `DecodeError` if the file holds no ledger, and `OSError` if it cannot be read, or if its folder is missing.
     """

@@ -1,4 +1,4 @@
-"""How a run of tools goes: its limits, and who approves calls."""
+"""The options of a run: its limits, and the function that approves calls."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ class LoopSettings:
         if type(self.eager) is not bool:
             raise ConfigurationError(f"`eager` must be True or False, not {self.eager!r}")
         if self.approve is not None and not callable(self.approve):
-            raise ConfigurationError(f"`approve` must be a function of the call, not {type(self.approve).__name__}")
+            raise ConfigurationError(
+                f"`approve` must be a function that takes a ToolApprovalEvent, not {type(self.approve).__name__}"
+            )
 
     def check(self, tools: Toolset) -> None:
-        """Raise `ConfigurationError` if a tool needs approval and nobody is there to give it."""
+        """Raise `ConfigurationError` if a tool needs approval and there is no `approve`."""
         if self.approve is None and (names := tools.needs_approval):
             raise ConfigurationError(
                 f"the tool {names[0]!r} needs approval: pass `approve`, a function that says whether a call may be made"

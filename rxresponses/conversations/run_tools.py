@@ -37,44 +37,46 @@ def run_tools(
     eager: bool = True,
     ledger: ToolLedger | None = None,
 ) -> Observable[ServerEvent]:
-    """Let the model call tools, until it is done: a cold Observable of all events of all responses.
+    """Return all events of a run, in which the model calls tools until it is done, as a cold Observable.
 
     Marble::
 
         first response:  --created--call 1-----call 2-----completed|
-        second response:                                                      --created--"Done"--completed|
-        run_tools():     T-created--call 1--S--call 2--S--completed--O--O----T--created--"Done"--completed|
+        second response:                                                       --created--"Done"--completed|
+        run_tools():     T-created--call 1--S--call 2--S--completed--O--O----T---created--"Done"--completed|
 
-    T is a `TurnStartedEvent`, S a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and the other events of
-    this library's own are `ConversationEvent`s; all operators ignore them.  Operators that reduce events emit a value
-    for each response, so the last value of `collect_text()` or `final_response()` is the answer; `.run()` returns it.
+    T is a `TurnStartedEvent`, S a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and all other events that
+    the library makes itself are `ConversationEvent`s; all operators ignore them.  Operators that reduce events emit a
+    value for each response, so the last value of `collect_text()` or `final_response()` is the answer; `.run()` returns
+    it.
 
     `tools` holds functions, plain or async, with or without `tool`; `ClientTool`s for custom tools, shells, patches and
-    computers; and tools that the server runs, such as `WebSearchTool()`, which only go into the request.  A tool that
-    the request itself defines stays as it is there.
+    computers; and tools that the server runs, such as `WebSearchTool()`, which only go into the request.  If the
+    request defines a tool of `tools` itself, its definition is sent.
 
-    **Turns.** All requests go to the lane of the first.  Each further one carries the outputs and
+    **Turns.** All requests go to the lane of the first.  Each further request carries the outputs and
     `previous_response_id`, or everything if the server has lost that response (`HistorySentEvent`).  A `tool_choice`
-    that forces a call is for the first response only; the others may choose.  The run completes when a response has no
-    calls, is refused, failed, or was steered: its terminal event is the last event.  After `max_turns` responses it
-    ends with `MaxTurnsError`; the calls of the last one are not made.  When the responses have used `max_tokens` tokens
-    together, it completes with a `BudgetReachedEvent`.
+    that forces a call is for the first response only; later responses need not call a tool.  The run completes when a
+    response has no calls, is refused, failed, or was steered: its terminal event is the last event.  After `max_turns`
+    responses the run ends with `MaxTurnsError`; the calls of the last response are not made.  When the responses have
+    used `max_tokens` tokens together, the run completes with a `BudgetReachedEvent`.
 
     **Calls.** A call starts as soon as its arguments are whole, while the response still streams; with `eager=False`
     when the response has completed, so that no call is made for a response that fails later.  At most `max_concurrent`
     calls run at once, those of an exclusive tool alone.  A call may take `timeout` seconds, or those of its tool.
     A call that the response cuts short is never made.  An async function runs on the loop that delivers the events, any
-    other on a daemon thread of its own, both with the context variables of the subscriber.  Where a sender of your own
-    delivers events without a loop, plain functions run at once.
+    other on a daemon thread of its own, both with the context variables of the subscriber.  If a sender of your own
+    delivers events where no loop runs, plain functions run at once, on the thread of the events.
 
-    **Results.** A text goes to the model as it is, content parts too, and any other value as its JSON.  What a tool
-    raises, exits included, goes to the log, and its text to the model (`ToolCallFailedEvent`).  With
-    `on_error="raise"` it ends the run, and so does a call that takes too long or that no tool can answer.  Arguments
-    that do not fit are told to the model in the same way.
+    **Results.** A text goes to the model as it is, content parts too, and any other value as its JSON.  An error that a
+    tool raises, exits included, goes to the log, and its text to the model (`ToolCallFailedEvent`).  With
+    `on_error="raise"` the error ends the run, and so does a call that takes too long or that no tool can answer.  The
+    model is told of arguments that do not fit in the same way.
 
-    **Approval.** `approve` is asked before calls of tools that need approval, and before the server calls an MCP tool.
-    It gets a `ToolApprovalEvent`, which is emitted too, and returns True or False, an awaitable, or an Observable whose
-    first value counts.  A plain function may block: it has a thread.  The model is told of a call that was denied.
+    **Approval.** `approve` is called before calls of tools that need approval, and before the server calls an MCP tool.
+    It gets a `ToolApprovalEvent`, which the observer gets too, and returns True or False, an awaitable, or an
+    Observable whose first value counts.  A plain function may block: it has a thread.  The model is told of a call that
+    was denied.
 
     **Errors.** Before any call they are those of `send_request`.  Afterwards a `ToolRunError` lists the calls, and has
     the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.
@@ -123,4 +125,4 @@ def run_tools(
 
 
 def _ignore(chain: Chain) -> None:
-    """The chain of a run is in its ledger."""
+    """Do nothing: the chain of a run is in its ledger."""

@@ -1,4 +1,4 @@
-"""The answers of `ask_latest` that a new prompt steers."""
+"""`ask_latest` with `mode="steer"`: a new prompt steers the answer that runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .latest_targets import Target
 class _Waiting(NamedTuple):
     """A prompt that waits: for the response to be created, or for the answer to end if it was refused.
 
-    No two have the same number, so that a heap compares nothing else.
+    Each has another number, so a heap compares the numbers only.
     """
 
     number: int
@@ -32,7 +32,7 @@ class _Waiting(NamedTuple):
 
 
 class SteeredAnswers:
-    """One subscription.  Prompts may come on other threads than events."""
+    """The state of one subscription.  Prompts and events may come on different threads."""
 
     def __init__(self, target: Target, observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None) -> None:
         self._target = target
@@ -41,9 +41,9 @@ class SteeredAnswers:
         self._context = copy_context()
         self._timings = current_timings()
         self._lock = threading.Lock()  # for what follows; never held during a call of foreign code
-        self._prompts = 0  # so many came
+        self._prompts = 0  # how many prompts came
         self._waiting: list[_Waiting] = []  # a heap
-        self._streams = 0  # of the answer and its steers, those that have not ended
+        self._streams = 0  # how many of the answer and its steers have not ended
         self._response_id: str | None = None  # of the response that runs
         self._successors: set[str] = set()  # the ids of responses that followed from steers
         self._are_prompts_over = False
@@ -70,7 +70,7 @@ class SteeredAnswers:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Ask, or steer, with the prompts that wait, as far as that may be now."""
+        """Send the prompts that wait, as requests or as steers, as far as that is possible now."""
         while (step := self._next_step()) is not None:
             step()
 

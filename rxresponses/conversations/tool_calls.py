@@ -28,9 +28,9 @@ from .client_calls import ClientCall, answered_ids, client_call
 class CallReader:
     """Reads the events of one response, and tells each call once, as soon as it is whole.
 
-    A call may have an effect that cannot be undone, so one that the response cut short never starts.  Before the
-    terminal event, a function call is whole only if its arguments are a whole JSON object: a server that cuts them also
-    says that they are done, and only afterwards that the call is incomplete.
+    A call may have an effect that cannot be undone.  So a call that the response cut short never starts.  Before the
+    terminal event, a function call is whole only if its arguments are a whole JSON object: a server that cuts the
+    arguments says first that they are done, and only afterwards that the call is incomplete.
     """
 
     def __init__(self, *, has_shell: bool = False) -> None:
@@ -42,7 +42,7 @@ class CallReader:
         """The response of the terminal event, with what only the events before it had."""
 
     def read(self, event: ServerEvent) -> list[ClientCall]:
-        """Return the calls that are whole with an event before the terminal event."""
+        """Return the calls that become whole with this event, which is not the terminal event."""
         assembly = self._assembly
         if not assembly.looks_at(event):
             return []
@@ -61,7 +61,7 @@ class CallReader:
         return self._take(item, reasoning=self._reasoning_before(item)) if self._is_whole_already(item) else []
 
     def finish(self, event: ServerEvent) -> list[ClientCall]:
-        """Return the other whole calls, with the terminal event; a failed response has none."""
+        """Return the whole calls that no event before the terminal event has told; a failed response has none."""
         if failure_of(event) is not None:
             return []
         self.response = self._assembly.finish(event)
@@ -80,11 +80,11 @@ class CallReader:
         model = item.build()
         if isinstance(model, ResponseFunctionToolCall):
             named = bool(model.name and model.call_id)
-            # What is no JSON may be cut.  Some servers have the arguments in the terminal event only.
+            # Arguments that are no JSON may be cut.  Some servers send the arguments in the terminal event only.
             is_final = item.is_done and model.status == "completed" and bool(model.arguments)
             return named and model.status != "incomplete" and (is_object(model.arguments) or is_final)
         if isinstance(model, ResponseFunctionShellToolCall) and model.environment is None and not self._has_shell:
-            return False  # whether the server answers the call itself, the other items tell
+            return False  # only the items behind it tell whether the server answers the call itself
         return item.is_done and getattr(model, "status", None) != "incomplete"
 
     def in_order(self) -> list[ClientCall]:
@@ -92,7 +92,7 @@ class CallReader:
         return [self._told[item.number] for item in self._assembly.items() if item.number in self._told]
 
     def _reasoning_before(self, item: Item) -> tuple[Model, ...]:
-        """Return the reasoning that led to a call.  Other calls may stand between: they followed from the same."""
+        """Return the reasoning that led to a call.  Calls in between followed from the same reasoning."""
         for before in reversed([other for other in self._assembly.items() if other.key < item.key]):
             model = before.build()
             if isinstance(model, ResponseReasoningItem):
@@ -112,7 +112,7 @@ class CallReader:
 
 
 def _is_surely_whole(model: object) -> bool:
-    """Whether a call is whole although its response was cut short.  Of a text, nothing but the status tells that."""
+    """Whether a call is whole although its response was cut short.  Free text tells nothing: only its status does."""
     if isinstance(model, ResponseFunctionToolCall):
         return is_object(model.arguments)
     return isinstance(model, McpApprovalRequest) or getattr(model, "status", None) == "completed"
@@ -127,9 +127,9 @@ def is_object(text: str) -> bool:
 
 
 class CallQueue:
-    """Decides which calls run: in their order, at most `limit` at once, and an exclusive one alone.
+    """Decides which calls run: in their order, at most `limit` at once, and an exclusive call alone.
 
-    A call that comes behind an exclusive one waits, so that the exclusive one has its turn.
+    A call behind an exclusive call waits, so that other calls do not keep the exclusive call from starting.
     """
 
     def __init__(self, limit: int) -> None:

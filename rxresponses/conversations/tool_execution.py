@@ -1,4 +1,4 @@
-"""Runs one call of a tool: on a thread or as a task, with a limit of time, and whatever it raises as a value."""
+"""Runs one call of a tool, on a thread or as a task, with a time limit; an error of the tool is a value here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TimedOut:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The outcome of a call whose loop ends, or whose task other code has cancelled: nobody knows what became of it."""
+    """The outcome of a call whose loop ends, or whose task other code has cancelled: its effect is unknown."""
 
 
 def start_call(
@@ -73,7 +73,7 @@ def call_at_once(tool: Runnable, call: Callable[[], Any], context: Context) -> o
 
 
 class NoLoopError(ConfigurationError):
-    """An async function is to be called where no loop can run it: a mistake of the program, not of the tool."""
+    """An async function should run where no event loop runs: a mistake of the program, not of the tool."""
 
 
 def no_loop_error(name: str) -> NoLoopError:

@@ -30,9 +30,7 @@ from ..wire.requests.sent import plain_json
 from .chain import Chain
 from .client_calls import ClientCall
 from .errors import MaxTurnsError, run_error
-from .events import (
-    BudgetReachedEvent,
-)
+from .events import BudgetReachedEvent
 from .ledger import ToolLedger
 from .loop_settings import LoopSettings
 from .tool_calls import CallReader
@@ -65,7 +63,7 @@ def tool_turns(
     def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
         used = ToolLedger() if ledger is None else ledger
         try:
-            # Not the parent: it may be lost by the time when the run goes on.
+            # The parent is no part of it, because the parent may be lost before the run goes on.
             used.begin([len(chain), chain.root_id, plain_json(new_items)], sender)
         except ConfigurationError as error:
             observer.on_error(error)
@@ -78,7 +76,7 @@ def tool_turns(
 
 
 class _ToolRun:
-    """A run of one subscription.  But for `dispose`, all is called on the thread that delivers the events."""
+    """The run of one subscription.  All but `dispose` is called on the thread that delivers the events."""
 
     def __init__(
         self,
@@ -108,7 +106,9 @@ class _ToolRun:
         self._failure: Exception | None = None
         self._closed = False
         self._lost = ledger.unfinished  # calls of lost responses, which the next request carries
-        self._waiting: tuple[Chain, list[InputItem]] | None = None  # what that request continues, and its other items
+        self._waiting: tuple[Chain, list[InputItem]] | None = (
+            None  # the chain that this request continues, and its other items
+        )
         self._begin_turn(ledger.turn)
 
     def start(self, chain: Chain, new_items: Sequence[InputItem]) -> None:
@@ -154,7 +154,7 @@ class _ToolRun:
     def _begin_turn(self, turn: int) -> None:
         lane = self._settings.get("stream_id") or getattr(self._sender, "stream_id", None)
         self._reader = CallReader(has_shell=self._tools.has_shell)
-        self._chain: Chain | None = None  # the one after the response, if there is one
+        self._chain: Chain | None = None  # after the response; `None` before, and if nothing can continue the response
         self._open: list[ClientCall] = []  # the calls of the response
         self._turn_over = False  # the response has ended
         self._calls = TurnCalls(
@@ -170,7 +170,7 @@ class _ToolRun:
         )
 
     def _send(self, chain: Chain, items: Sequence[InputItem]) -> None:
-        """Send the next request, with the calls of its lost responses, as soon as these have an answer."""
+        """Send the next request, with the calls of lost responses, as soon as all these calls have an answer."""
         turn = self._ledger.turn + 1
         while self._lost:
             self._begin_turn(turn)
@@ -234,13 +234,15 @@ class _ToolRun:
     def _end_response(self, event: ServerEvent) -> list[ClientCall]:
         """Record the response; return the calls that may start now.
 
-        Before the observer gets the event, as it may dispose the run then.
+        Called before the observer gets the event, because the observer may then dispose the run.
         """
         calls = self._reader.finish(event)
         response = self._reader.response
         if response is None and failure_of(event) is None:
             raise unreadable(event)
-        if response is None or self._chain is None:  # it has failed, or was cancelled: nothing can continue it
+        if (
+            response is None or self._chain is None
+        ):  # no request can continue a response that has failed or was cancelled
             self._run_over = True
             self._calls.stop()
             return []
@@ -281,7 +283,7 @@ class _ToolRun:
         if self._closed:
             return
         if self._run_over and (self._turn_over or self._failure is not None):
-            if not self._calls.running:  # what was begun is finished, so that the ledger has its output
+            if not self._calls.running:  # the run ends when its calls have ended, so that the ledger has their outputs
                 self._close()
         elif self._turn_over:
             if not self._open or self._budget_is_spent():

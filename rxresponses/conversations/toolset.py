@@ -1,4 +1,4 @@
-"""The tools of a run: which function answers which call, and how it is called."""
+"""The tools of a run: which function answers which call, and how the function is called."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CALLS = {
 
 
 class ClientTool:
-    """A tool of any type that the client answers, with the function that does.
+    """A tool whose calls the client answers, with the function that answers them.
 
     `definition` is the tool as it stands in a request.  By its type, `function` gets:
 
@@ -40,8 +40,8 @@ class ClientTool:
     - `FunctionShellTool`, `LocalShell`, `ApplyPatchTool`, `ComputerTool`, `ToolSearchTool`: the output item, such as a
       `ResponseFunctionShellToolCall` with its `action`.
 
-    It returns what the model is to know: text, or anything with a JSON form; content parts for a function or a custom
-    tool; the `ShellCommandOutput` of each command; whether a patch was applied, or a text about it; the URL of a
+    The function returns the output for the model: text, or anything with a JSON form; content parts for a function or a
+    custom tool; the `ShellCommandOutput` of each command; whether a patch was applied, or a text about it; the URL of a
     screenshot; the tools that were found; or a whole input item such as `ShellCallOutput`.
 
     `timeout`, `exclusive`, `needs_approval` and `idempotent` are those of `tool`.  A computer call with safety checks
@@ -62,9 +62,11 @@ class ClientTool:
     ) -> None:
         kind = _field(definition, "type")
         if kind not in _CALLS:
-            raise ConfigurationError(f"calls of a tool of the type {kind!r} are answered by the server")
+            raise ConfigurationError(
+                f"calls of a tool of the type {kind!r} are answered by the server: pass the tool without `ClientTool`"
+            )
         if not callable(function):
-            raise ConfigurationError(f"a function must answer the calls, not {type(function).__name__}")
+            raise ConfigurationError(f"a function must answer the calls of {kind!r}, not {type(function).__name__}")
         self.name = str(_field(definition, "name") or kind)
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
@@ -91,7 +93,7 @@ Runnable: TypeAlias = "CallableTool[..., Any] | ClientTool"
 
 
 def check_timeout(timeout: float | None) -> float | None:
-    """Return a limit in seconds; raises `ConfigurationError` if it is none."""
+    """Return a limit in seconds; raises `ConfigurationError` for any other value."""
     if timeout is not None and not (
         isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout < math.inf
     ):
@@ -100,10 +102,10 @@ def check_timeout(timeout: float | None) -> float | None:
 
 
 class Toolset:
-    """The tools of a run, by what the model calls them.
+    """The tools of a run, by the type of their calls and their names.
 
-    Raises `ConfigurationError` for what is wrong with the program: a name twice, a function that cannot be a tool, a
-    tool of a function without the function.
+    Raises `ConfigurationError` for mistakes of the program: a name twice, a function that cannot be a tool, the
+    definition of a function without the function.
     """
 
     def __init__(self, tools: Iterable[AnyTool]) -> None:
@@ -135,7 +137,7 @@ class Toolset:
         return ("shell_call", "") in self._by_call
 
     def merged(self, others: object) -> list[Tool]:
-        """Return the tools for a request that has tools already; one that it defines itself stays as it is there."""
+        """Return the tools for a request that has tools already; a tool that the request defines is left as it is."""
         own = list(others) if isinstance(others, Sequence) else []
         keys = {_key(one) for one in own}
         for one in own:
@@ -158,13 +160,16 @@ def _check_has_function(definition: object) -> None:
     if _field(definition, "type") in ("function", "custom"):
         name = _field(definition, "name")
         raise ConfigurationError(
-            f"nothing answers the calls of the tool {name!r}: pass the function itself, or a `ClientTool` of both"
+            f"nothing answers the calls of the tool {name!r}: pass the function itself, or a `ClientTool` with the "
+            "definition and the function"
         )
 
 
 def _from_function(given: object) -> CallableTool[..., Any]:
     if not callable(given):
-        raise ConfigurationError(f"a tool is a function, or a tool of a request, not {type(given).__name__}")
+        raise ConfigurationError(
+            f"a tool must be a function, a `ClientTool` or a tool of a request, not {type(given).__name__}"
+        )
     return CallableTool(given)
 
 
@@ -189,7 +194,7 @@ def without_forced_choice(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def subject_of(call: ClientCall) -> Any:
-    """Return what a call asks for, to be shown and judged: the JSON of the arguments, the input, or the item."""
+    """Return what a call asks for, as `approve` gets it: the JSON of the arguments, the input, or the item."""
     item = call.item
     if isinstance(item, ResponseCustomToolCall):
         return item.input

@@ -1,4 +1,4 @@
-"""The calls of one turn at work: approved, started, answered."""
+"""The calls of one turn: they are approved, started and answered here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UNKNOWN = (
 
 
 class TurnCalls:
-    """The calls of one turn.  All methods are called on one thread at a time, that which delivers the events.
+    """The calls of one turn.  All methods are called on the thread that delivers the events.
 
     `emit` takes the events, `on_progress` is called when a call has ended, and `on_error` gets what ends the run.
     """
@@ -102,7 +102,7 @@ class TurnCalls:
     # Before a call is made.
 
     def take(self, call: ClientCall) -> None:
-        """Take a whole call: answer it from the ledger, or have it approved and started."""
+        """Take a whole call: answer it from the ledger, or ask for its approval, and start it."""
         if self._stopped:
             return
         saved = self._ledger.output_of(self._turn, call)
@@ -154,7 +154,7 @@ class TurnCalls:
             return
         self._on_error(
             ConfigurationError(
-                f"the model called the {call.name} of the client, and nothing answers: pass a `ClientTool` for it"
+                f"the model called the tool {call.name!r}, and no function answers it: pass a `ClientTool` for it"
             )
         )
 

@@ -1,7 +1,7 @@
 """The calls of responses that were lost before their end: how the next request tells the model of them.
 
-A call starts while its response still streams.  If the connection is lost then, no response holds the call, and a model
-that is asked again would want the same once more, under another id.  So the calls that were attempted go with the
+A call starts while its response still streams.  If the connection is lost then, no response holds the call.  A model
+that is asked again would make the same call once more, under another id.  So the calls that were attempted go with the
 request that is sent again, as items of the client.
 """
 
@@ -39,7 +39,8 @@ def in_order(calls: Sequence[ClientCall]) -> list[ClientCall]:
 
 def _as_input(call: ClientCall) -> Mapping[str, Any]:
     item: dict[str, Any] = plain_json(call.item)
-    # Of a response that never ended, the server can look up neither the item nor the reasoning that belongs to it.
+    # The server has stored neither the item nor its reasoning, because the response never ended: an id would be
+    # refused.
     if item.get("call_id") and call.type not in _NAMED_BY_ID:
         item.pop("id", None)
     # A call may start before the server says that its item is completed.
@@ -55,7 +56,7 @@ def restored_call(item: Mapping[str, Any], **fields: Any) -> ClientCall:
     """Return the call of such an item; raises `DecodeError` for an item of another type."""
     call = client_call(restored_items([item])[0], **fields)
     if call is None:
-        raise DecodeError("the data are no ledger: a call is an item of another type")
+        raise DecodeError("the data are not those of a ledger: an item in place of a call has another type")
     return call
 
 

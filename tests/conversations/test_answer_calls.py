@@ -153,7 +153,7 @@ class TestFailures:
             answer_calls({"add": 1})  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="functions"):
             answer_calls(5)  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match="one name"):
+        with pytest.raises(ConfigurationError, match="the same name"):
             answer_calls([tool(add), add])
         with pytest.raises(ConfigurationError, match="cannot be the name of a tool"):
             answer_calls([lambda a: a])

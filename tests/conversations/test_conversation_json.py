@@ -154,5 +154,5 @@ def test_a_conversation_without_a_model(server: ResponsesServer, socket: Respons
     ids=["nothing", "a list", "empty", "another version", "deep", "no chain"],
 )
 def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(DecodeError, match="^the (text is|data are) not "):
+    with pytest.raises(DecodeError, match=r"^the (text is|data are) not "):
         Conversation.from_json(text, ScriptedSender())

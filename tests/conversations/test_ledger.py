@@ -137,7 +137,7 @@ class TestAsJson:
         "text", ["", "[]", "{}", "[" * 100_000, filled().to_json().replace('"version":1', '"version":2')]
     )
     def test_other_text(self, text: str) -> None:
-        with pytest.raises(DecodeError, match="no ledger"):
+        with pytest.raises(DecodeError, match=r"not (that|those) of a ledger"):
             ToolLedger.from_json(text)
 
     def test_an_open_item_that_is_no_call(self) -> None:
@@ -176,7 +176,7 @@ class TestInAFile:
 
     def test_a_file_that_holds_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text("no ledger")
-        with pytest.raises(DecodeError, match=r"run\.json: the text is no ledger: .*; delete the file to start again"):
+        with pytest.raises(DecodeError, match=r"run\.json: the text is not that of a ledger: .*; delete the file to start again"):
             open_ledger(tmp_path / "run.json")
 
     def test_a_folder_that_is_missing(self, tmp_path: Path) -> None:

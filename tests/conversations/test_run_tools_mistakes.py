@@ -27,7 +27,7 @@ class TestMistakesOfTheProgram:
         [
             ([add, add], "two of the `tools` have the name 'add'"),
             ([add, tool(add, name="add")], "two of the `tools`"),
-            ([5], "a tool is a function"),
+            ([5], "a tool must be a function"),
             (add, "must be a list of tools"),
             ("add", "must be a list of tools"),
             ([FunctionTool(name="f", parameters={})], "nothing answers the calls of the tool 'f'"),
