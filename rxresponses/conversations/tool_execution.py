@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..net.loops import Raised, outcome_on_thread, start_task
+from ..net.loops import Raised, cancel_task, outcome_on_thread, start_task
 from .toolset import Runnable
 
 
@@ -91,7 +91,7 @@ async def limited(context: Context, work: Callable[[], Coroutine[Any, Any, objec
         done, _ = await asyncio.wait({task}, timeout=timeout)
         return task.result() if done else TimedOut(timeout or 0.0)
     finally:
-        task.cancel()
+        cancel_task(task)
 
 
 async def _on_loop(call: Callable[[], Any]) -> object:

@@ -108,6 +108,12 @@ async def provided(
     raise make(f"the `{name}` function raised {kind.__name__}; no connection was tried")
 
 
+async def _end(task: asyncio.Task[object], timeout: float | None) -> None:
+    """Cancel the task of a provider, and wait until it has cleaned up."""
+    task.cancel()
+    await asyncio.wait({task}, timeout=timeout)
+
+
 async def _result(value: Awaitable[object], name: str, timeout: float | None) -> object:
     """Return what a provider's awaitable returns, or the exception it raises."""
     # In a task of its own: a `CancelledError` from inside the provider is its failure, while a cancellation
@@ -115,12 +121,11 @@ async def _result(value: Awaitable[object], name: str, timeout: float | None) ->
     task = start_task(asyncio.get_running_loop(), _outcome(value), f"rxresponses {name}")
     try:
         await asyncio.wait({task}, timeout=timeout)
-    finally:
-        in_time = task.done()
-        if not in_time:
-            task.cancel()
-            await asyncio.wait({task}, timeout=timeout)
-    if not in_time:
+    except asyncio.CancelledError:
+        await _end(task, timeout)
+        raise
+    if not task.done():
+        await _end(task, timeout)
         raise KeyTimeoutError(f"the `{name}` function did not return within `connect_timeout`")
     return task.result()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from .backpressure import ReadPause
-from .loops import start_task
+from .loops import cancel_task, start_task
 from .transport import FrameConnection
 
 
@@ -48,7 +48,7 @@ async def _is_answered(connection: FrameConnection, timeout: float, read_pause: 
             if not was_paused and not was_behind:
                 return False
     finally:
-        round_trip.cancel()
+        cancel_task(round_trip)
 
 
 async def _round_trip(connection: FrameConnection) -> None:

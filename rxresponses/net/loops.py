@@ -191,6 +191,15 @@ class _QuietTask(asyncio.Task[T]):
         self.get_coro().close()
 
 
+def cancel_task(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, unless its loop is closed: such a task runs no more, and its cancellation would raise.
+
+    For `finally` blocks: Python runs them also when it deletes a coroutine that the end of its loop has left over.
+    """
+    if not task.get_loop().is_closed():
+        task.cancel()
+
+
 def after_fork(act: Callable[[], None]) -> None:
     """Call a function in each forked process, in its first thread."""
     if hasattr(os, "register_at_fork"):

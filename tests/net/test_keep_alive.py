@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosedError
 from rxresponses import ConnectionOptions, PongTimeoutError, ResponsesWebSocket
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.keep_alive import keep_alive
+from rxresponses.net.loops import start_task
 
 from ..support.clients import ask, run
 from ..support.websocket_server import websocket_server
@@ -71,3 +72,28 @@ def test_cancelling_pings_at_any_point_logs_no_exception(turns: int, fails: bool
         assert not logged
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_scenario_67_pings_on_a_loop_that_is_closed(turns: int) -> None:
+    """Python closes their coroutine, which must not call the loop."""
+
+    class Peer:
+        bytes_written = bytes_taken = 0
+
+        async def ping(self) -> Awaitable[None]:
+            return asyncio.get_running_loop().create_future()
+
+    async def turn() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    peer: Any = Peer()
+    pings = keep_alive(peer, 0, 60, ReadPause(loop, lambda: None, lambda: None))
+    task = start_task(loop, pings, "pings")
+    loop.run_until_complete(turn())
+    loop.close()
+    pings.close()  # raises what the coroutine raises
+    del task
+    gc.collect()
