@@ -29,6 +29,7 @@ from .lanes import Branch, Lanes
 from .ledger import ToolLedger
 from .sender_lanes import lanes_of
 from .sending import Sending
+from .settings import overridden
 from .turn_settings import TurnSettings
 from .usage import NO_USAGE, add_usage
 
@@ -184,7 +185,7 @@ class Conversation:
     def _overridden(self, settings: Mapping[str, Any]) -> TurnSettings:
         if "stream_id" in settings:
             raise ConfigurationError("a conversation stays on its lane; `fork(stream_id=…)` makes one on another lane")
-        return TurnSettings({**self._settings.given, **settings})
+        return TurnSettings(overridden(self._settings.given, settings))
 
     @discreet
     def fork(self, **settings: Any) -> Self:
@@ -200,7 +201,7 @@ class Conversation:
         fork = object.__new__(type(self))
         fork.__dict__.update(self.__dict__)
         inherited = {name: value for name, value in self._settings.given.items() if name != "stream_id"}
-        fork._settings = TurnSettings({**inherited, **settings})
+        fork._settings = TurnSettings(overridden(inherited, settings))
         fork._host = _Host(self._home, self._host.chain)
         name = settings.get("stream_id")
         fork._set_branch(name if isinstance(name, str) else None)
@@ -304,7 +305,7 @@ class Conversation:
             )
         if isinstance(getattr(sender, "stream_id", None), str):
             saved.settings.pop("stream_id", None)
-        conversation = cls(sender, **{**saved.settings, **settings})
+        conversation = cls(sender, **overridden(saved.settings, settings))
         conversation._host.chain = Chain.from_dict(saved.chain)
         conversation._host.usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))
         return conversation

@@ -15,7 +15,7 @@ from ..redaction import SECRET_FIELDS, shown_field
 from ..scalars import plain_scalar
 from ..wire.codec import encode
 from ..wire.plans import plan_of
-from ..wire.requests import ResponseCreate
+from ..wire.requests import ResponseCreate, ResponseTextConfig
 from ..wire.requests.sent import plain_json
 
 OWN_FIELDS = frozenset({"conversation", "input", "previous_response_id"})
@@ -54,6 +54,17 @@ def copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain_json(value)
     return [copied(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def overridden(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with changes.  `text_format` and the format in `text` are one setting: the change counts."""
+    text = settings.get("text")
+    if "text_format" in changes and "text" not in changes and isinstance(text, (Mapping, ResponseTextConfig)):
+        rest = {name: value for name, value in plain_json(text).items() if name != "format"}
+        settings = {**settings, "text": rest or UNSET}
+    if isinstance(text := changes.get("text"), (Mapping, ResponseTextConfig)) and "format" in plain_json(text):
+        settings = {**settings, "text_format": UNSET}
+    return {**settings, **changes}
 
 
 def digests_of(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rxresponses import (
     FunctionTool,
     ResponsesClient,
     ResponsesWebSocket,
+    ResponseTextConfig,
     tool,
 )
 from rxresponses.testing import Raw, ResponsesServer
@@ -81,6 +83,32 @@ def test_unknown_items_and_fields_are_saved(server: ResponsesServer, socket: Res
     again = restored(chat, socket)
     talk(again, "b", temperature=1)
     assert server.requests[-1]["input"][:2] == [user("a") | {"odd": 1}, odd]
+
+
+@dataclass
+class Point:
+    x: int
+
+
+@dataclass
+class Place:
+    name: str
+
+
+@pytest.mark.parametrize("verbosity", [{}, {"text": {"verbosity": "low"}}, {"text": ResponseTextConfig()}])
+def test_the_type_of_the_answer_is_saved_and_may_be_given_again(verbosity: dict[str, Any]) -> None:
+    events = [created_event(), completed()]
+    chat = Conversation(ScriptedSender(events), model="m", text_format=Point, **verbosity)
+    talk(chat, "a")
+    for kind in (None, Point, Place):
+        sender = ScriptedSender(events, events, events)
+        again = restored(chat, sender, **({} if kind is None else {"text_format": kind}))
+        assert bool(reasons(talk(again, "b"))) == (kind is Place)
+        talk(again, "c", text_format=None)
+        talk(again, "d", text={"format": {"type": "json_object"}})
+        names = [request.get("text", {}).get("format", {}).get("name") for request in sender.requests]
+        assert names == [getattr(kind, "__name__", "Point"), None, None]
+        assert sender.requests[2]["text"]["format"] == {"type": "json_object"}
 
 
 def test_fields_of_a_newer_service_are_saved() -> None:
