@@ -66,6 +66,9 @@ def terminal_question() -> Callable[[str], str] | None:
     def ask(question: str) -> str:
         sys.stderr.write(f"{terminal_line(question)}")
         sys.stderr.flush()
-        return sys.stdin.readline()
+        line = sys.stdin.readline()
+        if not line.endswith("\n"):  # Ctrl-D, which ends no line of the terminal
+            sys.stderr.write("\n")
+        return line
 
     return ask

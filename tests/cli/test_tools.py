@@ -108,6 +108,10 @@ class TestAsk:
         )
         assert err == "loaded\ncalled\n"
 
+    def test_calls_that_nothing_answers_are_told(self, ask: Ask, server: ResponsesServer, module: Path) -> None:
+        server.reply([FunctionCall("a", {}), FunctionCall("b", {}), FunctionCall("a", {})])
+        assert ask() == (0, "", "the model calls a, b, and no tool of --tools answers\n")
+
     def test_no_tool_was_called(self, ask: Ask, server: ResponsesServer, module: Path) -> None:
         server.reply("Hello")
         assert ask("--tools", str(module)) == (0, "Hello\n", "")
@@ -317,3 +321,5 @@ class TestApprovals:
         assert ask is not None
         assert ask("run\x1b[31m\nx? ") == "y\n"
         assert terminal.getvalue() == "run\ufffd[31m x? "
+        assert ask("y? ") == ""  # Ctrl-D
+        assert terminal.getvalue().endswith("y? \n")
