@@ -30,10 +30,10 @@ def image_part(
     """Return an image for a message: `user_message("What is this?", image_part("cat.png"))`.
 
     `source` is a path, a URL (`https` or `data`), or the bytes.  A file is read now, and sent within the request; its
-    media type is told by its first bytes, else by its name, or given as `media_type`.  `file_id` is for an image that
+    media type is `media_type`, or found by its first bytes, or else by its name.  `file_id` is for an image that
     the service already has.  `detail` is `low`, `high`, `original` or `auto`.
 
-    Raises `OSError` if the file cannot be read, and `InvalidRequestError` for what is no image.  Reading blocks.
+    Raises `OSError` if the file cannot be read, and `InvalidRequestError` if the source is no image.  Reading blocks.
     """
     url = _url_of(source, file_id, "an image")
     if source is not None and url is None:
@@ -41,7 +41,7 @@ def image_part(
         kind = media_type or _signature(data) or _type_of(name)
         if kind is None or not kind.startswith("image/"):
             raise InvalidRequestError(
-                f"{repr(name) if name else 'the data'} cannot be told as an image by the first bytes or the name: pass "
+                f"{repr(name) if name else 'the data'} is not known as an image by the first bytes or the name: pass "
                 "`media_type=`, such as 'image/png'",
                 field="content",
             )
@@ -60,10 +60,10 @@ def file_part(
     """Return a file for a message: `user_message("Sum this up.", file_part("report.pdf"))`.
 
     `source` is a path, a URL (`https` or `data`), or the bytes.  A file is read now, and sent within the request; its
-    media type is told by its name, or given as `media_type`.  Bytes and a `data` URL need a `filename`.  `file_id` is
+    media type is `media_type`, or found by its name.  Bytes and a `data` URL need a `filename`.  `file_id` is
     for a file that the service already has.
 
-    Raises `OSError` if the file cannot be read, and `InvalidRequestError` for other mistakes.  Reading blocks.
+    Raises `OSError` if the file cannot be read, and `InvalidRequestError` for wrong arguments.  Reading blocks.
     """
     url = _url_of(source, file_id, "a file")
     if source is None or (url is not None and url[:5].lower() != "data:"):
@@ -71,7 +71,9 @@ def file_part(
     name, data = ("", b"") if url is not None else _read(source)
     name = filename or name
     if not name:
-        raise InvalidRequestError("a file without a path needs `filename=`, which tells what it is", field="content")
+        raise InvalidRequestError(
+            "a file without a path needs `filename=`, from which the service knows its type", field="content"
+        )
     if url is None:
         url = _data_url(data, media_type or _type_of(name) or "application/octet-stream")
     return ResponseInputFile(file_data=url, filename=name, detail=detail)
@@ -83,13 +85,13 @@ def _url_of(source: object, file_id: object, what: str) -> str | None:
         raise InvalidRequestError(f"{what} needs exactly one of a source and `file_id`", field="content")
     if source is not None and not isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)):
         raise InvalidRequestError(
-            f"{what} comes from a path, a URL or bytes, not from {type(source).__name__}", field="content"
+            f"{what} must be given as a path, a URL or bytes, not as {type(source).__name__}", field="content"
         )
     if not isinstance(source, str) or _URL.match(source):
         return source if isinstance(source, str) else None
     if other := _OTHER_URL.match(source):
         raise InvalidRequestError(
-            f"the service reads no {other[0]} URLs: pass {what} by an https URL, a path, or as bytes", field="content"
+            f"the service does not read {other[0]} URLs: pass {what} as an https URL, a path or bytes", field="content"
         )
     return None
 

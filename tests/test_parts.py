@@ -53,9 +53,9 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"notes")
     way = "pass `media_type=`, such as 'image/png'"
     text = refused(lambda: image_part(path), "content")
-    assert text == f"'notes.txt' cannot be told as an image by the first bytes or the name: {way}"
+    assert text == f"'notes.txt' is not known as an image by the first bytes or the name: {way}"
     text = refused(lambda: image_part(b"notes"), "content")
-    assert text == f"the data cannot be told as an image by the first bytes or the name: {way}"
+    assert text == f"the data is not known as an image by the first bytes or the name: {way}"
     refused(lambda: image_part(PNG, media_type="text/plain"), "content")
 
 
@@ -89,16 +89,16 @@ def test_a_file_without_a_path_needs_a_name() -> None:
             "filename": "t.csv",
         }
         text = refused(lambda source=source: file_part(source), "content")  # type: ignore[misc]
-        assert text == "a file without a path needs `filename=`, which tells what it is"
+        assert text == "a file without a path needs `filename=`, from which the service knows its type"
 
 
 @pytest.mark.parametrize("part", [image_part, file_part])
 def test_other_sources_are_refused(part: Any, tmp_path: Path) -> None:
     assert refused(part, "content").endswith("needs exactly one of a source and `file_id`")
     refused(lambda: part(b"x", file_id="file_1"), "content")
-    assert refused(lambda: part(5), "content").endswith("comes from a path, a URL or bytes, not from int")
+    assert refused(lambda: part(5), "content").endswith("must be given as a path, a URL or bytes, not as int")
     text = refused(lambda: part("s3://user:secret@bucket/a.png"), "content")
     what = "an image" if part is image_part else "a file"
-    assert text == f"the service reads no s3 URLs: pass {what} by an https URL, a path, or as bytes"
+    assert text == f"the service does not read s3 URLs: pass {what} as an https URL, a path or bytes"
     with pytest.raises(FileNotFoundError):
         part(tmp_path / "absent.png")

@@ -1,4 +1,4 @@
-"""What the operators that make values of an answer share: the text of the answer, and the endings without an answer."""
+"""Shared by the operators that make values of an answer: the text of the answer, and the endings without one."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _PATH = re.compile(r" - at `(\$[^`]*)`")
 
 
 class Answers:
-    """The answers of one response after another.
+    """Reads the answers of one response after another.
 
     An answer is the text of the last message that is no commentary, in a response that calls no function of the
-    program.  The operator sets the functions that get it.
+    program.  The operator sets the functions `on_…`, which get the answer.
     """
 
     def __init__(self, observer: ObserverBase[Any]) -> None:
         self.on_begin: Callable[[], None] = _ignore
         """Called when a message begins, which may be the answer."""
         self.on_piece: Callable[[str], None] | None = None
-        """Called with each piece of its text."""
+        """Called with each piece of the text of this message."""
         self.on_answer: Callable[[str], None] = _ignore
         """Called with the text of the answer when the response has ended."""
         self._observer = observer
@@ -101,7 +101,7 @@ class Answers:
             self.on_begin()
 
     def fail(self, error: Exception, text: str) -> None:
-        """End with an error: `OutputParseError` for a text that does not fit, any other one as it is."""
+        """End with an error: `OutputParseError` for a text that does not fit, any other error as it is."""
         if isinstance(error, DecodeError):
             assert self._latest is not None  # the event that began the message
             path = _PATH.search(str(error))

@@ -44,8 +44,9 @@ def elements(
         elements(Place): -----------Place("Rome")------------------------------Place("Oslo")-------|
 
     Each element is validated as a value of `element_type`.  Ask for the list with `text_format=list[Place]`, or for an
-    object that has it as a member.  `at` is the name of this member, or, for a list farther inside, the names on the
-    way to it, in JSON.  Without `at`, it is the answer itself, or the first list that is directly in it.
+    object that has the list as a member.  `at` is the name of this member in JSON, or, for a list farther inside, the
+    sequence of the names on the way to the list.  Without `at`, the list is the answer itself, or the first list that
+    is a member of the answer.
 
     Which text is the answer, the types, and all endings are those of `parse_output`.  An element that does not fit ends
     the stream with `OutputParseError` at once, and so does an answer without the list at its end; a list that is `null`
@@ -111,5 +112,5 @@ def _path(at: object) -> tuple[str, ...] | None:
     names: list[object] = [at] if isinstance(at, str) or not isinstance(at, Sequence) else list(at)
     path = tuple(name for name in names if isinstance(name, str))
     if not path or len(path) < len(names):
-        raise ConfigurationError(f"`at` is the name of a member, or a sequence of names, not {at!r}")
+        raise ConfigurationError(f"`at` must be the name of a member, or a sequence of such names, not {at!r}")
     return path

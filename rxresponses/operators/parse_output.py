@@ -36,17 +36,17 @@ def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observ
 
     Ask for the type with the same type in the request: `ResponseCreate(…, text_format=Place)`.  It is a dataclass, a
     `TypedDict`, a `msgspec.Struct`, a pydantic model, or any other type that has a JSON schema, such as `list[Place]`
-    or `Place | None`; the call raises `ConfigurationError` for a type that has none.
+    or `Place | None`; the call raises `ConfigurationError` for a type without a schema.
 
     The answer is the text of the last message.  Commentary, which a model says between its tool calls, is no answer.  A
-    response without text, such as a warm-up, one that calls functions of the program, and one that ended early because
-    it was steered emit nothing.  Servers without strict schemas may put the JSON into a Markdown fence.  Of several
+    response emits nothing if it has no text, such as a warm-up, if it calls functions of the program, or if it ended
+    early because it was steered.  Servers without strict schemas may put the JSON into a Markdown fence.  Of several
     responses in a row, each emits its answer.
 
     Runs on the source's thread.  Disposing disposes the source.  A refusal becomes `on_error(ResponseRefusedError)`,
     and a response that was cut short becomes `on_error(ResponseIncompleteError)`, with the reason and the text so far.
     A text that is no JSON or does not fit the type becomes `on_error(OutputParseError)`, which has the text and the
-    path.  An exception of other code of the type, such as a validator, is passed to `on_error` as it is.
+    path.  An exception that code of the type raises, such as a validator, is passed to `on_error` as it is.
     `response.failed`, `error` and `response.steer.failed` become `on_error(ResponseFailedError)`, and
     `response.steer.pending` becomes `on_error(SteerPendingError)`.
     """

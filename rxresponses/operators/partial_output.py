@@ -53,10 +53,10 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
         events:                --created--'{"city": "Ro'----'me", "days": 1'----'2}'----------------------completed|
         partial_output(Place): -----------{"city": "Ro"}----{"city": "Rome"}----{"city": "Rome", "days": 12}-------|
 
-    What is emitted is plain JSON data: dictionaries, lists, texts, numbers.  Texts, lists and objects are there from
-    their first character on.  Numbers, `true`, `false` and `null` are there when they are whole, because `1` may become
-    `12`; so are members of enums and of `Literal`, dates, ids and other texts with a format.  What has not begun is
-    absent.  Nothing of it is validated; `parse_output` does that with the whole answer.
+    The emitted values are plain JSON data: dictionaries, lists, texts, numbers.  Texts, lists and objects are there
+    from their first character on.  Numbers, `true`, `false` and `null` are there when they are whole, because `1` may
+    become `12`; so are members of enums and of `Literal`, dates, ids and other texts with a format.  Parts that have
+    not begun are absent.  The data are not validated; `parse_output` validates the whole answer.
 
     With `validate=True`, values of the type are emitted: each time, the largest part of the answer so far that fits the
     type.  So nothing is emitted before all fields without a default are there, and the last object of a list is left
@@ -67,8 +67,8 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
     own: one in ten when a list has 5,000 elements or a text has 300 kB, and with `validate=True` one in ten at 4 kB.
     The whole answer is always emitted.
 
-    Which text is the answer, the types, and all endings are those of `parse_output`; only an answer that does not fit
-    the type is no error without `validate=True`.  Runs on the source's thread.  Disposing disposes the source.
+    Which text is the answer, the types, and all endings are those of `parse_output`, but without `validate=True` an
+    answer that does not fit the type is no error.  Runs on the source's thread.  Disposing disposes the source.
     """
     answer = AnswerType(answer_type)
     growing = None if validate else answer.growing()

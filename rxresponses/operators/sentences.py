@@ -34,7 +34,7 @@ def sentences(
     Marble::
 
         events:      --created--"Hello"--"."--" How"--" are you?"--completed|
-        sentences(): --------------------------"Hello. "-----------"How are you?"|
+        sentences(): -------------------------"Hello. "------------"How are you?"|
 
     A sentence leaves with the first character that shows that it has ended: mostly the first letter of the next word.
     `"".join` of the sentences is the text of `text_deltas`: white space goes with the sentence before it.  With

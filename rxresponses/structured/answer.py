@@ -1,4 +1,4 @@
-"""The type of a model's answer: the schema to ask for, and the value that the text of the answer means."""
+"""The type of a model's answer: the schema for the request, and the value of the text of the answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import DecodeError
 from .growing_texts import Growing
 from .libraries import Misfit, reader_of
 from .partial_json import NOTHING
-from .schema import closed_schema, json_schema, schema_name, told
+from .schema import closed_schema, json_schema, misfit_text, schema_name
 from .values import Shape
 
 _WRAPPER = "value"
@@ -18,7 +18,7 @@ _FENCE = re.compile(r"```[^\n{\[]*")  # as `PartialJson` reads it
 
 
 class AnswerType:
-    """The type of an answer.
+    """The type of an answer, with its schema and its reader.
 
     The service takes schemas of objects only.  A type that is no object, such as `list[int]` or a union, is asked for
     as an object with the only property `value`.
@@ -32,7 +32,7 @@ class AnswerType:
         self._is_wrapped = json_schema(type_, strict=False).get("type") != "object"
 
     def growing(self) -> Growing:
-        """Return which texts are shown while they grow, by the schema."""
+        """Return the rules of which texts are shown while they grow, from the schema."""
         schema = self._reader.schema
         outer = {"type": "object", "properties": {_WRAPPER: schema}}
         return Growing([outer, schema] if self._is_wrapped else [schema], schema.get("$defs", {}))
@@ -50,31 +50,31 @@ class AnswerType:
         return closed_schema({_WRAPPER: inner}, [_WRAPPER], False, strict=True)
 
     def unwrap(self, data: Any) -> Any:
-        """Return the JSON data of the value itself, `NOTHING` if they are not there yet."""
+        """Return the JSON data of the value, without the wrapping object; `NOTHING` if there are none yet."""
         if not self._is_wrapped or not isinstance(data, dict):
             return data
         if data.keys() == {_WRAPPER}:
             return data[_WRAPPER]
-        return data if data else NOTHING  # of a server that did not get the schema
+        return data if data else NOTHING  # a server that ignores the schema does not wrap the value
 
     def read(self, text: str) -> Any:
-        """Return the value that the text of a whole answer means; raise `DecodeError` if it does not fit."""
+        """Return the value of the text of a whole answer; raise `DecodeError` if the text does not fit the type."""
         return self.convert(self.unwrap(read_answer(text)))
 
     def convert(self, data: Any, *, has_null: bool = True) -> Any:
-        """Return the value that JSON data mean; raise `DecodeError`, with the path of each mistake.
+        """Return JSON data as a value of the type; raise `DecodeError`, with the path of each mistake.
 
         `has_null` is `False` if there is no `null` in the data.
         """
         if data is NOTHING:
             raise DecodeError(f"the object has no key {_WRAPPER!r} - at `$`")
         try:
-            if has_null:  # which may stand for a default; the look takes longer than all else
+            if has_null:  # a null may stand for a default; to look for it takes longer than all else
                 # The server may not know the schema, so the type itself decides whether unknown keys are mistakes.
                 data = Shape(self._reader.schema, is_closed=False).fitted(data)
             return self._reader.read(data)
         except Misfit as misfit:
-            raise DecodeError(told(misfit, "$")) from misfit
+            raise DecodeError(misfit_text(misfit, "$")) from misfit
 
 
 def read_answer(text: str) -> Any:
@@ -91,7 +91,7 @@ def read_answer(text: str) -> Any:
     except RecursionError as error:
         raise DecodeError("the JSON is nested too deeply") from error
     except json.JSONDecodeError as error:
-        raise DecodeError(f"the text is no JSON: {error}") from error
+        raise DecodeError(f"the text is not valid JSON: {error}") from error
     except DecodeError:
         raise
     except ValueError as error:
@@ -99,15 +99,15 @@ def read_answer(text: str) -> Any:
 
 
 def list_in(data: Any, path: tuple[str, ...] | None) -> list[Any]:
-    """Return the list that `PartialJson.watched` is for the text of these JSON data; an empty one for `null` there.
+    """Return the list at a path in JSON data, as `PartialJson.watched` finds it in text; an empty list for `null`.
 
-    Raises `DecodeError` if there is none.
+    Raises `DecodeError` if there is no list.
     """
     members = list(data.values()) if isinstance(data, dict) else []
     if path is None:
         found = next((value for value in [data, *members] if isinstance(value, list)), None)
         if found is None and None not in members:
-            raise DecodeError("neither is it a list, nor has it a list as a member - at `$`")
+            raise DecodeError("a list, or an object with a list as a member, was expected - at `$`")
         return found or []
     place = "$"
     for name in path:
@@ -120,4 +120,4 @@ def list_in(data: Any, path: tuple[str, ...] | None) -> list[Any]:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise DecodeError(f"the text is no JSON: {name} is no JSON number")
+    raise DecodeError(f"the text is not valid JSON: {name} is no JSON number")

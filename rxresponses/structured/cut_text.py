@@ -1,4 +1,4 @@
-"""A text in JSON that comes in pieces, with its escapes."""
+"""A JSON string that comes in pieces, with its escapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r"
 
 
 class Unexpected(Exception):
-    """At `position` of a piece is not what was `expected`."""
+    """The text at `position` of a piece is not what was `expected` there."""
 
     def __init__(self, position: int, expected: str) -> None:
         super().__init__(position, expected)
@@ -19,7 +19,7 @@ class Unexpected(Exception):
 
 
 class CutText:
-    """A text from behind its first quote on, until `is_whole`."""
+    """A JSON string, read from behind its first quote on, until `is_whole`."""
 
     __slots__ = ("_escape", "_high", "_pieces", "_text", "is_whole", "length")
 
@@ -43,7 +43,7 @@ class CutText:
     def read(self, piece: str, position: int) -> int:
         """Read on in a piece from a position; return the position behind the last quote, or behind the piece.
 
-        Raises `Unexpected`.
+        Raises `Unexpected` for text that is no JSON string.
         """
         end = len(piece)
         while position < end:

@@ -1,4 +1,4 @@
-"""What a docstring says of the whole and of each parameter, in the styles of Google, NumPy and Sphinx."""
+"""The descriptions of a function and of its parameters from a docstring in the style of Google, NumPy or Sphinx."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_docstring(text: str | None) -> Docstring:
     parameters: dict[str, str] = {}
     first, *rest = inspect.cleandoc(text).splitlines()
     if _GOOGLE_SECTION.match(first) and rest and not rest[0].startswith(" "):
-        rest = [f"    {line}" for line in rest]  # `cleandoc` does not count the first line, which has no text before it
+        rest = [f"    {line}" for line in rest]  # `cleandoc` ignores the indent of the first line
     for section, lines in _sections([first, *rest]):
         if section == "":
             description += lines
@@ -52,7 +52,7 @@ def read_docstring(text: str | None) -> Docstring:
 
 
 def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Return the parts of a docstring: "" is text, "google" and "numpy" are parameters, "sphinx x" is one."""
+    """Return the parts of a docstring: "" is text, "google" and "numpy" are parameters, "sphinx x" is parameter x."""
     section, found = "", list[str]()
     position = 0
     while position < len(lines):

@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 from ..errors import ConfigurationError, DecodeError
 from .libraries import Misfit, Reader, reader_of, resolve_local_names
 from .msgspec_schema import json_default
-from .schema import closed_schema, is_name, told
+from .schema import closed_schema, is_name, misfit_text
 from .signature import EMPTY, Parameter, Signature, signature_of
 from .strictness import accepts_null
 from .values import Shape, read_json
@@ -31,10 +31,10 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 class CallableTool(Generic[P, R]):
     """A function that the model may call, made by `tool`.  Calling it calls the function.
 
-    `parameters` is the JSON schema of the arguments, `function` what the arguments from `parse` are passed to, as
-    keywords.  `timeout` is in seconds, `None` for no limit.  An `exclusive` call runs alone.  `needs_approval` says
-    whether the user is asked before a call, or is a function of the arguments that says so.  An `idempotent` tool may
-    run again if it is unknown whether an earlier run has finished.
+    `parameters` is the JSON schema of the arguments.  `function` takes the arguments that `parse` returns, as keywords.
+    `timeout` is in seconds, `None` for no limit.  An `exclusive` call runs alone.  `needs_approval` says whether the
+    user is asked before a call, or is a function of the arguments that says so.  An `idempotent` tool may run again if
+    it is unknown whether an earlier run has finished.
     """
 
     __name__: str
@@ -65,10 +65,10 @@ class CallableTool(Generic[P, R]):
         if not callable(function) or inspect.isclass(function):
             what = f"the class {function.__name__}" if inspect.isclass(function) else type(function).__name__
             hint = "; put `@tool` below `@classmethod`" if isinstance(function, classmethod) else ""
-            raise ConfigurationError(f"a tool is made from a function, not from {what}{hint}")
+            raise ConfigurationError(f"a tool must be made from a function, not from {what}{hint}")
         for option, value in (("strict", strict), ("exclusive", exclusive), ("idempotent", idempotent)):
             if not isinstance(value, bool):
-                raise ConfigurationError(f"`{option}` of a tool is True or False, not {value!r}")
+                raise ConfigurationError(f"`{option}` of a tool must be True or False, not {value!r}")
         names = local_names or {}
         signature = signature_of(function, names)
         self.name = _checked_name(signature.name if name is None else name)
@@ -131,7 +131,7 @@ class CallableTool(Generic[P, R]):
             raise DecodeError(f"the arguments of {self.name!r} are nested too deeply") from error
         except Misfit as misfit:
             problems = Misfit([(path.removeprefix("."), problem) for path, problem in misfit.problems])
-            raise DecodeError(f"the arguments of {self.name!r} do not fit: {told(problems, '')}") from misfit
+            raise DecodeError(f"the arguments of {self.name!r} do not fit: {misfit_text(problems, '')}") from misfit
 
     def _parsed(self, data: Any) -> dict[str, Any]:
         if data is None:
@@ -183,7 +183,7 @@ class CallableTool(Generic[P, R]):
             raise ConfigurationError(f"{what} has no annotation: write its type, or use `strict=False` for any value")
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD and not is_name(parameter.name):
             raise ConfigurationError(
-                f"{what} cannot be named so: the service takes letters, digits and `_`, at most 64"
+                f"the service does not take the name of {what}: use ASCII letters, digits and `_`, at most 64"
             )
         if parameter.kind is inspect.Parameter.VAR_KEYWORD and self.strict:
             raise ConfigurationError(
@@ -220,7 +220,7 @@ class CallableTool(Generic[P, R]):
 
 
 def _by_keywords(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
-    """Return a function that takes all arguments as keywords, also those that the user's takes by position only."""
+    """Return a function that takes all arguments as keywords, also those that `function` takes by position only."""
     positional = [
         parameter.name
         for parameter in signature.parameters
@@ -251,10 +251,10 @@ def _checked_name(name: str) -> str:
 
 
 def checked_approval(approval: T) -> T:
-    """Return what says whether the user is asked; raises `ConfigurationError` if it cannot say so at once."""
+    """Return `needs_approval` of a tool; raise `ConfigurationError` for other values and for async functions."""
     if not isinstance(approval, bool) and not callable(approval):
         raise ConfigurationError(
-            f"`needs_approval` of a tool is True, False or a function of the arguments, not {approval!r}"
+            f"`needs_approval` of a tool must be True, False or a function of the arguments, not {approval!r}"
         )
     if inspect.iscoroutinefunction(approval):
         raise ConfigurationError("`needs_approval` of a tool must be a plain function; `approve` may be async")
@@ -310,8 +310,8 @@ def tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     parameter with a default may be `null`, and then gets its default.
 
     The result is still called as the function is.  The arguments that a model sends are validated, strictly: the model
-    is told, with the path, of each one that is missing, unknown or of another type, such as a text in place of a
-    number.  Models of pydantic are as strict as they say themselves.
+    is told, with the path, of each argument that is missing, unknown or of another type, such as a text in place of a
+    number.  Models of pydantic are validated as strictly as their own configuration says.
 
     Use it as `@tool`, as `@tool(timeout=10)`, or as `tool(function, name="lookup")`:
 
@@ -321,8 +321,8 @@ def tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     - `needs_approval`: whether the user is asked first, or a function of the arguments that says so.
     - `idempotent`: the tool may run again if it is unknown whether an earlier run has finished.
 
-    Raises `ConfigurationError`, at once, for what is wrong with the program: an annotation that is missing or has no
-    schema, or a name that the service does not take.
+    Raises `ConfigurationError`, at once, for mistakes of the program: an annotation that is missing or has no schema,
+    or a name that the service does not take.
     """
     names = dict(sys._getframe(1).f_locals)
     if function is None:

@@ -1,4 +1,4 @@
-"""Which texts of an answer are worth showing while they grow: not those that mean nothing before they are whole."""
+"""Which texts of an answer are shown while they grow: those that mean something before they are whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNIONS = ("anyOf", "oneOf", "allOf")
 
 
 class Growing:
-    """A part of an answer, by what its schema says of it.  The parts are made when they are asked for."""
+    """The rule for a part of an answer, from its schema.  The rules for the parts inside are made on demand."""
 
     __slots__ = ("_definitions", "_first", "_names", "_parts", "_schemas", "may_grow")
 
@@ -30,7 +30,7 @@ class Growing:
 
     def part(self, key: str | int) -> Growing:
         """Return a member of an object, by its name, or an element of a list, by its index."""
-        # There may be any number of other names and of elements, and what is kept must not grow with them.
+        # Other names and further elements share one entry, so that the memory does not grow with the answer.
         known = min(key, self._first) if isinstance(key, int) else key if key in self._names else None
         part = self._parts.get(known)
         if part is None:

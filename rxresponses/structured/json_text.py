@@ -1,4 +1,4 @@
-"""What a function returns, as JSON text for the model."""
+"""The return value of a function as JSON text for the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def json_text(value: object) -> str:
     """Return a value as JSON; raise `TypeError` or `ValueError` if JSON cannot hold it.
 
     Dataclasses, `msgspec.Struct`, pydantic models, enums, sets, dates and times, UUIDs and decimals become their JSON,
-    and so do NumPy's scalars and objects with `to_dict()`.  Bytes have no JSON: nobody knows what they mean.
+    and so do NumPy's scalars and objects with `to_dict()`.  Bytes have no JSON, because their encoding is unknown.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
 
@@ -53,4 +53,4 @@ def _unknown(value: Any) -> Any:
             return dump(mode="json")
         if callable(to_dict := getattr(value, "to_dict", None)):
             return to_dict()
-    raise TypeError(f"{value!r:.80} is no JSON value")
+    raise TypeError(f"{value!r:.80} has no JSON form")

@@ -1,8 +1,8 @@
 """Which library reads a type: msgspec, or pydantic where the user has it.
 
 The library that makes the schema of a type also validates its values.  Types of pydantic, and types with pydantic's
-constraints, belong to pydantic, and so do types that msgspec refuses, such as a union of two dataclasses.  pydantic is
-imported for these alone.
+constraints, are read by pydantic, and so are types that msgspec refuses, such as a union of two dataclasses.  pydantic
+is imported for these types only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PLACE = re.compile(r" - at (?:`key` in )?`\$?(.*)`$")
 
 
 class Misfit(Exception):
-    """A value does not fit its type; `problems` are pairs of a path, such as `.days[0]`, and of what is wrong there."""
+    """A value does not fit its type; `problems` are pairs of a path, such as `.days[0]`, and the mistake there."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__(problems)
@@ -39,10 +39,10 @@ class Reader(Protocol):
     """Reads the values of one type."""
 
     schema: JSON
-    """The schema of the type; what may be left out is not in `required`."""
+    """The schema of the type; properties that may be left out are not in `required`."""
 
     def read(self, data: Any) -> Any:
-        """Return the value that JSON data mean; raise `Misfit` if they do not fit."""
+        """Return JSON data as a value of the type; raise `Misfit` if they do not fit."""
 
 
 class _MsgspecReader:
@@ -69,7 +69,8 @@ class _PydanticReader:
         self._adapter = type_ if isinstance(type_, pydantic.TypeAdapter) else pydantic.TypeAdapter(type_)
         self.schema: JSON = self._adapter.json_schema()
         self._error: type[Exception] = pydantic.ValidationError
-        # A model says itself how strictly it reads.  For other types, text is no number, as msgspec has it.
+        # The configuration of a model says how strictly it reads.  Other types are read as msgspec reads: no text as a
+        # number.
         self._strict = None if any(_is_model(part) for part in _parts(type_)) else True
 
     def read(self, data: Any) -> Any:

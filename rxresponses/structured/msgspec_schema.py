@@ -1,7 +1,7 @@
 """The JSON schema of a type that msgspec reads.
 
-`msgspec.json.schema` leaves out what a model has to know: that a text is a date and time, and the order of the keys of
-a `TypedDict`.  So the schema is made here, from what `msgspec.inspect` says of the type.
+`msgspec.json.schema` does not tell that a text is a date and time, nor the order of the keys of a `TypedDict`, and a
+model has to know both.  So the schema is made here, from the type information of `msgspec.inspect`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OBJECTS = {"min_length": "minProperties", "max_length": "maxProperties"}
 
 
 def msgspec_schema(type_: Any, literals: Iterable[Any]) -> JSON:
-    """Return the schema, with the classes of the type in `$defs`.  Raises `TypeError` for what msgspec cannot read.
+    """Return the schema, with the classes of the type in `$defs`; raise `TypeError` if msgspec cannot read the type.
 
     `literals` are the `Literal`s in the type: msgspec sorts their values, but a model may learn from their order.
     """
@@ -126,7 +126,7 @@ class _Generator:
 
 
 def json_default(default: Any) -> JSON:
-    """Return the keyword of a schema that tells a default, nothing if there is none, or none that JSON can hold."""
+    """Return the keyword `default` of a schema; nothing if there is no default, or none with a JSON form."""
     try:
         data = msgspec.to_builtins(default, str_keys=True)
         json.dumps(data, allow_nan=False)

@@ -1,4 +1,4 @@
-"""JSON text that comes in pieces: the value so far, in steps that are linear in the text."""
+"""JSON text that comes in pieces: the value so far, in time that is linear in the length of the text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .cut_text import CutText, Unexpected
 from .growing_texts import Growing
 
 NOTHING: Final[Any] = object()
-"""What `PartialJson.value` returns as long as there is no value."""
+"""`PartialJson.value` returns this as long as there is no value."""
 
 _DEPTH = 500  # levels of nesting: Python's own parser and `repr` give up at about 1000
 _SHARE = 500  # elements of open lists and objects that each piece of text may copy, at any length of the text
@@ -109,8 +109,8 @@ class PartialJson:
                 position = self._state(self, text, position)
         except Unexpected as found:
             raise DecodeError(
-                f"the text is no JSON: {found.expected} was expected at character {self._offset + found.position}, not "
-                f"{text[found.position]!r}"
+                f"the text is not valid JSON: {found.expected} was expected at character "
+                f"{self._offset + found.position}, not {text[found.position]!r}"
             ) from None
         self._offset += end
         if not self._has_changed:
@@ -123,7 +123,7 @@ class PartialJson:
 
     @property
     def cost(self) -> int:
-        """What a call of `value` costs, in elements that are copied or read."""
+        """The cost of a call of `value`, in elements that are copied or read."""
         if self._is_read_whole:
             return self._offset // _CHARACTERS_OF_VALUE * self.depth
         return self._size + (0 if self._text is None else self._text.length // _CHARACTERS)
@@ -192,7 +192,7 @@ class PartialJson:
         self._put(value)
 
     def _put(self, value: Any) -> None:
-        """Take a whole value as an element of what is open."""
+        """Add a whole value to the innermost open list or object."""
         if not self._containers:
             self._value, self._state = value, _end
             return

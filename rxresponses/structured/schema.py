@@ -1,4 +1,4 @@
-"""JSON schemas of Python types, their names, and what a model is told of a value that does not fit."""
+"""JSON schemas of Python types, their names, and the text for a model about a value that does not fit."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def json_schema(type_: Any, *, strict: bool = True) -> JSON:
     the docstrings.
 
     With `strict` the schema is in the subset that the service guarantees.  Each object is closed and has all its
-    properties; `null` stands for a default.  Raises `ConfigurationError` if the type has no schema, or none in the
-    subset: an object with any keys, such as `dict[str, int]`, needs `strict=False`.
+    properties; `null` stands for a default.  Raises `ConfigurationError` if the type has no schema, or if the subset
+    cannot express it: an object with any keys, such as `dict[str, int]`, needs `strict=False`.
     """
     schema = _described(reader_of(type_).schema)
     if not strict:
@@ -35,8 +35,8 @@ def json_schema(type_: Any, *, strict: bool = True) -> JSON:
     schema = strict_schema(schema)
     if schema.get("type") != "object":
         raise ConfigurationError(
-            f"the strict schema of {shown_type(type_)} is no object, and the service takes objects only: make the type "
-            "a field of a dataclass"
+            f"the strict schema of {shown_type(type_)} is not that of an object, and the service takes no other: make "
+            "the type a field of a dataclass"
         )
     return schema
 
@@ -53,8 +53,8 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
-def told(misfit: Misfit, root: str) -> str:
-    """Return what is wrong and where, for the model; `root` stands for the whole value."""
+def misfit_text(misfit: Misfit, root: str) -> str:
+    """Return each problem with its path, as text for the model; `root` is the path of the whole value."""
     texts = [
         f"{_shortened(problem)} - at `{_shortened(root + path)}`" if root + path else _shortened(problem)
         for path, problem in misfit.problems[:_MOST_PROBLEMS]
@@ -68,7 +68,7 @@ def _shortened(text: str) -> str:
 
 
 def closed_schema(properties: Mapping[str, JSON], required: list[str], rest: Any, *, strict: bool) -> JSON:
-    """Return the schema of an object from the schemas of its properties; `rest` is that of other keys."""
+    """Return the schema of an object from the schemas of its properties; `rest` is the schema of all other keys."""
     definitions: dict[str, JSON] = {}
     parts = {name: _hoisted(part, definitions) for name, part in properties.items()}
     schema: JSON = {"type": "object", "properties": parts, "required": required, "additionalProperties": rest}
@@ -79,7 +79,7 @@ def closed_schema(properties: Mapping[str, JSON], required: list[str], rest: Any
 
 
 def _hoisted(schema: JSON, definitions: dict[str, JSON]) -> JSON:
-    """Return a schema whose definitions have moved to `definitions`, under a new name if theirs is taken."""
+    """Return a schema whose definitions have moved to `definitions`, under a new name if the old one is taken."""
     own: Mapping[str, JSON] = schema.get("$defs", {})
     names: dict[str, str] = {}
     for name, definition in own.items():
@@ -128,7 +128,7 @@ def _with_docs(schema: JSON) -> JSON:
 
 
 def _inlined(schema: JSON) -> JSON:
-    """Return a schema whose root is no reference: the service wants to see an object there."""
+    """Return a schema whose root is no reference, because the service requires an object there."""
     definitions = schema.get("$defs", {})
     root = {name: value for name, value in schema.items() if name != "$defs"}
     if root.keys() == {"$ref"}:

@@ -26,17 +26,17 @@ class Parameter:
     type: Any
     """The annotation, `EMPTY` if there is none."""
     default: Any
-    """What the function gets if the model leaves the argument out; `EMPTY` if the model must not."""
+    """The value if the model leaves the argument out; `EMPTY` if the model must give the argument."""
     description: str
     is_described: bool
     """Whether the annotation has a description of its own, such as that of `msgspec.Meta`."""
     is_passed: bool
-    """Whether the default has to be passed to the function, which has another one: that of a pydantic `Field`."""
+    """Whether the default is passed to the function, because its own default is a pydantic `Field`."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a tool says of its function."""
+    """The name, the description and the parameters of a function, for the model."""
 
     name: str
     description: str
@@ -47,7 +47,7 @@ class Signature:
 
 
 def signature_of(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Signature:
-    """Read a function; `local_names` are those that its annotations may use besides the names of its module."""
+    """Read a function; its annotations may use `local_names` besides the names of its module."""
     hidden: set[str] = set()
     inner: Any = function
     while isinstance(inner, functools.partial):
@@ -59,7 +59,9 @@ def signature_of(function: Callable[..., Any], local_names: Mapping[str, Any]) -
         raise ConfigurationError(f"{_shown(function)} cannot be a tool: it has no signature: {error}") from error
     called = inner if inspect.isroutine(inner) else type(inner).__call__
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-        raise ConfigurationError(f"{_shown(function)} is a generator function; a tool returns its output at once")
+        raise ConfigurationError(
+            f"{_shown(function)} is a generator function and cannot be a tool: return the whole output at once"
+        )
     doc = read_docstring(called.__doc__ or (None if called is inner else type(inner).__doc__))
     is_method = bool(parameters) and _is_self(inner, parameters[0])
     hints = _hints(called, local_names)

@@ -1,8 +1,8 @@
 """The strict subset of JSON Schema, which the service guarantees its answers to fit.
 
-Each object is closed and has all its properties: one that may be left out takes `null` instead.  Keywords that the
-subset does not have are left out, and told to the model in the description.  The value is checked against the type
-afterwards, so nothing that the schema no longer says gets through.
+Each object is closed and has all its properties: a property that may be left out takes `null` instead.  Keywords that
+the subset does not have are left out of the schema, and written into the description for the model.  The value is
+validated against the type afterwards, so the omitted keywords still apply.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _Strictness:
         return described(strict, notes)
 
     def _reference(self, reference: str, others: Mapping[str, Any], path: str) -> JSON:
-        """Return a reference; what is said beside it goes into a copy of its target, since it must stand alone."""
+        """Return a reference.  A reference must stand alone, so keywords beside it go into a copy of its target."""
         if not others:
             return {"$ref": reference}
         if reference in self._copied:  # the target contains this reference
@@ -158,7 +158,8 @@ class _Strictness:
             if schema.get("uniqueItems"):
                 notes.append("no item twice")
             return {"items": self.node(schema.get("items", True), f"{path}[]")}
-        # The subset knows no order of items of several kinds: the number of the items is kept, and the order is told.
+        # The subset has no items of several types in an order: the schema keeps their number, and a note says the
+        # order.
         items = [self.node(item, f"{path}[{index}]") for index, item in enumerate(schema["prefixItems"])]
         kinds = [item for index, item in enumerate(items) if item not in items[:index]]
         if len(kinds) == 1:
@@ -185,7 +186,7 @@ def _notes(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _shown(data: Any) -> str:
-    """Return JSON data as text, empty if there are none to show or the text is long."""
+    """Return JSON data as text; empty for `None` and for a long text."""
     text = json.dumps(data, ensure_ascii=False)
     return text if data is not None and len(text) <= _LONGEST_SHOWN else ""
 

@@ -1,4 +1,4 @@
-"""From the JSON text of a model to JSON data: no key twice, no null that stands for a default, no unknown key."""
+"""From the JSON text of a model to JSON data: no duplicate key, no unknown key, no null in place of a default."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def read_json(text: str | bytes) -> Any:
     except RecursionError as error:
         raise Misfit([("", "the JSON is nested too deeply")]) from error
     except json.JSONDecodeError as error:
-        raise Misfit([("", f"this is no valid JSON: {error}")]) from error
+        raise Misfit([("", f"this is not valid JSON: {error}")]) from error
     except UnicodeDecodeError as error:
-        raise Misfit([("", "this is no valid JSON: it is not encoded as UTF-8")]) from error
+        raise Misfit([("", "this is not valid JSON: it is not encoded as UTF-8")]) from error
     except ValueError as error:
         raise Misfit([("", "an integer has too many digits")]) from error
 
@@ -40,7 +40,7 @@ def _constant(name: str) -> NoReturn:
 
 
 class Shape:
-    """The objects in the values of a schema."""
+    """The properties of the objects in values of a schema: which may be null, and which are unknown."""
 
     def __init__(self, schema: Mapping[str, Any], *, is_closed: bool) -> None:
         self._schema = schema
@@ -50,8 +50,8 @@ class Shape:
     def fitted(self, data: Any) -> Any:
         """Return JSON data without the nulls that stand for defaults.
 
-        A strict schema requires all properties, so `null` stands for one that may be left out.  Raises `Misfit` for
-        a key that the schema does not know, if the objects are closed.
+        A strict schema requires all properties, so `null` stands for a property that may be left out.  Raises `Misfit`
+        for a key that the schema does not know, if the objects are closed.
         """
         return self._fitted(data, self._schema, "")
 
@@ -93,7 +93,7 @@ class Shape:
         return accepts_null(schema, self._definitions)
 
     def _member(self, data: Any, members: list[Any]) -> Any:
-        """Return the member of a union that is meant: for an object, the one with its tag, and most of its keys."""
+        """Return the member of a union that fits the data: for an object, that with its tag, and most of its keys."""
         resolved = [self._resolved(member) for member in members]
         if isinstance(data, list):
             return next((member for member in resolved if member.get("type") == "array"), True)

@@ -244,7 +244,7 @@ class Item:
     def is_of_phase(self, phase: str) -> bool:
         """Whether a message is of a phase.
 
-        One without a phase is a final answer: models that do not tell phases apart send nothing else.
+        A message without a phase is a final answer: models without phases send only such messages.
         """
         return (getattr(self.model, "phase", None) or "final_answer") == phase
 

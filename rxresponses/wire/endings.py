@@ -22,8 +22,8 @@ _FAILURES = ("response.failed", "error")
 class ResponseRefusedError(RequestError):
     """The model declined to answer.
 
-    Emitted by `raise_on_refusal`, and by the operators that make values of the answer.  `refusal` is what the model
-    said.  `event` is the terminal event, with the whole response.
+    Emitted by `raise_on_refusal`, and by the operators that make values of the answer.  `refusal` is the text of
+    the refusal.  `event` is the terminal event, with the whole response.
     """
 
     def __init__(
@@ -70,8 +70,9 @@ class ResponseIncompleteError(RequestError):
 class OutputParseError(RequestError, DecodeError):
     """The answer is whole, but its text is no JSON, or does not fit the type.
 
-    Emitted by the operators that make values of the answer.  `text` is that of the answer, or of the element of a list.
-    `path` says where in it the first mistake is, such as `$.days[0].name`; `None` if the text is no JSON.
+    Emitted by the operators that make values of the answer.  `text` is the text of the answer, or of the element of a
+    list.  `path` is the place of the first mistake in the text, such as `$.days[0].name`; `None` if the text is no
+    JSON.
     """
 
     def __init__(

@@ -222,9 +222,9 @@ def test_failures(operator: Operator[Any]) -> None:
         ('{"city": "Rome", "days": "two"}', "$.days", "Expected `int`, got `str`"),
         ('{"days": 1}', "$", "missing required field `city`"),
         ('{"city": "Atlantis"}', "$", "there is no such place"),
-        ('{"city": "Rome"', None, "the text is no JSON"),
-        ("It is Rome.", None, "the text is no JSON"),
-        ('{"city": "Rome"} {}', None, "the text is no JSON"),
+        ('{"city": "Rome"', None, "the text is not valid JSON"),
+        ("It is Rome.", None, "the text is not valid JSON"),
+        ('{"city": "Rome"} {}', None, "the text is not valid JSON"),
         ("[]", "$", "Expected `object`"),
     ],
 )

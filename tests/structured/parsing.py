@@ -6,7 +6,7 @@ from typing import Any
 
 from rxresponses.errors import DecodeError
 from rxresponses.structured.libraries import Misfit, reader_of
-from rxresponses.structured.schema import told
+from rxresponses.structured.schema import misfit_text
 from rxresponses.structured.values import Shape, read_json
 
 
@@ -16,6 +16,6 @@ def parse_value(text: str | bytes, type_: Any, *, strict: bool = True) -> Any:
     try:
         return reader.read(Shape(reader.schema, is_closed=strict).fitted(read_json(text)))
     except Misfit as misfit:
-        raise DecodeError(told(misfit, "$")) from misfit
+        raise DecodeError(misfit_text(misfit, "$")) from misfit
     except RecursionError as error:
         raise DecodeError("the value is nested too deeply") from error

@@ -133,7 +133,7 @@ def test_json_that_is_no_object(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "Rome", '{"a": 1', '{"a": 1} x', "```json\n```", "{'a': 1}", '{"a": NaN}'])
 def test_no_json(text: str) -> None:
-    with pytest.raises(DecodeError, match="the text is no JSON: "):
+    with pytest.raises(DecodeError, match="the text is not valid JSON: "):
         read_answer(text)
 
 

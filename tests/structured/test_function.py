@@ -378,11 +378,11 @@ class WithoutSignature:
 
 
 def test_what_is_no_function() -> None:
-    assert refused(lambda: tool(5)) == "a tool is made from a function, not from int"  # type: ignore[call-overload]
-    assert refused(lambda: tool(Place)) == "a tool is made from a function, not from the class Place"
+    assert refused(lambda: tool(5)) == "a tool must be made from a function, not from int"  # type: ignore[call-overload]
+    assert refused(lambda: tool(Place)) == "a tool must be made from a function, not from the class Place"
     assert "it has no signature" in refused(lambda: tool(WithoutSignature(), name="x"))
     assert refused(lambda: tool(classmethod(len_of))) == (  # type: ignore[arg-type,call-overload]
-        "a tool is made from a function, not from classmethod; put `@tool` below `@classmethod`"
+        "a tool must be made from a function, not from classmethod; put `@tool` below `@classmethod`"
     )
 
 
@@ -394,7 +394,8 @@ def test_generator_functions() -> None:
         yield "x"
 
     for function in (words, late_words):
-        assert "is a generator function; a tool returns its output at once" in refused(lambda f=function: tool(f))  # type: ignore[misc]
+        text = refused(lambda f=function: tool(f))  # type: ignore[misc]
+        assert "is a generator function and cannot be a tool: return the whole output at once" in text
 
 
 def test_parameters_without_annotation_or_schema() -> None:
@@ -438,8 +439,8 @@ def test_names_that_the_service_does_not_take() -> None:
     assert refused(lambda: tool(lambda: 1)) == f"'<lambda>' cannot be the name of a tool: {way}"
     assert refused(lambda: tool(len_of, name="")) == f"'' cannot be the name of a tool: {way}"
     assert refused(lambda: tool(größe, name="size")) == (
-        "the parameter 'größe' of the tool 'size' cannot be named so: the service takes letters, digits and `_`, at "
-        "most 64"
+        "the service does not take the name of the parameter 'größe' of the tool 'size': use ASCII letters, digits and "
+        "`_`, at most 64"
     )
 
 
@@ -450,10 +451,10 @@ def test_names_that_the_service_does_not_take() -> None:
         ({"timeout": True}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
         ({"timeout": "5"}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
         ({"timeout": float("inf")}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
-        ({"exclusive": 1}, "`exclusive` of a tool is True or False, not 1"),
-        ({"strict": None}, "`strict` of a tool is True or False, not None"),
-        ({"idempotent": "yes"}, "`idempotent` of a tool is True or False, not 'yes'"),
-        ({"needs_approval": 1}, "`needs_approval` of a tool is True, False or a function of the arguments, not 1"),
+        ({"exclusive": 1}, "`exclusive` of a tool must be True or False, not 1"),
+        ({"strict": None}, "`strict` of a tool must be True or False, not None"),
+        ({"idempotent": "yes"}, "`idempotent` of a tool must be True or False, not 'yes'"),
+        ({"needs_approval": 1}, "`needs_approval` of a tool must be True, False or a function of the arguments, not 1"),
         ({"description": 5}, "the description of the tool 'len_of' must be a text, not int"),
     ],
 )
@@ -500,7 +501,7 @@ def test_no_arguments(arguments: str) -> None:
         ("[]", "the arguments must be a JSON object, not an array"),
         ("true", "the arguments must be a JSON object, not a boolean"),
         ("5", "the arguments must be a JSON object, not a number"),
-        ('{"city": "x"', "this is no valid JSON: Expecting ',' delimiter: line 1 column 13 (char 12)"),
+        ('{"city": "x"', "this is not valid JSON: Expecting ',' delimiter: line 1 column 13 (char 12)"),
         ('{"city": "x", "city": "y"}', "the key 'city' occurs twice in one object"),
         ('{"city": null}', "Expected `str`, got `null` - at `city`"),
         ('{"city": "x", "days": "5"}', "Expected `int`, got `str` - at `days`"),

@@ -221,8 +221,8 @@ def test_no_list_but_null(text: str, path: tuple[str, ...] | None) -> None:
 @pytest.mark.parametrize(
     ("text", "path", "message"),
     [
-        ('{"a": 1}', None, "neither is it a list"),
-        ("7", None, "neither is it a list"),
+        ('{"a": 1}', None, "a list as a member, was expected"),
+        ("7", None, "a list as a member, was expected"),
         ('{"a": 1}', ("a",), "a list was expected - at `$.a`"),
         ('{"a": {"b": 1}}', ("a", "c"), "the key 'c' was expected - at `$.a`"),
         ("[1]", ("a",), "the key 'a' was expected - at `$`"),

@@ -382,7 +382,9 @@ def test_what_a_strict_schema_cannot_express(type_: Any, where: str) -> None:
 
 def test_the_root_of_a_strict_schema_is_an_object() -> None:
     for type_, name in ((list[int], "list[int]"), (Point, "Point"), (Cat | Dog, "tests.structured.test_schema.Cat | ")):
-        with pytest.raises(ConfigurationError, match="is no object, and the service takes objects only") as caught:
+        with pytest.raises(
+            ConfigurationError, match="is not that of an object, and the service takes no other"
+        ) as caught:
             json_schema(type_)
         assert f"the strict schema of {name}" in str(caught.value)
     with pytest.raises(ConfigurationError, match="the type is an object with any keys, which"):
@@ -440,7 +442,7 @@ def test_names_that_the_service_does_not_take(name: object) -> None:
         ('{"city": "x", "zip": 1}', "there is no key 'zip'; the keys are: city, zone - at `$`"),
         ('{"city": null}', "Expected `str`, got `null` - at `$.city`"),
         ('{"city": "x", "city": "y"}', "the key 'city' occurs twice in one object - at `$`"),
-        ("", "this is no valid JSON: Expecting value: line 1 column 1 (char 0) - at `$`"),
+        ("", "this is not valid JSON: Expecting value: line 1 column 1 (char 0) - at `$`"),
     ],
 )
 def test_a_value_that_does_not_fit(text: str, problem: str) -> None:

@@ -18,9 +18,9 @@ def problems(call: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "this is no valid JSON: Expecting value: line 1 column 1 (char 0)"),
-        ('{"a": 1} and', "this is no valid JSON: Extra data: line 1 column 10 (char 9)"),
-        (b'"\xff"', "this is no valid JSON: it is not encoded as UTF-8"),
+        ("", "this is not valid JSON: Expecting value: line 1 column 1 (char 0)"),
+        ('{"a": 1} and', "this is not valid JSON: Extra data: line 1 column 10 (char 9)"),
+        (b'"\xff"', "this is not valid JSON: it is not encoded as UTF-8"),
         ('{"a": 1, "b": {"c": 1, "c": 1}}', "the key 'c' occurs twice in one object"),
         ("[NaN]", "NaN is no JSON number"),
         ("-Infinity", "-Infinity is no JSON number"),

@@ -50,8 +50,8 @@ class ResponseCreate(Sent):
     `stream_id` names the lane.  `generate=False` is a warm-up: it has no output, but a response id to continue from.
     `stream` may be left out or be true, since a socket always streams; a WebSocket has no `background` responses.
 
-    `tools` takes functions too: what `tool` has made, or a plain function.  Here they become their definitions, which
-    tell the model about them.  `run_tools` and `Conversation` call them; a request alone does not.
+    `tools` takes functions too: what `tool` has made, or a plain function.  Each function becomes its definition for
+    the model here.  `run_tools` and `Conversation` call the functions; a request alone does not.
 
     With `store=False` a client sends the output items of earlier responses back itself.  Reasoning items without
     `encrypted_content` (and without plain `content`, as open models have it) are not sent: the service has not stored
@@ -59,11 +59,11 @@ class ResponseCreate(Sent):
     `include=["reasoning.encrypted_content"]`.  Models that do not reason refuse that, so it is not the default.
 
     `text_format` is the Python type of the answer: a dataclass, a `TypedDict`, a `msgspec.Struct`, a pydantic model or
-    any other type that has a JSON schema.  It is not kept: it sets `text.format` to the strict schema of the type, and
-    the other settings in `text` stay.  A type that is no object, such as `list[int]`, is asked for as an object with
-    the only property `value`, because the service takes objects only.  A type without a strict schema raises
-    `ConfigurationError`.  The operators `parse_output`, `partial_output` and `elements` make values of the type from
-    the answer.
+    any other type that has a JSON schema.  The request does not keep the type: it sets `text.format` to the strict
+    schema of the type, and the other settings in `text` stay.  A type that is no object, such as `list[int]`, is asked
+    for as an object with the only property `value`, because the service takes objects only.  A type without a strict
+    schema raises `ConfigurationError`.  The operators `parse_output`, `partial_output` and `elements` make values of
+    the type from the answer.
 
     Raises `InvalidRequestError`, which names the field, for invalid values.
     """

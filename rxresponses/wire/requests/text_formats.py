@@ -28,14 +28,14 @@ def take_text_format(request: Any) -> None:
         return
     if isinstance(type_, (str, int, float, list, Mapping)):  # as in a file of requests, which must not end a batch
         raise InvalidRequestError(
-            f"`text_format` is a Python type, not a {type(type_).__name__}: a JSON schema goes into `text.format`",
+            f"`text_format` must be a Python type, not a {type(type_).__name__}: put a JSON schema into `text.format`",
             field="text_format",
         )
     given = text.get("format") if isinstance(text, Mapping) else None
     given = text.format if isinstance(text, ResponseTextConfig) else given
     if given is not None and given is not UNSET:
         raise InvalidRequestError(
-            "`text_format` sets the format of `text`, which has one already: leave one of the two out",
+            "`text_format` sets `text.format`, which the request has already: leave one of the two out",
             field="text_format",
         )
     answer = AnswerType(type_)

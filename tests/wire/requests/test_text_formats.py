@@ -70,7 +70,9 @@ def test_none_sets_nothing() -> None:
 
 @pytest.mark.parametrize("text", [{"format": {"type": "text"}}, ResponseTextConfig(format=ResponseFormatText())])
 def test_two_formats_are_refused(text: Any) -> None:
-    assert "has one already" in refused(lambda: ResponseCreate(model="m", text=text, text_format=Place), "text_format")
+    assert "which the request has already" in refused(
+        lambda: ResponseCreate(model="m", text=text, text_format=Place), "text_format"
+    )
 
 
 def test_a_wrong_text_is_refused_as_without_a_type() -> None:
