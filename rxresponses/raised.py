@@ -15,6 +15,12 @@ def text_of(raised: BaseException, tell: Callable[[object], str] = str) -> str:
         return f"{type(raised).__name__} without a text"
 
 
+def named_text(raised: BaseException) -> str:
+    """Return the name and the text of an exception; the name alone if there is no text, as of a `TimeoutError`."""
+    text = text_of(raised)
+    return f"{type(raised).__name__}: {text}" if text else type(raised).__name__
+
+
 def as_exception(raised: BaseException, raiser: str = "an observer") -> Exception:
     """Return the error that ends the stream of an observer, or of another `raiser`, which raised this exception.
 

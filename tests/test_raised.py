@@ -5,7 +5,7 @@ from typing import NoReturn
 import pytest
 
 from rxresponses import ObserverExitError
-from rxresponses.raised import as_exception, text_of
+from rxresponses.raised import as_exception, named_text, text_of
 
 
 class WithoutText(SystemExit):
@@ -18,6 +18,11 @@ class WithoutText(SystemExit):
 def test_the_text_of_an_exception() -> None:
     assert text_of(ValueError("x")) == "x"
     assert text_of(ValueError("x"), repr) == "ValueError('x')"
+
+
+def test_the_name_and_the_text_of_an_exception() -> None:
+    assert named_text(ValueError("x")) == "ValueError: x"
+    assert named_text(TimeoutError()) == "TimeoutError"
 
 
 def test_scenario_57_an_exception_whose_text_raises() -> None:

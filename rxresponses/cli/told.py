@@ -6,7 +6,7 @@ import os
 import traceback
 
 from ..errors import ResponsesError
-from ..raised import text_of
+from ..raised import named_text, text_of
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -17,7 +17,7 @@ def told(error: BaseException) -> str:
         return text_of(error)
     names = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_theirs(frame.filename)]
     place = f" ({names[-1].filename}, line {names[-1].lineno})" if names else ""
-    return f"{type(error).__name__}: {text_of(error)}{place}"
+    return f"{named_text(error)}{place}"
 
 
 def _is_theirs(path: str) -> bool:

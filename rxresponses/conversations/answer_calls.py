@@ -19,7 +19,7 @@ from reactivex.disposable import Disposable
 from ..errors import ConfigurationError, DecodeError, ObserverExitError
 from ..net.loops import Raised, pass_on_exit, running_loop
 from ..operators._arguments import makes_operator
-from ..raised import as_exception, text_of
+from ..raised import as_exception, named_text
 from ..structured.function import CallableTool
 from ..wire.models import ResponseFunctionToolCall
 from ..wire.requests import FunctionCallOutput, FunctionTool, function_result
@@ -64,7 +64,7 @@ def answer_calls(
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
             if isinstance(error, (ObserverExitError, NoLoopError)):
                 return reactivex.throw(error)  # no output for the model: an exit, or a mistake of the program
-            return reactivex.just(function_result(call, {"error": f"{type(error).__name__}: {text_of(error)}"}))
+            return reactivex.just(function_result(call, {"error": named_text(error)}))
 
         output = reactivex.defer(lambda _: _call(tools, call)).pipe(ops.map(partial(function_result, call)))
         return output if on_error == "raise" else output.pipe(ops.catch(output_of))

@@ -63,7 +63,8 @@ class Conversation:
     done, as `run_tools` describes; its options are settings too: `max_turns`, `max_concurrent`, `timeout`,
     `max_tokens`, `approve`, `on_error`, `eager`.  Such a turn is remembered as a whole, or not at all: after an error,
     `send` the same input with the `ledger` of the error, and no call is made twice.  Calls that `max_tokens` cut off
-    are answered as not made.  Without functions, the next input has to answer the calls.
+    are answered as not made.  Without functions, the next input has to answer the calls.  A tool must not wait for a
+    turn of its own conversation, because that begins only after the tool's turn; a `fork` has turns of its own.
 
     With `store=False` each request asks for `reasoning.encrypted_content`, so that the reasoning can be sent back.
     If a model refuses that, later requests to the model do not ask.  Reasoning without encrypted content is not sent

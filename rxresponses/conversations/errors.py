@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from ..errors import ResponsesError, ResponseTimeoutError
-from ..raised import text_of
+from ..raised import named_text
 from ..wire.models import Response
 from .ledger import CallRecord, ToolLedger
 
@@ -73,7 +73,7 @@ def run_error(error: Exception, ledger: ToolLedger) -> Exception:
     """Return the error that ends a run: the error itself as long as no call was attempted."""
     if not ledger.calls or isinstance(error, ToolRunError):
         return error
-    ended = ToolRunError(f"the run of tools ended with {type(error).__name__}: {text_of(error)}", ledger=ledger)
+    ended = ToolRunError(f"the run of tools ended with {named_text(error)}", ledger=ledger)
     ended.__cause__ = error
     return ended
 

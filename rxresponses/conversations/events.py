@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dataclasses_json import config
 
-from ..raised import text_of
+from ..raised import named_text
 from ..wire.base import Model, model
 from ..wire.events import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate
@@ -15,7 +15,7 @@ from .settings import without_secrets
 
 
 def _text_of_error(error: object) -> str:
-    return f"{type(error).__name__}: {text_of(error)}" if isinstance(error, BaseException) else str(error)
+    return named_text(error) if isinstance(error, BaseException) else str(error)
 
 
 @model

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, DecodeError
 from ..net.loops import Raised, running_loop
-from ..raised import as_exception, text_of
+from ..raised import as_exception, named_text, text_of
 from ..wire.models import McpApprovalRequest
 from ..wire.requests import InputItem
 from .approvals import ask, ask_at_once
@@ -269,7 +269,7 @@ class TurnCalls:
             text = text_of(error)
             _LOGGER.info("the tool %r was not called: %s", call.name, text)
         else:
-            text = f"{type(error).__name__}: {text_of(error)}"
+            text = named_text(error)
             _LOGGER.warning("the tool %r raised", call.name, exc_info=error)
         item = failure_item(call, text)
         self._settle_failure(call, error, item, seconds, record=record)
