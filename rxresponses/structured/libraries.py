@@ -75,7 +75,9 @@ class _PydanticReader:
 
     def read(self, data: Any) -> Any:
         try:
-            return self._adapter.validate_json(json.dumps(data), strict=self._strict)
+            value = self._adapter.validate_json(json.dumps(data), strict=self._strict)
+            # Of an `Iterable`, pydantic makes an iterator that validates each item only when it is asked for.
+            return list(value) if type(value).__name__ == "ValidatorIterator" else value
         except self._error as error:
             details: Any = error
             raise Misfit(

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 import types
+from collections.abc import Iterable
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import msgspec
@@ -78,6 +79,13 @@ def test_a_model_that_takes_any_key_has_no_strict_schema() -> None:
     with pytest.raises(ConfigurationError, match="the type is an object with any keys"):
         json_schema(model)
     assert parse_value('{"a": 1, "b": 2}', model).b == 2
+
+
+@pytest.mark.parametrize("type_", [Iterable[int], Iterable[int] | None])
+def test_the_items_of_an_iterable_are_validated_before_the_call(type_: Any) -> None:
+    assert parse_value("[1, 2]", type_) == [1, 2]
+    with pytest.raises(DecodeError, match=r"valid integer - at `\$\[1\]`"):
+        parse_value('[1, "x"]', type_)
 
 
 def test_dataclasses_of_pydantic() -> None:
