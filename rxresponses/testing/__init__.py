@@ -97,7 +97,49 @@ _MODULES = {
     "url_or_embedded_server": "fallback",
 }
 
-__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
+# Written out, because mypy reads no other form: `from rxresponses.testing import *` would bring no name.
+__all__ = [
+    "ApplyPatchCall",
+    "Close",
+    "CustomToolCall",
+    "Delay",
+    "DelayUpgrade",
+    "DropStreamIds",
+    "Exchange",
+    "Expire",
+    "Failure",
+    "Fault",
+    "FunctionCall",
+    "Gate",
+    "Hold",
+    "IgnoreSteer",
+    "Incomplete",
+    "Inject",
+    "Interleaved",
+    "Item",
+    "Json",
+    "LocalShellCall",
+    "McpApprovalRequest",
+    "Pace",
+    "Raw",
+    "Reasoning",
+    "Received",
+    "Recording",
+    "Refusal",
+    "RefuseConcurrent",
+    "RefuseUpgrade",
+    "ReorderLanes",
+    "Reply",
+    "Request",
+    "ResponsesServer",
+    "ShellCall",
+    "Stall",
+    "Text",
+    "Upgrade",
+    "Usage",
+    "When",
+    "url_or_embedded_server",
+]
 
 
 def __getattr__(name: str) -> Any:

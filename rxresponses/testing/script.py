@@ -182,7 +182,9 @@ def _mapping(value: object, place: str, known: Collection[str], alternative: str
     """Return a mapping whose keys are all known."""
     expected = f"{alternative}a mapping with {_listed(known)}" if known else "no arguments"
     if not isinstance(value, dict):
-        raise ScriptError(f"{place}: expected {expected}, not {_shown(value)}")
+        # In YAML, `yes` and `1.5` are no texts.
+        hint = "; a text needs quotes here" if alternative and not (value is None or isinstance(value, list)) else ""
+        raise ScriptError(f"{place}: expected {expected}, not {_shown(value)}{hint}")
     for key in value:
         if key not in known:
             similar = difflib.get_close_matches(str(key), known, n=1, cutoff=0.7)

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import rxresponses.testing as testing
+from rxresponses.testing import *  # noqa: F403 - mypy must see the names that this brings
 
 
 def test_every_name_is_there() -> None:
@@ -23,7 +24,8 @@ def test_a_star_import_brings_the_public_names_and_nothing_else() -> None:
     exec("from rxresponses.testing import *", names)
     names.pop("__builtins__")
 
-    assert sorted(names) == sorted(testing.__all__)
+    assert sorted(names) == sorted(testing.__all__) == sorted(testing._MODULES)
+    assert isinstance(Text("Hello"), testing.Text)  # noqa: F405
     assert all(names[name] is getattr(testing, name) for name in names)
     public = [name for name in dir(testing) if not name.startswith("__")]
     assert public == sorted(testing.__all__)

@@ -123,13 +123,16 @@ def rule(**fields: Any) -> dict[str, Any]:
         ({"rules": [{"replies": []}]}, "rule 1, replies: expected at least one reply"),
         (
             {"rules": [{"replies": ["x", 5]}]},
-            "rule 1, reply 2: expected a text, or a mapping with text, json, .*, not 5",
+            "rule 1, reply 2: expected a text, or a mapping with text, json, .*, not 5; a text needs quotes here$",
         ),
         (rule(times=0), "rule 2, times: expected a number from 1, not 0"),
         (rule(times=True), "rule 2, times: expected a number from 1, not True"),
         (rule(times="2"), "rule 2, times: expected a number from 1, not '2'"),
         (rule(match="("), r"rule 2, match: '\(' is not a regular expression"),
-        (rule(match=5), "rule 2, match: expected a regular expression, or a mapping with message, tool, .*, not 5"),
+        (
+            rule(match=5),
+            "rule 2, match: expected a regular expression, or a mapping .*, not 5; a text needs quotes here$",
+        ),
         (rule(match={"mesage": "x"}), "rule 2, match: unknown name 'mesage'; did you mean 'message'"),
         (rule(match={"tool": ["x"]}), "rule 2, match, tool: expected the name of a tool"),
         (rule(match={"output": "("}), r"rule 2, match, output: '\(' is not a regular expression"),
@@ -140,7 +143,7 @@ def rule(**fields: Any) -> dict[str, Any]:
         (rule(match={"output": {}}), "rule 2, match, output: expected one of exact, contains"),
         (rule(match={"output": {"exact": 5}}), "rule 2, match, output, exact: expected a text, not 5"),
         (rule(reply=[]), "rule 2, reply: expected at least one part"),
-        (rule(reply=[["x"]]), r"rule 2, reply, part 1: expected a text, or a mapping with .*, not \['x'\]"),
+        (rule(reply=[["x"]]), r"rule 2, reply, part 1: expected a text, or a mapping with .*, not \['x'\]$"),
         (rule(reply={"functon_call": "f"}), "rule 2, reply: unknown name 'functon_call'; did you mean 'function_call'"),
         (
             rule(reply=["a", {"text": "b", "delay": 1}]),
