@@ -111,6 +111,8 @@ def ask_latest(
         raise ConfigurationError(
             '`each` and `keep_heard` are for `mode="cancel"`, because a steered answer is not cut off: leave them out'
         )
+    if each is not None and not callable(each):
+        raise ConfigurationError(f"`each` must be a function of the events of an answer, not {type(each).__name__}")
     asked = target_of(target, fields, steers=mode == "steer", keeps=bool(keep_heard))
 
     def operator(prompts: Observable[Prompt]) -> Observable[Any]:

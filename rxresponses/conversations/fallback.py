@@ -219,8 +219,9 @@ def _choice(choice: Any, sender: Sender | None) -> Choice:
         if sender is None:
             raise ConfigurationError(f"the choice {choice!r} is a model without a sender: pass `sender`")
         choice, model = sender, choice
-    if not callable(getattr(choice, "send_request", None)):
-        raise ConfigurationError(f"a choice must be a sender, a model, or a pair of both, not {type(choice).__name__}")
+    if isinstance(choice, type) or not callable(getattr(choice, "send_request", None)):
+        what = f"the class {choice.__name__}" if isinstance(choice, type) else type(choice).__name__
+        raise ConfigurationError(f"a choice must be a sender, a model, or a pair of both, not {what}")
     return Choice(choice, model)
 
 

@@ -13,7 +13,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from ..errors import ConfigurationError, InvalidRequestError
 from ..net.observable import EventObservable
-from ..net.sender import Sender
+from ..net.sender import Sender, check_sender
 from ..raised import as_exception
 from ..wire.base import Model
 from ..wire.events import TERMINAL_TYPES, ServerEvent
@@ -49,6 +49,7 @@ def target_of(target: Sender | Conversation, fields: Mapping[str, Any], *, steer
         if steers:
             target.steer("-")
         return _ConversationTarget(target, fields)
+    check_sender(target)
     source = getattr(target, "source", None) if isinstance(getattr(target, "stream_id", None), str) else None
     home = target if source is None else source
     ResponseCreate(**{"model": "-", "input": "-", **fields})  # raises

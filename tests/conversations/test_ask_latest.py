@@ -460,6 +460,10 @@ class TestSteer:
 
 
 class TestWrongUse:
+    def test_no_sender(self) -> None:
+        with pytest.raises(ConfigurationError, match="another object with `send_request`, not str"):
+            ask_latest("http://127.0.0.1:8000/v1", model="m")  # type: ignore[call-overload]
+
     def test_a_sender_without_steer(self) -> None:
         class Plain:
             def send_request(self, request: Any) -> Observable[ServerEvent]:
@@ -476,6 +480,8 @@ class TestWrongUse:
             ask_latest(sender, mode="steer", each=lambda events: events)  # type: ignore[call-overload]
         with pytest.raises(ConfigurationError, match="not cut off"):
             ask_latest(Conversation(sender, model="m"), mode="steer", keep_heard=True)
+        with pytest.raises(ConfigurationError, match="`each` must be a function of the events of an answer, not int"):
+            ask_latest(sender, each=5, model="m")  # type: ignore[call-overload]
         with pytest.raises(ConfigurationError, match="a sender remembers nothing"):
             ask_latest(sender, keep_heard=True, model="m")
 

@@ -435,6 +435,7 @@ class TestWrongUse:
             lambda: fallback(),
             lambda: fallback("model"),
             lambda: fallback(7),  # type: ignore[arg-type]
+            lambda: fallback(ManualSender),  # type: ignore[arg-type]
             lambda: fallback((ManualSender(), 7)),  # type: ignore[arg-type]
             lambda: fallback(ManualSender(), when=7),  # type: ignore[arg-type]
             lambda: fallback(ManualSender(), attempt_timeout=0),
