@@ -140,20 +140,25 @@ def test_scenario_66_an_observer_on_another_loop(server: ResponsesServer, socket
 @KINDS
 @pytest.mark.parametrize("on_loop", [False, True])
 @pytest.mark.parametrize(
-    "operator",
+    ("operator", "after"),
     [
-        rops.timeout_on_terminal(0.02),
-        rops.idle_timeout(0.02),
-        rops.first_event_timeout(1e-9),
-        lambda source: source.pipe(
-            rops.timeout_on_terminal(0.02),
-            rops.retry_with_backoff(Backoff(initial=0.001, max_retries=1), when=lambda _: decided(NAME.get())),
+        (rops.timeout_on_terminal(0.02), 2),
+        (rops.idle_timeout(0.02), 2),
+        (rops.first_event_timeout(0.02), 0),
+        (
+            lambda source: source.pipe(
+                rops.timeout_on_terminal(0.02),
+                rops.retry_with_backoff(Backoff(initial=0.001, max_retries=1), when=lambda _: decided(NAME.get())),
+            ),
+            2,
         ),
     ],
     ids=["timeout_on_terminal", "idle_timeout", "first_event_timeout", "retry"],
 )
-def test_scenario_66_timers_of_operators(server: ResponsesServer, kind: type, on_loop: bool, operator: Any) -> None:
-    server.on("hold", ["text", Hold()])
+def test_scenario_66_timers_of_operators(
+    server: ResponsesServer, kind: type, on_loop: bool, operator: Any, after: int
+) -> None:
+    server.on("hold", ["text", Hold(after=after)])
 
     async def main() -> None:
         async with kind(server.url) as sender:
