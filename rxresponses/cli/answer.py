@@ -10,11 +10,11 @@ from ..wire.output_text import TextReader
 
 
 class Answer:
-    """Reads the events of the responses to a prompt: of one, or of a tool loop with one after the other.
+    """Reads the events of the responses to a prompt: of one response, or of several in a run of tools.
 
-    Each piece of text goes to `on_piece`; with a `phase`, that of the messages of this phase.  `on_message` is called
-    when a message begins, so that commentary and answer do not stand in one line.  Failures must have become errors
-    before, as by `raise_on_failure`.
+    Each piece of text goes to `on_piece`; with a `phase`, only text of the messages of this phase.  `on_message` is
+    called when a message begins, so that commentary and answer do not stand in one line.  Failures must have become
+    errors before, for example by `raise_on_failure`.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Answer:
         """The whole text of the latest response that ended."""
 
     def end(self) -> None:
-        """Take note that no event follows."""
+        """Emit the rest of the text: no event follows."""
         self._add(self._texts.flush())
 
     def _see_other(self, event: ServerEvent) -> None:

@@ -42,7 +42,7 @@ class Approvals:
         if event.name in self._always:
             return True
         if self._ask is None:
-            write_line(f"tool: {event.name} needs approval, and no terminal is there to ask: it is not called")
+            write_line(f"tool: {event.name} needs approval, and there is no terminal to ask at: it is not called")
             return False
         answer = self._ask(f"run {event.name} {arguments_of(event.call)}? (y: yes, a: always, else no) ")
         answer = answer.strip().lower()

@@ -66,7 +66,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the answer to standard output; return 0, or raise what the request raises."""
+    """Write the answer to standard output; return 0, or raise the error of the request."""
     from ..conversations.run_tools import run_tools
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
@@ -111,7 +111,7 @@ def _request(args: argparse.Namespace) -> ResponseCreate:
         fields["instructions"] = text
     if args.schema is not None:
         fields["text"] = {"format": read_format(args.schema)}
-    # What can be wrong in the arguments is told before standard input is waited for.
+    # Mistakes in the arguments raise here, before the command waits for standard input.
     ResponseCreate(model=args.model, **fields)
     return ResponseCreate(model=args.model, input=_input(args.prompt), **fields)
 

@@ -1,4 +1,4 @@
-"""The branches of a chat: conversations by name, of which one goes on."""
+"""The branches of a chat: conversations by name, one of which is the current one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FIRST = "main"
 
 
 class BranchError(Exception):
-    """There is no branch of this name, or there is one already."""
+    """A command names a branch that does not exist, or that exists already."""
 
 
 class Branches(Generic[T]):
@@ -20,22 +20,22 @@ class Branches(Generic[T]):
     def __init__(self, first: T) -> None:
         self._conversations = {_FIRST: first}
         self.name = _FIRST
-        """The branch that goes on."""
+        """The name of the current branch."""
 
     @property
     def names(self) -> list[str]:
-        """The names, in the order in which the branches came."""
+        """The names of the branches, in the order in which they were made."""
         return list(self._conversations)
 
     @property
     def current(self) -> T:
-        """The conversation that goes on."""
+        """The conversation of the current branch, which gets the next message."""
         return self._conversations[self.name]
 
     def add(self, name: str, make: Callable[[], T]) -> None:
-        """Add a branch and go to it; `make` is not called if there is one of this name already."""
+        """Add a branch and go to it; `make` is not called if there is a branch of this name already."""
         if not name or any(character.isspace() for character in name):
-            raise BranchError("the name of a branch is one word")
+            raise BranchError("the name of a branch must be one word: no branch was made")
         if name in self._conversations:
             raise BranchError(f"there is a branch {name} already: /branch {name} goes there")
         self._conversations[name] = make()
@@ -48,7 +48,7 @@ class Branches(Generic[T]):
         self.name = name
 
     def free_name(self, wish: str = "branch") -> str:
-        """Return a name that no branch has: the wish as one word, with a number if that is taken."""
+        """Return a name that no branch has: `wish` as one word, with a number if that name is taken."""
         wish = "-".join(wish.split()) or "branch"
         name, number = wish, 2
         while name in self._conversations:

@@ -20,7 +20,7 @@ from .history_lines import history_lines
 
 
 class ChatCommands:
-    """Carries out the commands that change or show the branches.  `load` makes a conversation of the text of a file."""
+    """Carries out the commands that change or show the branches.  `load` makes a conversation of saved text."""
 
     def __init__(self, branches: Branches[Conversation], load: Callable[[str], Conversation]) -> None:
         self._branches = branches
@@ -39,9 +39,10 @@ class ChatCommands:
         }
 
     def run(self, command: Command) -> str:
-        """Carry out a command; return what the user is told.
+        """Carry out a command; return the text for the user.
 
-        Raises `BranchError`, `ResponsesError` or `OSError` for what cannot be done; nothing has changed then.
+        Raises `BranchError`, `ResponsesError` or `OSError` if the command cannot be carried out; nothing has changed
+        then.
         """
         return self._commands[command.name](command.argument)
 
@@ -66,10 +67,12 @@ class ChatCommands:
     def _save(self, name: str) -> str:
         path = Path(name).expanduser()
         if path.exists() and not _is_conversation(path):
-            raise ConfigurationError(f"{path} exists and is no saved conversation: choose another name")
+            raise ConfigurationError(
+                f"{path} exists and is no saved conversation; nothing was written: choose another name"
+            )
         try:
             _write(path, self._conversation.to_json())
-        except OSError as error:  # that names another file
+        except OSError as error:  # its text names the temporary file
             raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
         return f"written to {path}, {self._length}"
 
@@ -132,7 +135,7 @@ def _is_conversation(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read, whole or not at all: what was there stays if the disk is full."""
+    """Replace a file as a whole, or leave it as it was, for example if the disk is full; only its owner may read it."""
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(fd, "w", encoding="utf-8") as file:

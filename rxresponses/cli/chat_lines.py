@@ -1,4 +1,4 @@
-"""What the lines of a chat mean: messages of one or more lines, and commands."""
+"""The meaning of the lines of a chat: messages of one or more lines, and commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMANDS = {
     "tools": ("", "list the tools"),
     "quit": ("", "leave, as Ctrl-D does"),
 }
-"""The commands: their argument, in brackets if it may be left out, and what they do."""
+"""The commands: the argument of each, in brackets if it may be left out, and the help text."""
 
 _QUOTES = '"""'
 
@@ -47,7 +47,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A line that means nothing, and why."""
+    """A line that is no message and no valid command, with the reason."""
 
     text: str
 
@@ -56,7 +56,7 @@ Entry = Message | Command | Mistake
 
 
 class Lines:
-    """Makes messages and commands of lines."""
+    """Makes messages and commands from lines."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -64,11 +64,11 @@ class Lines:
 
     @property
     def are_open(self) -> bool:
-        """Whether the next line goes on with what the lines before have begun."""
+        """Whether the lines so far have begun a message that the next line continues."""
         return bool(self._lines) or self._is_quoted
 
     def add(self, line: str) -> Entry | None:
-        """Read a line, which may have line breaks in it if it was pasted; return what it completes, if anything."""
+        """Read a line, which may have line breaks in it if it was pasted; return the completed entry, if any."""
         if self._is_quoted:
             return self._add_quoted(line)
         if not self._lines:
@@ -96,7 +96,7 @@ class Lines:
     def _add_quoted(self, line: str) -> Message | None:
         is_end = line.rstrip().endswith(_QUOTES)
         line = line.rstrip().removesuffix(_QUOTES) if is_end else line
-        if line or (self._lines and not is_end):  # nothing beside the quotes is no line of the text
+        if line or (self._lines and not is_end):  # a line with the quotes only is no line of the message
             self._lines.append(line)
         return self.end() if is_end else None
 

@@ -19,7 +19,7 @@ from .event_lines import line_of
 from .line_reader import LineReader
 from .values import values
 
-_TICK = 0.1  # seconds without an event, after which what was held back is shown
+_TICK = 0.1  # seconds without an event, after which text that was held back is shown
 
 
 class ChatSession:
@@ -42,12 +42,12 @@ class ChatSession:
         self._timeout = timeout
         self._lines = Lines()
         self.has_failed = False
-        """Whether a message has got no answer, or a command could not be carried out."""
+        """Whether a message got no answer, or a command could not be carried out."""
 
     def run(self) -> None:
         """Read and answer until the end of the input, or until the user leaves.
 
-        Raises `KeyboardInterrupt` for a second Ctrl-C at the prompt, and for any if the input is no terminal.
+        Raises `KeyboardInterrupt` for a second Ctrl-C at the prompt, and for the first if the input is no terminal.
         """
         was_interrupted = False
         while True:
@@ -77,7 +77,7 @@ class ChatSession:
         return "> " if self._branches.name == "main" else f"{self._branches.name}> "
 
     def _carry_out(self, entry: Entry) -> bool:
-        """Carry out what the user has entered; return whether the chat goes on."""
+        """Carry out an entry of the user; return whether the chat goes on."""
         if isinstance(entry, Command) and entry.name == "quit":
             return False
         if isinstance(entry, Message):

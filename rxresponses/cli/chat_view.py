@@ -1,4 +1,4 @@
-"""What a chat writes: answers as Markdown on a terminal, as text elsewhere, and notes."""
+"""The output of a chat: answers as Markdown on a terminal, as text elsewhere, and notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ChatView:
-    """Writes answers and what commands show to standard output, and notes to standard error."""
+    """Writes answers and the output of commands to standard output, and notes to standard error."""
 
     def __init__(self, *, is_plain: bool = False) -> None:
         self._is_terminal = sys.stdout.isatty()
@@ -29,18 +29,18 @@ class ChatView:
             self._markdown.add(piece)
 
     def tick(self) -> None:
-        """Show what has been held back, because nothing more has come for a moment."""
+        """Show the text that was held back, because no event has come for a moment."""
         if self._markdown is not None:
             self._markdown.tick()
 
     def end(self) -> None:
-        """End an answer, or a part of it: what follows begins a line."""
+        """End an answer, or a part of it: the next text begins a line."""
         if self._markdown is not None:
             self._markdown.end()
         self._screen.end_line()
 
     def interrupt(self) -> None:
-        """End an answer at which the user has typed Ctrl-C; the terminal shows `^C`, and what follows begins a line."""
+        """End an answer at which the user has typed Ctrl-C; the next text begins a line, behind the `^C`."""
         is_drawing = self._markdown is not None and self._markdown.is_drawing
         if not (is_drawing or self._screen.is_in_line):
             end_interrupted_line()
@@ -52,13 +52,13 @@ class ChatView:
         self._screen.note(message)
 
     def show(self, text: str) -> None:
-        """Write a text of some lines, as a command shows it."""
+        """Write the output of a command, which may have several lines."""
         self.end()
         print(terminal_text(text) if self._is_terminal else text, flush=True)
 
 
 def _markdown() -> MarkdownStream | None:
-    """Return what shows Markdown, `None` if rich is not installed or the terminal cannot be drawn over."""
+    """Return the stream that shows Markdown, `None` if rich is missing or the terminal cannot move its cursor."""
     try:
         from rich.console import Console
 

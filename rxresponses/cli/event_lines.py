@@ -1,4 +1,4 @@
-"""What the user is told of an event besides the text of the answer: tools that are called, history that is sent."""
+"""Lines about events, for the user, besides the text of the answer: tools that are called, history that is sent."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..conversations.events import (
 from ..redaction import shortened, shown_data
 from ..wire.events import ResponseOutputItemDoneEvent, ServerEvent
 from ..wire.requests.sent import plain_json
-from .told import told
+from .error_line import error_line
 
 _LONGEST = 300  # characters of arguments and of an output
 _KEPT_END = 40  # of these
-_OF_CLIENT = frozenset({"function_call", "custom_tool_call"})  # their calls have events of their own
+_OF_CLIENT = frozenset({"function_call", "custom_tool_call"})  # `ToolCallEvent`s tell of these calls
 
 
 def line_of(event: ServerEvent) -> str | None:
-    """Return a line about an event, `None` for most events.  It is not made safe for a terminal."""
+    """Return a line about an event, `None` for most events.  The line may hold control characters."""
     if isinstance(event, ToolCallEvent):
         return _line_of_call(event)
     if isinstance(event, HistorySentEvent):
@@ -45,7 +45,7 @@ def json_of(event: ServerEvent) -> str:
 
 
 def arguments_of(call: Any) -> str:
-    """Return what a call asks for, as text: the arguments, the input, or all of the item."""
+    """Return the arguments of a call as text: the arguments, the input, or all of the item."""
     for name in ("arguments", "input"):
         value = getattr(call, name, None)
         if isinstance(value, str):
@@ -59,7 +59,7 @@ def _line_of_call(event: ToolCallEvent) -> str | None:
     if isinstance(event, ToolCallOutputEvent):
         return f"tool: {event.name} -> {_short(_text_of(event.output))} ({event.seconds:.1f} s)"
     if isinstance(event, ToolCallFailedEvent):
-        return f"tool: {event.name} failed: {_short(told(event.error))}"
+        return f"tool: {event.name} failed: {_short(error_line(event.error))}"
     if isinstance(event, ToolApprovalEvent):
         return f"tool: {event.name} waits for approval"
     return None

@@ -12,7 +12,7 @@ _TEXTS = ("text", "refusal")
 
 
 def history_lines(items: Iterable[Any]) -> Iterator[str]:
-    """Yield a text for each item that says something: a message, a call or its output."""
+    """Yield a text for each message, call, output and compaction; other items, such as reasoning, have none."""
     for item in items:
         data = plain_json(item)
         kind = data.get("type", "message")

@@ -42,7 +42,10 @@ class LineReader:
                 self._readline.read_history_file(self._history)
 
     def read(self, prompt: str) -> str | None:
-        """Return the next line, `None` at the end.  The prompt is for a terminal only.  Ctrl-C raises."""
+        """Return the next line, `None` at the end of the input.  Only a terminal shows the prompt.
+
+        Raises `KeyboardInterrupt` for Ctrl-C.
+        """
         if self._readline is not None:
             try:
                 line = input(prompt)
@@ -60,7 +63,7 @@ class LineReader:
         if self._history is None or not line.strip():
             return
         try:
-            if getattr(readline, "append_history_file", None) is None:  # that of macOS
+            if getattr(readline, "append_history_file", None) is None:  # the module of macOS lacks the function
                 readline.write_history_file(self._history)
             else:
                 readline.append_history_file(1, self._history)

@@ -1,8 +1,8 @@
 """An answer in Markdown on a terminal, as it streams.
 
 Rich draws a text that grows by drawing it anew over itself, which it can do only within the height of the screen.  So
-blocks that no longer change (paragraphs, lists, tables, code) are written for good, and only the last block is drawn
-anew, or the end of it if it is higher than the screen.  The whole block is written when it is complete.
+blocks that no longer change (paragraphs, lists, tables, code) are written once, and only the last block is drawn anew,
+or its end if the block is higher than the screen.  When the block is complete, the whole of it is written once more.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..redaction import terminal_text
 from .blocks import begin_of_last_block
 
 _INTERVAL = 0.08  # seconds between two drawings
-_SHARE = 10  # a drawing may take one part in so many of the time, so that a huge block does not slow the answer down
+_SHARE = 10  # drawing may take a tenth of the time, so that a huge block does not slow the answer down
 _MARGIN = 2  # lines of the screen that the last block leaves free
 
 
 class MarkdownStream:
-    """Shows a text that comes in pieces.  `tick` is to be called now and then, also while no pieces come."""
+    """Shows a text that comes in pieces.  Call `tick` several times a second, also while no pieces come."""
 
     def __init__(self, console: Console, now: Callable[[], float] = monotonic) -> None:
         self._console, self._now = console, now
         self._shown = ""  # the source of the last block, as far as it is drawn
-        self._pieces: list[str] = []  # what came since
+        self._pieces: list[str] = []  # the source that has come since
         self._live: Live | None = None
         self._has_blocks = False
         self._next_drawing = 0.0
@@ -40,12 +40,12 @@ class MarkdownStream:
         return self._live is not None
 
     def add(self, piece: str) -> None:
-        """Show a piece more."""
+        """Add a piece of the text, and draw it if it is time."""
         self._pieces.append(piece)
         self.tick()
 
     def tick(self) -> None:
-        """Draw what has come, unless that was done a moment ago."""
+        """Draw the pieces that have come, unless the last drawing was a moment ago."""
         if self._pieces and self._now() >= self._next_drawing:
             start = self._now()
             self._draw()
@@ -53,7 +53,7 @@ class MarkdownStream:
             self._next_drawing = end + max(_INTERVAL, _SHARE * (end - start))
 
     def end(self) -> None:
-        """Write what is left of the text for good."""
+        """Write the rest of the text, which no longer changes."""
         text = self._take(is_last=True)
         with self._console:
             if self._live is not None:
@@ -92,9 +92,9 @@ class MarkdownStream:
 
 
 class _Blocks:
-    """Blocks of a text, without the blank lines around them, but with one before if others stand there.
+    """Blocks of a text, without the blank lines around them, but with a blank line before if a block stands there.
 
-    Of more lines than `height`, the last ones are shown.
+    If there are more lines than `height`, only the last lines are shown.
     """
 
     def __init__(self, text: str, has_before: bool, height: int | None = None) -> None:

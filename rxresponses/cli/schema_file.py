@@ -36,14 +36,14 @@ def read_format(path: str) -> Mapping[str, Any]:
 def format_of(data: Any, name: str) -> dict[str, Any]:
     """Return the `text.format` for a JSON schema, given alone or as `{"name", "schema", "strict"}`.
 
-    A strict format, the default, is one that the model cannot leave.  For it the service wants each object closed and
-    each property required, so both are added: an answer that fits the result fits the schema as well.
+    With a strict format, the default, every answer fits the schema.  The service requires such a schema to close each
+    object and to require each property, so both are added: an answer that fits the result fits the schema in the file.
     """
     envelope: Mapping[str, Any] = {}
     if isinstance(data, dict) and isinstance(data.get("schema"), dict) and "properties" not in data:
         envelope, data = data, data["schema"]
     if not isinstance(data, dict):
-        raise ConfigurationError("it must be a JSON object")
+        raise ConfigurationError("the schema must be a JSON object")
     if "$ref" in data:
         data = _resolved(data)
     if data.get("type") != "object":
@@ -64,9 +64,9 @@ def format_of(data: Any, name: str) -> dict[str, Any]:
 
 
 def _resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema whose top is a reference, as generators write it, with the object there: the service wants it.
+    """Replace a reference at the top of a schema, as generators write it: the service requires an object there.
 
-    What is no reference to one of its definitions stays as it is.
+    Any other reference than one to a definition of the schema is left as it is.
     """
     rest = {keyword: value for keyword, value in schema.items() if keyword != "$ref"}
     for keyword in ("$defs", "definitions"):
@@ -81,11 +81,11 @@ def _closed(schema: Any, place: str) -> Any:
     """Return a schema in which all objects are closed, and all their properties required."""
     if not isinstance(schema, dict):
         if isinstance(schema, bool):
-            raise ConfigurationError(f"{place} is {json.dumps(schema)}: a strict schema says what each value is")
+            raise ConfigurationError(f"{place} is {json.dumps(schema)}: each value needs a type in a strict schema")
         raise ConfigurationError(f"{place} is no schema: it must be an object")
     if place.count(".") > _DEEPEST:
-        raise ConfigurationError(f"it has more than {_DEEPEST} levels")
-    # A default says nothing of which values fit, and the service refuses it.
+        raise ConfigurationError(f"the schema has more than {_DEEPEST} levels")
+    # A default does not restrict the values, and the service refuses the keyword.
     found = {keyword: value for keyword, value in schema.items() if keyword != "default"}
     for keyword in _WITH_SCHEMAS:
         if keyword in schema:

@@ -1,9 +1,9 @@
 """Standard input as the prompt, or as a document that goes along with the prompt.
 
-Other programs read to the end of any input that is no terminal.  A program that another one starts often inherits a
-pipe that never ends, and would wait for ever.  To take only what is there already, on the other hand, would lose the
-document of a program that starts slowly.  So the first byte is waited for, with a note and up to a bound; after it,
-the end.
+Other programs read to the end of any input that is no terminal.  But a command that another program starts often
+inherits a pipe that never ends, and would wait for ever.  If the command took only the bytes that are there already, it
+would lose the document of a program that starts slowly.  So it waits for the first byte up to a limit, with a note for
+the user, and after the first byte for the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from .stderr import write_line
 
 _QUIET = 1.0  # seconds until the user is told that a pipe is waited for
-_PATIENCE = 3.0  # seconds until a pipe without a byte counts as one that nobody writes to
+_PATIENCE = 3.0  # seconds after which a pipe without a byte counts as a pipe without a writer
 _PATIENCE_OF_A_TERMINAL = 60.0  # the same, if a user at a terminal reads the note
 _PIECE = 2**16  # bytes of a read
 
@@ -35,7 +35,7 @@ def read_prompt() -> str:
 
 
 def read_document() -> str:
-    """Return what a file or a pipe on standard input holds; without either, and if it is blank, the empty string.
+    """Return the text of a file or a pipe on standard input; the empty string if there is none or it is blank.
 
     A terminal and the null device are not read.  A pipe that sends nothing is given up, see `_PATIENCE`.
     """
@@ -60,7 +60,7 @@ def read_document() -> str:
 
 def _of_pipe(fd: int) -> bytes:
     pieces: SimpleQueue[bytes] = SimpleQueue()
-    # A thread can be left behind where a read can not, and `select` knows no pipes on Windows.
+    # A read cannot be given up, but a thread can; and `select` knows no pipes on Windows.
     threading.Thread(target=_read, args=(fd, pieces), name="rxresponses stdin", daemon=True).start()
     patience = _PATIENCE_OF_A_TERMINAL if sys.stderr.isatty() else _PATIENCE
     try:
@@ -84,7 +84,7 @@ def _read(fd: int, pieces: SimpleQueue[bytes]) -> None:
     while piece:
         try:
             piece = os.read(fd, _PIECE)
-        except BlockingIOError:  # the program that opened the pipe has set it so
+        except BlockingIOError:  # the program that opened the pipe made it non-blocking
             select.select([fd], [], [])
             continue
         except OSError:
@@ -93,9 +93,9 @@ def _read(fd: int, pieces: SimpleQueue[bytes]) -> None:
 
 
 def text_of(data: bytes, name: str, encoding: str = "utf-8") -> str:
-    """Return the text in some bytes, in the encoding that a byte order mark tells, or else in this one.
+    """Return the text in some bytes, in the encoding of their byte order mark, or else in `encoding`.
 
-    Raises `ConfigurationError` for data that are no text, so that none of them is paid for as a prompt.
+    Raises `ConfigurationError` for data that are no text, so that nobody pays for them as a prompt.
     """
     from ..batch.lines import marked_encoding
     from ..errors import ConfigurationError

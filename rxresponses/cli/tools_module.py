@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..conversations.toolset import ClientTool
 from ..errors import ConfigurationError
 from ..structured.function import CallableTool
-from .told import told
+from .error_line import error_line
 
 if TYPE_CHECKING:
     from ..conversations.toolset import AnyTool
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def load_tools(names: Iterable[str]) -> list[AnyTool]:
     """Return the tools of modules, each given by its name or by the path of its file.
 
-    Those of a module are its list `tools`, if it has one; otherwise, what `tool` has made in it, in the order in which
-    the module defines it.  Raises `ConfigurationError` for a module that cannot be loaded or has no tools.
+    The tools of a module are its list `tools`, if it has one; otherwise all objects that `tool` has made in it, in the
+    order in which the module defines them.  Raises `ConfigurationError` for a module that cannot be loaded or has no
+    tools.
     """
     return [tool for name in names for tool in _tools_of(_load(name), name)]
 
@@ -44,14 +45,14 @@ def _tools_of(module: ModuleType, name: str) -> Sequence[AnyTool]:
 
 def _load(name: str) -> ModuleType:
     is_file = name.endswith(".py") or os.sep in name
-    # A module of the user imports those beside it, as it does when Python runs it.
+    # A module of the user can import the modules beside it, as when Python runs it.
     folder = os.path.dirname(os.path.abspath(name)) if is_file else os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         return _load_file(name) if is_file else importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise ConfigurationError(f"cannot load the tools of {name}: {told(error)}") from error
+        raise ConfigurationError(f"cannot load the tools of {name}: {error_line(error)}") from error
 
 
 def _load_file(path: str) -> ModuleType:

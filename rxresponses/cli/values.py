@@ -1,4 +1,4 @@
-"""The values of a pipeline in the thread of the command."""
+"""`values`: the values of a pipeline, on the thread of the command."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def values(
     reading until the queue is nearly empty: at most `_MAX_WAITING` bytes wait.
 
     If the source has not ended `timeout` seconds after the start, it is disposed, and `TerminalTimeoutError` is raised.
-    With `tick`, `None` is yielded whenever nothing has come for so many seconds.
+    With `tick`, `None` is yielded whenever no value has come for `tick` seconds.
     """
     end = inf if timeout is None else monotonic() + timeout
     has_begun = False

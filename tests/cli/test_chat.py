@@ -129,7 +129,7 @@ class TestMessages:
         assert re.sub(r"\d+\.\d s", "0.0 s", err).splitlines()[:3] == [
             'tool: weather {"city":"Oslo"}',
             "tool: weather -> sunny in Oslo (0.0 s)",
-            "tool: delete needs approval, and no terminal is there to ask: it is not called",
+            "tool: delete needs approval, and there is no terminal to ask at: it is not called",
         ]
         code, _, err = chat(f"/load {saved}")
         assert code == 1
@@ -191,14 +191,20 @@ class TestCommands:
         before = path.read_bytes()
         code, out, err = chat(f"/save {path}", f"/load {path}", "/branch")
         assert (code, out, path.read_bytes()) == (1, "* main\n", before)
-        assert err.splitlines()[0] == f"{path} exists and is no saved conversation: choose another name"
+        assert (
+            err.splitlines()[0]
+            == f"{path} exists and is no saved conversation; nothing was written: choose another name"
+        )
         assert err.splitlines()[1].startswith(f"{path} is no saved conversation: ")
         assert len(err.splitlines()) == 2
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device without an end")
     def test_a_device_is_no_saved_conversation(self, chat: Chat, tmp_path: Path) -> None:
         code, _, err = chat("/save /dev/full", f"/save {tmp_path}")
-        assert (code, err.count("exists and is no saved conversation: choose another name")) == (1, 2)
+        assert (code, err.count("exists and is no saved conversation; nothing was written: choose another name")) == (
+            1,
+            2,
+        )
 
     def test_files_that_cannot_be(self, chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))

@@ -90,7 +90,7 @@ class TestAsk:
             ("{", "cannot read the schema"),
             ("\udcff", "cannot read the schema"),
             ("[" * 100_000, "cannot read the schema"),
-            ("[]", "it must be a JSON object"),
+            ("[]", "the schema must be a JSON object"),
             ('{"type": "string"}', 'must be "object"'),
         ],
     )

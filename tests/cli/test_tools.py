@@ -15,8 +15,8 @@ import pytest
 
 from rxresponses import ConfigurationError
 from rxresponses.cli.approvals import Approvals, terminal_question
+from rxresponses.cli.error_line import error_line
 from rxresponses.cli.event_lines import arguments_of, line_of
-from rxresponses.cli.told import told
 from rxresponses.cli.tools_module import load_tools
 from rxresponses.conversations.events import (
     BudgetReachedEvent,
@@ -121,7 +121,7 @@ class TestAsk:
         server.reply(["Let me.", FunctionCall("delete", {"path": "x"})], "I may not.")
         code, out, err = ask("--tools", str(module))
         assert (code, out) == (0, "Let me.\nI may not.\n")
-        assert err.startswith("tool: delete needs approval, and no terminal is there to ask: it is not called\n")
+        assert err.startswith("tool: delete needs approval, and there is no terminal to ask at: it is not called\n")
         assert "is deleted" not in str(server.requests[1])
 
     def test_events(self, ask: Ask, server: ResponsesServer, module: Path) -> None:
@@ -268,7 +268,7 @@ class TestLines:
         assert len(arguments_of(ResponseCustomToolCall(call_id="c", name="n", input="x" * 10**6))) < 400
 
     def test_an_error_that_was_not_raised_has_no_place(self) -> None:
-        assert told(ValueError("no")) == "ValueError: no"
+        assert error_line(ValueError("no")) == "ValueError: no"
 
 
 def approval(call_id: str = "call_1") -> ToolApprovalEvent:
