@@ -27,7 +27,7 @@ from ..wire.requests.sent import plain_json
 from .chain import Chain
 from .lanes import Branch, Lanes
 from .ledger import ToolLedger
-from .sender_lanes import lanes_of
+from .sender_lanes import home_of, lanes_of
 from .sending import Sending
 from .settings import overridden
 from .turn_settings import TurnSettings
@@ -83,14 +83,13 @@ class Conversation:
     def __init__(self, sender: Sender, **defaults: Any) -> None:
         check_sender(sender)
         self._settings = TurnSettings(defaults)
-        source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
+        self._home = home_of(sender)
         chosen = defaults.get("stream_id") or UNSET
-        lane = sender.stream_id if source is not None else UNSET  # type: ignore[attr-defined]
+        lane = UNSET if self._home is sender else sender.stream_id  # type: ignore[attr-defined]
         if UNSET not in (lane, chosen) and lane != chosen:
             raise ConfigurationError(
                 f"the sender is the lane {lane!r}, and `stream_id` names the lane {chosen!r}: leave one of them out"
             )
-        self._home: Any = sender if source is None else source
         self._host = _Host(self._home, Chain())
         self._lanes = lanes_of(self._home)
         self._set_branch(next((name for name in (lane, chosen) if isinstance(name, str)), None))

@@ -12,10 +12,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 
+from ..protocol.lanes import MAX_NAMED_LANES
 from .chain import Chain
-
-MAX_NAMES = 32
-"""How many lane names a connection takes in its life."""
 
 _MOST_ABANDONED = 4  # lanes: then the one that was abandoned first is used again, rather than one more name
 
@@ -94,7 +92,7 @@ class Lanes:
     def __init__(self, *, sender_chooses: bool = False) -> None:
         self._sender_chooses = sender_chooses
         self._lanes: dict[str | None, LaneState] = {}
-        self._most_names = math.inf if sender_chooses else MAX_NAMES
+        self._most_names = math.inf if sender_chooses else MAX_NAMED_LANES
         self._waiting: dict[Branch, None] = {}
         self._abandoned = 0  # how many requests were abandoned
         self.running: dict[Turn, None] = {}

@@ -20,7 +20,7 @@ from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, assistant_message
 from .conversation import Conversation, items_of
 from .lanes import Branch
-from .sender_lanes import lanes_of
+from .sender_lanes import home_of, lanes_of
 
 Prompt = str | InputItem | Sequence[InputItem] | ResponseCreate
 """A prompt: an input that `ask_latest` gets an answer to."""
@@ -50,8 +50,7 @@ def target_of(target: Sender | Conversation, fields: Mapping[str, Any], *, steer
             target.steer("-")
         return _ConversationTarget(target, fields)
     check_sender(target)
-    source = getattr(target, "source", None) if isinstance(getattr(target, "stream_id", None), str) else None
-    home = target if source is None else source
+    home = home_of(target)
     ResponseCreate(**{"model": "-", "input": "-", **fields})  # raises
     if keeps:
         raise ConfigurationError("`keep_heard` needs a Conversation as the target, since a sender remembers nothing")

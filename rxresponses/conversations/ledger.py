@@ -292,6 +292,12 @@ class ToolLedger:
         return cls.from_dict(data, save=save)
 
 
+def check_ledger(ledger: object) -> None:
+    """Raise `ConfigurationError` for an argument that is neither a ledger nor `None`."""
+    if ledger is not None and not isinstance(ledger, ToolLedger):
+        raise ConfigurationError(f"`ledger` must be a ToolLedger, not {type(ledger).__name__}")
+
+
 class _SavedCall(msgspec.Struct):
     item: dict[str, Any]
     place: int

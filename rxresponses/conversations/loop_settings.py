@@ -7,8 +7,9 @@ from typing import Literal
 
 from ..errors import ConfigurationError
 from ..scalars import take_plain_scalars
+from ..structured.function import checked_timeout
 from .approvals import Approve
-from .toolset import Toolset, check_timeout
+from .toolset import Toolset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class LoopSettings:
             value = getattr(self, name)
             if not (name == "max_tokens" and value is None) and (type(value) is not int or value < 1):
                 raise ConfigurationError(f"`{name}` must be an integer from 1, not {value!r}")
-        check_timeout(self.timeout)
+        checked_timeout(self.timeout)
         if self.on_error not in ("output", "raise"):
             raise ConfigurationError(f"`on_error` must be 'output' or 'raise', not {self.on_error!r}")
         if type(self.eager) is not bool:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from msgspec import UNSET
 from reactivex import Observable
 
-from ..errors import ConfigurationError
 from ..net.sender import Sender, check_sender
 from ..redaction import discreet
 from ..wire.events import ServerEvent
@@ -16,7 +15,7 @@ from ..wire.plans import plan_of
 from ..wire.requests import ResponseCreate, create_from, user_message
 from .approvals import Approve
 from .chain import Chain
-from .ledger import ToolLedger
+from .ledger import ToolLedger, check_ledger
 from .loop_settings import LoopSettings
 from .tool_turns import tool_turns
 from .toolset import AnyTool, Toolset
@@ -107,8 +106,7 @@ def run_tools(
         on_error=on_error,
         eager=eager,
     )
-    if ledger is not None and not isinstance(ledger, ToolLedger):
-        raise ConfigurationError(f"`ledger` must be a ToolLedger, not {type(ledger).__name__}")
+    check_ledger(ledger)
     if isinstance(create.input, str):
         items: list[Any] = [user_message(create.input)]
     else:

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .lanes import Branch, Lanes, Turn
 
@@ -60,6 +60,12 @@ class SenderLanes:
 
 _of_senders: weakref.WeakKeyDictionary[object, SenderLanes] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+
+
+def home_of(sender: object) -> Any:
+    """Return the socket or client of a lane; any other sender itself."""
+    source = getattr(sender, "source", None) if isinstance(getattr(sender, "stream_id", None), str) else None
+    return sender if source is None else source
 
 
 def lanes_of(sender: object) -> SenderLanes:

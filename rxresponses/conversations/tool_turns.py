@@ -24,7 +24,6 @@ from ..raised import as_exception
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.events.base import event_from
 from ..wire.failures import failure_of, unreadable
-from ..wire.models import Response
 from ..wire.requests import InputItem
 from ..wire.requests.sent import plain_json
 from .chain import Chain
@@ -38,6 +37,7 @@ from .toolset import Toolset, without_forced_choice
 from .turn import send_turn
 from .turn_calls import TurnCalls
 from .unfinished import carried, in_order
+from .usage import tokens_of
 
 
 def tool_turns(
@@ -248,7 +248,7 @@ class _ToolRun:
             return []
         self._open = self._reader.in_order()
         ending = None if self._open else plain_json(event)
-        self._ledger.end_response(self._chain, self._open, _tokens(response), ending=ending)
+        self._ledger.end_response(self._chain, self._open, tokens_of(response.usage), ending=ending)
         if self._budget_is_spent():
             self._calls.stop()
         return calls if self._options.eager else self._open
@@ -331,10 +331,3 @@ class _ToolRun:
         """Emit the terminal event of a run that has ended before."""
         self._emit(event_from(ending))
         self._close()
-
-
-def _tokens(response: Response) -> int:
-    usage = response.usage
-    if usage is None:
-        return 0
-    return usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from ..errors import ConfigurationError, DecodeError
-from ..structured.function import CallableTool, checked_approval
+from ..structured.function import CallableTool, checked_approval, checked_timeout
 from ..wire.base import Model
 from ..wire.models import ResponseComputerToolCall, ResponseCustomToolCall, ResponseFunctionToolCall
 from ..wire.requests import Tool
@@ -72,7 +71,7 @@ class ClientTool:
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  (a callable object may have an async `__call__`)
         )
-        self.timeout = check_timeout(timeout)
+        self.timeout = checked_timeout(timeout)
         self.exclusive = exclusive
         self.needs_approval = checked_approval(needs_approval)
         self.idempotent = idempotent
@@ -90,15 +89,6 @@ AnyTool: TypeAlias = "CallableTool[..., Any] | Callable[..., Any] | ClientTool |
 """What `run_tools` takes: a function, what `tool` made of one, a `ClientTool`, or a tool that the server runs."""
 
 Runnable: TypeAlias = "CallableTool[..., Any] | ClientTool"
-
-
-def check_timeout(timeout: float | None) -> float | None:
-    """Return a limit in seconds; raises `ConfigurationError` for any other value."""
-    if timeout is not None and not (
-        isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 < timeout < math.inf
-    ):
-        raise ConfigurationError(f"`timeout` must be a number of seconds above 0, or None, not {timeout!r}")
-    return timeout
 
 
 class Toolset:

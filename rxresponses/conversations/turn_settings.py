@@ -21,7 +21,7 @@ from .chain import Chain
 from .client_calls import client_call, failure_item
 from .events import BudgetReachedEvent
 from .items import calls_open_after
-from .ledger import ToolLedger
+from .ledger import ToolLedger, check_ledger
 from .loop_settings import LoopSettings
 from .settings import Fields, check_settings, copied, saved_settings
 from .tool_turns import tool_turns
@@ -59,8 +59,7 @@ class TurnSettings:
     def check(self, items: Sequence[InputItem], ledger: ToolLedger | None) -> None:
         """Raise `InvalidRequestError` or `ConfigurationError` for what no turn can be made of."""
         Chain().request(self._all_fields(), items)
-        if ledger is not None and not isinstance(ledger, ToolLedger):
-            raise ConfigurationError(f"`ledger` must be a ToolLedger, not {type(ledger).__name__}")
+        check_ledger(ledger)
         if ledger is not None and self._tools is None:
             raise ConfigurationError(
                 "a `ledger` is for turns that call functions: pass `tools` with functions, or leave `ledger` out"

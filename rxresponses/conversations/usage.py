@@ -28,12 +28,13 @@ def add_usage(total: ResponseUsage, usage: ResponseUsage | None) -> ResponseUsag
                 getattr(usage.output_tokens_details, "reasoning_tokens", None),
             )
         ),
-        total_tokens=_sum(total.total_tokens, _total(usage)),
+        total_tokens=_sum(total.total_tokens, tokens_of(usage)),
     )
 
 
-def _total(usage: ResponseUsage) -> int:
-    return usage.total_tokens if usage.total_tokens is not None else _sum(usage.input_tokens, usage.output_tokens)
+def tokens_of(usage: ResponseUsage | None) -> int:
+    """Return the tokens of a response; the sum of both directions if the server gives no total."""
+    return 0 if usage is None else usage.total_tokens or _sum(usage.input_tokens, usage.output_tokens)
 
 
 def _sum(one: int | None, other: int | None) -> int:

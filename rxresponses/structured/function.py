@@ -78,7 +78,7 @@ class CallableTool(Generic[P, R]):
                 f"the description of the tool {self.name!r} must be a text, not {type(description).__name__}"
             )
         self.strict = strict
-        self.timeout = _checked_timeout(self.name, timeout)
+        self.timeout = checked_timeout(timeout, f"the timeout of the tool {self.name!r}")
         self.exclusive = exclusive
         self.needs_approval = checked_approval(needs_approval)
         self.idempotent = idempotent
@@ -261,11 +261,12 @@ def checked_approval(approval: T) -> T:
     return approval
 
 
-def _checked_timeout(name: str, timeout: float | None) -> float | None:
+def checked_timeout(timeout: float | None, what: str = "`timeout`") -> float | None:
+    """Return a limit in seconds, `None` for no limit; raise `ConfigurationError` for any other value."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
-        raise ConfigurationError(f"the timeout of the tool {name!r} must be a number of seconds above 0, or None")
+        raise ConfigurationError(f"{what} must be a number of seconds above 0, or None, not {timeout!r}")
     return timeout
 
 

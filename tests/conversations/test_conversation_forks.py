@@ -19,7 +19,7 @@ from rxresponses import (
     ServerEvent,
 )
 from rxresponses import operators as rops
-from rxresponses.conversations.lanes import MAX_NAMES
+from rxresponses.protocol.lanes import MAX_NAMED_LANES
 from rxresponses.testing import Failure, Fault, Hold, ResponsesServer, Text
 
 from ..support.clients import ask
@@ -223,27 +223,27 @@ class TestLanes:
     def test_more_branches_than_names(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         chat = Conversation(socket, model="m", store=False)
         talk(chat, "a")
-        branches = [chat.fork() for _ in range(MAX_NAMES + 4)]
+        branches = [chat.fork() for _ in range(MAX_NAMED_LANES + 4)]
         turns = [branch.send("b").pipe(ops.ignore_elements()) for branch in branches]
         assert Recorder(reactivex.merge(*turns)).wait().completions == 1
         assert all(len(branch.history) == 4 for branch in branches)
-        assert len(set(lanes(server))) == MAX_NAMES + 1
+        assert len(set(lanes(server))) == MAX_NAMED_LANES + 1
 
     def test_scenario_17_names_that_the_program_has_used_itself(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
-        for number in range(MAX_NAMES):
+        for number in range(MAX_NAMED_LANES):
             Recorder(socket.send_request(ask("x"), stream_id=f"mine-{number}"))
         chats = [Conversation(socket, model="m", store=False) for _ in range(3)]
         for chat in chats:
             turn = talk(chat, "a")
             assert turn.types[:2] == ["rxresponses.turn_started", "response.created"]
-        assert lanes(server)[MAX_NAMES:] == [None] * 3
+        assert lanes(server)[MAX_NAMED_LANES:] == [None] * 3
 
     def test_a_lane_that_the_program_chose_is_not_changed(
         self, server: ResponsesServer, socket: ResponsesWebSocket
     ) -> None:
-        for number in range(MAX_NAMES):
+        for number in range(MAX_NAMED_LANES):
             Recorder(socket.send_request(ask("x"), stream_id=f"mine-{number}"))
         turn = talk(Conversation(socket, model="m", stream_id="more"), "a")
         assert isinstance(turn.error, LaneLimitError)

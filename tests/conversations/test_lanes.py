@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rxresponses.conversations.chain import Chain
-from rxresponses.conversations.lanes import MAX_NAMES, Branch, Lanes, Turn
+from rxresponses.conversations.lanes import Branch, Lanes, Turn
+from rxresponses.protocol.lanes import MAX_NAMED_LANES
 
 from .chains import SETTINGS, UNSTORED, response, user
 
@@ -118,7 +119,7 @@ class TestNames:
     def test_the_names_of_forgotten_conversations_are_used_again(self) -> None:
         desk, kept = Desk(), Branch()
         desk.run(kept, held="resp")
-        for _ in range(3 * MAX_NAMES):
+        for _ in range(3 * MAX_NAMED_LANES):
             branch = Branch()
             desk.run(branch, held="resp")
             assert name(branch) == "conversation-1"
@@ -137,16 +138,16 @@ class TestNames:
         assert "mine" not in desk.lanes._lanes
 
     def test_no_33rd_name(self) -> None:
-        desk, branches = Desk(), [Branch() for _ in range(2 * (MAX_NAMES + 1))]
+        desk, branches = Desk(), [Branch() for _ in range(2 * (MAX_NAMED_LANES + 1))]
         for branch in branches:
             desk.run(branch, held="resp")
         names = [name(branch) for branch in branches]
-        assert len(set(names)) == MAX_NAMES + 1
+        assert len(set(names)) == MAX_NAMED_LANES + 1
         assert all(names.count(one) == 2 for one in set(names))
 
     def test_the_lanes_of_the_program_count(self) -> None:
         desk = Desk()
-        for number in range(MAX_NAMES):
+        for number in range(MAX_NAMED_LANES):
             desk.run(Branch(f"mine-{number}"), held="resp")
         one, other = Branch(), Branch()
         desk.run(one, held="resp")
@@ -281,7 +282,7 @@ class TestParents:
         assert (name(turn.branch), name(other.branch)) == (None, "conversation-1")
 
     def test_such_a_sender_takes_any_number_of_names(self) -> None:
-        desk, branches = Desk(sender_chooses=True), [Branch() for _ in range(2 * MAX_NAMES)]
+        desk, branches = Desk(sender_chooses=True), [Branch() for _ in range(2 * MAX_NAMED_LANES)]
         for branch in branches:
             desk.run(branch, held="resp")
-        assert len({name(branch) for branch in branches}) == 2 * MAX_NAMES
+        assert len({name(branch) for branch in branches}) == 2 * MAX_NAMED_LANES

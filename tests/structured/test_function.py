@@ -447,10 +447,13 @@ def test_names_that_the_service_does_not_take() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"timeout": 0}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
-        ({"timeout": True}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
-        ({"timeout": "5"}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
-        ({"timeout": float("inf")}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None"),
+        ({"timeout": 0}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None, not 0"),
+        ({"timeout": True}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None, not True"),
+        ({"timeout": "5"}, "the timeout of the tool 'len_of' must be a number of seconds above 0, or None, not '5'"),
+        (
+            {"timeout": float("inf")},
+            "the timeout of the tool 'len_of' must be a number of seconds above 0, or None, not inf",
+        ),
         ({"exclusive": 1}, "`exclusive` of a tool must be True or False, not 1"),
         ({"strict": None}, "`strict` of a tool must be True or False, not None"),
         ({"idempotent": "yes"}, "`idempotent` of a tool must be True or False, not 'yes'"),
