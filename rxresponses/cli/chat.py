@@ -22,9 +22,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "chat",
         help="talk with a model",
         description="Talk with a model: each line is a message, and lines that begin with / are commands, which /help "
-        "lists.  Ctrl-C stops the answer that runs; at the prompt, it clears the line, and a second one leaves, as "
-        "Ctrl-D does.  If standard input is no terminal, its lines are taken one after the other.  The API key is read "
-        "from OPENAI_API_KEY.  Without a key and without a URL, the embedded test server answers.",
+        "lists.  Ctrl-C stops the answer that runs; at the prompt, it clears the line, and a second Ctrl-C "
+        "leaves, as Ctrl-D does.  If standard input is no terminal, its lines are sent one after the other.  The "
+        "API key is read from OPENAI_API_KEY.  Without a key and without a URL, the embedded test server answers.",
         epilog="Exit codes: 0, or 1 if standard input is no terminal and a message got no answer; 2 for wrong usage, "
         "130 for Ctrl-C.",
     )
@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     history.add_argument(
         "--history",
         metavar="FILE",
-        help="the file of the lines that the arrow keys bring back, for its owner only (default: "
+        help="the file that keeps the lines for the arrow keys; only its owner may read it (default: "
         "~/.local/state/rxresponses/chat_history)",
     )
     history.add_argument("--no-history", action="store_true", help="keep no lines for later chats")

@@ -1,4 +1,4 @@
-"""What a sender is: a socket, a lane, a client, or an object of the program that sends requests in its own way."""
+"""`Sender`: the interface of a socket, a lane, a client, or an object of the program that sends requests itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..wire.events.base import ServerEvent
 class Sender(Protocol):
     """An object with `send_request`: a socket, a lane, a client, what `traced` returns, or an object of your own.
 
-    Conversations, tool loops, batches and traces take any sender.
+    Conversations, runs of tools, batches and traces take any sender.
     """
 
     def send_request(self, request: Any, /) -> Observable[ServerEvent]:
@@ -24,7 +24,7 @@ class Sender(Protocol):
 
 
 def check_sender(sender: object) -> None:
-    """Raise `ConfigurationError` for what is no sender, such as the URL of one."""
+    """Raise `ConfigurationError` for an object that is no sender, such as a URL."""
     if isinstance(sender, type) or not callable(getattr(sender, "send_request", None)):
         what = f"the class {sender.__name__}" if isinstance(sender, type) else type(sender).__name__
         raise ConfigurationError(

@@ -41,16 +41,16 @@ class SentenceCutter:
         self._begin_text()
 
     def _begin_text(self) -> None:
-        self._fence = ""  # with which the code block begins that the sentence is in
+        self._fence = ""  # the opening fence of the code block that the sentence is in
         self._begin(0, at_line_start=True)
 
     def _begin(self, start: int, *, at_line_start: bool) -> None:
         self._start = start  # of the sentence
-        self._at = start  # where to look on
+        self._at = start  # the position of the next character to look at
         self._at_line_start = at_line_start
         self._is_known = not at_line_start  # whether the line at `_at` is code, a heading, a row of a table, or text
-        self._is_line = False  # a heading or a row, which only the end of its line ends
-        self._is_closed = False  # the code block ends with the sentence
+        self._is_line = False  # whether the sentence is a heading or a row, which only the end of its line ends
+        self._is_closed = False  # whether the code block ends with the sentence
 
     def feed(self, piece: str) -> list[str]:
         """Add a piece of the text, and return the sentences that have ended."""

@@ -36,8 +36,8 @@ class PartialJson:
     `true`, `false` and `null` are there when they are whole, because `12` may become `123`; so are names.  The text may
     be in a Markdown fence (three backquotes), with any text before and after it.
 
-    `growing` says which texts are there only when they are whole.  If the caller looks at the whole of each value, and
-    not only at what is new in it, `is_read_whole` says so; values are rarer then.
+    `growing` has the rules for texts that are there only when they are whole.  With `is_read_whole`, the caller looks
+    at all of each value, and not only at its new parts; then `feed` asks for a value less often.
 
     `watched` is the list at `path`, the names of members from the outermost object on; `None` as long as it has not
     begun.  It is not copied, and grows by each element that is whole.  Without a path, it is the outermost value, or

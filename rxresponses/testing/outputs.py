@@ -19,7 +19,7 @@ class Text(CheckedArguments):
 
     Args:
         text: the text, which the server cuts into deltas of about one token.
-        deltas: the deltas to send, instead of those.  If given, they replace `text`.
+        deltas: the deltas to send, in place of those that the server cuts.  If given, they replace `text`.
         phase: the phase of the message: a `commentary` before the answer, or the `final_answer`.  By default the
             message has no phase.
     """
@@ -273,7 +273,7 @@ def arguments_text(arguments: Mapping[str, Any] | str) -> str:
 
 
 def check_frame(frame: Mapping[str, Any] | str | bytes) -> None:
-    """Raise an error for what cannot be sent, which would otherwise break the connection when it is sent."""
+    """Raise an error for a frame that cannot be sent: it would otherwise break the connection later."""
     if isinstance(frame, str):
         frame.encode()
     elif not isinstance(frame, bytes):

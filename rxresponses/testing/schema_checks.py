@@ -78,7 +78,7 @@ class _Checker:
         self._characters = 0
 
     def check_all(self) -> None:
-        """Check the whole schema.  Raises `_Problem` for what is wrong first."""
+        """Check the whole schema.  Raises `_Problem` for the first mistake."""
         if self._strict and "anyOf" in self._root:
             raise _Problem("schema must have type 'object' and not have 'anyOf' at the top level")
         self._check(self._root, (), 0)

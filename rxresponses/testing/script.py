@@ -38,7 +38,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Script:
-    """What a script says."""
+    """The rules and faults of a script."""
 
     rules: Sequence[Rule]
     """The rules in their order, that of the default reply last."""
@@ -47,7 +47,7 @@ class Script:
 
 
 def read_script(document: object) -> Script:
-    """Return what the document of a script says.
+    """Return the rules and faults in the document of a script.
 
     Raises:
         ScriptError: for the first place that is wrong.

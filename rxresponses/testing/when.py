@@ -20,13 +20,13 @@ class When(CheckedArguments):
     expression with repetitions inside of repetitions, such as `(a+)+$`, can still keep the server busy for hours.
 
     Args:
-        message: what the text of the latest user message has to match.
+        message: the pattern of the text of the latest user message.
         tool: the request has to bring the output of a call of this tool.  `shell`, `local_shell`, `apply_patch` and
             `computer` are names too.
-        output: what the output of a call has to match that the request brings; with `tool`, the output of this tool.
+        output: the pattern of the output of a call that the request brings; with `tool`, of the output of this tool.
             For an approval of MCP, the output is `approved`, or `denied` and the reason.
-        model: what the name of the model has to match.
-        instructions: what the instructions have to match.
+        model: the pattern of the name of the model.
+        instructions: the pattern of the instructions.
 
     Raises:
         re.error: if a condition is not a valid regular expression.
@@ -73,7 +73,7 @@ def matches(match: Match, request: Request) -> bool:
 
 
 def is_about_messages(match: Match) -> bool:
-    """Return whether `match` is a pattern that says nothing of the outputs of calls."""
+    """Return whether `match` is a pattern without a condition on the outputs of calls."""
     return isinstance(match, str) or (isinstance(match, When) and match.tool is None and match.output is None)
 
 

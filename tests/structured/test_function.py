@@ -444,6 +444,10 @@ def test_names_that_the_service_does_not_take() -> None:
     )
 
 
+async def _asks_later(arguments: object) -> bool:
+    raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -453,6 +457,10 @@ def test_names_that_the_service_does_not_take() -> None:
         (
             {"timeout": float("inf")},
             "the timeout of the tool 'len_of' must be a number of seconds above 0, or None, not inf",
+        ),
+        (
+            {"needs_approval": _asks_later},
+            "`needs_approval` of a tool must be a plain function; `approve` may be async",
         ),
         ({"exclusive": 1}, "`exclusive` of a tool must be True or False, not 1"),
         ({"strict": None}, "`strict` of a tool must be True or False, not None"),
