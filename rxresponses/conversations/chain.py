@@ -20,7 +20,7 @@ from ..wire.models import Response
 from ..wire.requests import InputItem, ResponseCreate
 from ..wire.requests.input_items import without_unstored_reasoning
 from ..wire.requests.sent import plain_json
-from .items import ANSWERS, OpenCall, as_input, calls_open_after, is_cut, item_field
+from .items import ANSWERS, OpenCall, as_input, calls_open_after, is_cut, item_field, item_type
 from .settings import OWN_FIELDS, digest_of, digests_of, included, model_of, refuse_own_fields, stores
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
@@ -153,7 +153,7 @@ class Chain:
     def _check_answers(self, new_items: Sequence[InputItem]) -> None:
         missing = calls_open_after((*self.unsent, *new_items), self.open_calls)
         # Only the server knows the content of an `item_reference`: it may be an output.
-        if missing and not any(item_field(item, "type") == "item_reference" for item in new_items):
+        if missing and not any(item_type(item) == "item_reference" for item in new_items):
             needed = ", ".join(f"`{kind}` for {call_id!r}" for kind, call_id in missing[:10])
             count = "the output of 1 call" if len(missing) == 1 else f"the outputs of {len(missing)} calls"
             raise InvalidRequestError(
@@ -168,9 +168,9 @@ class Chain:
         if not piece.stored or piece.end <= self._lost:
             items = without_unstored_reasoning(items)
         if piece.cut:
-            items = [item for item in items if not (item_field(item, "type") in ANSWERS and is_cut(item))]
+            items = [item for item in items if not (item_type(item) in ANSWERS and is_cut(item))]
             # A server takes reasoning only together with the item that follows from it.
-            while items and item_field(items[-1], "type") == "reasoning":
+            while items and item_type(items[-1]) == "reasoning":
                 items = items[:-1]
         return items
 
@@ -186,7 +186,7 @@ class Chain:
         sent = (*self.held, *self.unsent, *new_items)
         output: tuple[InputItem, ...] = tuple(response.output)
         cut = response.status == "incomplete"
-        begin = max((n for n, item in enumerate(output) if item_field(item, "type") == "compaction"), default=None)
+        begin = max((n for n, item in enumerate(output) if item_type(item) == "compaction"), default=None)
         if begin is None:
             last = _add(_add(self._last, sent, stored=stored), output, is_output=True, stored=stored, cut=cut)
             open_calls = calls_open_after((*sent, *output), self.open_calls)
@@ -275,7 +275,7 @@ class Chain:
         """
         try:
             saved = msgspec.convert(data, _Saved)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             raise DecodeError(f"the data are not the saved chain of a conversation: {error}") from error
         last: _Piece | None = None
         for piece in saved.pieces:

@@ -295,7 +295,8 @@ class Conversation:
         """
         try:
             saved = msgspec.convert(json.loads(text), _Saved)
-        except (ValueError, RecursionError) as error:
+            TurnSettings(saved.settings)
+        except (ValueError, TypeError, RecursionError, InvalidRequestError, ConfigurationError) as error:
             raise DecodeError(f"the text is not what `Conversation.to_json` returns: {error}") from error
         missing = ", ".join(f"`{name}`" for name in saved.withheld if name not in settings)
         if missing:

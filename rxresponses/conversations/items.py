@@ -34,7 +34,7 @@ def calls_open_after(items: Iterable[InputItem], open_calls: Iterable[OpenCall] 
     """
     calls = dict.fromkeys(open_calls)
     for item in items:
-        kind = item_field(item, "type")
+        kind = item_type(item)
         if kind in ANSWERS:
             if not is_cut(item) and item_field(item, "execution") != "server":
                 calls[ANSWERS[kind], _call_id(item, kind)] = None
@@ -60,6 +60,12 @@ def _call_id(item: InputItem, kind: str) -> str:
 def is_cut(item: InputItem) -> bool:
     """Whether an item ended before it was whole."""
     return bool(item_field(item, "status") == "incomplete")
+
+
+def item_type(item: InputItem) -> str:
+    """Return the type of an item, of which a file that was damaged may have anything; "" if it has none."""
+    kind = item_field(item, "type")
+    return kind if isinstance(kind, str) else ""
 
 
 def item_field(item: InputItem, name: str) -> Any:

@@ -267,7 +267,7 @@ class ToolLedger:
         """Return the ledger from the data of `to_dict`; raises `DecodeError` for other data."""
         try:
             saved = msgspec.convert(data, _Saved)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             raise DecodeError(f"the data are not those of a ledger: {error}") from error
         ledger = cls(save=save)
         ledger._asked, ledger.turn, ledger.tokens, ledger._ending = saved.asked, saved.turn, saved.tokens, saved.ending

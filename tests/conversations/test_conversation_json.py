@@ -184,3 +184,28 @@ def test_a_conversation_without_a_model(server: ResponsesServer, socket: Respons
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(DecodeError, match=r"^the (text is|data are) not "):
         Conversation.from_json(text, ScriptedSender())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"items":[', '"items":"\\ud800","_":['),
+        ('"settings":{', '"settings":{"of_a_newer_version":1,'),
+        ('"settings":{', '"settings":{"temperature":"hot",'),
+        ('"settings":{', '"settings":{"max_turns":0,'),
+    ],
+    ids=["half an emoji", "unknown setting", "wrong setting", "wrong option"],
+)
+def test_damaged_text_is_refused(old: str, new: str) -> None:
+    chat = Conversation(ScriptedSender([created_event(), completed()]), model="m")
+    talk(chat, "a")
+    with pytest.raises(DecodeError, match=r"^the (text is|data are) not "):
+        Conversation.from_json(chat.to_json().replace(old, new, 1), ScriptedSender())
+
+
+@pytest.mark.parametrize("kind", ["{}", "[]", "5", "null"])
+def test_an_item_whose_type_is_damaged_is_no_call(kind: str) -> None:
+    chat = Conversation(ScriptedSender([created_event(), completed()]), model="m")
+    talk(chat, [user("a")])
+    again = Conversation.from_json(chat.to_json().replace('"type":"message"', f'"type":{kind}', 1), ScriptedSender())
+    assert len(again.history) == len(chat.history)

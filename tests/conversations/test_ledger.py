@@ -134,7 +134,15 @@ class TestAsJson:
         assert ToolLedger.from_json(ledger.to_json()).unanswered == [cut]
 
     @pytest.mark.parametrize(
-        "text", ["", "[]", "{}", "[" * 100_000, filled().to_json().replace('"version":1', '"version":2')]
+        "text",
+        [
+            "",
+            "[]",
+            "{}",
+            "[" * 100_000,
+            '{"calls":"\\ud800"}',
+            filled().to_json().replace('"version":1', '"version":2'),
+        ],
     )
     def test_other_text(self, text: str) -> None:
         with pytest.raises(DecodeError, match=r"not (that|those) of a ledger"):
