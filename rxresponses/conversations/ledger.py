@@ -16,6 +16,7 @@ from ..wire.base import Model
 from ..wire.requests.sent import plain_json
 from .chain import Chain
 from .client_calls import ClientCall
+from .items import ANSWERS, calls_open_after
 from .unfinished import restored_call, restored_items, saved_call
 
 _VERSION = 1
@@ -147,7 +148,10 @@ class ToolLedger:
     # What the program decides.
 
     def resolve(self, call_id: str, output: Model | Mapping[str, Any]) -> None:
-        """Record the output of a call whose fate was unknown, as an input item such as `function_result` makes."""
+        """Record the output of a call whose fate was unknown, as an input item such as `function_result` makes.
+
+        Raises `ConfigurationError` if the ledger has no such call, or if the item does not answer it.
+        """
         self._change_unknown(call_id, plain_json(output))
 
     def forget(self, call_id: str) -> None:
@@ -159,6 +163,12 @@ class ToolLedger:
         if not keys:
             raise ConfigurationError(
                 f"the ledger has no unfinished call with the id {call_id!r}: `unknown` lists the unfinished calls"
+            )
+        record_type = self._records[keys[0]].type
+        kind = ANSWERS.get(record_type, record_type)
+        if output is not None and (not isinstance(output, Mapping) or calls_open_after([output], [(kind, call_id)])):
+            raise ConfigurationError(
+                f"the output does not answer the call {call_id!r}: pass an item of the type `{kind}` with this id"
             )
         for key in keys:
             if output is None:

@@ -104,6 +104,24 @@ def test_the_program_decides_about_an_unknown_call() -> None:
         ledger.resolve("call_3", {})
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        "two",
+        user("two"),
+        {},
+        function_result("call_1", "two"),
+        {"type": "custom_tool_call_output", "call_id": "call_2"},
+    ],
+    ids=["a text", "a message", "nothing", "of another call", "of another type"],
+)
+def test_what_does_not_answer_an_unknown_call_is_refused(output: Any) -> None:
+    ledger = filled()
+    with pytest.raises(ConfigurationError, match="`function_call_output` with this id"):
+        ledger.resolve("call_2", output)
+    assert standings(ledger) == ["finished", "unknown", "new"]
+
+
 def test_a_ledger_belongs_to_one_run() -> None:
     ledger = filled()
     with pytest.raises(ConfigurationError, match="in use"):
