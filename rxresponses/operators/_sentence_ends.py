@@ -25,6 +25,7 @@ _CLAUSE = re.compile(
 )
 _LINE = re.compile(f"[^{NEWLINES}]*[{NEWLINES}]+")
 _SPACE = re.compile(r"\s+")
+_CONTROLS = ("Cc", "Zl", "Zp")  # categories of characters to which no other character is joined
 _CONTINUING = frozenset(",;:)]}»”、，；：" + MARKS)
 
 
@@ -125,9 +126,8 @@ class SentenceCutter:
 
     def _know_line(self, window: Window) -> bool:
         """Find out what kind of line begins at `_at`; return whether that can be told yet."""
-        at = self._at
-        while at < window.limit and window.text[at].isspace():
-            at += 1
+        blank = _SPACE.match(window.text, self._at, window.limit)
+        at = self._at if blank is None else blank.end()
         begun = None if window.is_last else (_BEGUN_FENCE, _BEGUN_HEADING)
         fence = _FENCE.match(window.text, at, window.limit)
         if begun is not None and any(pattern.match(window.text, at, window.limit) for pattern in begun):
@@ -183,6 +183,8 @@ class SentenceCutter:
 def _after_code(window: Window, at: int) -> tuple[int, int]:
     """Return `NO` and the end of the code in a line, at whose marks no sentence ends; `WAIT` if that is not known."""
     after = window.after_run("`", at)
+    if after == window.limit:
+        return (NO if window.is_last else WAIT), after
     newline = _NEWLINE.search(window.text, after, window.limit)
     end = newline.start() if newline else window.limit
     closing = re.search(f"(?<!`){window.text[at:after]}(?!`)", window.text[after:end])
@@ -196,7 +198,7 @@ def is_boundary(text: str, at: int, start: int = 0) -> bool:
     if not start < at < len(text):
         return True
     before, after = text[at - 1], text[at]
-    if unicodedata.category(before) == "Cc" or unicodedata.category(after) == "Cc":
+    if unicodedata.category(before) in _CONTROLS or unicodedata.category(after) in _CONTROLS:
         return before + after != "\r\n"
     if unicodedata.category(after)[0] == "M" or "\u200d" in (before, after) or after in "\u200c\u0e33\u0eb3":
         return False

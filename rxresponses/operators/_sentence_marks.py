@@ -36,6 +36,7 @@ CLOSING = "\"'‘’“”»«›)]}*_`~」』】〉》）］｝"
 
 NEWLINES = "\n\u2028\u2029"
 
+_RUNS = {characters: re.compile(f"[{re.escape(characters)}]*") for characters in (MARKS, CLOSING, "`")}
 _CONTINUING = frozenset(",;:)]}、，；：" + MARKS)
 _OPENING = "([{<\"'“‘«„¿¡*_~`「『（"
 _EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u2775\u2794-\u27bf\u200d\ufe0f\U000e0020-\U000e007f]+")
@@ -66,10 +67,10 @@ class Window:
         self.is_last = is_last
 
     def after_run(self, characters: str, at: int) -> int:
-        """Return where a run of these characters ends."""
-        while at < self.limit and self.text[at] in characters:
-            at += 1
-        return at
+        """Return where a run of these characters ends: `MARKS`, `CLOSING` or backquotes."""
+        run = _RUNS[characters].match(self.text, at, self.limit)
+        assert run is not None  # it matches no characters, too
+        return run.end()
 
     def after_blank(self, at: int) -> int:
         """Return where the white space ends that belongs to a sentence: at the next word, or behind an empty line."""

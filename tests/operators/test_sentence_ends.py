@@ -113,6 +113,11 @@ def test_a_sentence_has_a_letter_or_a_digit_except_the_last(text: str) -> None:
         assert re.search(r"[^\W_]", sentence) or "```" in sentence or "~~~" in sentence
 
 
+def test_a_line_separator_is_no_part_of_a_character() -> None:
+    text = "One\u2028\u2028\u200dtwo"
+    assert cut_pieces(list(text)) == cut(text) == ["One\u2028\u2028", "\u200dtwo"]
+
+
 def test_a_text_begins_anew_behind_a_flush() -> None:
     cutter = SentenceCutter(500)
 
