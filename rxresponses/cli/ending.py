@@ -9,7 +9,7 @@ from ..wire.redacted import hide_secrets
 
 
 class Ending:
-    """Reads the events of one response after another; `notes` are what the user is to know of the end."""
+    """Reads the events of one response after another; `notes` are lines for the user about the end."""
 
     def __init__(self) -> None:
         self._notes: list[str] = []

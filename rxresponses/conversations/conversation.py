@@ -1,4 +1,4 @@
-"""`Conversation`: turns that follow one another, of which each sends only what is new."""
+"""`Conversation`: turns that follow one another, each of which sends only the new items."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _VERSION = 1
 
 
 class Conversation:
-    """A conversation with a model: it keeps the history, and each turn sends only what is new.
+    """A conversation with a model: it keeps the history, and each turn sends only the new items.
 
     `sender` is a socket, a client, a lane, or any other object with `send_request`.  `defaults` are fields of
     `ResponseCreate` for all turns, such as `model`, `instructions` and `tools`; `send` can override them for one turn::

@@ -14,7 +14,7 @@ Reason: TypeAlias = Literal["timeout", "denied", "unknown", "cut", "no_tool"]
 
 
 class ToolCallError(ResponsesError):
-    """A call has no result, though its tool raised nothing; the model is told why, and so is `ToolCallFailedEvent`.
+    """A call has no result, though its tool raised nothing.  The model gets the text, `ToolCallFailedEvent` the error.
 
     `reason` is `timeout` (the tool took longer than allowed, and may go on), `denied` (the user did not approve the
     call), `unknown` (the run was interrupted during the call), `cut` (the response ended inside the call), or

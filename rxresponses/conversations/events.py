@@ -100,7 +100,7 @@ class ToolCallOutputEvent(ToolCallEvent):
 
 @model
 class ToolCallFailedEvent(ToolCallEvent):
-    """A call has no result: `error` says why, and `output` is what the model is told, `None` if the run ends."""
+    """A call has no result: `error` says why; `output` is the input item for the model, `None` if the run ends."""
 
     error: Any = field(metadata=config(encoder=_text_of_error))
     output: InputItem | None

@@ -47,7 +47,7 @@ def fallback(
     when: Callable[[Exception], bool] = may_fall_back,
     scheduler: SchedulerBase | None = None,
 ) -> FallbackSender:
-    """Return a sender that asks the first choice, and another one if that fails before any output.
+    """Return a sender that asks the first choice, and another one if the first fails before any output.
 
     Marble::
 

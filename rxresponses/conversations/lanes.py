@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ..protocol.lanes import MAX_NAMED_LANES
 from .chain import Chain
 
-_MOST_ABANDONED = 4  # lanes: then the one that was abandoned first is used again, rather than one more name
+_MOST_ABANDONED = 4  # lanes; with so many, the lane that was abandoned first is used again in place of a new name
 
 
 class LaneState:

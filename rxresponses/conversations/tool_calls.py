@@ -26,7 +26,7 @@ from .client_calls import ClientCall, answered_ids, client_call
 
 
 class CallReader:
-    """Reads the events of one response, and tells each call once, as soon as it is whole.
+    """Reads the events of one response, and returns each call once, as soon as the call is whole.
 
     A call may have an effect that cannot be undone.  So a call that the response cut short never starts.  Before the
     terminal event, a function call is whole only if its arguments are a whole JSON object: a server that cuts the

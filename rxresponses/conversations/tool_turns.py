@@ -96,7 +96,7 @@ class _ToolRun:
         self._on_chain = on_chain
         self._ledger = ledger
         self._observer = observer
-        self._own_observer = in_subscribers_context(observer)  # for what is emitted outside of the sender
+        self._own_observer = in_subscribers_context(observer)  # for events that the sender does not deliver
         self._scheduler = scheduler
         self._context = copy_context()
         self._timings = current_timings()
@@ -204,7 +204,7 @@ class _ToolRun:
 
     def _subscribe(self, source: Observable[ServerEvent]) -> None:
         subscription = SingleAssignmentDisposable()
-        # Keep it before it starts: the turn may end, and the next one begin, before `subscribe` returns.
+        # Keep the subscription before it starts: the turn may end, and the next turn begin, before `subscribe` returns.
         self._upstream.disposable = subscription
         with recording(self._timings):
             subscription.disposable = source.subscribe(
