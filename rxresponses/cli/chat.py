@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from .chat_session import ChatSession
     from .chat_view import ChatView
     from .line_reader import LineReader, default_history
+    from .serve import stopped_by_sigterm
     from .stderr import write_line
 
     settings: dict[str, Any] = {"model": args.model}
@@ -94,5 +95,6 @@ def run(args: argparse.Namespace) -> int:
         session = ChatSession(branches, commands, reader, view, approvals, args.timeout)
         if reader.is_interactive:
             write_line(f"talking with {args.model}; /help lists the commands, Ctrl-D leaves")
-        session.run()
+        with stopped_by_sigterm():  # the terminal gets its cursor back
+            session.run()
     return 1 if session.has_failed and not reader.is_interactive else 0

@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             what = "replay" if args.replay is not None else "use the script"
             raise ConfigurationError(f"cannot {what}: {error}") from error
-        with _stopped_by_sigterm(), server:
+        with stopped_by_sigterm(), server:
             print(server.url, flush=True)
             return _wait_for_interrupt()
 
@@ -134,7 +134,7 @@ def _log(name: str | None) -> Iterator[Callable[[str], object] | None]:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
+def stopped_by_sigterm() -> Iterator[None]:
     """Let SIGTERM leave the context, with the exit code that shells give to a program which SIGTERM has ended."""
 
     def stop(number: int, frame: object) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -65,6 +66,9 @@ class AtATerminal:
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
     def end(self) -> int:
         return self._process.wait(PATIENCE)
 
@@ -109,3 +113,14 @@ def test_a_chat_at_a_terminal(terminal: AtATerminal, server: ResponsesServer, tm
     kept = (tmp_path / "rxresponses" / "chat_history").read_text()
     assert kept.splitlines()[0] == "One"
     assert "y" not in kept.splitlines()
+
+
+def test_sigterm_gives_the_terminal_its_cursor_back(terminal: AtATerminal, server: ResponsesServer) -> None:
+    server.reply([Text(deltas=["Hello ", "world "]), Hold(server.gate(), after=6)])
+    terminal.read_until("\x1b[?2004h> ")
+    terminal.type("One\r")
+    terminal.read_until("\x1b[?25l")  # the cursor is hidden while the answer is drawn
+    terminal.read_until("world")
+    terminal.terminate()
+    terminal.read_until("\x1b[?25h")
+    assert terminal.end() == 128 + signal.SIGTERM
