@@ -53,9 +53,7 @@ class Sending(Turn):
     ) -> None:
         super().__init__(branch)
         self._lanes = lanes
-        self._owner: object = (
-            owner  # the conversation: kept, because the lane of a forgotten conversation is given to another
-        )
+        self._owner: object = owner  # keeps the conversation: the lane of a forgotten one is given to another
         self._host = host
         self._settings = settings
         self._items = items

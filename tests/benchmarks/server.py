@@ -119,12 +119,16 @@ async def clients_that_never_read(server: Server) -> float:
 async def long_run(server: Server) -> float:
     """A client that sends 150 images of 1 MB, one after the other."""
     image = {"type": "input_image", "image_url": f"data:image/png;base64,{'x' * 1_000_000}"}
-    request = create(input=[{"role": "user", "content": [image]}], max_output_tokens=1)
+    request = create(input=[{"role": "user", "content": [image]}])
     async with connected(server.port) as (reader, writer):
         for _ in range(150):
             writer.write(request)
-            while b'"type":"response.incomplete"' not in await reader.read(2**20):
-                pass
+            received = b""
+            while b'"type":"response.completed"' not in received:
+                data = await reader.read(2**20)
+                received += data
+                assert data, "the server has closed the connection"
+                assert b'"type":"error"' not in received, received[-1000:]
         return await server.growth()
 
 
