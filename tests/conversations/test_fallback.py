@@ -538,7 +538,9 @@ class TestServers:
         assert [request["model"] for request in server.requests] == ["large", "small", "large"]
 
     def test_traced(self, socket: ResponsesWebSocket) -> None:
-        telemetry = pytest.importorskip("rxresponses.telemetry")
+        pytest.importorskip("opentelemetry", reason="needs the extra `otel`")
+        from rxresponses import telemetry
+
         sender = telemetry.traced(fallback(socket))
 
         assert sender.send_request(ask()).pipe(rops.final_response()).run().status == "completed"
