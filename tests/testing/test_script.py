@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,7 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
 def example() -> str:
     """Return the script in the docstring of `ResponsesServer.script`."""
     text = (ResponsesServer.script.__doc__ or "").partition("::\n")[2].partition("A reply is a text")[0]
-    return "\n".join(line[12:] for line in text.splitlines())
+    return textwrap.dedent(text)  # from Python 3.13 on, docstrings have lost their indentation
 
 
 def test_the_example_of_the_docstring(tmp_path: Path) -> None:
