@@ -28,7 +28,7 @@ from .chain import Chain
 from .lanes import Branch, Lanes
 from .ledger import ToolLedger
 from .sender_lanes import home_of, lanes_of
-from .sending import Sending
+from .sending import Sending, TurnHost
 from .settings import overridden
 from .turn_settings import TurnSettings
 from .usage import NO_USAGE, add_usage
@@ -90,7 +90,7 @@ class Conversation:
             raise ConfigurationError(
                 f"the sender is the lane {lane!r}, and `stream_id` names the lane {chosen!r}: leave one of them out"
             )
-        self._host = _Host(self._home, Chain())
+        self._host = TurnHost(self._home, Chain())
         self._lanes = lanes_of(self._home)
         self._set_branch(next((name for name in (lane, chosen) if isinstance(name, str)), None))
 
@@ -202,7 +202,7 @@ class Conversation:
         fork.__dict__.update(self.__dict__)
         inherited = {name: value for name, value in self._settings.given.items() if name != "stream_id"}
         fork._settings = TurnSettings(overridden(inherited, settings))
-        fork._host = _Host(self._home, self._host.chain)
+        fork._host = TurnHost(self._home, self._host.chain)
         name = settings.get("stream_id")
         fork._set_branch(name if isinstance(name, str) else None)
         return fork
@@ -310,19 +310,6 @@ class Conversation:
         conversation._host.chain = Chain.from_dict(saved.chain)
         conversation._host.usage = add_usage(NO_USAGE, ResponseUsage.from_dict(saved.usage))
         return conversation
-
-
-class _Host:
-    """What the turns of a conversation change."""
-
-    def __init__(self, sender: Any, chain: Chain) -> None:
-        self.sender = sender
-        self.chain = chain
-        self.usage = NO_USAGE
-
-    def count(self, response: Response) -> None:
-        """Count the tokens of a response that has ended, also of one that failed: they are paid for."""
-        self.usage = add_usage(self.usage, response.usage)
 
 
 class _Saved(msgspec.Struct):

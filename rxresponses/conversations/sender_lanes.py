@@ -56,6 +56,8 @@ class SenderLanes:
                 waiting.popleft().begin()
         finally:
             self._here.waiting = None
+            if waiting:  # a turn has raised: those behind it start all the same
+                self._begin(list(waiting))
 
 
 _of_senders: weakref.WeakKeyDictionary[object, SenderLanes] = weakref.WeakKeyDictionary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import Any
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
@@ -27,6 +27,7 @@ from .ledger import ToolLedger
 from .sender_lanes import SenderLanes
 from .steering import TurnSteers, follow_steer
 from .turn_settings import TurnSettings
+from .usage import NO_USAGE, add_usage
 
 # Until an event of another type comes, the server may not have loaded the parent of the response.
 _BEFORE_PROGRESS = frozenset({"response.created", "response.queued"})
@@ -129,8 +130,7 @@ class Sending(Turn):
                 self._host.sender, self.lane.name, self.chain, self._items, self._on_chain, self._remember, self._ledger
             )
         except Exception as error:
-            self._observer.on_error(error)
-            self._leave()
+            self._on_error(error)
             return
         with recording(self._timings):
             self._upstream.disposable = source.subscribe(
@@ -254,14 +254,17 @@ class Sending(Turn):
             self.steers.open += 1
 
         self._lanes.change(begin)
-        return follow_steer(source, self.steers, target_id, items, self.note, close)(observer, scheduler)
+        return follow_steer(source, self.steers, target_id, items, self.note, close, observer, scheduler)
 
 
-class TurnHost(Protocol):
-    """The conversation of a turn."""
+class TurnHost:
+    """What the turns of a conversation change."""
 
-    sender: Any
-    chain: Chain
+    def __init__(self, sender: Any, chain: Chain) -> None:
+        self.sender = sender
+        self.chain = chain
+        self.usage = NO_USAGE
 
     def count(self, response: Response) -> None:
-        """Count the tokens of a response that has ended."""
+        """Count the tokens of a response that has ended, also of one that failed: they are paid for."""
+        self.usage = add_usage(self.usage, response.usage)

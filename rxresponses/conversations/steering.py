@@ -100,37 +100,35 @@ def follow_steer(
     items: Sequence[InputItem],
     on_event: Callable[[ServerEvent], None],
     on_end: Callable[[], None],
-) -> Callable[[ObserverBase[ServerEvent], SchedulerBase | None], DisposableBase]:
-    """Return a function that subscribes to the events of a steer, and notes on the way what becomes of it."""
+    observer: ObserverBase[ServerEvent],
+    scheduler: SchedulerBase | None,
+) -> DisposableBase:
+    """Subscribe to the events of a steer, and note on the way what becomes of it."""
+    assembly = Assembly(WHOLE)
 
-    def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
-        assembly = Assembly(WHOLE)
+    def on_next(event: ServerEvent) -> None:
+        if event.type == "response.steer.accepted":
+            steers.accepted(target_id, items)
+        elif event.type == "response.steer.pending":
+            steers.pending(target_id, items)
+        elif event.type == "response.steer.failed":
+            steers.failed(target_id)
+        elif event.type not in TERMINAL_TYPES:
+            assembly.add(event)
+        elif failure_of(event) is None:
+            response = assembly.finish(event)
+            if response is not None:
+                steers.followed(target_id, response)
+        on_event(event)
+        observer.on_next(event)
 
-        def on_next(event: ServerEvent) -> None:
-            if event.type == "response.steer.accepted":
-                steers.accepted(target_id, items)
-            elif event.type == "response.steer.pending":
-                steers.pending(target_id, items)
-            elif event.type == "response.steer.failed":
-                steers.failed(target_id)
-            elif event.type not in TERMINAL_TYPES:
-                assembly.add(event)
-            elif failure_of(event) is None:
-                response = assembly.finish(event)
-                if response is not None:
-                    steers.followed(target_id, response)
-            on_event(event)
-            observer.on_next(event)
+    def on_error(error: Exception) -> None:
+        observer.on_error(error)
+        on_end()
 
-        def on_error(error: Exception) -> None:
-            observer.on_error(error)
-            on_end()
+    def on_completed() -> None:
+        observer.on_completed()
+        on_end()
 
-        def on_completed() -> None:
-            observer.on_completed()
-            on_end()
-
-        subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
-        return CompositeDisposable(subscription, Disposable(on_end))
-
-    return subscribe
+    subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+    return CompositeDisposable(subscription, Disposable(on_end))

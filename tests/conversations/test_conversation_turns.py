@@ -11,7 +11,7 @@ import pytest
 import reactivex
 from reactivex import operators as ops
 
-from rxresponses import Conversation, ResponsesWebSocket, ServerEvent, SocketClosedError
+from rxresponses import Conversation, InvalidRequestError, ResponsesWebSocket, ServerEvent, SocketClosedError
 from rxresponses import operators as rops
 from rxresponses.testing import Hold, ResponsesServer, Text
 
@@ -155,6 +155,20 @@ class TestEnds:
         with pytest.raises(ValueError, match="broken"):
             desk.sender.fail(ValueError()) if name == "on_error" else desk.sender.say()
         assert desk.inputs == ["a", "b"]
+
+    def test_a_turn_that_is_refused_at_its_start_where_nothing_takes_the_error(self) -> None:
+        """The turns behind start all the same, also those that the raising turn has let go on."""
+        desk = Desk()
+        desk.send("a")
+        chat, waiting = desk.chat, desk.chat.send("b")
+        waiting.subscribe(lambda _: None)  # without `on_error`: RxPY raises the error
+        third = desk.send("c")
+        with pytest.raises(InvalidRequestError, match="waits for the output"):
+            desk.sender.call(add_call())
+        answered = Recorder(chat.send([{"type": "function_call_output", "call_id": "call_1", "output": "done"}]))
+        assert isinstance(third.error, InvalidRequestError)
+        desk.sender.say("A")
+        assert answered.completions == 1
 
     def test_what_cannot_be_sent_after_all(self) -> None:
         desk = Desk()
