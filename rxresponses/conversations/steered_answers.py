@@ -16,7 +16,7 @@ from ..net.timing import current_timings, recording
 from ..raised import as_exception
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.events.base import ERROR_TYPES
-from ..wire.fields import response_id_of
+from ..wire.fields import response_field, response_id_of
 from .latest_targets import Target
 
 
@@ -96,7 +96,8 @@ class SteeredAnswers:
         def on_next(event: ServerEvent) -> None:
             self._note(event)
             self._observer.on_next(event)
-            self._go_on()
+            if event.type == "response.created":  # now prompts that wait may steer
+                self._go_on()
 
         self._subscribe(lambda: self._target.ask(waiting.prompt), on_next, self._fail, self._end_stream)
 
@@ -119,7 +120,8 @@ class SteeredAnswers:
                     return
                 self._note(event)
             self._observer.on_next(event)
-            self._go_on()
+            if event.type == "response.created":  # now prompts that wait may steer
+                self._go_on()
 
         def on_error(error: Exception) -> None:
             if is_accepted or getattr(error, "delivery", None) not in ("not_sent", "rejected"):
@@ -133,7 +135,7 @@ class SteeredAnswers:
     def _note(self, event: ServerEvent) -> None:
         """Note which response runs, and so can be steered."""
         if event.type == "response.created":
-            self._response_id = response_id_of(event)
+            self._response_id = response_field(event, "id") or None
         elif event.type in TERMINAL_TYPES:
             self._response_id = None
 

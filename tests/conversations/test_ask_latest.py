@@ -294,6 +294,14 @@ class TestSteer:
 
         assert sender.inputs == ["A", ("a", "B"), ("a", "C")]
 
+    def test_a_steer_names_the_whole_id(self, sender: ManualSender) -> None:
+        seen = Collected(ask_latest(sender, mode="steer", model="m"))
+        seen.prompts.on_next("A")
+        sender.answers[0].emit(created("a" * 2_000))
+        seen.prompts.on_next("B")
+
+        assert sender.inputs == ["A", ("a" * 2_000, "B")]
+
     def test_the_response_that_follows_from_two_steers_is_emitted_once(self, sender: ManualSender) -> None:
         seen = Collected(ask_latest(sender, mode="steer", model="m"))
         for prompt in "ABC":
