@@ -87,8 +87,10 @@ def _url_of(source: object, file_id: object, what: str) -> str | None:
         raise InvalidRequestError(
             f"{what} must be given as a path, a URL or bytes, not as {type(source).__name__}", field="content"
         )
-    if not isinstance(source, str) or _URL.match(source):
-        return source if isinstance(source, str) else None
+    if not isinstance(source, str):
+        return None
+    if _URL.match(source):
+        return source
     if other := _OTHER_URL.match(source):
         raise InvalidRequestError(
             f"the service does not read {other[0]} URLs: pass {what} as an https URL, a path or bytes", field="content"

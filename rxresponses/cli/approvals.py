@@ -64,7 +64,7 @@ def terminal_question() -> Callable[[str], str] | None:
         return None
 
     def ask(question: str) -> str:
-        sys.stderr.write(f"{terminal_line(question)}")
+        sys.stderr.write(terminal_line(question))
         sys.stderr.flush()
         line = sys.stdin.readline()
         if not line.endswith("\n"):  # Ctrl-D, which ends no line of the terminal

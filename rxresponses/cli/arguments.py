@@ -82,10 +82,10 @@ def add_instructions(parser: argparse.ArgumentParser) -> None:
 def instructions(args: argparse.Namespace) -> str | None:
     """Return the instructions that these arguments ask for, `None` for none."""
     given: str | None = args.instructions
-    return given if args.system is None else read_text(args.system, "the instructions")
+    return given if args.system is None else _read_instructions(args.system)
 
 
-def read_text(path: str, what: str) -> str:
+def _read_instructions(path: str) -> str:
     """Return the text of a file; raise `ConfigurationError` if it has none."""
     from ..errors import ConfigurationError
     from .standard_input import text_of
@@ -94,9 +94,9 @@ def read_text(path: str, what: str) -> str:
         with open(path, "rb") as file:
             text = text_of(file.read(), path)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {what}: {error}") from error
+        raise ConfigurationError(f"cannot read the instructions: {error}") from error
     if not text.strip():
-        raise ConfigurationError(f"cannot read {what}: {path} is empty")
+        raise ConfigurationError(f"cannot read the instructions: {path} is empty")
     return text
 
 

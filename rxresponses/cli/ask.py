@@ -67,7 +67,6 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the answer to standard output; return 0, or raise the error of the request."""
-    from ..conversations.run_tools import run_tools
     from ..senders.socket import ResponsesWebSocket
     from ..testing.fallback import url_or_embedded_server
     from .approvals import Approvals, terminal_question
@@ -77,10 +76,15 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args)
     screen, options, approvals = Screen(), connection_options(args), Approvals(terminal_question())
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
-        with_tools = run_tools(socket, request, tools, approve=approvals.approve)
+        if tools:
+            from ..conversations.run_tools import run_tools
+
+            events = run_tools(socket, request, tools, approve=approvals.approve)
+        else:
+            events = socket.send_request(request)
         try:
             with redirect_stdout(sys.stderr):  # what tools print is no part of the answer
-                _show(with_tools if tools else socket.send_request(request), args, screen, approvals)
+                _show(events, args, screen, approvals)
         except KeyboardInterrupt:
             screen.interrupt()
             raise

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 from msgspec import UNSET
 
 from ..conversations.conversation import Conversation
+from ..conversations.ledger_file import replace_file
 from ..errors import ConfigurationError, DecodeError
 from .branches import Branches
 from .chat_lines import HELP, Command
@@ -71,7 +69,7 @@ class ChatCommands:
                 f"{path} exists and is no saved conversation; nothing was written: choose another name"
             )
         try:
-            _write(path, self._conversation.to_json())
+            replace_file(path, self._conversation.to_json())
         except OSError as error:  # its text names the temporary file
             raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
         return f"written to {path}, {self._length}"
@@ -132,16 +130,3 @@ def _is_conversation(path: Path) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(data, dict) and "chain" in data
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole, or leave it as it was, for example if the disk is full; only its owner may read it."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

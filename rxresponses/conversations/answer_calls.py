@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
@@ -17,7 +16,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 
 from ..errors import ConfigurationError, DecodeError, ObserverExitError
-from ..net.loops import Raised, pass_on_exit, running_loop
+from ..net.loops import Raised, call_on, pass_on_exit, running_loop
 from ..operators._arguments import makes_operator
 from ..raised import as_exception, named_text
 from ..structured.function import CallableTool
@@ -111,7 +110,7 @@ def _outcome(tool: Runnable, function: Callable[[], Any]) -> Observable[object]:
             if isinstance(outcome, Raised):
                 observer.on_error(_error_of(outcome.error))
             elif isinstance(outcome, TimedOut):
-                text = f"{tool.name} took longer than {outcome.seconds:g} s, and was given up; it may still take effect"
+                text = f"{tool.name} {outcome}"
                 observer.on_error(ToolCallError(text, reason="timeout", call_id=""))
             elif isinstance(outcome, Interrupted):
                 observer.on_error(ToolCallsInterruptedError("other code cancelled the tool, as at the end of a loop"))
@@ -122,7 +121,7 @@ def _outcome(tool: Runnable, function: Callable[[], Any]) -> Observable[object]:
         loop = running_loop()
         if loop is not None:
             cancel = start_call(loop, tool, function, copy_context(), end, timeout=tool.timeout)
-            return Disposable(partial(_on_loop, loop, cancel))
+            return Disposable(partial(call_on, loop, cancel))
         end(call_at_once(tool, function, copy_context()))
         return Disposable()
 
@@ -136,11 +135,3 @@ def _error_of(raised: BaseException) -> Any:
         raise raised  # it reaches the caller
     pass_on_exit(raised)
     return as_exception(raised, "a tool")
-
-
-def _on_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
-    if running_loop() is loop:
-        act()
-    else:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
-            loop.call_soon_threadsafe(act)

@@ -9,8 +9,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from ..errors import DecodeError, InvalidRequestError
-from ..structured.json_text import json_text
+from ..errors import DecodeError
 from ..wire.base import Model
 from ..wire.client_calls import is_client_call
 from ..wire.models import (
@@ -38,9 +37,9 @@ from ..wire.requests import (
     ResponseToolSearchOutputItemParam,
     ShellCallOutput,
 )
-from ..wire.requests.parts import output_content
+from ..wire.requests.parts import output_of, text_of_value
 from ..wire.requests.sent import plain_json
-from .items import ANSWERS
+from .items import ANSWER_TYPES, ANSWERS, call_id_of
 
 _BESIDES = ("id", "call_id", "status", "type", "created_by")  # fields that do not say what a call asks for
 
@@ -85,7 +84,7 @@ def client_call(item: object, **fields: Any) -> ClientCall | None:
     """
     if not is_client_call(item):
         return None
-    call_id = item.id if isinstance(item, McpApprovalRequest) else item.call_id or item.id
+    call_id = call_id_of(item, item.type)
     if not call_id:
         raise DecodeError(
             f"the server sent a {item.type} without a `call_id`, so no output can answer it, and it was not made"
@@ -96,8 +95,7 @@ def client_call(item: object, **fields: Any) -> ClientCall | None:
 
 def answered_ids(items: Sequence[object]) -> frozenset[str]:
     """Return the ids of the calls for which the items of a response hold the answers of the server."""
-    types = frozenset(ANSWERS.values())
-    answers = [item for item in items if getattr(item, "type", None) in types]
+    answers = [item for item in items if getattr(item, "type", None) in ANSWER_TYPES]
     return frozenset(call_id for item in answers if (call_id := getattr(item, "call_id", None)))
 
 
@@ -123,9 +121,9 @@ def output_item(call: ClientCall, value: object) -> InputItem:
         return value  # type: ignore[return-value]
     item = call.item
     if isinstance(item, ResponseFunctionToolCall):
-        return FunctionCallOutput(call_id=call.call_id, output=content_of(value), caller=item.caller or UNSET)
+        return FunctionCallOutput(call_id=call.call_id, output=output_of(value), caller=item.caller or UNSET)
     if isinstance(item, ResponseCustomToolCall):
-        return ResponseCustomToolCallOutput(call_id=call.call_id, output=content_of(value), caller=item.caller or UNSET)
+        return ResponseCustomToolCallOutput(call_id=call.call_id, output=output_of(value), caller=item.caller or UNSET)
     if isinstance(item, McpApprovalRequest):
         return McpApprovalResponse(approval_request_id=call.call_id, approve=value is True)
     if isinstance(item, LocalShellCall):
@@ -177,19 +175,3 @@ def _shell_output(call: ClientCall, item: ResponseFunctionShellToolCall, outputs
         max_output_length=UNSET if limit is None else limit,
         caller=item.caller or UNSET,
     )
-
-
-def content_of(value: object) -> str | list[Any]:
-    """Return what a tool returned as the output for the model: text, or content parts."""
-    parts = output_content(value)
-    return text_of_value(value) if parts is None else parts
-
-
-def text_of_value(value: object) -> str:
-    """Return a text as it is, and any other value as its JSON; raises `InvalidRequestError` if it has none."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json_text(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the tool's result is not JSON: {error}", field="output") from error

@@ -13,7 +13,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import ConfigurationError
 from ..net.observable import EventObservable
-from ..net.sender import Sender
+from ..net.sender import Sender, not_a_sender
 from ..operators._clock import clock_for
 from ..redaction import discreet
 from ..scalars import plain_scalar
@@ -219,8 +219,7 @@ def _choice(choice: Any, sender: Sender | None) -> Choice:
         if sender is None:
             raise ConfigurationError(f"the choice {choice!r} is a model without a sender: pass `sender`")
         choice, model = sender, choice
-    if isinstance(choice, type) or not callable(getattr(choice, "send_request", None)):
-        what = f"the class {choice.__name__}" if isinstance(choice, type) else type(choice).__name__
+    if (what := not_a_sender(choice)) is not None:
         raise ConfigurationError(f"a choice must be a sender, a model, or a pair of both, not {what}")
     return Choice(choice, model)
 

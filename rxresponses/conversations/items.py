@@ -21,7 +21,7 @@ ANSWERS = {
 }
 """The types of the calls that the client answers, each with the type of its answer."""
 
-_ANSWER_TYPES = frozenset(ANSWERS.values())
+ANSWER_TYPES = frozenset(ANSWERS.values())
 
 OpenCall = tuple[str, str]
 """A call without an answer: the type of the item that answers it, and its call id."""
@@ -37,9 +37,9 @@ def calls_open_after(items: Iterable[InputItem], open_calls: Iterable[OpenCall] 
         kind = item_type(item)
         if kind in ANSWERS:
             if not is_cut(item) and item_field(item, "execution") != "server":
-                calls[ANSWERS[kind], _call_id(item, kind)] = None
-        elif kind in _ANSWER_TYPES:
-            calls.pop((kind, _call_id(item, kind)), None)
+                calls[ANSWERS[kind], call_id_of(item, kind)] = None
+        elif kind in ANSWER_TYPES:
+            calls.pop((kind, call_id_of(item, kind)), None)
     return tuple(calls)
 
 
@@ -51,7 +51,8 @@ def as_input(items: Sequence[InputItem]) -> str | list[InputItem]:
     return list(items)
 
 
-def _call_id(item: InputItem, kind: str) -> str:
+def call_id_of(item: InputItem, kind: str) -> str:
+    """Return the id by which a call and its answer name each other, `""` if there is none."""
     names = {"mcp_approval_request": ("id",), "mcp_approval_response": ("approval_request_id",)}
     found = (item_field(item, name) for name in names.get(kind, ("call_id", "id")))
     return str(next(filter(None, found), ""))

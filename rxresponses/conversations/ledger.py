@@ -256,7 +256,7 @@ class ToolLedger:
             "asked": self._asked,
             "turn": self.turn,
             "tokens": self.tokens,
-            "calls": [vars(record) | {"output": record.output} for record in self._records.values()],
+            "calls": [dict(vars(record)) for record in self._records.values()],
             "open": [plain_json(call.item) | {"is_cut": call.is_cut} for call in self._open],
             "unfinished": [[saved_call(call) for call in calls] for calls in self.unfinished],
             "ending": self._ending,

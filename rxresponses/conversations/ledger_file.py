@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from functools import partial
@@ -34,12 +35,18 @@ def open_ledger(path: str | os.PathLike[str]) -> ToolLedger:
 
 
 def _save(place: Path, ledger: ToolLedger) -> None:
+    replace_file(place, ledger.to_json())
+
+
+def replace_file(place: Path, text: str) -> None:
+    """Replace a file as a whole, or leave it as it was, for example if the disk is full; only its owner may read it."""
     # In the same folder, because only there the file can be replaced in one step.
     handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     try:
-        with open(handle, "w", encoding="ascii") as file:
-            file.write(ledger.to_json())
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
         os.replace(name, place)
     except BaseException:
-        os.unlink(name)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
         raise

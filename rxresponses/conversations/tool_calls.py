@@ -147,12 +147,6 @@ class CallQueue:
         """Add a call that may start."""
         self._waiting.append((call_id, exclusive))
 
-    def clear(self) -> list[str]:
-        """Take the calls that wait out of the queue, and return their ids."""
-        waiting = [call_id for call_id, _ in self._waiting]
-        self._waiting.clear()
-        return waiting
-
     def start(self) -> str | None:
         """Return the id of the next call to start, which runs from now on; `None` if none may start."""
         if not self._waiting or self._alone or len(self._running) >= self._limit:

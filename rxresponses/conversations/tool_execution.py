@@ -21,6 +21,9 @@ class TimedOut:
 
     seconds: float
 
+    def __str__(self) -> str:
+        return f"took longer than {self.seconds:g} s, and was given up; it may still take effect"
+
 
 @dataclass(frozen=True)
 class Interrupted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any
@@ -16,7 +15,7 @@ from reactivex.scheduler import CurrentThreadScheduler
 
 from ..errors import ConfigurationError
 from ..net.context import in_subscribers_context
-from ..net.loops import acquire_loop, release_loop, running_loop
+from ..net.loops import acquire_loop, call_on, release_loop, running_loop
 from ..net.observable import EventObservable
 from ..net.sender import Sender
 from ..net.timing import current_timings, recording
@@ -106,9 +105,8 @@ class _ToolRun:
         self._failure: Exception | None = None
         self._closed = False
         self._lost = ledger.unfinished  # calls of lost responses, which the next request carries
-        self._waiting: tuple[Chain, list[InputItem]] | None = (
-            None  # the chain that this request continues, and its other items
-        )
+        # The chain that this request continues, and its other items, while calls of lost responses run.
+        self._waiting: tuple[Chain, list[InputItem]] | None = None
         self._begin_turn(ledger.turn)
 
     def start(self, chain: Chain, new_items: Sequence[InputItem]) -> None:
@@ -133,11 +131,10 @@ class _ToolRun:
         self._closed = True
         self._upstream.dispose()
         calls = self._calls
-        if calls.loop is None or calls.loop is running_loop():
+        if calls.loop is None:
             calls.abandon()
         else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks with it
-                calls.loop.call_soon_threadsafe(calls.abandon)
+            call_on(calls.loop, calls.abandon)
         self._release()
 
     def _release(self) -> None:
@@ -240,9 +237,7 @@ class _ToolRun:
         response = self._reader.response
         if response is None and failure_of(event) is None:
             raise unreadable(event)
-        if (
-            response is None or self._chain is None
-        ):  # no request can continue a response that has failed or was cancelled
+        if response is None or self._chain is None:  # no request can continue what has failed or was cancelled
             self._run_over = True
             self._calls.stop()
             return []

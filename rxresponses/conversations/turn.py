@@ -89,9 +89,7 @@ class _RunningTurn:
         self._observer = observer
         self._scheduler = scheduler
         self._timings = current_timings()
-        self._parent_id: str | None = (
-            None  # the response that the latest request continues; `None` if that sends everything
-        )
+        self._parent_id: str | None = None  # what the latest request continues; `None` if it sends everything
 
     def start(self, turn: int, request: ResponseCreate, reason: str | None) -> None:
         """Send the request."""

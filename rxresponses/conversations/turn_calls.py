@@ -88,7 +88,6 @@ class TurnCalls:
     def stop(self) -> None:
         """Start no more calls, and wait for no more approvals; calls that run go on."""
         self._stopped = True
-        self._queue.clear()
         for cancel in list(self._asking.values()):
             cancel()
 
@@ -229,7 +228,7 @@ class TurnCalls:
             if not self._abandoned:
                 self._on_error(_interruption())
         elif isinstance(outcome, TimedOut):
-            text = f"the call took longer than {outcome.seconds:g} s, and was given up; it may still take effect"
+            text = f"the call {outcome}"
             self._give_up(call, "timeout", text, seconds=seconds, record=True)
         elif isinstance(outcome, Raised):
             self._fail(call, outcome.error, seconds, record=True)

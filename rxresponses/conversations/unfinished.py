@@ -26,7 +26,7 @@ def carried(calls: Sequence[ClientCall], outputs: Sequence[InputItem]) -> list[I
     In front of a call stands the reasoning that led to it, once for all calls that followed from it.
     """
     items: list[InputItem] = []
-    for call in in_order(calls):
+    for call in calls:
         items += [item for item in plain_json(call.reasoning) if item not in items]
         items.append(_as_input(call))
     return [*items, *outputs]

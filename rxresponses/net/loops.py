@@ -191,6 +191,15 @@ class _QuietTask(asyncio.Task[T]):
         self.get_coro().close()
 
 
+def call_on(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+    """Call a function on a loop: at once on its thread, else in a later turn; never, if the loop is closed."""
+    if running_loop() is loop:
+        act()
+        return
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks and timers with it
+        loop.call_soon_threadsafe(act)
+
+
 def cancel_task(task: asyncio.Task[Any]) -> None:
     """Cancel a task, unless its loop is closed: such a task runs no more, and its cancellation would raise.
 

@@ -23,10 +23,16 @@ class Sender(Protocol):
         """
 
 
+def not_a_sender(sender: object) -> str | None:
+    """Return what an object is that is no sender, `None` for a sender."""
+    if isinstance(sender, type):
+        return f"the class {sender.__name__}"
+    return None if callable(getattr(sender, "send_request", None)) else type(sender).__name__
+
+
 def check_sender(sender: object) -> None:
     """Raise `ConfigurationError` for an object that is no sender, such as a URL."""
-    if isinstance(sender, type) or not callable(getattr(sender, "send_request", None)):
-        what = f"the class {sender.__name__}" if isinstance(sender, type) else type(sender).__name__
+    if (what := not_a_sender(sender)) is not None:
         raise ConfigurationError(
             f"a sender is a socket, a client, a lane, or another object with `send_request`, not {what}"
         )

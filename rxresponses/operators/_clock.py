@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -14,7 +13,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler, TimeoutScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ..net.loops import running_loop
+from ..net.loops import call_on, running_loop
 
 # These schedulers do not suit timers.  The first two sleep in the thread that subscribes.  The third, which RxPY's
 # `run()` gives to every subscription, keeps a thread for the whole time, even after the timer was disposed.
@@ -76,14 +75,7 @@ def _clock_of_loop(loop: asyncio.AbstractEventLoop) -> Clock:
         def begin() -> None:
             timer.disposable = Disposable(loop.call_later(seconds, action).cancel)
 
-        on_loop(begin)
-        return Disposable(lambda: on_loop(timer.dispose))
-
-    def on_loop(act: Callable[[], None]) -> None:
-        if running_loop() is loop:
-            act()
-            return
-        with contextlib.suppress(RuntimeError):  # `loop` is closed: no timer fires any more
-            loop.call_soon_threadsafe(act)
+        call_on(loop, begin)
+        return Disposable(lambda: call_on(loop, timer.dispose))
 
     return Clock(loop.time, start)

@@ -11,7 +11,18 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ._sentence_marks import CLOSING, LATIN_MARKS, MARKS, NEWLINES, NO, OTHER_MARKS, WAIT, Window, end_at_marks
+from ._sentence_marks import (
+    CLOSING,
+    CONTINUING,
+    LATIN_MARKS,
+    MARKS,
+    NEWLINES,
+    NO,
+    OTHER_MARKS,
+    WAIT,
+    Window,
+    end_at_marks,
+)
 
 _STOP = re.compile(f"[{re.escape(MARKS)}`{NEWLINES}]")
 _NEWLINE = re.compile(f"[{NEWLINES}]")
@@ -26,7 +37,7 @@ _CLAUSE = re.compile(
 _LINE = re.compile(f"[^{NEWLINES}]*[{NEWLINES}]+")
 _SPACE = re.compile(r"\s+")
 _CONTROLS = ("Cc", "Zl", "Zp")  # categories of characters to which no other character is joined
-_CONTINUING = frozenset(",;:)]}»”、，；：" + MARKS)
+_CONTINUING = CONTINUING | frozenset("»”")
 
 
 class SentenceCutter:
@@ -128,9 +139,9 @@ class SentenceCutter:
         """Find out what kind of line begins at `_at`; return whether that can be told yet."""
         blank = _SPACE.match(window.text, self._at, window.limit)
         at = self._at if blank is None else blank.end()
-        begun = None if window.is_last else (_BEGUN_FENCE, _BEGUN_HEADING)
         fence = _FENCE.match(window.text, at, window.limit)
-        if begun is not None and any(pattern.match(window.text, at, window.limit) for pattern in begun):
+        may_begin = (_BEGUN_FENCE, _BEGUN_HEADING)
+        if not window.is_last and any(begun.match(window.text, at, window.limit) for begun in may_begin):
             return False
         self._is_known = True
         if fence is not None:
@@ -171,8 +182,7 @@ class SentenceCutter:
         text, start = self._text, self._start
         self._is_closed = False
         least = start + self._max_length // 3
-        patterns = [(_LINE, least), (_SPACE, start)] if self._fence else [(_CLAUSE, least), (_SPACE, start)]
-        for pattern, after in patterns:
+        for pattern, after in ((_LINE if self._fence else _CLAUSE, least), (_SPACE, start)):
             ends = [match.end() for match in pattern.finditer(text, start, longest) if match.end() > after]
             for end in reversed(ends):
                 if is_boundary(text, end, start) and (self._fence or _WORD.search(text, start, end)):

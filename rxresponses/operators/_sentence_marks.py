@@ -37,7 +37,7 @@ CLOSING = "\"'‘’“”»«›)]}*_`~」』】〉》）］｝"
 NEWLINES = "\n\u2028\u2029"
 
 _RUNS = {characters: re.compile(f"[{re.escape(characters)}]*") for characters in (MARKS, CLOSING, "`")}
-_CONTINUING = frozenset(",;:)]}、，；：" + MARKS)
+CONTINUING = frozenset(",;:)]}、，；：" + MARKS)
 _OPENING = "([{<\"'“‘«„¿¡*_~`「『（"
 _EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u2775\u2794-\u27bf\u200d\ufe0f\U000e0020-\U000e007f]+")
 _NOTE = re.compile(r"\[[^\]\s]{0,24}\]|【[^】\n]{0,80}】|(?<=\])\([^()\s]*\)")
@@ -101,7 +101,7 @@ def end_at_marks(window: Window, start: int, at: int) -> int:
     has_closing = any(character in CLOSING for character in text[marks:after])
     needs_space = text[marks - 1] in LATIN_MARKS
     if not text[after].isspace():
-        joins = text[after] in _CONTINUING or (has_closing and text[after].isalpha())
+        joins = text[after] in CONTINUING or (has_closing and text[after].isalpha())
         if not needs_space:
             return NO if joins or (text[marks - 1] == "．" and text[after].isdigit()) else after
         is_between_ideographs = at > start and _is_ideograph(text[at - 1]) and _is_ideograph(text[after])
@@ -112,7 +112,7 @@ def end_at_marks(window: Window, start: int, at: int) -> int:
     has_newline = window.newlines(after, end) > 0
     if not has_newline and _EMOJI.match(text, end):
         return _after_emoji(window, end)
-    if text[end] in _CONTINUING:
+    if text[end] in CONTINUING:
         return NO
     if not needs_space:
         return end

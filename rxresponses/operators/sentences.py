@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..errors import DecodeError
 from ..net.observable import EventObservable
 from ..scalars import plain_scalar
+from ..wire.assembly_item import is_of_phase
 from ..wire.events import ServerEvent
 from ..wire.failures import response_of
 from ..wire.fields import response_id_of
@@ -154,10 +155,6 @@ def _parts_of(event: ServerEvent, text: str, phase: str | None) -> list[str]:
     """Return the parts of a text that only the terminal event has; the text, if they are not all of it."""
     output = getattr(response_of(event), "output", ())
     messages = [item for item in output if isinstance(item, ResponseOutputMessage)]
-    parts = [
-        part.text
-        for message in messages
-        for part in message.content
-        if isinstance(part, ResponseOutputText) and phase in (None, message.phase or "final_answer")
-    ]
+    counted = [message for message in messages if phase is None or is_of_phase(message, phase)]
+    parts = [part.text for message in counted for part in message.content if isinstance(part, ResponseOutputText)]
     return parts if "".join(parts) == text else [text]

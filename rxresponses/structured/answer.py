@@ -29,7 +29,8 @@ class AnswerType:
     def __init__(self, type_: Any) -> None:
         self._type = type_
         self._reader = reader_of(type_)
-        self._is_wrapped = json_schema(type_, strict=False).get("type") != "object"
+        self._plain = json_schema(type_, strict=False)
+        self._is_wrapped = self._plain.get("type") != "object"
 
     def growing(self) -> Growing:
         """Return the rules of which texts are shown while they grow, from the schema."""
@@ -46,8 +47,7 @@ class AnswerType:
         """Return the strict schema; raise `ConfigurationError` if the type has none."""
         if not self._is_wrapped:
             return json_schema(self._type)
-        inner = json_schema(self._type, strict=False)
-        return closed_schema({_WRAPPER: inner}, [_WRAPPER], False, strict=True)
+        return closed_schema({_WRAPPER: self._plain}, [_WRAPPER], False, strict=True)
 
     def unwrap(self, data: Any) -> Any:
         """Return the JSON data of the value, without the wrapping object; `NOTHING` if there are none yet."""

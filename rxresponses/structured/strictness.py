@@ -120,7 +120,7 @@ class _Strictness:
         if "const" in schema or "enum" in schema:
             strict |= _enumeration([schema["const"]] if "const" in schema else schema["enum"], path)
         elif members := schema.get("anyOf", schema.get("oneOf")):
-            strict["anyOf"] = [self.node(member, f"{path}") for member in members]
+            strict["anyOf"] = [self.node(member, path) for member in members]
         elif schema.get("type") == "object":
             strict |= self._object(schema, path)
         elif schema.get("type") == "array":

@@ -48,7 +48,6 @@ _REQUIRED: dict[str, dict[str, str]] = {
     "custom_tool_call": {"call_id": "a string", "name": "a string", "input": "a string"},
     "custom_tool_call_output": {"call_id": "a string", "output": "a string or an array"},
     "function_call": {"call_id": "a string", "name": "a string", "arguments": "a string"},
-    "function_call_output": {"call_id": "a string", "output": "a string or an array"},
     "item_reference": {"id": "a string"},
     "mcp_approval_request": {"id": "a string", "name": "a string", "arguments": "a string", "server_label": "a string"},
     "mcp_approval_response": {"approval_request_id": "a string", "approve": "a boolean"},
@@ -56,7 +55,7 @@ _REQUIRED: dict[str, dict[str, str]] = {
     "shell_call": {"call_id": "a string", "action": "an object"},
     "shell_call_output": {"call_id": "a string", "output": "an array"},
 }
-"""The required fields of items, and their types."""
+"""The required fields of items, and their types, besides those that `checks` requires."""
 
 _INPUT_PARTS = ("input_text", "input_image", "input_file", "input_audio")
 _OUTPUT_PARTS = ("output_text", "refusal")

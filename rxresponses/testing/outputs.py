@@ -257,14 +257,14 @@ Call = FunctionCall | CustomToolCall | McpApprovalRequest | ShellCall | LocalShe
 Output = Text | Json | Refusal | Reasoning | Call | Item | Raw | Interleaved
 """A part of a reply that is content of the response."""
 
-CALLS = (FunctionCall, CustomToolCall, McpApprovalRequest, ShellCall, LocalShellCall, ApplyPatchCall)
-_SINGLE_OUTPUTS = (Text, Json, Refusal, Reasoning, *CALLS, Item, Raw)
+_CALLS = (FunctionCall, CustomToolCall, McpApprovalRequest, ShellCall, LocalShellCall, ApplyPatchCall)
+_SINGLE_OUTPUTS = (Text, Json, Refusal, Reasoning, *_CALLS, Item, Raw)
 OUTPUTS = (*_SINGLE_OUTPUTS, Interleaved)
 
 
 def has_calls(output: object) -> bool:
     """Return whether an output is a call that the client has to answer, or has such calls."""
-    return isinstance(output, CALLS) or (isinstance(output, Interleaved) and any(map(has_calls, output.outputs)))
+    return isinstance(output, _CALLS) or (isinstance(output, Interleaved) and any(map(has_calls, output.outputs)))
 
 
 def arguments_text(arguments: Mapping[str, Any] | str) -> str:

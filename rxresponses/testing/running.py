@@ -20,8 +20,10 @@ Wait = float
 """A wait until this many seconds after the start of the response."""
 
 Step = Event | Frame | ConnectionIntervention | Delay | Gate | Wait
-_Planned = Event | Frame | Wait | Intervention
 """What the session does next for a response: send something, wait for something, or disturb the connection."""
+
+_Planned = Event | Frame | Wait | Intervention
+"""A step before interventions are carried out: an intervention stands at its place among the events."""
 
 
 @dataclass(frozen=True)

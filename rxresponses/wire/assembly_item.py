@@ -242,11 +242,8 @@ class Item:
         return self._list("content").text() if isinstance(self.model, ResponseOutputMessage) else ""
 
     def is_of_phase(self, phase: str) -> bool:
-        """Whether a message is of a phase.
-
-        A message without a phase is a final answer: models without phases send only such messages.
-        """
-        return (getattr(self.model, "phase", None) or "final_answer") == phase
+        """Whether a message is of a phase."""
+        return is_of_phase(self.model, phase)
 
     def last_output_text(self) -> GrowingText | None:
         """Return the last text of a message; `None` of any other item."""
@@ -362,3 +359,11 @@ def join_messages(items: list[Item], listed: Sequence[Model]) -> list[Item]:
         return items
     messages[0].take_parts_of(messages[1:])
     return [item for item in items if item is messages[0] or not isinstance(item.model, ResponseOutputMessage)]
+
+
+def is_of_phase(message: object, phase: str) -> bool:
+    """Whether a message is of a phase.
+
+    A message without a phase is a final answer: models without phases send only such messages.
+    """
+    return (getattr(message, "phase", None) or "final_answer") == phase

@@ -98,13 +98,19 @@ _CALLS: Mapping[type[ServerEvent], Fold] = {
     ResponseFunctionCallArgumentsDeltaEvent: _delta(FUNCTION),
     ResponseFunctionCallArgumentsDoneEvent: Assembly.add_arguments_done,
 }
-_OTHERS: Mapping[type[ServerEvent], Fold] = {
+_CLIENT_CALLS: Mapping[type[ServerEvent], Fold] = {
+    **_CALLS,
     ResponseApplyPatchCallOperationDiffDeltaEvent: _delta(DIFF),
     ResponseApplyPatchCallOperationDiffDoneEvent: _done(DIFF),
-    ResponseCodeInterpreterCallCodeDeltaEvent: _delta(CODE),
-    ResponseCodeInterpreterCallCodeDoneEvent: _done(CODE),
     ResponseCustomToolCallInputDeltaEvent: _delta(CUSTOM),
     ResponseCustomToolCallInputDoneEvent: _done(CUSTOM),
+    ResponseShellCallCommandAddedEvent: _done(COMMAND),
+    ResponseShellCallCommandDeltaEvent: _delta(COMMAND),
+    ResponseShellCallCommandDoneEvent: _done(COMMAND),
+}
+_OTHERS: Mapping[type[ServerEvent], Fold] = {
+    ResponseCodeInterpreterCallCodeDeltaEvent: _delta(CODE),
+    ResponseCodeInterpreterCallCodeDoneEvent: _done(CODE),
     ResponseMcpCallArgumentsDeltaEvent: _delta(MCP),
     ResponseMcpCallArgumentsDoneEvent: _done(MCP),
     ResponseOutputTextAnnotationAddedEvent: Assembly.add_annotation,
@@ -116,9 +122,6 @@ _OTHERS: Mapping[type[ServerEvent], Fold] = {
     ResponseReasoningTextDoneEvent: _done(REASONING),
     ResponseRefusalDeltaEvent: _delta(REFUSAL),
     ResponseRefusalDoneEvent: _done(REFUSAL),
-    ResponseShellCallCommandAddedEvent: _done(COMMAND),
-    ResponseShellCallCommandDeltaEvent: _delta(COMMAND),
-    ResponseShellCallCommandDoneEvent: _done(COMMAND),
     ResponseShellCallOutputContentDeltaEvent: Assembly.add_shell_output_delta,
     ResponseShellCallOutputContentDoneEvent: Assembly.add_shell_output_done,
 }
@@ -140,7 +143,7 @@ _STATUSES: Mapping[type[ServerEvent], Fold] = {
     ResponseWebSearchCallCompletedEvent: _status(ResponseFunctionWebSearch, "completed"),
 }
 
-WHOLE = Scope({**_LIFECYCLE, **_ITEMS, **_TEXT, **_CALLS, **_OTHERS, **_STATUSES})
+WHOLE = Scope({**_LIFECYCLE, **_ITEMS, **_TEXT, **_CLIENT_CALLS, **_OTHERS, **_STATUSES})
 """Everything."""
 
 TEXTS = Scope({**_LIFECYCLE, **_ITEMS, **_TEXT}, only_text=True)
@@ -149,20 +152,7 @@ TEXTS = Scope({**_LIFECYCLE, **_ITEMS, **_TEXT}, only_text=True)
 CALLS = Scope({**_LIFECYCLE, **_ITEMS, **_CALLS})
 """The function calls."""
 
-CLIENT_CALLS = Scope(
-    {
-        **_LIFECYCLE,
-        **_ITEMS,
-        **_CALLS,
-        ResponseCustomToolCallInputDeltaEvent: _delta(CUSTOM),
-        ResponseCustomToolCallInputDoneEvent: _done(CUSTOM),
-        ResponseApplyPatchCallOperationDiffDeltaEvent: _delta(DIFF),
-        ResponseApplyPatchCallOperationDiffDoneEvent: _done(DIFF),
-        ResponseShellCallCommandAddedEvent: _done(COMMAND),
-        ResponseShellCallCommandDeltaEvent: _delta(COMMAND),
-        ResponseShellCallCommandDoneEvent: _done(COMMAND),
-    }
-)
+CLIENT_CALLS = Scope({**_LIFECYCLE, **_ITEMS, **_CLIENT_CALLS})
 """The calls that a client answers: of functions, custom tools, shells and patches."""
 
 REFUSALS = Scope(

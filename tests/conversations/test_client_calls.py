@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses.conversations.client_calls import ClientCall, client_call, failure_item, output_item, text_of_value
+from rxresponses.conversations.client_calls import ClientCall, client_call, failure_item, output_item
 from rxresponses.conversations.items import ANSWERS, calls_open_after
 from rxresponses.errors import InvalidRequestError
 from rxresponses.wire.models import (
@@ -31,6 +31,7 @@ from rxresponses.wire.models import (
     ShellCommandOutput,
 )
 from rxresponses.wire.requests import FunctionCallOutput, FunctionTool, ResponseCreate
+from rxresponses.wire.requests.parts import text_of_value
 from rxresponses.wire.requests.sent import plain_json
 
 PROGRAM = CallerProgram(caller_id="prog_1")

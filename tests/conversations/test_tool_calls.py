@@ -206,12 +206,6 @@ class TestWhichCallsRunAtOnce:
         queue.finish("B")
         assert [queue.start(), queue.start()] == ["c", None]
 
-    def test_those_that_wait_can_be_taken_out(self) -> None:
-        queue = CallQueue(1)
-        for name in "abc":
-            queue.add(name, exclusive=False)
-        assert (queue.start(), queue.clear(), queue.start()) == ("a", ["b", "c"], None)
-
     @settings(max_examples=examples(100))
     @given(st.lists(st.booleans(), max_size=12), st.integers(1, 4), st.randoms(use_true_random=False))
     def test_any_calls_all_run_within_the_limit_and_exclusive_ones_alone(

@@ -12,7 +12,7 @@ from rxresponses.conversations.chain import Chain
 from rxresponses.conversations.client_calls import ClientCall
 from rxresponses.conversations.ledger import ToolLedger
 from rxresponses.conversations.tool_calls import CallReader
-from rxresponses.conversations.unfinished import carried, restored_call, restored_items
+from rxresponses.conversations.unfinished import carried, in_order, restored_call, restored_items
 from rxresponses.errors import DecodeError
 from rxresponses.wire.requests import function_result
 
@@ -79,7 +79,7 @@ class TestItems:
 
     def test_calls_go_in_the_order_of_their_response(self) -> None:
         first, second = told(call(1), call(2))
-        assert shown(carried([second, first], answers(1, 2))) == ["call_1", "call_2", "call_1", "call_2"]
+        assert shown(carried(in_order([second, first]), answers(1, 2))) == ["call_1", "call_2", "call_1", "call_2"]
 
 
 class TestReasoning:

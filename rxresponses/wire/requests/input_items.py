@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
 from ...required_input import RequiredInput
-from ...structured.json_text import json_text
 from ..base import Model, UnknownItem, model
 from ..models import (
     CallerDirect,
@@ -29,7 +28,7 @@ from ..models import (
     ShellCommandOutput,
 )
 from .callable_tools import Function, take_functions
-from .parts import as_content, output_content
+from .parts import as_content, output_of
 from .sent import Sent
 from .settings import Reasoning, ResponseTextConfig
 from .tools import Tool
@@ -213,15 +212,7 @@ def function_result(call: ResponseFunctionToolCall | RequiredInput | str, output
         raise InvalidRequestError(
             "the answer needs the `call_id` of its call: pass a function call, or its `call_id`", field="call_id"
         )
-    parts = output_content(output)
-    if parts is not None:
-        return FunctionCallOutput(call_id=call_id, output=parts)
-    if not isinstance(output, str):
-        try:
-            output = json_text(output)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidRequestError(f"the function's result is not JSON: {error}", field="output") from error
-    return FunctionCallOutput(call_id=call_id, output=output)
+    return FunctionCallOutput(call_id=call_id, output=output_of(output, "function"))
 
 
 def without_unstored_reasoning(items: Sequence[InputItem]) -> list[InputItem]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidRequestError
+from ...structured.json_text import json_text
 from ..base import Model
 from ..models import ResponseInputFile, ResponseInputImage, ResponseInputText, ResponseOutputText
 
@@ -35,10 +36,26 @@ def _text(text: str, is_answer: bool) -> Model:
     return ResponseOutputText(text=text) if is_answer else ResponseInputText(text=text)
 
 
-def output_content(output: object) -> list[Any] | None:
+def _output_parts(output: object) -> list[Any] | None:
     """Return the parts that a tool's output consists of, `None` if it is a value: a part is an object of its class."""
     kinds = (ResponseInputText, ResponseInputImage, ResponseInputFile)
     parts = output if isinstance(output, (list, tuple)) else [output]
     if not any(isinstance(part, kinds) for part in parts):
         return None
     return [_text(part, False) if isinstance(part, str) else part for part in parts]
+
+
+def output_of(value: object, what: str = "tool") -> str | list[Any]:
+    """Return what a tool returned as the output for the model: text, or content parts."""
+    parts = _output_parts(value)
+    return text_of_value(value, what) if parts is None else parts
+
+
+def text_of_value(value: object, what: str = "tool") -> str:
+    """Return a text as it is, and any other value as its JSON; raises `InvalidRequestError` if it has none."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json_text(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the {what}'s result is not JSON: {error}", field="output") from error
