@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import json
 import logging
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +36,7 @@ from rxresponses.testing import FunctionCall, ResponsesServer
 from rxresponses.wire.base import build_received
 
 from ..support.recorder import AsyncRecorder, Recorder
+from .raisers import cancelled, empty, empty_later, leave, leave_later
 
 
 def call(name: str = "add", arguments: str = '{"a": 1, "b": 2}', call_id: str = "call_1") -> ResponseFunctionToolCall:
@@ -207,7 +207,8 @@ class TestOnALoop:
 
         asyncio.run(main())
 
-    def test_disposing_cancels_the_running_coroutine(self) -> None:
+    @pytest.mark.parametrize("on_loop", [True, False])
+    def test_disposing_cancels_the_running_coroutine(self, *, on_loop: bool) -> None:
         async def main() -> None:
             begun, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -222,7 +223,11 @@ class TestOnALoop:
             subscription = calls.pipe(answer_calls({"endless": endless})).subscribe()
             calls.on_next(call("endless", ""))
             await begun.wait()
-            subscription.dispose()
+            if on_loop:
+                subscription.dispose()
+            else:
+                calls.on_completed()
+                await asyncio.to_thread(subscription.dispose)
             await cancelled.wait()
 
         asyncio.run(asyncio.wait_for(main(), 10))
@@ -237,24 +242,6 @@ class TestTimeAndCancelling:
 
             [output] = await awaited(call("endless", ""), functions=[endless])
             assert "took longer than 0.01 s" in output
-
-        asyncio.run(main())
-
-    def test_disposing_from_another_thread(self) -> None:
-        async def main() -> None:
-            begun, cancelled = asyncio.Event(), asyncio.Event()
-
-            async def endless() -> None:
-                begun.set()
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    cancelled.set()
-
-            subscription = reactivex.just(call("endless", "")).pipe(answer_calls({"endless": endless})).subscribe()
-            await begun.wait()
-            await asyncio.to_thread(subscription.dispose)
-            await asyncio.wait_for(cancelled.wait(), 10)
 
         asyncio.run(main())
 
@@ -277,27 +264,6 @@ class TestTimeAndCancelling:
             assert isinstance(got.error, ToolCallsInterruptedError)
 
         asyncio.run(asyncio.wait_for(main(), 10))
-
-
-def leave() -> None:
-    sys.exit(3)
-
-
-async def leave_later() -> None:
-    await asyncio.sleep(0)
-    sys.exit(3)
-
-
-def empty() -> object:
-    return next(iter([]))
-
-
-async def empty_later() -> object:
-    return next(iter([]))
-
-
-def cancelled() -> None:
-    raise asyncio.CancelledError
 
 
 TOOLS = {function.__name__: function for function in (leave, leave_later, empty, empty_later, cancelled)} | {

@@ -87,10 +87,9 @@ class TestOrder:
         assert names == [None, "conversation-1", "conversation-2"]
 
     def test_many_turns_that_fail_at_once_need_no_deep_stack(self) -> None:
-        failing = ScriptedSender(*[SocketClosedError("closed", delivery="not_sent") for _ in range(200)])
-        chat = Conversation(failing, model="m")
         first: reactivex.Subject[Any] = reactivex.Subject()
-        failing._answers.insert(0, first)
+        failing = ScriptedSender(first, *[SocketClosedError("closed", delivery="not_sent") for _ in range(200)])
+        chat = Conversation(failing, model="m")
         turns = [Recorder(chat.send("a")) for _ in range(200)]
         first.on_completed()
         assert all(turn.ended for turn in turns)

@@ -350,7 +350,8 @@ class TestOnALoop:
 
         asyncio.run(asyncio.wait_for(main(), 10))
 
-    def test_an_exclusive_call_runs_alone(self, server: ResponsesServer) -> None:
+    def test_an_exclusive_call_runs_alone(self) -> None:
+        """All calls are known at the same time, so without the mark they would run at the same time."""
         log: list[str] = []
 
         async def other(name: str) -> None:
@@ -360,10 +361,19 @@ class TestOnALoop:
             log.append(f"-{name}")
 
         alone = tool(other, name="alone", exclusive=True)
-        calls = [FunctionCall("other", {"name": "a"}), FunctionCall("alone", {"name": "B"})]
-        server.reply([*calls, FunctionCall("other", {"name": "c"})], "Done.")
-        with ResponsesWebSocket(server.url) as socket:
-            run(socket, [other, alone]).wait()
+        calls = [
+            add_call(number, name=tool_name, arguments=f'{{"name": "{name}"}}')
+            for number, (tool_name, name) in enumerate([("other", "a"), ("alone", "B"), ("other", "c")], 1)
+        ]
+
+        async def main() -> None:
+            sender = HandSender()
+            got = AsyncRecorder(run_tools(sender, ASK, [other, alone]))
+            sender.call(*calls)
+            await got.until(lambda: sum(isinstance(event, ToolCallOutputEvent) for event in got.values) == 3)
+            got.subscription.dispose()
+
+        asyncio.run(asyncio.wait_for(main(), 10))
         assert log == ["+a", "-a", "+B", "-B", "+c", "-c"]
 
     def test_where_tools_run_and_what_they_see(self, server: ResponsesServer) -> None:
