@@ -103,7 +103,16 @@ async def open_connection(
     made: list[FrameConnection] = []
 
     def make(*args: Any, **kwargs: Any) -> FrameConnection:
-        made.append(FrameConnection(*args, listener=listener, secrets=secrets, host=host, **kwargs))
+        made.append(
+            FrameConnection(
+                *args,
+                listener=listener,
+                secrets=secrets,
+                max_message_size=options.max_message_size,
+                host=host,
+                **kwargs,
+            )
+        )
         return made[-1]
 
     connecting = _Connect(

@@ -16,6 +16,8 @@ from .refusal import ANSWER_LIMIT, SpeaksTlsError, drop_interim, is_decided, is_
 MAX_HANDSHAKE_SIZE = 2**18
 """How many bytes the answer to the opening handshake may have: 256 KiB, the body of a refusal included."""
 
+_END_OF_HEAD = b"\r\n\r\n"  # websockets accepts no other line ends
+
 REFUSAL_TIME = 1.0  # seconds for the rest of an answer that is known to be no acceptance
 
 
@@ -24,7 +26,7 @@ class HandshakeConnection(ClientConnection):
 
     `host` is the value of its `Host` header, by default that of the URL.
 
-    A subclass calls `note_answer` with the bytes that it receives, as long as `response` is `None`.
+    A subclass calls `read_answer` with the bytes that it receives, as long as `response` is `None`.
     """
 
     def __init__(self, *args: Any, host: str | None = None, **kwargs: Any) -> None:
@@ -38,6 +40,7 @@ class HandshakeConnection(ClientConnection):
         self._early: bytearray | None = bytearray()  # until the final answer begins
         self._answer = bytearray()  # the first bytes of the answer to the handshake
         self._answer_size = 0  # bytes
+        self._last_bytes = b""  # of the answer, where the end of its head may be cut
         self._answer_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -69,7 +72,24 @@ class HandshakeConnection(ClientConnection):
                 self._answer_timer.cancel()
         self._answer.clear()
 
-    def final_part(self, data: bytes) -> bytes:
+    def read_answer(self, data: bytes) -> bytes:
+        """Read the answer to the handshake; return the bytes behind its end, the first of which begins a frame."""
+        data = self._final_part(data)
+        if not data:
+            return b""
+        searched = self._last_bytes + data
+        end = searched.find(_END_OF_HEAD)
+        end = len(data) if end < 0 else end + len(_END_OF_HEAD) - len(self._last_bytes)
+        self._last_bytes = searched[1 - len(_END_OF_HEAD) :]
+        super().data_received(data[:end])
+        if self.response is None and end < len(data):  # with the body of a refusal
+            super().data_received(data[end:])
+            end = len(data)
+        if self.response is None:
+            self._note_answer(data)
+        return data[end:]
+
+    def _final_part(self, data: bytes) -> bytes:
         """Return what of the received bytes belongs to the final answer to the handshake.
 
         Bytes that are not certain to belong to it are returned with those that follow.
@@ -89,7 +109,7 @@ class HandshakeConnection(ClientConnection):
         if found is not None:
             raise found
 
-    def note_answer(self, data: bytes) -> None:
+    def _note_answer(self, data: bytes) -> None:
         """Keep the first bytes of the answer, and do not read on for long when it cannot be an acceptance.
 
         websockets would read on until the handshake times out, for as long as the server sends.  A server that tells

@@ -15,6 +15,7 @@ from ..wire.fragments import MAX_FRAGMENTS, FragmentedMessage
 from .backpressure import ReadPause, set_current_read_pause
 from .handshake import HandshakeConnection
 from .loops import start_task
+from .text_frames import TextFrames
 
 TOO_MANY_FRAGMENTS = f"a message in more than {MAX_FRAGMENTS} fragments"
 """The reason with which this side closes a connection whose server sends such a message."""
@@ -60,11 +61,14 @@ class FrameConnection(HandshakeConnection):
     through `recv()` instead costs a queue, a future and a task switch for each message.
     """
 
-    def __init__(self, *args: Any, listener: FrameListener, secrets: Secrets, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, listener: FrameListener, secrets: Secrets, max_message_size: int, **kwargs: Any
+    ) -> None:
         self.secrets = secrets  # for its logger
         super().__init__(*args, **kwargs)
         self.bytes_written = 0  # to the transport
         self._listener = listener
+        self._text_frames = TextFrames(self.protocol, max_message_size)
         self._fragments = FragmentedMessage()
         self._is_binary = False
         self._pong: bytes | None = None  # waits until the server reads
@@ -72,23 +76,42 @@ class FrameConnection(HandshakeConnection):
         self._held: deque[Any] | None = None  # during a pause: frames that were parsed and not delivered
 
     def data_received(self, data: bytes) -> None:
-        """Deliver the messages in `data`; lagging consumers meanwhile find this connection's `ReadPause`."""
-        if self.response is None and not (data := self.final_part(data)):
+        """Deliver the messages in `data`; lagging consumers meanwhile find this connection's `ReadPause`.
+
+        websockets gets the bytes of the opening handshake, and those that `TextFrames` leaves to it.  In either case
+        all of `data` is parsed, and the pongs are written, before the first message is delivered.
+        """
+        if self.response is None and not (data := self.read_answer(data)):
             return
         previous = set_current_read_pause(self._listener.read_pause)
         try:
-            super().data_received(data)
+            rest = self._text_frames.receive(data)
+            if rest is None:
+                # Only text came, so websockets has nothing to write, and its state is as before.
+                frame_received = self._listener.frame_received
+                messages: list[Any] = self.protocol.events_received()
+                for message in messages:
+                    if self._held is None:
+                        frame_received(message)
+                    else:
+                        self._held.append(message)
+            else:
+                super().data_received(rest)
         finally:
             set_current_read_pause(previous)
-        if self.response is None:
-            self.note_answer(data)
-        elif self.protocol.close_sent is not None and not self._held:
+        if self.protocol.close_sent is not None and not self._held:
             # This side closes the connection, or has answered the server's close frame.  The requests are told
             # now, because the server may take its time to end the TCP connection.
             self._report_end()
 
     def process_event(self, event: Any) -> None:
         """Deliver a message to the listener; leave the handshake and pongs to websockets."""
+        if type(event) is bytes:  # from `TextFrames`
+            if self._held is None:
+                self._listener.frame_received(event)
+            else:
+                self._held.append(event)
+            return
         if self.response is None:
             super().process_event(event)
             return
@@ -137,8 +160,14 @@ class FrameConnection(HandshakeConnection):
 
     # The end, and pauses.
 
+    def eof_received(self) -> None:
+        """Let websockets look at the end of what the server sends."""
+        self._hand_over_kept()
+        super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, unless a close frame already did; during a pause, after the messages held back."""
+        self._hand_over_kept()
         super().connection_lost(exc)
         if not self._held:
             self._report_end()
@@ -167,6 +196,12 @@ class FrameConnection(HandshakeConnection):
             self._report_end()
         else:
             self.transport.resume_reading()
+
+    def _hand_over_kept(self) -> None:
+        """Give websockets the beginning of a frame whose end does not come, so that it says what is missing."""
+        kept = self._text_frames.take_kept()
+        if kept:
+            self.protocol.receive_data(kept)
 
     def _collect(self, event: Any) -> None:
         """Put a fragmented message together."""
