@@ -40,26 +40,39 @@ class _Head(_Peek):
     response: _HeadResponse | None = None
 
 
-class _Direct(dict[str, "tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None"]):
-    """Event type → decoder of msgspec, made on first use; `None` where msgspec cannot read the event."""
+_Entry = tuple[Callable[[bytes | str], ServerEvent], "str | None"] | None
+"""The decoder of msgspec, and the field with a list of models, if any; `None` where msgspec cannot read the event."""
 
-    def __missing__(self, kind: str) -> tuple[Callable[[bytes | str], ServerEvent], tuple[str, ...]] | None:
+_UNSEEN: Any = object()  # `Any`, because `get` returns it in place of an entry
+_by_start: dict[bytes, _Entry] = {}
+"""How a frame begins, up to the quote behind its type → entry."""
+
+
+class _ByType(dict[str, _Entry]):
+    """Event type → entry, made on first use; for the types of `REGISTRY` only, because others have no limit."""
+
+    def __missing__(self, kind: str) -> _Entry:
         cls = REGISTRY.get(kind)
         if cls is None:
-            return None  # not kept: the number of unknown types has no limit
+            return None
         plan, hints, entry = plan_of(cls), typing.get_type_hints(cls), None
         # Lists of models are nearly always empty in deltas; only a filled list needs `build`.
-        lists = tuple(name for name in plan.nested if typing.get_origin(hints.get(name)) is list)
-        if len(lists) == len(plan.nested) and not plan.attributes:
+        lists = [name for name in plan.nested if typing.get_origin(hints.get(name)) is list]
+        if len(lists) == len(plan.nested) <= 1 and not plan.attributes:
             with suppress(TypeError):  # msgspec cannot read unions of dataclasses
-                entry = (msgspec.json.Decoder(cls).decode, lists)
+                entry = (msgspec.json.Decoder(cls).decode, next(iter(lists), None))
         self[kind] = entry
+        # The decoder finds a second `type` behind the first, and refuses it if it is not one of this class.
+        kinds = typing.get_args(hints["type"]) if typing.get_origin(hints["type"]) is typing.Literal else ()
+        if kind in kinds and all(REGISTRY.get(each) is cls for each in kinds):
+            for start in ('{"type":"', '{"type": "'):
+                _by_start[(start + kind).encode()] = entry
         return entry
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
 _head = msgspec.json.Decoder(_Head).decode
-_direct = _Direct()
+_by_type = _ByType()
 
 
 def decode(frame: bytes | str, secrets: Secrets | None = None) -> ServerEvent:
@@ -74,15 +87,18 @@ def decode(frame: bytes | str, secrets: Secrets | None = None) -> ServerEvent:
     hides them in its `repr` and in errors that are made of it; see `set_secrets`.
     """
     try:
-        entry = _direct[_peek(frame).type]
+        # Servers write the type first.  The key ends before the quote behind it, in both ways of spacing.
+        entry: _Entry = _UNSEEN
+        if type(frame) is bytes:
+            entry = _by_start.get(frame[: frame.find(b'"', 10)], _UNSEEN)
+        if entry is _UNSEEN:
+            entry = _by_type[_peek(frame).type]
         if entry is not None:
-            read, lists = entry
+            read, list_field = entry
             event = read(frame)
-            for name in lists:
-                if event.__dict__[name]:
-                    break
-            else:
-                event.__dict__["raw"] = frame
+            values = event.__dict__
+            if list_field is None or not values[list_field]:
+                values["raw"] = frame
                 return event
     except (ValueError, RecursionError):
         pass  # not valid, or not for msgspec, which refuses lone surrogates

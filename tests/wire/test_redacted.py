@@ -11,7 +11,7 @@ import pytest
 from rxresponses.codec import decode
 from rxresponses.events import ResponseErrorEvent, ServerEvent, UnknownEvent
 from rxresponses.known_secrets import LONGEST, Secrets
-from rxresponses.wire.codec import _direct
+from rxresponses.wire.codec import _by_type
 from rxresponses.wire.events import TERMINAL_TYPES
 from rxresponses.wire.events.base import secrets_of
 from rxresponses.wire.failures import failure_of
@@ -97,7 +97,7 @@ def test_scenario_74_texts_of_a_response() -> None:
 @pytest.mark.parametrize("kind", [*sorted(TERMINAL_TYPES), "response.steer.failed", "response.steer.pending"])
 def test_scenario_74_each_event_that_may_become_an_error_knows_the_secrets(kind: str) -> None:
     """The events that msgspec reads do not, because deltas are many, and no error is made of them."""
-    assert _direct[kind] is None
+    assert _by_type[kind] is None
     assert secrets_of(decode(json.dumps({"type": kind}).encode(), KNOWN)) is KNOWN
 
 

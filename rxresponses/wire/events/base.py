@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class ServerEvent(Model):
         if "_extra" not in self.__dict__:
             raw = self.raw
             # msgspec skips unknown fields, so their UTF-8 is not checked yet.
-            text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+            text = raw.decode(json.detect_encoding(raw), errors="replace") if isinstance(raw, bytes) else raw
             plan = plan_of(type(self))
             try:
                 fields, _ = read_json(text or "{}")
