@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 MOST_VALUES = 2**22
 """How many values JSON text may have, about: 4,194,304.
@@ -35,6 +38,10 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
     """
     if len(text) > MOST_VALUES and _count_marks(text) > MOST_VALUES:
         raise TooManyValuesError
+    with suppress(ValueError, RecursionError):
+        # Three to five times as fast as `json`, and it reads the same or raises: for lone surrogates, NaN and infinite
+        # numbers, text in UTF-16, and texts that are no JSON, of which `json` tells more.
+        return _read(text), None
     try:
         return json.loads(text), None
     except (json.JSONDecodeError, UnicodeDecodeError):
@@ -43,6 +50,9 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogatepass")  # as `json.loads` does
         return json.loads(_shallow(text), parse_int=_integer), _CHANGED
+
+
+_read = msgspec.json.Decoder().decode
 
 
 def _count_marks(text: bytes | str) -> int:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rxresponses.wire import jsontext
 from rxresponses.wire.jsontext import read_json
+from tests.effort import examples
 from tests.support.strategies import json_values
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -23,6 +26,76 @@ def test_valid_text_is_read_whole(convert: Any) -> None:
 def test_text_that_is_no_json_raises(text: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_json(text)
+
+
+PIECES = [
+    *(
+        '{"a":1',
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        '"',
+        "\\",
+        " ",
+        "\n",
+        "\t",
+        "\x01",
+        "\x0b",
+        "\x7f",
+        "\ufeff",
+        "é",
+        "\U0001f389",
+        "/",
+    ),
+    *(
+        "\\u0000",
+        "\\ud83c",
+        "\\udf89",
+        "\\uD83C\\uDF89",
+        "\\ud83cx",
+        "\\ud83c\\u0041",
+        "\\u00e",
+        "\\x",
+        "\\/",
+        "\ud83c",
+    ),
+    *("0", "-", "00", "-0", "-0.0", "1.", ".5", "+1", "1e5", "1E+05", "1e400", "-1e400", "1e-400", "0.1e-320"),
+    *("1.7976931348623157e308", "1.7976931348623159e308", "2.2250738585072011e-308", "9007199254740993.0"),
+    *("9223372036854775807", "9223372036854775808", "18446744073709551616", "-9223372036854775809", "1" * 400),
+    *("true", "false", "null", "nul", "NaN", "Infinity", "-Infinity", '{"a":1,"a":2}', '{"":[]}', "[1,]"),
+]
+
+
+@settings(max_examples=examples(1000))
+@given(
+    texts=st.lists(st.sampled_from(PIECES), min_size=1, max_size=4),
+    frame=st.sampled_from(["{}", '"{}"', "[{}]", '{{"a":{}}}', '{{"{}":1}}', " {} "]),
+    encoding=st.sampled_from(["", "utf-8", "utf-8", "utf-16", "utf-32"]),
+    change=st.none() | st.tuples(st.integers(0, 40), st.binary(max_size=2)),
+)
+def test_both_parsers_read_the_same(
+    texts: list[str], frame: str, encoding: str, change: tuple[int, bytes] | None
+) -> None:
+    text: str | bytes = frame.format("".join(texts))
+    if encoding:
+        text = text.encode(encoding, "surrogatepass")  # type: ignore[union-attr]
+        if change is not None:
+            text = text[: change[0]] + change[1] + text[change[0] :]
+    try:
+        expected: Any = json.loads(text)
+    except ValueError as error:
+        with pytest.raises(type(error), match=f"^{re.escape(str(error))}$"):
+            read_json(text)
+    else:
+        # As text, because NaN differs from itself, and `-0.0`, `True` and `1.0` equal other values.
+        assert repr(read_json(text)) == repr((expected, None))
+
+
+def test_common_text_is_not_read_by_the_slower_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsontext, "json", None)
+    assert read_json(b'{"a": [1, 2.5, null, "\\ud83c\\udf89"]}') == ({"a": [1, 2.5, None, "\U0001f389"]}, None)
 
 
 def test_scenario_76_a_long_integer_is_read_as_text() -> None:
