@@ -1,0 +1,145 @@
+"""Which clients take part in which part of the suite, and which of them cannot run here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import machine
+from .arguments import Settings, Sizes
+from .results import Part, Ratio, Row
+
+PEERS = Path(__file__).parent / "peers"
+OWN = "rxresponses"
+BARE = "bare websockets"
+OPENAI, NODE_OPENAI, ZOD = "openai (Python)", "openai (Node)", "ws + zod (Node)"
+RESPONSES = "4"  # that a client gets one after the other, where its interpreter may get quicker
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program that is measured.  Its last line is a JSON object of figures."""
+
+    command: Sequence[str]
+    rows: Mapping[str, str]
+    """The row of each of its figures."""
+    missing: str | None = None
+    """Why it cannot run here."""
+    folder: Path | None = None
+    script: Path | None = None
+    """A file that the program reads from its standard input."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part of the suite, before it has run."""
+
+    key: str
+    title: str
+    unit: str
+    clients: Sequence[Client]
+    ratios: Sequence[Ratio]
+    more_is_better: bool = True
+
+    def empty(self) -> Part:
+        """Return the part without figures."""
+        rows = [Row(name, missing=client.missing) for client in self.clients for name in client.rows.values()]
+        return Part(self.key, self.title, self.unit, rows, self.ratios, self.more_is_better)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The programs that are there."""
+
+    peer_python: str
+    node_dir: Path | None
+    openai: str | None = None
+    """Why the official Python client cannot run; `None` if it can."""
+    node: Mapping[str, str | None] = field(default_factory=dict)
+    """The same for the packages of Node."""
+    uvloop: str | None = None
+
+
+def find(settings: Settings) -> Found:
+    """Look which peers are there."""
+    versions = machine.python_versions(settings.peer_python)
+    absent = [name for name in ("openai", "websockets") if not versions.get(name)]
+    openai = "no `openai[realtime]` in the Python of --peer-python" if absent else None
+    packages = machine.node_versions(settings.node_dir)
+    node: dict[str, str | None] = {}
+    for name, version in packages.items():
+        if settings.node_dir is None:
+            node[name] = "no --node-dir"
+        elif machine.node_version() is None:
+            node[name] = "no `node` on the PATH"
+        else:
+            node[name] = None if version else f"no package `{name}` in the folder of --node-dir"
+    uvloop = None if machine.own_version("uvloop") else "`uvloop` is not installed"
+    return Found(settings.peer_python, settings.node_dir, openai, node, uvloop)
+
+
+def plans(settings: Settings, found: Found, urls: Mapping[str, str]) -> list[Plan]:
+    """Return the parts that were asked for."""
+    make = {"throughput": throughput, "transports": transports}
+    return [make[key](settings.sizes, found, urls) for key in settings.only]
+
+
+def throughput(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
+    """Responses one after the other on one connection, as fast as the client takes them."""
+    words = [urls["plain"], str(sizes.deltas)]
+    again = [*words, RESPONSES]
+    pipelines = {name: f"{OWN}, {name}" for name in ("text_deltas", "accumulate_text")}
+    warm = {name: f"{name}, later responses" for name in (OWN, BARE, NODE_OPENAI, ZOD)}
+    clients = [
+        own("blast_rxresponses", {"first": OWN, "later": warm[OWN]}, *again),
+        own("blast_websockets", {"first": BARE, "later": warm[BARE]}, *again),
+        python(found, "blast_openai", {"first": OPENAI}, *words, "1"),
+        node(found, "blast_openai", {"first": NODE_OPENAI, "later": warm[NODE_OPENAI]}, *again, needs=("openai", "ws")),
+        node(found, "blast_zod", {"first": ZOD, "later": warm[ZOD]}, *again, needs=("ws", "zod")),
+        *(own("blast_rxresponses", {"first": row}, *words, "1", name) for name, row in pipelines.items()),
+    ]
+    ratios = [Ratio(f"{OWN} / {peer}", OWN, peer) for peer in (BARE, OPENAI, NODE_OPENAI, ZOD)]
+    ratios += [Ratio(f"{OWN} / {peer}, later responses", warm[OWN], warm[peer]) for peer in (BARE, NODE_OPENAI, ZOD)]
+    ratios += [Ratio(f"{row} / {BARE}", row, BARE) for row in pipelines.values()]
+    return Plan("throughput", f"Throughput, one response of {sizes.deltas:,} deltas", "deltas/s", clients, ratios)
+
+
+def transports(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
+    """The same over TLS, with compression, and on another event loop; both clients in a loop of their own."""
+    clients, against, plain = [], [], []
+    for way in ("plain", "TLS", "compressed", "uvloop"):
+        ours, bare = f"{OWN}, {way}", f"{BARE}, {way}"
+        words = [urls.get(way, urls["plain"]), str(sizes.deltas), "1"]
+        missing = found.uvloop if way == "uvloop" else None
+        more = [way] if way in ("compressed", "uvloop") else []
+        loop = [
+            "three operators",
+            "uvloop" if way == "uvloop" else "asyncio",
+            *(word for word in more if word != "uvloop"),
+        ]
+        clients.append(own("blast_rxresponses", {"first": ours}, *words, *loop, missing=missing))
+        clients.append(own("blast_websockets", {"first": bare}, *words, *more, missing=missing))
+        against.append(Ratio(f"{way}: {OWN} / {BARE}", ours, bare))
+        if way != "plain":
+            plain.append(Ratio(f"{OWN}: {way} / plain", ours, f"{OWN}, plain"))
+    title = f"Transports, one response of {sizes.deltas:,} deltas"
+    return Plan("transports", title, "deltas/s", clients, against + plain)
+
+
+def own(program: str, rows: Mapping[str, str], *words: str, missing: str | None = None) -> Client:
+    """Return a program for the Python that runs the suite, which has this library and websockets."""
+    return Client([sys.executable, "-m", f"{__package__}.peers.{program}", *words], rows, missing)
+
+
+def python(found: Found, program: str, rows: Mapping[str, str], *words: str) -> Client:
+    """Return a program for the Python that has the official client."""
+    return Client([found.peer_python, "-m", f"{__package__}.peers.{program}", *words], rows, found.openai)
+
+
+def node(found: Found, program: str, rows: Mapping[str, str], *words: str, needs: Sequence[str]) -> Client:
+    """Return a program for Node.  It is read from standard input, where it finds packages by the current folder."""
+    missing = next((found.node[name] for name in needs if found.node[name]), None)
+    command = ["node", "--input-type=module", "-", *words]
+    return Client(command, rows, missing, found.node_dir, PEERS / f"{program}.mjs")
