@@ -1,0 +1,89 @@
+"""What is imported when: modules that take long are imported where they are needed, and not before."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rxresponses
+
+
+def imported(program: str, names: str = "*sys.modules") -> set[str]:
+    """Return the modules that a fresh Python has imported after a program."""
+    code = f"import sys\n{program}\nprint({names})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_no_other_module_of_it() -> None:
+    program = "import importlib, typing\nbefore = set(sys.modules)\nimport rxresponses"
+    assert imported(program, "*(set(sys.modules) - before)") == {"rxresponses"}
+
+
+def test_each_public_name_is_that_of_the_module_which_a_type_checker_sees() -> None:
+    statements = ast.parse(Path(rxresponses.__file__).read_text(encoding="utf-8")).body
+    branch = next(each for each in statements if isinstance(each, ast.If))
+    seen: dict[str, str] = {}
+    for statement in branch.body:
+        assert isinstance(statement, ast.ImportFrom)
+        seen |= {alias.name: f"rxresponses.{statement.module or ''}".rstrip(".") for alias in statement.names}
+    assert sorted(seen) == sorted(rxresponses.__all__)
+    program = "import rxresponses\nfrom importlib import import_module"
+    for name, module in seen.items():
+        program += f"\nassert rxresponses.{name} is getattr(import_module({module!r}), {name!r}), {name!r}"
+        program += f"\nassert {name!r} in vars(rxresponses), {name!r}"  # the next use costs no call
+    imported(program)
+
+
+def test_a_star_import_brings_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from rxresponses import *", names)
+    assert sorted(names.keys() - {"__builtins__"}) == sorted(rxresponses.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_error_as_of_any_module() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'rxresponses' has no attribute 'ResponsesWebsocket'$"):
+        getattr(rxresponses, "ResponsesWebsocket")  # noqa: B009 - mypy knows as well that it is not there
+    with pytest.raises(ImportError, match="cannot import name 'ResponsesWebsocket' from 'rxresponses'"):
+        exec("from rxresponses import ResponsesWebsocket")
+
+
+def test_threads_that_use_a_name_for_the_first_time_get_the_same_object() -> None:
+    program = """
+import threading
+import rxresponses
+names = [name for name in rxresponses.__all__ if name[0] in "CRTafr"]
+barrier, found = threading.Barrier(8), []
+def use(number):
+    barrier.wait()
+    order = names[number * 7 :] + names[: number * 7]
+    found.append({name: getattr(rxresponses, name) for name in order})
+threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 8 and len(names) > 100
+assert all(each == found[0] for each in found)
+"""
+    imported(program)
+
+
+def test_what_was_pickled_is_read_by_a_process_that_has_imported_nothing() -> None:
+    pickled = pickle.dumps(
+        [rxresponses.ResponseTextDeltaEvent(delta="a"), rxresponses.ConnectionOptions, rxresponses.tool]
+    )
+    program = f"import pickle\ndelta, options, tool = pickle.loads({pickled!r})"
+    assert "a" in imported(program, "delta.delta, options.__name__, tool.__name__")
+
+
+def test_an_event_that_no_import_names_is_decoded_to_its_class() -> None:
+    frame = b'{"type":"response.image_generation_call.completed","output_index":0,"item_id":"i","sequence_number":1}'
+    program = f"from rxresponses import codec\nevent = codec.decode({frame!r})"
+    assert imported(program, "type(event).__name__") == {"ResponseImageGenCallCompletedEvent"}
