@@ -31,6 +31,7 @@ from .endpoint import is_loopback
 from .probe import speaks_plain_http
 from .refusal import SpeaksPlainHttpError
 from .transport import FrameConnection, FrameListener
+from .trust import system_context
 
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
 _WEBSOCKETS = tuple(map(int, re.findall(r"\d+", websockets_version)[:2]))
@@ -97,9 +98,9 @@ async def open_connection(
         host = host or f"[{address}]:{port}"
         more |= {"host": f"{address}%{zone.removeprefix('25')}", "port": port}
         more |= {"server_hostname": address} if parts.scheme == "wss" else {}
-    if options.ssl is not None:
-        more |= {"ssl": options.ssl} if url.startswith("wss:") else {}
-        more |= {"proxy_ssl": options.ssl} if proxy is not None and proxy.startswith("https:") else {}
+    for argument, uses_tls in (("ssl", parts.scheme == "wss"), ("proxy_ssl", (proxy or "").startswith("https:"))):
+        if uses_tls:
+            more[argument] = options.ssl or await system_context()
     made: list[FrameConnection] = []
 
     def make(*args: Any, **kwargs: Any) -> FrameConnection:
