@@ -11,6 +11,7 @@ from typing import TypeAlias
 from ..backoff import is_retryable, requested_wait
 from ..options import PoolOptions
 from .actions import CloseConnection, OpenConnection
+from .index import ConnectionIndex
 from .lanes import PoolConnection, PoolConnectionState, PoolLane
 from .reconnect import ReconnectBackoff
 
@@ -39,7 +40,6 @@ class PoolConnections:
         max_active: int = 16,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.has_lanes = has_lanes
         self.all: list[PoolConnection] = []
         self.actions: list[OpenConnection | CloseConnection] = []  # to be done
         self._options = options
@@ -48,8 +48,24 @@ class PoolConnections:
         self._backoffs: OrderedDict[Route, ReconnectBackoff] = OrderedDict()  # of the routes with failures
         self._no_failures = ReconnectBackoff(options.backoff)
         self._min_open: dict[Route, int] = {}  # how many connections stay open without work
+        self._has_lanes = has_lanes
+        self._latest_number = 0
+        self._old: dict[PoolConnection, None] = {}  # open ones that are to be replaced
+        self._draining: dict[PoolConnection, None] = {}
+        self._index = ConnectionIndex(self.accepts_new, self._loses_unstored, self._next_change, self._min_open)
+        self.take_to_route = self._index.take_to_route
 
     # What is there.
+
+    @property
+    def has_lanes(self) -> bool | None:
+        """Whether the server has lanes, `None` until that is known."""
+        return self._has_lanes
+
+    @has_lanes.setter
+    def has_lanes(self, has_lanes: bool | None) -> None:
+        self._has_lanes = has_lanes
+        self._look_again()
 
     @property
     def capacity(self) -> int:
@@ -59,7 +75,11 @@ class PoolConnections:
     @property
     def active(self) -> int:
         """How many requests run."""
-        return sum(connection.active for connection in self.all)
+        return self._index.active
+
+    def in_state(self, state: PoolConnectionState) -> int:
+        """Return how many connections are in a state."""
+        return self._index.in_state(state)
 
     def is_open(self, route: Route) -> bool:
         """Whether a connection of a route is open."""
@@ -82,19 +102,18 @@ class PoolConnections:
         connections become idle.  Without such a lane, the conversation waits if another connection can be opened;
         else it takes a lane of the connection that has been idle longest.
         """
-        best: tuple[tuple[bool, float], PoolLane] | None = None
-        for connection in self.all:
-            if connection.route != route or not self.accepts_new(connection):
-                continue
-            lane = connection.free_lane(has_lanes=self.has_lanes)
-            if lane is not None:
-                harmless = not connection.loses_unstored(lane, has_lanes=self.has_lanes)
-                rank = harmless, connection.active if harmless else -connection.idle_since
-                if best is None or rank > best[0]:
-                    best = rank, lane
-        if best is None or (not best[0][0] and self._may_get_another(route)):
-            return None
-        return best[1]
+        connection = self._index.fullest_without_loss(route)
+        if connection is None and not self._may_get_another(route):
+            connection = self._index.longest_idle_with_loss(route)
+        return None if connection is None else connection.free_lane(has_lanes=self.has_lanes)
+
+    def _loses_unstored(self, connection: PoolConnection) -> bool | None:
+        """Whether a new conversation on a connection loses an unstored response; `None` if no lane is free."""
+        return connection.loss(has_lanes=self.has_lanes)
+
+    def _look_again(self) -> None:
+        """Look again at all connections: what holds for all of them has changed."""
+        self._index.changed.update(dict.fromkeys(self.all))
 
     # What is wanted.
 
@@ -102,36 +121,38 @@ class PoolConnections:
         """Let a connection be tried at once, for a request that has not waited for one yet."""
         backoff = self._backoff(route)
         backoff.skip_wait()
-        if not self._live_on(route):
+        if not self._index.live_on(route):
             backoff.given_up = False
 
     def route_used(self, route: Route) -> None:
         """Note that a request uses a route: `min_idle` is for the first route used."""
         if self._options.min_idle and not self._min_open:
             self._min_open[route] = self._options.min_idle
+            self._look_again()
 
     def prewarm(self, count: int, route: Route) -> None:
         """Keep so many connections open from now on, with work or without."""
         self._min_open[route] = count
+        self._look_again()
         self._backoff(route).skip_wait()
         self._backoff(route).given_up = False
 
     def open_for(self, route: Route, wanted: float, now: float) -> None:
         """Open connections for so many requests, as far as limits and backoff allow."""
         while (
-            wanted > self._connecting_on(route) * self.capacity
-            and self._live_on(route) < self._max_on_route
-            and not (self._backoff(route).given_up and self._live_on(route))
+            wanted > self._index.connecting_on(route) * self.capacity
+            and self._index.live_on(route) < self._max_on_route
+            and not (self._backoff(route).given_up and self._index.live_on(route))
             and self._may_try(route, now)
         ):
-            if self._live() >= self._options.max_connections and not self._make_room_for(route, now):
+            if self._index.live >= self._options.max_connections and not self._make_room_for(route, now):
                 return
             self._open(route)
 
     def open_min(self, now: float) -> None:
         """Open the connections that are to be open without work."""
         for route in self._min_open:
-            while self._has_too_few(route) and self._live() < self._options.max_connections:
+            while self._has_too_few(route) and self._index.live < self._options.max_connections:
                 if not self._may_try(route, now):
                     break
                 self._open(route)
@@ -202,10 +223,15 @@ class PoolConnections:
 
     def retire(self, now: float) -> list[PoolConnection]:
         """Let old and idle connections drain; return those that have expired since the last call."""
+        due = dict.fromkeys((*self._old, *self._index.due(now)))
         expired = []
-        for connection in tuple(self.all):
-            if connection.state is PoolConnectionState.OPEN and self._may_retire(connection, now):
-                connection.state = PoolConnectionState.DRAINING
+        for connection in sorted(due, key=lambda connection: connection.number):
+            if connection.state is PoolConnectionState.OPEN:
+                if self._may_retire(connection, now):
+                    self._drain(connection)
+                elif now >= connection.replace_at:
+                    connection.is_old = True
+                    self._old[connection] = None
             if (
                 connection.state is PoolConnectionState.DRAINING
                 and not connection.is_expired
@@ -218,32 +244,36 @@ class PoolConnections:
     def close_drained(self) -> list[PoolConnection]:
         """Close the draining connections that have nothing left to do, and return them."""
         drained = [
-            connection
-            for connection in self.all
-            if connection.state is PoolConnectionState.DRAINING
-            and not connection.is_busy
-            and not connection.holds_unstored
+            connection for connection in self._draining if not connection.is_busy and not connection.holds_unstored
         ]
         for connection in drained:
             self._remove(connection)
             self.actions.append(CloseConnection(connection))
         return drained
 
-    def deadline(self, now: float) -> float:
+    def deadline(self) -> float:
         """Return when `retire` has something to do if nothing happens before, infinity for never."""
-        return min((self._next_change(connection, now) for connection in self.all), default=math.inf)
+        return self._index.first_change
 
     # A connection.
 
     def _open(self, route: Route) -> PoolConnection:
-        connection = PoolConnection(route)
+        self._latest_number += 1
+        connection = PoolConnection(route, self._latest_number, self._index.changed)
         connection.attempt = self._backoff(route).attempt
         self.all.append(connection)
         self.actions.append(OpenConnection(connection))
         return connection
 
+    def _drain(self, connection: PoolConnection) -> None:
+        connection.state = PoolConnectionState.DRAINING
+        self._old.pop(connection, None)
+        self._draining[connection] = None
+
     def _remove(self, connection: PoolConnection) -> None:
         connection.state = PoolConnectionState.GONE
+        self._old.pop(connection, None)
+        self._draining.pop(connection, None)
         self.all.remove(connection)
         for other in self.all:
             if other.replacement is connection:
@@ -251,8 +281,6 @@ class PoolConnections:
 
     def _may_retire(self, connection: PoolConnection, now: float) -> bool:
         """Whether a connection may start to drain; an old one may when another is open, so that there is no gap."""
-        if connection.active and now < connection.replace_at:
-            return False  # the usual case, and the cheapest to find out
         close_at = connection.idle_since + self._options.close_idle_after
         if now >= connection.expires_at or (now >= close_at and self._is_spare(connection)):
             return True
@@ -268,7 +296,7 @@ class PoolConnections:
 
     def _needs_no_replacement(self, connection: PoolConnection, now: float) -> bool:
         """Whether no work needs an old connection, or another connection has room for it."""
-        if not connection.is_busy and self._live_on(connection.route) > self._min_open.get(connection.route, 0):
+        if self._is_dispensable(connection):
             return True
         return any(
             other.route == connection.route and now < other.replace_at and self.accepts_new(other) for other in self.all
@@ -276,10 +304,14 @@ class PoolConnections:
 
     def _is_spare(self, connection: PoolConnection) -> bool:
         """Whether a connection does nothing, holds no unstored response, and is not one of `min_idle`."""
-        is_spare = not connection.is_busy and self._live_on(connection.route) > self._min_open.get(connection.route, 0)
-        return is_spare and not connection.holds_unstored
+        return self._is_dispensable(connection) and not connection.holds_unstored
 
-    def _next_change(self, connection: PoolConnection, now: float) -> float:
+    def _is_dispensable(self, connection: PoolConnection) -> bool:
+        """Whether a connection does nothing, and is not one of `min_idle`."""
+        route = connection.route
+        return not connection.is_busy and self._index.live_on(route) > self._min_open.get(route, 0)
+
+    def _next_change(self, connection: PoolConnection) -> float:
         """Return when a connection has to be replaced, is to be closed as idle, or expires; infinity for never."""
         if connection.is_expired:
             return math.inf
@@ -287,7 +319,7 @@ class PoolConnections:
             return connection.expires_at
         if connection.state is not PoolConnectionState.OPEN:
             return math.inf
-        at = connection.replace_at if now < connection.replace_at else connection.expires_at
+        at = connection.expires_at if connection.is_old else connection.replace_at
         if self._is_spare(connection):
             at = min(at, connection.idle_since + self._options.close_idle_after)
         return at
@@ -299,10 +331,10 @@ class PoolConnections:
             for connection in self.all
             if connection.state is PoolConnectionState.OPEN and connection.replacement is None
         ]
-        if self._live_on(route) or not others:
+        if self._index.live_on(route) or not others:
             return False
         connection = min(others, key=lambda connection: (connection.holds_unstored, connection.active))
-        connection.state = PoolConnectionState.DRAINING
+        self._drain(connection)
         connection.expires_at = now  # a connection that drains on could stay for long, and then the next one, too
         return True
 
@@ -312,27 +344,15 @@ class PoolConnections:
     def _max_on_route(self) -> int:
         return _MAX_CONNECTIONS_BEFORE_KNOWN if self.has_lanes is None else self._options.max_connections
 
-    def _live(self) -> int:
-        """Return how many connections count against `max_connections`."""
-        return sum(connection.is_live for connection in self.all)
-
-    def _live_on(self, route: Route) -> int:
-        return sum(connection.is_live and connection.route == route for connection in self.all)
-
-    def _connecting_on(self, route: Route) -> int:
-        return sum(
-            connection.state is PoolConnectionState.CONNECTING and connection.route == route for connection in self.all
-        )
-
     def _backoff(self, route: Route) -> ReconnectBackoff:
         return self._backoffs.get(route, self._no_failures)
 
     def _may_try(self, route: Route, now: float) -> bool:
-        return self._backoff(route).allows(now, self._connecting_on(route))
+        return self._backoff(route).allows(now, self._index.connecting_on(route))
 
     def _has_too_few(self, route: Route) -> bool:
         """Whether fewer connections are open than are to be open without work."""
-        return self._live_on(route) < self._min_open.get(route, 0) and not self._backoff(route).given_up
+        return self._index.live_on(route) < self._min_open.get(route, 0) and not self._backoff(route).given_up
 
     def _lacks_replacement(self, route: Route, now: float) -> bool:
         """Whether an old connection needs a replacement, which could not be opened."""
@@ -349,5 +369,5 @@ class PoolConnections:
         backoff = self._backoff(route)
         if backoff.given_up or backoff.is_exhausted:
             return False
-        may_open = self._live() < self._options.max_connections and self._live_on(route) < self._max_on_route
-        return may_open or self._connecting_on(route) > 0
+        may_open = self._index.live < self._options.max_connections and self._index.live_on(route) < self._max_on_route
+        return may_open or self._index.connecting_on(route) > 0

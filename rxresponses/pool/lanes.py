@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..protocol.lanes import MAX_NAMED_LANES
 from .ordering import RequestHeap
@@ -70,11 +70,17 @@ class HeldResponse(NamedTuple):
     open_calls: frozenset[str] = frozenset()  # ids of function calls that wait for their outputs
 
 
+_LANE_FIELDS_TO_TELL = frozenset({"held", "open_steers", "running"})
+
+
 class PoolLane:
     """One lane of a connection.  It holds the response that ended there last, until the next one starts.
 
     `wire_name` is the `stream_id` that the server sees, `None` for the default lane.  `stream_id` is the one that
     the sender of the latest request gave: the pool maps any number of conversations to few names on the wire.
+
+    A change of the fields that decide whether a request may run here marks the connection as changed.  `forks` and the
+    heaps are changed by the router and the queue, which mark the connection themselves.
     """
 
     __slots__ = (
@@ -83,7 +89,6 @@ class PoolLane:
     )
 
     def __init__(self, connection: PoolConnection, wire_name: str | None) -> None:
-        self.connection = connection
         self.wire_name = wire_name
         self.stream_id: str | None = None
         self.running: PoolRequest | None = None
@@ -95,6 +100,12 @@ class PoolLane:
         self.continuations_of_held: RequestHeap[PoolRequest] = RequestHeap()  # wait to run on this lane
         self.forks: dict[PoolRequest, None] = {}  # continue `held` on other lanes, and need it until they have started
         self.open_steers = 0  # steers from which a response may follow
+        self.connection = connection  # the last one, since a new lane changes nothing before it is used
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if name in _LANE_FIELDS_TO_TELL and hasattr(self, "connection"):
+            self.connection.mark_changed()
 
     @property
     def is_taken(self) -> bool:
@@ -134,15 +145,28 @@ class PoolConnectionState(Enum):
 
 
 class PoolConnection:
-    """A connection of the pool: its lanes, and its points in time by the pool's clock, in seconds."""
+    """A connection of the pool: its lanes, and its points in time by the pool's clock, in seconds.
+
+    `number` is the order in which the connections were made.  A connection that has changed is in `changed`, which the
+    connections of a pool share: so only those that have changed are looked at again, however many there are.
+    """
 
     __slots__ = (
-        *("active", "attempt", "awaited_lanes", "expires_at", "has_worked", "idle_since", "is_expired", "lanes"),
-        *("max_named_lanes", "net_connection", "open_steers", "opened_at", "replace_at", "replacement", "route"),
-        *("state", "waiting_forks"),
+        *("active", "attempt", "awaited_lanes", "changed", "expires_at", "has_worked", "idle_since", "is_expired"),
+        *("is_old", "lanes", "max_named_lanes", "net_connection", "number", "open_steers", "opened_at", "replace_at"),
+        *("replacement", "route", "state", "waiting_forks"),
     )
 
-    def __init__(self, route: str | None) -> None:
+    changed: MutableMapping[PoolConnection, None]
+
+    def __init__(
+        self,
+        route: str | None,
+        number: int = 0,
+        changed: MutableMapping[PoolConnection, None] | None = None,
+    ) -> None:
+        object.__setattr__(self, "changed", {} if changed is None else changed)
+        self.number = number
         self.route = route
         self.net_connection: Any = None  # set by the driver of the pool, which does the I/O
         self.state = PoolConnectionState.CONNECTING
@@ -155,8 +179,17 @@ class PoolConnection:
         self.has_worked = False  # an event came
         self.attempt = 0  # `ReconnectBackoff.attempt` when it was opened
         self.opened_at = self.replace_at = self.expires_at = self.idle_since = 0.0
+        self.is_old = False  # `replace_at` has passed
         self.is_expired = False  # accepts no continuations any more
         self.replacement: PoolConnection | None = None  # opened to take over the new work
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        self.changed[self] = None
+
+    def mark_changed(self) -> None:
+        """Have the pool look again at what may run here."""
+        self.changed[self] = None
 
     @property
     def is_live(self) -> bool:
@@ -186,7 +219,7 @@ class PoolConnection:
     @property
     def holds_unstored(self) -> bool:
         """Whether a lane holds a response that would be lost with the connection."""
-        return any(lane.holds_unstored for lane in self.lanes.values())
+        return any(lane.held is not None and not lane.held.stored for lane in self.lanes.values())
 
     def running(self) -> Iterator[PoolRequest]:
         """Return the requests that run here."""
@@ -198,28 +231,45 @@ class PoolConnection:
         That is a lane without a response, then a new lane, then the least recently used one, and a lane that holds an
         unstored response last.  `has_lanes` says whether the server has lanes.
         """
+        found = self._lane_to_use(has_lanes=has_lanes)
+        return PoolLane(self, self._new_name(has_lanes=has_lanes)) if found is True else found
+
+    def loss(self, *, has_lanes: bool | None) -> bool | None:
+        """Whether `free_lane` would lose an unstored response to another conversation; `None` if no lane is free."""
+        found = self._lane_to_use(has_lanes=has_lanes)
+        if found is None:
+            return None
+        return self.holds_unstored if has_lanes is False else found is not True and found.holds_unstored
+
+    def _lane_to_use(self, *, has_lanes: bool | None) -> PoolLane | Literal[True] | None:
+        """Return the lane for a new conversation, `True` for a new lane, `None` if there is none."""
         if has_lanes is False:
             # The whole connection is one lane, however many names were used before that was known.
             if not all(lane.is_free for lane in self.lanes.values()):
                 return None
-            return next(reversed(self.lanes.values())) if self.lanes else PoolLane(self, None)
-        free = [lane for lane in self.lanes.values() if lane.is_free and lane.wire_name is not None]
-        named = len(self.lanes) - (None in self.lanes)
-        return (
-            next((lane for lane in free if lane.held is None), None)
-            or (PoolLane(self, f"lane-{named + 1}") if named < self.max_named_lanes else None)
-            or next((lane for lane in free if not lane.holds_unstored), None)
-            or next(iter(free), None)
-        )
+            return next(reversed(self.lanes.values())) if self.lanes else True
+        stored: PoolLane | None = None
+        unstored: PoolLane | None = None
+        for lane in self.lanes.values():
+            # Written out, because this loop runs for each request: `running` is what most lanes differ in.
+            if lane.running is not None or lane.wire_name is None or not lane.is_free:
+                continue
+            if lane.held is None:
+                return lane
+            if not lane.held.stored:
+                unstored = unstored or lane
+            elif stored is None:
+                stored = lane
+        return True if len(self.lanes) - (None in self.lanes) < self.max_named_lanes else stored or unstored
 
-    def loses_unstored(self, lane: PoolLane, *, has_lanes: bool | None) -> bool:
-        """Whether an unstored response is lost when another conversation starts on this lane."""
-        return self.holds_unstored if has_lanes is False else lane.holds_unstored
+    def _new_name(self, *, has_lanes: bool | None) -> str | None:
+        return None if has_lanes is False else f"lane-{len(self.lanes) - (None in self.lanes) + 1}"
 
     def mark_used(self, lane: PoolLane) -> None:
         """Make a lane the most recently used one."""
         self.lanes.pop(lane.wire_name, None)
         self.lanes[lane.wire_name] = lane
+        self.mark_changed()
 
     def lane_refused(self, lane: PoolLane) -> None:
         """Use no more names than now: the server refused the name of this lane as one too many."""

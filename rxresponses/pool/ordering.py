@@ -9,21 +9,27 @@ from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 
-class OrderedRequest(Protocol):
-    """What `RequestHeap` and `LaneOrder` need to know of a request."""
+class Numbered(Protocol):
+    """What `RequestHeap` needs to know of a request: a number of its own."""
 
     number: int
+
+
+class OrderedRequest(Numbered, Protocol):
+    """What `LaneOrder` needs to know of a request."""
+
     stream_id: str | None
 
 
+N = TypeVar("N", bound=Numbered)
 R = TypeVar("R", bound=OrderedRequest)
 
 # A heap of so few entries is not worth rebuilding.
 _SMALL = 64
 
 
-class RequestHeap(Generic[R]):
-    """Requests by priority, the lowest number first.
+class RequestHeap(Generic[N]):
+    """Requests, or connections, by priority, the lowest number first.
 
     A priority is a request's `number`, or a point in time.  Any request may leave at any time.  The heap drops its
     entry later, but in time: entries of requests that come and go while another one waits do not add up.
@@ -33,27 +39,35 @@ class RequestHeap(Generic[R]):
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []  # with entries of requests that have left
-        self._requests: dict[int, tuple[float, R]] = {}  # by their numbers
+        self._requests: dict[int, tuple[float, N]] = {}  # by their numbers
 
     def __len__(self) -> int:
         return len(self._requests)
 
-    def __iter__(self) -> Iterator[R]:
+    def __iter__(self) -> Iterator[N]:
         """Iterate in no particular order."""
         return iter([request for _, request in self._requests.values()])
 
-    def add(self, request: R, priority: float) -> None:
+    def add(self, request: N, priority: float) -> None:
         """Add a request; among equal priorities the older request comes first."""
         self._requests[request.number] = priority, request
         heapq.heappush(self._heap, (priority, request.number))
 
-    def remove(self, request: R) -> None:
+    def remove(self, request: N) -> None:
         """Remove a request, if it is here."""
         self._requests.pop(request.number, None)
         if len(self._heap) > 2 * len(self._requests) + _SMALL:
             self._heap = sorted((priority, number) for number, (priority, _) in self._requests.items())
 
-    def first(self) -> R | None:
+    def put(self, request: N, priority: float | None) -> None:
+        """Give a request this priority; `None` removes it."""
+        found = self._requests.get(request.number)
+        if (None if found is None else found[0]) != priority:
+            self.remove(request)
+            if priority is not None:
+                self.add(request, priority)
+
+    def first(self) -> N | None:
         """Return the first request, `None` when there is none."""
         while self._heap:
             priority, number = self._heap[0]
@@ -68,7 +82,7 @@ class RequestHeap(Generic[R]):
         """The priority of the first request, infinity when there is none."""
         return math.inf if self.first() is None else self._heap[0][0]
 
-    def due(self, now: float) -> R | None:
+    def due(self, now: float) -> N | None:
         """Return the first request if its point in time has come, else `None`."""
         return self.first() if self.first_priority <= now else None
 

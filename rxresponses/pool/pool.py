@@ -58,6 +58,10 @@ class Pool:
         """How many requests run."""
         return self._connections.active
 
+    def in_state(self, state: PoolConnectionState) -> int:
+        """Return how many connections are in a state."""
+        return self._connections.in_state(state)
+
     @property
     def queued(self) -> int:
         """How many requests wait."""
@@ -107,7 +111,7 @@ class Pool:
         """Whether requests wait for running responses to end, not for a connection or a rate limit."""
         if self.queued == 0 or self.rate_limit.remaining_pause(now) is not None:
             return False
-        return all(connection.state is not PoolConnectionState.CONNECTING for connection in self.connections)
+        return self.in_state(PoolConnectionState.CONNECTING) == 0
 
     # What happens to connections.
 
@@ -280,7 +284,7 @@ class Pool:
 
     def deadline(self, now: float) -> float | None:
         """Return when to call `next_actions` again if nothing happens before, `None` for never."""
-        times = [self._queue.deadline(), self._connections.deadline(now)]
+        times = [self._queue.deadline(), self._connections.deadline()]
         if now < self.rate_limit.resumes_at:
             times.append(self.rate_limit.resumes_at)
         retry_at = self.retry_at(now)

@@ -128,7 +128,10 @@ class RequestQueue:
         self._leave_heap(request)
 
     def _leave_heap(self, request: PoolRequest) -> None:
-        heap, request.heap, request.lane = request.heap, None, None
+        heap, request.heap = request.heap, None
+        lane, request.lane = request.lane, None
+        if lane is not None:
+            lane.connection.mark_changed()  # another request may be the first one to wait there
         if heap is not None:
             heap.remove(request)
             if not heap and heap is self.by_route.get(request.route):

@@ -8,6 +8,7 @@ from ..errors import InvalidRequestError
 from .actions import Action, FailRequest
 from .connections import PoolConnections
 from .lanes import HeldResponse, PoolConnection, PoolLane, PoolRequest, PoolRequestState
+from .ordering import RequestHeap
 from .queue import RequestQueue
 from .responses import ResponseLocations, lost_error
 
@@ -25,6 +26,9 @@ class RequestRouter:
         self._queue = queue
         self._connections = connections
         self._actions = actions
+        # The connections with a request that waits for one of their lanes and may run now, by its priority.
+        self._ready: RequestHeap[PoolConnection] = RequestHeap()
+        self._ready_requests: dict[PoolConnection, tuple[PoolRequest, PoolLane]] = {}
 
     # Requests.
 
@@ -48,6 +52,7 @@ class RequestRouter:
         """Let the lane that holds the parent of a fork run its next request: the fork does not need it any more."""
         if request.parent_lane is not None:
             request.parent_lane.forks.pop(request, None)
+            request.parent_lane.connection.mark_changed()
             request.parent_lane = None
 
     def _route(self, request: PoolRequest) -> None:
@@ -85,6 +90,7 @@ class RequestRouter:
         The lane itself is for one continuation of its own conversation.  All others are forks.
         """
         request.lane = lane
+        lane.connection.mark_changed()
         is_own = request.stream_id in (None, lane.stream_id)
         if self._connections.has_lanes is False or (is_own and not lane.continuations_of_held):
             lane.connection.awaited_lanes[lane] = None
@@ -99,15 +105,32 @@ class RequestRouter:
     # Lanes.
 
     def candidates(self) -> Iterator[tuple[float, PoolRequest, PoolLane]]:
-        """Yield the first request of each heap, if a lane is ready to run it, as (priority, request, lane)."""
-        for connection in self._connections.all:
-            if (connection.awaited_lanes or connection.waiting_forks) and self._connections.has_room(connection):
-                yield from self._candidates_on(connection)
+        """Yield the first request of each route and of the connections, if a lane is ready to run it.
+
+        Each one is yielded as (priority, request, lane).
+        """
+        for changed in self._connections.take_to_route():
+            self._find_ready(changed)
+        connection = self._ready.first()
+        if connection is not None:
+            yield self._ready.first_priority, *self._ready_requests[connection]
         for heap in self._queue.by_route.values():
             request = heap.first()
             lane = None if request is None else self._best_lane_for(request)
             if request is not None and lane is not None:
                 yield heap.first_priority, request, lane
+
+    def _find_ready(self, connection: PoolConnection) -> None:
+        """Find the request that waits for a lane of a connection and may run there now."""
+        found = None
+        if (connection.awaited_lanes or connection.waiting_forks) and self._connections.has_room(connection):
+            found = min(self._candidates_on(connection), key=lambda candidate: candidate[0], default=None)
+        if found is None:
+            self._ready.put(connection, None)
+            self._ready_requests.pop(connection, None)
+        else:
+            self._ready.put(connection, found[0])
+            self._ready_requests[connection] = found[1:]
 
     def _candidates_on(self, connection: PoolConnection) -> Iterator[tuple[float, PoolRequest, PoolLane]]:
         """Yield the first requests of the heaps of a connection."""

@@ -44,15 +44,12 @@ class ClientStateChanges:
 
     def next(self, pool: Pool, now: float) -> ClientState | None:
         """Return the state of the pool, `None` if it is the latest one."""
-        count = dict.fromkeys(PoolConnectionState, 0)
-        for connection in pool.connections:
-            count[connection.state] += 1
         retry_at = pool.retry_at(now)
         paused_for = pool.rate_limit.remaining_pause(now)
         state = ClientState(
-            open=count[PoolConnectionState.OPEN],
-            connecting=count[PoolConnectionState.CONNECTING],
-            draining=count[PoolConnectionState.DRAINING],
+            open=pool.in_state(PoolConnectionState.OPEN),
+            connecting=pool.in_state(PoolConnectionState.CONNECTING),
+            draining=pool.in_state(PoolConnectionState.DRAINING),
             active=pool.active,
             queued=pool.queued,
             connect_error=pool.connect_error(),

@@ -181,7 +181,7 @@ class TestMinOpen:
         for connection in pop_actions(connections, OpenConnection):
             connections.opened(connection, 0.0)
         retire(connections, 2 * 60.0)
-        assert connections.deadline(2 * 60.0) == 0.95 * HOUR
+        assert connections.deadline() == 0.95 * HOUR
         connections.prewarm(1, None)
         retire(connections, 2 * 60.0)
         assert len(pop_actions(connections, CloseConnection)) == 1
@@ -232,21 +232,21 @@ class TestIdle:
     def test_an_idle_connection_is_closed(self) -> None:
         connections = make()
         connection = open_idle(connections)
-        assert connections.deadline(0.0) == 60.0
+        assert connections.deadline() == 60.0
         retire(connections, 59.9)
         assert connections.accepts_new(connection)
         retire(connections, 60.0)
         assert pop_actions(connections, CloseConnection) == [connection]
         assert connection.state is PoolConnectionState.GONE
         assert connections.all == []
-        assert connections.deadline(60.0) == math.inf
+        assert connections.deadline() == math.inf
 
     def test_not_while_a_request_runs(self) -> None:
         connections = make()
         connection = open_busy(connections)
         retire(connections, 100.0)
         assert connection.state is PoolConnectionState.OPEN
-        assert connections.deadline(100.0) == 0.95 * HOUR
+        assert connections.deadline() == 0.95 * HOUR
 
     def test_not_while_it_holds_an_unstored_response(self) -> None:
         connections = make()
@@ -254,19 +254,19 @@ class TestIdle:
         hold(connection, HeldResponse("r", False))
         retire(connections, 100.0)
         assert connection.state is PoolConnectionState.OPEN
-        assert connections.deadline(100.0) == 0.95 * HOUR
+        assert connections.deadline() == 0.95 * HOUR
 
 
 class TestAge:
     def test_scenario_25_an_old_connection_drains_once_its_replacement_is_open(self) -> None:
         connections = make(max_connections=1)
         old = open_busy(connections)
-        assert connections.deadline(0.0) == 0.95 * HOUR
+        assert connections.deadline() == 0.95 * HOUR
         retire(connections, 0.95 * HOUR)
         assert connections.accepts_new(old)
         assert pop_actions(connections, OpenConnection) == [old.replacement]
         assert old.replacement is not None
-        assert connections.deadline(0.95 * HOUR) == HOUR
+        assert connections.deadline() == HOUR
         retire(connections, 0.96 * HOUR)
         assert pop_actions(connections, OpenConnection) == []
         connections.opened(old.replacement, 0.96 * HOUR)
@@ -281,7 +281,7 @@ class TestAge:
     def test_jitter_replaces_it_earlier(self) -> None:
         connections = make(draw=0.5, age_jitter=0.2)
         open_busy(connections)
-        assert connections.deadline(0.0) == pytest.approx(0.85 * HOUR)
+        assert connections.deadline() == pytest.approx(0.85 * HOUR)
 
     def test_another_connection_with_room_is_replacement_enough(self) -> None:
         connections = make()
@@ -323,11 +323,11 @@ class TestAge:
         retire(connections, 0.96 * HOUR)
         assert old.state is PoolConnectionState.DRAINING
         assert old.accepts_continuations
-        assert connections.deadline(0.96 * HOUR) == HOUR
+        assert connections.deadline() == HOUR
         assert retire(connections, HOUR) == [old]
         assert not old.accepts_continuations
         assert retire(connections, HOUR) == []  # it was returned before
-        assert connections.deadline(HOUR) == math.inf  # the router drops what it holds
+        assert connections.deadline() == math.inf  # the router drops what it holds
 
     def test_at_max_age_it_drains_without_a_replacement(self) -> None:
         connections = make()
@@ -360,7 +360,7 @@ class TestAge:
         retire(connections, now)
         assert pop_actions(connections, OpenConnection) == []
         assert connections.retry_at(now, ()) is None
-        assert connections.deadline(now) == HOUR
+        assert connections.deadline() == HOUR
         assert connections.accepts_new(old)
 
 

@@ -188,11 +188,11 @@ class TestFreeLane:
     def test_without_lanes_the_latest_lane_stays_the_only_one(self, connection: PoolConnection) -> None:
         first, second = use(connection, UNSTORED), use(connection, STORED)
         assert connection.free_lane(has_lanes=False) is second
-        assert connection.loses_unstored(second, has_lanes=False)
-        assert not connection.loses_unstored(second, has_lanes=True)
-        assert connection.loses_unstored(first, has_lanes=True)
+        assert connection.loss(has_lanes=False) is True
+        assert connection.loss(has_lanes=True) is False
         run(first)
         assert connection.free_lane(has_lanes=False) is None
+        assert connection.loss(has_lanes=False) is None
 
 
 class TestRefusedLane:

@@ -7,6 +7,7 @@ requests in order; and in the end no request is left waiting.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -503,6 +504,34 @@ class PoolMachine(RuleBasedStateMachine):
             assert connection.open_steers == sum(steer.lane.connection is connection for steer in self.steered)
         assert pool.active == len(self.sent)
         assert pool.queued == sum(request.state is PoolRequestState.WAITING for request in self.requests)
+
+    @invariant()
+    def the_index_agrees_with_a_look_at_all_connections(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        connections, index = self.pool._connections, self.pool._connections._index
+        all_of_them = connections.all
+        for state in PoolConnectionState:
+            assert index.in_state(state) == sum(connection.state is state for connection in all_of_them)
+        assert index.live == sum(connection.is_live for connection in all_of_them)
+        assert index.active == sum(connection.active for connection in all_of_them)
+        for route in self.routes:
+            on_route = [connection for connection in all_of_them if connection.route == route]
+            assert index.live_on(route) == sum(connection.is_live for connection in on_route)
+            connecting = [connection.state is PoolConnectionState.CONNECTING for connection in on_route]
+            assert index.connecting_on(route) == sum(connecting)
+            losses = {
+                connection: connection.loss(has_lanes=self.pool.has_lanes)
+                for connection in on_route
+                if connections.accepts_new(connection)
+            }
+            fullest = max((one.active for one, loses in losses.items() if loses is False), default=None)
+            found = index.fullest_without_loss(route)
+            assert fullest == (None if found is None else found.active)
+            longest = min((one.idle_since for one, loses in losses.items() if loses), default=None)
+            found = index.longest_idle_with_loss(route)
+            assert longest == (None if found is None else found.idle_since)
+        assert index.first_change == min(map(connections._next_change, all_of_them), default=math.inf)
 
     @invariant()
     def nothing_is_left_of_ended_requests(self) -> None:
