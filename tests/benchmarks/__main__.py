@@ -39,7 +39,8 @@ def run(settings: Settings) -> Report:
         settings={"rounds": settings.rounds},
         parts=[],
     )
-    with environment() as environ, serving(environ) as urls:
+    environ = environment()
+    with serving(environ) as urls:
         for plan in plans(settings, find(settings), urls):
             part = measure(plan, settings.rounds, functools.partial(run_client, environ=environ))
             print("\n".join(part_lines(part)), flush=True)

@@ -147,8 +147,8 @@ def test_the_line_that_names_an_error(text: str, error: str) -> None:
 
 def test_arguments() -> None:
     assert parse([]) == Settings(9, PARTS, None, sys.executable, None, None, Sizes())
-    words = "--quick --only transports,throughput --node-dir n --peer-python p --output o --compare c.json".split()
-    only = ("throughput", "transports")
+    words = "--quick --only memory,throughput --node-dir n --peer-python p --output o --compare c.json".split()
+    only = ("throughput", "memory")
     assert parse(words) == Settings(2, only, Path("n"), "p", Path("o"), Path("c.json"), QUICK)
     assert parse(["--quick", "--rounds", "5"]).rounds == 5
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("throughput", "transports")
+PARTS = ("throughput", "latency", "scaling", "memory", "transports", "startup")
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,19 @@ class Sizes:
     """How much is measured in one round."""
 
     deltas: int = 50_000
-    """Of the one response whose rate is measured."""
+    """Of a response whose rate is measured."""
+    paced: tuple[int, float, float] = (100, 50.0, 2.0)
+    """Streams, deltas a second on each of them, and seconds."""
+    streams: tuple[int, ...] = (1, 10, 100, 500, 2_000)
+    total: int = 100_000
+    """Deltas of all streams together; each stream has 200 at least."""
+    held: int = 2_000
+    """Responses in flight whose memory is measured."""
+    starts: int = 2
+    """Starts of a program, of which the median is taken."""
 
 
-QUICK = Sizes(deltas=2_000)
+QUICK = Sizes(deltas=2_000, paced=(10, 50.0, 0.4), streams=(1, 20), total=2_000, held=64, starts=1)
 
 
 @dataclass(frozen=True)

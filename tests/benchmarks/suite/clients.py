@@ -82,28 +82,105 @@ def find(settings: Settings) -> Found:
 
 def plans(settings: Settings, found: Found, urls: Mapping[str, str]) -> list[Plan]:
     """Return the parts that were asked for."""
-    make = {"throughput": throughput, "transports": transports}
+    make = {
+        "throughput": throughput,
+        "latency": latency,
+        "scaling": scaling,
+        "memory": memory,
+        "transports": transports,
+        "startup": startup,
+    }
     return [make[key](settings.sizes, found, urls) for key in settings.only]
 
 
 def throughput(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
-    """Responses one after the other on one connection, as fast as the client takes them."""
+    """Responses one after the other on one connection, as fast as the client takes them.
+
+    In the order of a round, this library is between the clients with which it is compared most closely.
+    """
     words = [urls["plain"], str(sizes.deltas)]
     again = [*words, RESPONSES]
     pipelines = {name: f"{OWN}, {name}" for name in ("text_deltas", "accumulate_text")}
     warm = {name: f"{name}, later responses" for name in (OWN, BARE, NODE_OPENAI, ZOD)}
     clients = [
-        own("blast_rxresponses", {"first": OWN, "later": warm[OWN]}, *again),
         own("blast_websockets", {"first": BARE, "later": warm[BARE]}, *again),
-        python(found, "blast_openai", {"first": OPENAI}, *words, "1"),
-        node(found, "blast_openai", {"first": NODE_OPENAI, "later": warm[NODE_OPENAI]}, *again, needs=("openai", "ws")),
+        own("blast_rxresponses", {"first": OWN, "later": warm[OWN]}, *again),
         node(found, "blast_zod", {"first": ZOD, "later": warm[ZOD]}, *again, needs=("ws", "zod")),
+        node(found, "blast_openai", {"first": NODE_OPENAI, "later": warm[NODE_OPENAI]}, *again, needs=("openai", "ws")),
         *(own("blast_rxresponses", {"first": row}, *words, "1", name) for name, row in pipelines.items()),
+        python(found, "blast_openai", {"first": OPENAI}, *words, "1"),
     ]
-    ratios = [Ratio(f"{OWN} / {peer}", OWN, peer) for peer in (BARE, OPENAI, NODE_OPENAI, ZOD)]
-    ratios += [Ratio(f"{OWN} / {peer}, later responses", warm[OWN], warm[peer]) for peer in (BARE, NODE_OPENAI, ZOD)]
+    ratios = [Ratio(f"{OWN} / {peer}", OWN, peer) for peer in (ZOD, NODE_OPENAI, BARE, OPENAI)]
+    ratios += [Ratio(f"{OWN} / {peer}, later responses", warm[OWN], warm[peer]) for peer in (ZOD, NODE_OPENAI, BARE)]
     ratios += [Ratio(f"{row} / {BARE}", row, BARE) for row in pipelines.values()]
     return Plan("throughput", f"Throughput, one response of {sizes.deltas:,} deltas", "deltas/s", clients, ratios)
+
+
+def latency(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
+    """From the server's write to the program, with many streams that are far slower than the client."""
+    streams, rate, _ = sizes.paced
+    words = ["latency", urls["plain"], *map(str, sizes.paced)]
+    kinds = ("p50", "p99")
+    clients = [
+        own(program, {kind: f"{client}, {kind}" for kind in kinds}, *words)
+        for client, program in ((OWN, "streams_rxresponses"), (BARE, "streams_websockets"))
+    ]
+    ratios = [Ratio(f"{kind}: {OWN} / {BARE}", f"{OWN}, {kind}", f"{BARE}, {kind}") for kind in kinds]
+    title = f"Latency, {streams} streams of {rate:g} deltas/s, from the server's write to on_next"
+    return Plan("latency", title, "µs", clients, ratios, more_is_better=False)
+
+
+def scaling(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
+    """The rate of many streams together, by the rate of one."""
+    counts = [str(count) for count in sizes.streams]
+    clients, ratios = [], []
+    for client, program in ((OWN, "streams_rxresponses"), (BARE, "streams_websockets")):
+        rows = {count: f"{client}, {streams(count)}" for count in counts}
+        clients.append(own(program, rows, "scaling", urls["plain"], str(sizes.total), *counts))
+        ratios += [Ratio(f"{rows[count]} / 1 stream", rows[count], rows[counts[0]]) for count in counts[1:]]
+    for count in counts:
+        ratios.append(
+            Ratio(f"{streams(count)}: {OWN} / {BARE}", f"{OWN}, {streams(count)}", f"{BARE}, {streams(count)}")
+        )
+    title = f"Scaling, {sizes.total:,} deltas of all streams together, at least 200 of each, 16 streams a connection"
+    return Plan("scaling", title, "events/s", clients, ratios)
+
+
+def memory(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
+    """The memory of responses in flight; that of the connections is shown beside it."""
+    words = ["memory", urls["plain"], str(sizes.held)]
+    kinds = {"response": "a response in flight", "connection": "a connection", "all": "a response with its share"}
+    missing = None if Path("/proc/self/statm").exists() else "this system does not show the resident memory"
+    clients = [
+        own(program, {key: f"{client}, {kind}" for key, kind in kinds.items()}, *words, missing=missing)
+        for client, program in ((OWN, "streams_rxresponses"), (BARE, "streams_websockets"))
+    ]
+    ratios = [Ratio(f"{kind}: {OWN} / {BARE}", f"{OWN}, {kind}", f"{BARE}, {kind}") for kind in kinds.values()]
+    title = f"Memory, {sizes.held:,} responses in flight, 16 on a connection"
+    return Plan("memory", title, "bytes", clients, ratios, more_is_better=False)
+
+
+def startup(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
+    """From nothing to the first text."""
+    kinds = {
+        "import": "import alone",
+        "request": "until the request is sent",
+        "text": "until the first text",
+    }
+    clients, ratios = [], []
+    for client, python_path, missing in ((OWN, sys.executable, None), ("openai", found.peer_python, found.openai)):
+        rows = {key: f"{client}, {kind}" for key, kind in kinds.items()}
+        clients.append(own("startup", rows, client, python_path, urls["plain"], str(sizes.starts), missing=missing))
+    for kind in kinds.values():
+        ratios.append(Ratio(f"{kind}: {OWN} / {OPENAI}", f"{OWN}, {kind}", f"openai, {kind}"))
+    return Plan(
+        "startup", "Start of `rxresponses ask`, and of a small program with openai", "ms", clients, ratios, False
+    )
+
+
+def streams(count: str) -> str:
+    """Return a number of streams, for a name."""
+    return f"{int(count):,} {'stream' if count == '1' else 'streams'}"
 
 
 def transports(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:

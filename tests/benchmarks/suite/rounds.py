@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -20,17 +19,10 @@ PATIENCE = 300.0  # seconds for one client in one round
 Item = TypeVar("Item")
 
 
-@contextlib.contextmanager
-def environment() -> Iterator[dict[str, str]]:
+def environment() -> dict[str, str]:
     """Return the environment of the programs: this checkout, no keys, and bytecode, as the Python of a user has it."""
-    with tempfile.TemporaryDirectory() as bytecode:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "COVERAGE_"))}
-        yield {
-            **kept,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": bytecode,
-        }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "COVERAGE_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 @contextlib.contextmanager

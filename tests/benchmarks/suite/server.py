@@ -73,7 +73,8 @@ class Server:
         else:
             # All is built before the first connection begins.
             blocks = [
-                (other, built_block(order.deltas, tuple(names), _compresses(other))) for other, names in lanes.items()
+                (other, built_block(order.deltas, tuple(sorted(names, key=str)), _compresses(other)))
+                for other, names in lanes.items()
             ]
             for other, block in blocks:
                 self._start(blast(other, order, lanes[other], block))

@@ -1,0 +1,96 @@
+"""What the programs with many streams share: how many connections they have, and their figures."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..orders import Order
+
+LANES = 16  # streams of a connection
+WARM = 5  # the first part of a paced stream in which no latency is measured: one fifth
+
+
+def connections(streams: int) -> int:
+    return -(-streams // LANES)
+
+
+class Latencies:
+    """The times from the server's write of a delta until the program has its text, in nanoseconds."""
+
+    def __init__(self) -> None:
+        self._values: list[int] = []
+
+    def note(self, text: str) -> None:
+        """Note the latency of a delta, whose text is the time at which it was written."""
+        self._values.append(time.monotonic_ns() - int(text))
+
+    def figures(self, count: int) -> dict[str, float]:
+        """Return median and 99th percentile in microseconds, and check the number of deltas."""
+        assert len(self._values) == count, len(self._values)
+        values = sorted(self._values[count // WARM :])
+        return {"p50": values[len(values) // 2] / 1000, "p99": values[len(values) * 99 // 100] / 1000}
+
+
+class Counts:
+    """The events of all streams, from the first delta on, and the deltas of each stream."""
+
+    def __init__(self, streams: int, deltas: int) -> None:
+        self.deltas = [0] * streams
+        self._expected = [deltas] * streams
+        self._started = 0.0
+
+    def start(self) -> None:
+        self._started = self._started or time.perf_counter()
+
+    def rate(self) -> float:
+        """Return the events a second until now, and check that every stream had its own deltas."""
+        seconds = time.perf_counter() - self._started
+        assert self.deltas == self._expected, self.deltas
+        return (sum(self.deltas) + len(self.deltas)) / seconds
+
+
+def resident() -> int:
+    """Return the resident memory in bytes, after a collection."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory(streams: int, start: int, connected: int, running: int) -> dict[str, float]:
+    """Return the bytes of a connection, of a response in flight, and of both together for each response."""
+    return {
+        "connection": (connected - start) / connections(streams),
+        "response": (running - connected) / streams,
+        "all": (running - start) / streams,
+    }
+
+
+def paced(streams: int, rate: float, seconds: float) -> Order:
+    return Order(max(WARM, round(rate * seconds)), streams, _run(streams), rate)
+
+
+def blast(streams: int, total: int) -> Order:
+    """Return the order of a stream; each has 200 deltas at least, so that beginnings and ends are not all there is."""
+    return Order(max(total // streams, min(total, 200)), streams, _run(streams))
+
+
+def held(streams: int) -> Order:
+    return Order(5, streams, _run(streams), hold=True)
+
+
+def print_rates(rates: Sequence[float], streams: Sequence[int]) -> None:
+    print(json.dumps({str(count): rate for count, rate in zip(streams, rates, strict=True)}))
+
+
+def _run(streams: int) -> str:
+    return f"{os.getpid()}.{streams}"
+
+
+def arguments() -> tuple[str, str, list[float]]:
+    """Return the measurement, the URL, and its numbers."""
+    return sys.argv[1], sys.argv[2], [float(word) for word in sys.argv[3:]]
