@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, Literal
 
-from dataclasses_json import config
-
 from ..raised import named_text
 from ..wire.base import Model, model
 from ..wire.events import ServerEvent
+from ..wire.json_config import json_config
 from ..wire.requests import InputItem, ResponseCreate
 from .settings import without_secrets
 
@@ -102,7 +101,7 @@ class ToolCallOutputEvent(ToolCallEvent):
 class ToolCallFailedEvent(ToolCallEvent):
     """A call has no result: `error` says why; `output` is the input item for the model, `None` if the run ends."""
 
-    error: Any = field(metadata=config(encoder=_text_of_error))
+    error: Any = field(metadata=json_config(encoder=_text_of_error))
     output: InputItem | None
     seconds: float
     type: Literal["rxresponses.tool_call_failed"] = "rxresponses.tool_call_failed"
@@ -136,5 +135,5 @@ class FallbackEvent(ConversationEvent):
     choice: int
     name: str
     tried: list[str] = field(default_factory=list)
-    errors: list[Any] = field(default_factory=list, metadata=config(encoder=_texts_of_errors))
+    errors: list[Any] = field(default_factory=list, metadata=json_config(encoder=_texts_of_errors))
     type: Literal["rxresponses.fallback"] = "rxresponses.fallback"

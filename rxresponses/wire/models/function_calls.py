@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
-from dataclasses_json import config
-
 from ..base import Model, UnknownItem, model
+from ..json_config import json_config
 from .content import InputContent
 
 
@@ -40,7 +39,7 @@ class ResponseFunctionToolCall(Model):
     name: str = ""
     arguments: str = ""
     namespace: str | None = None
-    async_: bool | None = field(default=None, metadata=config(field_name="async"))
+    async_: bool | None = field(default=None, metadata=json_config(name="async"))
     caller: Caller | None = None
     status: str | None = None
 
@@ -70,7 +69,7 @@ class ResponseCustomToolCall(Model):
     name: str = ""
     input: str = ""
     namespace: str | None = None
-    async_: bool | None = field(default=None, metadata=config(field_name="async"))
+    async_: bool | None = field(default=None, metadata=json_config(name="async"))
     caller: Caller | None = None
     status: str | None = None
 

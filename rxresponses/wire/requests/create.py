@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
-from dataclasses_json import config
 from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
 from ...redaction import discreet
 from ..base import model
+from ..json_config import json_config
 from ..plans import plan_of
 from .callable_tools import Function, check_names, take_functions
 from .checks import check_stream_id
@@ -104,8 +104,8 @@ class ResponseCreate(Sent):
     stream_options: ResponseCreateStreamOptions | Mapping[str, Any] | UnsetType | None = UNSET
     background: bool | UnsetType | None = UNSET
     background_options: Mapping[str, Any] | UnsetType | None = UNSET
-    text_format: Any = field(default=UNSET, metadata=config(exclude=_always))
-    extra_body: Mapping[str, Any] = field(default_factory=dict, metadata=config(exclude=_always))
+    text_format: Any = field(default=UNSET, metadata=json_config(exclude=_always))
+    extra_body: Mapping[str, Any] = field(default_factory=dict, metadata=json_config(exclude=_always))
     type: Literal["response.create"] = "response.create"
 
     def __post_init__(self) -> None:

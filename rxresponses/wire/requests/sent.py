@@ -6,12 +6,12 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dataclasses_json import config
 from msgspec import UNSET
 
 from ...redaction import SECRET_FIELDS, discreet
 from ...scalars import plain_scalar
 from ..base import Model, build
+from ..json_config import json_config
 from .checks import check, rules_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Sent(Model):
     A number of NumPy counts as the Python number.
     """
 
-    dataclass_json_config: ClassVar[dict[str, Any] | None] = config(exclude=_is_unset)["dataclasses_json"]
+    dataclass_json_config: ClassVar[dict[str, Any] | None] = json_config(exclude=_is_unset)["dataclasses_json"]
     _secret_fields = SECRET_FIELDS
 
     @discreet

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
-from dataclasses_json import config
 from msgspec import UNSET, UnsetType
 
 from ..base import model
+from ..json_config import json_config
 from .callable_tools import Function, take_functions
 from .hosted_tools import (
     CodeInterpreter,
@@ -39,7 +39,7 @@ class FunctionTool(Sent):
     parameters: Mapping[str, Any] | None = None
     strict: bool | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
-    async_: bool | UnsetType | None = field(default=UNSET, metadata=config(field_name="async"))
+    async_: bool | UnsetType | None = field(default=UNSET, metadata=json_config(name="async"))
     defer_loading: bool | UnsetType | None = UNSET
     allowed_callers: Sequence[str] | UnsetType | None = UNSET
     output_schema: Mapping[str, Any] | UnsetType | None = UNSET
@@ -72,7 +72,7 @@ class CustomTool(Sent):
     name: str
     description: str | UnsetType | None = UNSET
     format: CustomToolInputFormatText | CustomToolInputFormatGrammar | Mapping[str, Any] | UnsetType | None = UNSET
-    async_: bool | UnsetType | None = field(default=UNSET, metadata=config(field_name="async"))
+    async_: bool | UnsetType | None = field(default=UNSET, metadata=json_config(name="async"))
     defer_loading: bool | UnsetType | None = UNSET
     allowed_callers: Sequence[str] | UnsetType | None = UNSET
     type: Literal["custom"] = "custom"
