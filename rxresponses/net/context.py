@@ -36,7 +36,14 @@ class _ObserverInContext(ObserverBase[T]):
         self._inside = False
 
     def on_next(self, value: T) -> None:
-        self._notify(self._observer.on_next, value)
+        if self._inside:
+            self._notify(self._observer.on_next, value)
+            return
+        self._inside = True  # not by `_notify`, because that is a call for each event
+        try:
+            self._context.run(self._observer.on_next, value)
+        finally:
+            self._inside = False
 
     def on_error(self, error: Exception) -> None:
         self._notify(self._observer.on_error, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import Protocol
+from typing import Protocol, cast
 
 from ..errors import BufferOverflowError, DecodeError, FrameError, RequestError
 from ..known_secrets import Secrets
@@ -15,7 +15,14 @@ from ..wire.codec import decode, undecodable
 from ..wire.events.base import ServerEvent, set_secrets
 from .backpressure import ReadPause
 from .connection_errors import closed_by_server_error, lost_error, without_secrets_in_end
-from .request import NO_OBSERVER, AnyConnectionRequest, RequestSubscription, detach_observer, notify_end
+from .request import (
+    NO_OBSERVER,
+    AnyConnectionRequest,
+    ConnectionSteer,
+    RequestSubscription,
+    detach_observer,
+    notify_end,
+)
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
 from .transport import ConnectionEnd
@@ -64,7 +71,8 @@ class EventDispatcher:
         self._report = observer_raised
         self._now = now  # notes when each event came; `None` when there is no idle timeout to measure by it
         self._secrets = secrets
-        self._receive = protocol.receive  # looked up once, because it is called for every event
+        # Looked up once, because it is called for every event.  All requests of a connection have observers.
+        self._receive = cast("Callable[[ServerEvent], AnyConnectionRequest | None]", protocol.receive)
         self._stopped = False
 
     def stop(self) -> None:
@@ -90,10 +98,17 @@ class EventDispatcher:
             return
         if self._now is not None and request.state is not SENT:  # a heartbeat answers no request
             request.since = self._now()
-        self._deliver(request, event)  # type: ignore[arg-type]
+        # Here and not in `_deliver`, because a call for each event would take as long as all of this.
+        try:
+            request.observer.on_next(event)
+        except BaseException as error:
+            del frame  # reports of the error may show the variables of this function
+            self._observer_failed(request, event, error)
+        if request.state is ENDED:
+            self._complete(request, event)
         if request.shared_with:
             for steer in request.shared_with:
-                self._deliver(steer, event)  # type: ignore[arg-type]
+                self._deliver(cast("ConnectionSteer", steer), event)
         if self._lanes.changed:
             self._timer.watch(request)
             self._control.unblock()
@@ -112,12 +127,8 @@ class EventDispatcher:
     def _deliver(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
         try:
             request.observer.on_next(event)
-        except BufferOverflowError as error:
-            self.fail(request, error)
-            self._control.dispose(request)
         except BaseException as error:
-            set_secrets(event, self._secrets)  # reports of the error may show the event
-            self._observer_raised(request, error)
+            self._observer_failed(request, event, error)
         if request.state is ENDED:
             self._complete(request, event)
 
@@ -152,7 +163,12 @@ class EventDispatcher:
         except BaseException as error:
             self._report(error)
 
-    def _observer_raised(self, request: AnyConnectionRequest, error: BaseException) -> None:
+    def _observer_failed(self, request: AnyConnectionRequest, event: ServerEvent, error: BaseException) -> None:
+        if isinstance(error, BufferOverflowError):
+            self.fail(request, error)
+            self._control.dispose(request)
+            return
+        set_secrets(event, self._secrets)  # reports of the error may show the event
         observer = request.observer
         detach_observer(request)
         self._control.dispose(request)

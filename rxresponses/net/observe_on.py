@@ -40,12 +40,12 @@ class ObserveOnLoop(ObserverBase[T]):
 
     def on_next(self, value: T) -> None:
         """Pass a value on; raises `BufferOverflowError` when there is no room for it."""
-        if self._is_direct():
+        if not self._scheduled and not self._delivering and running_loop() is self._loop:  # `_is_direct`
             self._observer.on_next(value)
             return
         self._read_pause = current_read_pause()
         size = EVENT_OVERHEAD + len(getattr(value, "raw", None) or b"")
-        if not self._pass(self._observer.on_next, (value,), size):
+        if not self._pass(self._emit, (value,), size):
             raise BufferOverflowError(self._max_bytes, unit="bytes", stream_id=getattr(value, "stream_id", None))
 
     def on_error(self, error: Exception) -> None:
@@ -71,6 +71,9 @@ class ObserveOnLoop(ObserverBase[T]):
         """
         with self._lock:
             self._backlog.stop_pausing()
+
+    def _emit(self, value: T) -> None:
+        self._observer.on_next(value)  # as it is by then: the subscription may have ended while the value waited
 
     def _is_direct(self) -> bool:
         """Whether the caller is on the loop already, and no earlier notification waits or is being delivered."""

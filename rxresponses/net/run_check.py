@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 
 from reactivex.abc import ObserverBase
 
+from .direct_observer import DirectObserver
+
 # The module, because `reactivex.run` is the function.  Its code shows on a stack that a thread waits in `.run()`.
 _RUN_CODE = import_module("reactivex.run").run.__code__
 _MOST_STEPS = 10_000
@@ -92,6 +94,8 @@ def _leads_to(observer: ObserverBase[Any], on_error: object) -> bool:
             todo.extend((value.__self__, value.__func__))
         elif isinstance(value, (list, tuple)):
             todo.extend(value)
+        elif isinstance(value, DirectObserver):
+            todo.extend(value.references())
         elif isinstance(value, ObserverBase):
             todo.extend(vars(value).values())
     return False

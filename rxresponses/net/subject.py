@@ -58,7 +58,16 @@ class IsolatedSubject(Generic[T]):
 
     def on_next(self, value: T) -> None:
         """Give a value to all observers; inside another notification, after that one."""
-        self._notify(partial(self._on_next, value))
+        if self._replay or self._notifying or self._notifications:
+            self._notify(partial(self._on_next, value))
+            return
+        self._notifying = True
+        try:
+            self._emit(value)
+            while self._notifications:
+                self._notifications.popleft()()
+        finally:
+            self._notifying = False
 
     def on_completed(self) -> None:
         """Complete the streams of all observers, and of all that subscribe later."""
@@ -91,13 +100,15 @@ class IsolatedSubject(Generic[T]):
             self._latest = (value,)
             # Any subscriber may cause the next state, while events come in an empty context.
             Context().run(self._emit, value)
-            return
-        for observer in self.observers:
-            self._guard(observer, observer.on_next, value)
+        else:
+            self._emit(value)
 
     def _emit(self, value: T) -> None:
         for observer in self.observers:
-            self._guard(observer, observer.on_next, value)
+            try:
+                observer.on_next(value)
+            except BaseException as error:
+                self._observer_failed(observer, error)
 
     def _on_completed(self) -> None:
         self._completed = True
@@ -152,17 +163,20 @@ class IsolatedSubject(Generic[T]):
             self.observers = tuple(other for other in self.observers if other is not observer)
 
     def _guard(self, observer: ObserverBase[T], notify: Callable[..., Any], *values: T) -> None:
-        """Notify an observer; when that raises, end the stream of this observer only."""
         try:
             notify(*values)
         except BaseException as error:
-            self._remove(observer)
-            if not isinstance(error, BufferOverflowError):  # which concerns its consumer alone
-                self._report(error)
-            self._fail(observer, as_exception(error))
+            self._observer_failed(observer, error)
 
-    def _fail(self, observer: ObserverBase[T], failure: Exception) -> None:
-        """End the stream of an observer that raised; `run` and `async for` below it would wait for ever otherwise."""
+    def _observer_failed(self, observer: ObserverBase[T], raised: BaseException) -> None:
+        """End the stream of the observer that raised, and of no other.
+
+        `run` and `async for` below it would wait for ever otherwise.
+        """
+        self._remove(observer)
+        if not isinstance(raised, BufferOverflowError):  # which concerns its consumer alone
+            self._report(raised)
+        failure = as_exception(raised)
         try:
             observer.on_error(failure)
         except BaseException as error:

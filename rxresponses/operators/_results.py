@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
@@ -12,7 +12,6 @@ from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, pending_of
 from ..wire.fields import begins_response, shows_output
 
-T = TypeVar("T")
 E = TypeVar("E", bound=ServerEvent)
 
 _STEER_PENDING = "response.steer.pending"
@@ -21,10 +20,10 @@ _END_TYPES = TERMINAL_TYPES | {_STEER_PENDING, "response.steer.failed"}
 
 def subscribe_to_results(
     source: Observable[E],
-    observer: ObserverBase[T],
+    observer: ObserverBase[Any],
     scheduler: SchedulerBase | None,
     *,
-    on_event: Callable[[E], None],
+    on_event: Callable[[E], None] | None = None,
     on_result: Callable[[E], None],
     on_pending: Callable[[E], None] | None = None,
     on_completed: Callable[[], None] | None = None,
@@ -35,17 +34,17 @@ def subscribe_to_results(
 
 
 def read_results(
-    observer: ObserverBase[T],
+    observer: ObserverBase[Any],
     *,
-    on_event: Callable[[E], None],
+    on_event: Callable[[E], None] | None = None,
     on_result: Callable[[E], None],
     on_pending: Callable[[E], None] | None = None,
 ) -> Callable[[E], None]:
     """Return a function that reads the events of responses.
 
-    The events before the terminal event go to `on_event`.  The terminal event goes to `on_result`; if it is a
-    failure, its error goes to the observer's `on_error`.  `response.steer.pending` ends its stream without a
-    result, so it becomes an error too, unless there is `on_pending`.
+    The events before the terminal event go to `on_event`, or without it to the observer.  The terminal event goes to
+    `on_result`; if it is a failure, its error goes to the observer's `on_error`.  `response.steer.pending` ends its
+    stream without a result, so it becomes an error too, unless there is `on_pending`.
     """
     first: ServerEvent | None = None  # the first event of the running response, else of the steer it follows from
     has_output = False  # an event of the running response showed output, or it follows from a steer
@@ -57,7 +56,10 @@ def read_results(
                 first = event if begins_response(event) else first
             if not has_output:
                 has_output = shows_output(event)
-            on_event(event)
+            if on_event is None:
+                observer.on_next(event)
+            else:
+                on_event(event)
             return
         if event.type == _STEER_PENDING:
             if on_pending is None:

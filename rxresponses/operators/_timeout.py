@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable, SingleAssignmentDisposable
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
+from ..net.direct_observer import latest_on_next
 from ..net.observable import EventObservable
 from ..scalars import plain_scalar
 from ..wire.events import TERMINAL_TYPES, ServerEvent
@@ -144,7 +145,12 @@ def time_out(
                         return
                     state = _ENDED
                 if other is not None:
-                    fallback.disposable = other.subscribe(observer, scheduler=subscribe_scheduler)
+                    fallback.disposable = other.subscribe(
+                        latest_on_next(observer),
+                        observer.on_error,
+                        observer.on_completed,
+                        scheduler=subscribe_scheduler,
+                    )
                     return
                 observer.on_error(
                     error(

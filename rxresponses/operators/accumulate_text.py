@@ -37,20 +37,17 @@ def accumulate_text(*, phase: str | None = None) -> Callable[[Observable[ServerE
     def operator(source: Observable[ServerEvent]) -> Observable[str]:
         def subscribe(observer: ObserverBase[str], scheduler: SchedulerBase | None = None) -> DisposableBase:
             text = TextReader(phase)
-            whole = ""
 
             def on_event(event: ServerEvent) -> None:
-                nonlocal whole
                 piece = text.read(event)
                 if text.has_changed:
                     is_at_end = text.is_last and isinstance(event, ResponseTextDeltaEvent) and piece == event.delta
-                    before, whole = whole, whole + piece if is_at_end else text.whole()
-                    if whole != before and event.type != "response.created":
-                        observer.on_next(whole)
+                    before, text.grown = text.grown, text.grown + piece if is_at_end else text.whole()
+                    if text.grown != before and event.type != "response.created":
+                        observer.on_next(text.grown)
 
             def on_result(event: ServerEvent) -> None:
-                nonlocal whole
-                before, whole = whole, ""
+                before, text.grown = text.grown, ""
                 rest = text.finish(event)
                 if isinstance(rest, DecodeError):
                     observer.on_error(rest)
@@ -58,31 +55,19 @@ def accumulate_text(*, phase: str | None = None) -> Callable[[Observable[ServerE
                     observer.on_next(text.text)
 
             def on_completed() -> None:
-                text.restore(whole)
+                text.restore()
                 text.flush()
-                if text.text != whole:
+                if text.text != text.grown:
                     observer.on_next(text.text)
                 observer.on_completed()
-
-            def on_piece(piece: str) -> None:
-                nonlocal whole
-                if text.is_last:
-                    # CPython appends in place, in constant time, to a local string that nothing else refers to.
-                    grown, whole = whole, ""
-                    grown += piece
-                    whole = grown
-                    del grown
-                else:
-                    whole = text.whole()
-                observer.on_next(whole)
 
             read = read_results(observer, on_event=on_event, on_result=on_result)
 
             def on_other(event: ServerEvent) -> None:
-                text.restore(whole)
+                text.restore()
                 read(event)
 
-            on_next = text.reader(on_other, on_piece, is_kept=False)
+            on_next = text.reader(on_other, grown_to=observer)
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)

@@ -62,11 +62,9 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
 
     def operator(source: Observable[ServerEvent]) -> Observable[ServerEvent]:
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            emit = observer.on_next
-
             def by_name(event: ServerEvent) -> None:
                 if event.type in names:
-                    emit(event)
+                    observer.on_next(event)
 
             def by_class(event: ServerEvent) -> None:
                 cls = type(event)
@@ -74,7 +72,7 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
                 if match is None:
                     match = matches[cls] = issubclass(cls, classes)
                 if match or event.type in names:
-                    emit(event)
+                    observer.on_next(event)
 
             return source.subscribe(
                 by_class if classes else by_name, observer.on_error, observer.on_completed, scheduler=scheduler

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..net.direct_observer import latest_on_next
 from ..net.observable import EventObservable
 from ._arguments import makes_operator
 from ._results import E, subscribe_to_results
@@ -37,9 +38,8 @@ def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
                 source,
                 observer,
                 scheduler,
-                on_event=observer.on_next,
-                on_result=observer.on_next,
-                on_pending=observer.on_next,
+                on_result=latest_on_next(observer),
+                on_pending=latest_on_next(observer),
             )
 
         return EventObservable(subscribe)

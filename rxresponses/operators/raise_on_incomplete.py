@@ -46,7 +46,7 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
                 else:
                     observer.on_next(event)
 
-            on_next = text.reader(on_other, on_delta=observer.on_next)
+            on_next = text.reader(on_other, events_to=observer)
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)

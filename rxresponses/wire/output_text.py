@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import DecodeError
 from .assembly import Assembly
@@ -15,6 +15,14 @@ from .growing_text import GrowingText
 
 _NEVER = object()
 _MANY = 1000  # deltas that are kept one by one, before they are joined to save memory
+
+
+class Receiver(Protocol):
+    """Gets values; which function `on_next` is may change, so it is looked up for each value."""
+
+    @property
+    def on_next(self) -> Callable[[Any], None]:
+        """Takes a value."""
 
 
 class TextReader:
@@ -36,6 +44,7 @@ class TextReader:
         "_pieces",
         "_text",
         "_text_place",
+        "grown",
         "has_changed",
         "is_last",
         "is_only",
@@ -48,6 +57,8 @@ class TextReader:
         self._assembly = Assembly(TEXTS, phase)
         self._is_kept = True
         self._pieces: list[str] = []  # deltas that are not in `_text` yet
+        self.grown = ""
+        """The whole text of the running response that the receiver of `grown_to` has got."""
         self.has_changed = False
         """Whether the latest event that `read` got may have changed the text."""
         self.text = ""
@@ -68,10 +79,10 @@ class TextReader:
         self.is_last = self.is_only = False
         """Whether this part is the last one with text, and the only one; only known if the caller keeps the text."""
 
-    def restore(self, whole: str) -> None:
-        """Take back the only text, which the caller kept."""
+    def restore(self) -> None:
+        """Take back the only text, which `grown` keeps."""
         if self.is_only and self._text is not None and self._text_place is not None:
-            self._text.text = whole
+            self._text.text = self.grown
             self._assembly.touch(self._text_place)
 
     def _join_pieces(self) -> None:
@@ -85,16 +96,18 @@ class TextReader:
         on_other: Callable[[Any], object],
         on_piece: Callable[[str], None] | None = None,
         *,
-        on_delta: Callable[[Any], None] | None = None,
-        is_kept: bool = True,
+        pieces_to: Receiver | None = None,
+        events_to: Receiver | None = None,
+        grown_to: Receiver | None = None,
     ) -> Callable[[ServerEvent], None]:
         """Return a function that reads the events of a stream, with the fewest steps for a delta.
 
-        A delta of the same part as the delta before goes to `on_piece`, or its event to `on_delta`; each other event
-        goes to `on_other`, which calls `read` or `finish`.  If `on_piece` keeps the whole text itself, the text is not
-        kept here too (`is_kept=False`) as long as there is only one; then call `restore` before anything else.
+        A delta of the same part as the delta before goes to `on_piece` or to `pieces_to`, its event goes to
+        `events_to`, or the whole text so far goes to `grown_to`.  Each other event goes to `on_other`, which calls
+        `read` or `finish`.  With `grown_to`, `grown` is the whole text, and the text is not kept a second time as long
+        as there is only one; then `on_other` calls `restore` before anything else.
         """
-        self._is_kept = is_kept
+        self._is_kept = grown_to is None
         pieces = self._pieces
         append, many = pieces.append, _MANY
 
@@ -111,10 +124,22 @@ class TextReader:
                         append(delta)
                         if len(pieces) > many:
                             self._join_pieces()
-                    if on_piece is not None:
+                    if pieces_to is not None:
+                        pieces_to.on_next(delta)
+                    elif on_piece is not None:
                         on_piece(delta)
-                    elif on_delta is not None:
-                        on_delta(event)
+                    elif events_to is not None:
+                        events_to.on_next(event)
+                    elif grown_to is not None:
+                        if self.is_last:
+                            # CPython appends in place, in constant time, to a local string that nothing else refers to.
+                            grown, self.grown = self.grown, ""
+                            grown += delta
+                            self.grown = grown
+                            del grown
+                        else:
+                            self.grown = self.whole()
+                        grown_to.on_next(self.grown)
                     return
             on_other(event)
 
