@@ -101,16 +101,15 @@ def test_a_frame_may_be_cut_anywhere(size: int) -> None:
         (text(b"x" * 70_000), [b"TEXT:" + b"x" * 70_000]),
     ],
 )
-def test_other_frames_go_to_websockets_and_text_behind_them_does_not(frame: bytes, seen: list[bytes]) -> None:
+def test_other_frames_go_to_websockets_and_text_around_them_does_not(frame: bytes, seen: list[bytes]) -> None:
     frames = text(b"one") + frame + text(b"two")
-    messages = [b"one", *seen, b"two"]
-    for cut in range(min(len(frames), 40)):
+    cuts = [[frames[:cut], frames[cut:]] for cut in range(min(len(frames), 40))]
+    if len(frames) < 100:
+        cuts.append([frames[n : n + 1] for n in range(len(frames))])
+    for reads in cuts:
         reading = Reading()
-        assert reading.read_all([frames[:cut], frames[cut:]]) == messages
+        assert reading.read_all([*reads, text(b"three")]) == [b"one", *seen, b"two", b"three"]
         assert reading.parser.got == frame
-    reading = Reading()
-    assert reading.read_all(frames[n : n + 1] for n in range(len(frames))) == messages
-    assert reading.parser.got == frame
 
 
 @pytest.mark.parametrize(
@@ -121,16 +120,21 @@ def test_other_frames_go_to_websockets_and_text_behind_them_does_not(frame: byte
         (b"\xc1\x00", 1002),  # a reserved bit
         (b"\x80\x00", 1002),  # no message to continue
         (FRAGMENT + text(b"no"), 1002),
-        (b"\x81\x7e\x00\x0b", 1009),  # 11 bytes
+        (FRAGMENT + PING + text(b"no"), 1002),
+        (b"\x83\x7e", 1002),  # the first two bytes are enough
+        (b"\x81\xfe", 1002),
+        (text(b"x" * 11), 1009),
+        (b"\x81\x7e\x00\x0b", 1009),  # the length is enough
         (text(b"x" * 70_000), 1009),
     ],
 )
 def test_websockets_fails_the_connection(data: bytes, code: int) -> None:
-    reading = Reading(limit=10)
-    assert reading.read(text(b"good") + data + text(b"late"))[0] == b"good"
-    assert reading.parser.close_sent is not None
-    assert reading.parser.close_sent.code == code
-    assert reading.read(text(b"later")) == []
+    for behind in (b"", text(b"late")):
+        reading = Reading(limit=10)
+        assert reading.read(text(b"good") + data + behind)[0] == b"good"
+        assert reading.parser.close_sent is not None
+        assert reading.parser.close_sent.code == code
+        assert reading.read(text(b"later")) == []
 
 
 def test_nothing_is_taken_behind_a_close_frame() -> None:
