@@ -210,8 +210,9 @@ class FrameConnection(HandshakeConnection):
         if event.opcode is not Opcode.CONT:
             self._is_binary = event.opcode is Opcode.BINARY
         if not self._fragments.add(event.data):
-            self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, TOO_MANY_FRAGMENTS)
-            self.send_data()
+            if self.protocol.state is not State.CLOSED:  # as it may be behind a pause
+                self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, TOO_MANY_FRAGMENTS)
+                self.send_data()
             self._report_end()
         elif event.fin:
             message = self._fragments.take()

@@ -15,6 +15,7 @@ from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.connect import open_connection
 from rxresponses.net.transport import ConnectionEnd, FrameConnection
+from rxresponses.wire import fragments
 
 from ..support.clients import ask, run
 from ..support.recorder import Recorder
@@ -22,13 +23,13 @@ from ..support.websocket_server import COMPLETED, websocket_server
 
 
 def test_fragmented_messages_are_put_together() -> None:
-    async def fragments(connection: ServerConnection) -> None:
+    async def send(connection: ServerConnection) -> None:
         async for _ in connection:
             await connection.send(iter([COMPLETED[:9], COMPLETED[9:20], COMPLETED[20:]]))
             await connection.send(iter([b"bin", b"ary"]))
 
     async def main() -> None:
-        async with websocket_server(fragments) as url, ResponsesWebSocket(url) as socket:
+        async with websocket_server(send) as url, ResponsesWebSocket(url) as socket:
             unrouted = Recorder(socket.unrouted)
             assert (await socket.send_request(ask())).type == "response.completed"
             await socket.send_request(ask())
@@ -109,13 +110,14 @@ class PausingListener:
 
 
 @asynccontextmanager
-async def paused_at(*pause_at: str) -> AsyncIterator[tuple[FrameConnection, PausingListener]]:
+async def paused_at(
+    *pause_at: str, last: bytes = b"\x81\x01c"
+) -> AsyncIterator[tuple[FrameConnection, PausingListener]]:
     """Yield a connection that is paused at the first of several messages that came together."""
 
     async def send(connection: ServerConnection) -> None:
         await connection.recv()
-        frames = [b"\x81%c%s" % (len(text), text) for text in (b"a", b"b", b"c")]
-        connection.transport.write(b"".join(frames))
+        connection.transport.write(b"\x81\x01a\x81\x01b" + last)
         await connection.wait_closed()
 
     listener = PausingListener(*pause_at)
@@ -153,5 +155,20 @@ def test_the_end_comes_after_the_messages_that_a_pause_held_back() -> None:
             assert listener.received == ["a"]
             connection.resume()
             assert listener.received == ["a", "b", "c", "lost 1006"]
+
+    run(main())
+
+
+def test_the_end_comes_also_when_a_message_that_a_pause_held_back_has_too_many_fragments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fragments, "MAX_FRAGMENTS", 2)
+
+    async def main() -> None:
+        async with paused_at("a", last=b"\x01\x01c" + 2 * b"\x00\x01c") as (connection, listener):
+            connection.transport.abort()
+            await connection.wait_closed()
+            connection.resume()
+            assert listener.received == ["a", "b", "lost 1006"]
 
     run(main())
