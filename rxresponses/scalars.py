@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from typing import Any
 
 # What numbers may be: integers that every JSON parser reads exactly (RFC 7493), and floats that are finite.  Others
@@ -42,13 +43,23 @@ def take_plain_scalars(options: Any) -> None:
 def with_finite_numbers(data: Any) -> Any:
     """Return JSON data with `"NaN"`, `"Infinity"` and `"-Infinity"` in place of the numbers that JSON does not have.
 
-    A server may send them, or a number as large as `1e400`.  msgspec would write them as `null`, and the value would be
-    lost without a word.  The texts are those of the JSON form of Protocol Buffers.
+    The same object if there are none in it.  A server may send them, or a number as large as `1e400`.  msgspec would
+    write them as `null`, and the value would be lost without a word.  The texts are those of the JSON form of Protocol
+    Buffers.
     """
     if isinstance(data, float) and not math.isfinite(data):
         return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
     if isinstance(data, (list, tuple)):
-        return [with_finite_numbers(value) for value in data]
+        items = [value if type(value) in _FINITE else with_finite_numbers(value) for value in data]
+        return items if any(map(operator.is_not, items, data)) else data
     if isinstance(data, dict):
-        return {name: with_finite_numbers(value) for name, value in data.items()}
+        changes = {
+            name: new
+            for name, value in data.items()
+            if type(value) not in _FINITE and (new := with_finite_numbers(value)) is not value
+        }
+        return {**data, **changes} if changes else data
     return data
+
+
+_FINITE = frozenset({str, int, bool, type(None)})  # the types whose values all are JSON

@@ -28,6 +28,7 @@ from ..redaction import discreet
 from ..scalars import plain_scalar
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
+from ..wire.requests.create import on_lane
 from .client_request import ClientRequest, ClientSteer, History, answered_calls, check_history
 from .client_state import ClientState as ClientState
 from .client_state import ClientStateChanges
@@ -120,7 +121,7 @@ class ResponsesClient(Source):
         """
         create = create_from(request, stream_id)
         fields = request_fields(create)
-        create = dataclasses.replace(create, stream_id=UNSET)
+        create = on_lane(create, UNSET)
         frame = self._frame(create)
         answered = answered_calls(create)
         items = check_history(history)

@@ -39,6 +39,7 @@ from ..wire.base import Model
 from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
 from ..wire.requests import ResponseCreate, ResponseSteer, check_stream_id
+from ..wire.requests.sent import frame_json
 from .loop_bound import LoopBound, weak_run, weakly
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Source(LoopBound):
             data = [tool.to_dict() if isinstance(tool, Model) else tool for tool in tools]
             self._secrets.add_tokens(tool_secrets([*data, request.extra_body]))
         try:
-            frame = encode(request)
+            frame = encode(frame_json(request))
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
         limit = self._options.max_request_size

@@ -158,7 +158,9 @@ def encode(value: Model | dict[str, Any]) -> bytes:
     data = value.to_dict() if isinstance(value, Model) else value
     try:
         frame = msgspec.json.encode(data)
-        return msgspec.json.encode(with_finite_numbers(data)) if b"null" in frame else frame
+        # msgspec writes a number that is not finite as `null`.
+        finite = with_finite_numbers(data) if b"null" in frame else data
+        return frame if finite is data else msgspec.json.encode(finite)
     except (UnicodeEncodeError, TypeError):  # lone surrogates; subclasses of `str` and the like; numbers of NumPy
         return json.dumps(with_finite_numbers(data), separators=(",", ":"), default=_plain).encode("ascii")
 

@@ -79,6 +79,11 @@ class Plan:
     """Fields with a default that do not take `null`: there `null` counts as absent."""
     attributes: Mapping[str, str]
     """Name → attribute, where the two differ: `async` → `async_`."""
+    written: Mapping[str, tuple[str, Callable[[Any], bool] | None]] | None
+    """Name → attribute, and the function that says whether a value is left out, for the fields in their order.
+
+    `None` if dataclasses-json would do more with the values than write them.
+    """
 
     @cached_property
     def checker(self) -> Any:
@@ -137,12 +142,24 @@ def _make_plan(cls: type[Any]) -> Plan:
             wire for name, wire in names.items() if name not in compulsory and not _admits_none(hints[name])
         ),
         attributes={wire: name for name, wire in names.items() if wire != name},
+        written=_written(cls, names),
     )
 
 
 def _wire_name(field: dataclasses.Field[Any]) -> str:
     rename = field.metadata.get("dataclasses_json", {}).get("letter_case")
     return field.name if rename is None else typing.cast("str", rename(field.name))
+
+
+def _written(cls: type[Any], names: Mapping[str, str]) -> Mapping[str, tuple[str, Callable[[Any], bool] | None]] | None:
+    of_class = cls.dataclass_json_config or {}
+    written: dict[str, tuple[str, Callable[[Any], bool] | None]] = {}
+    for field in dataclasses.fields(cls):
+        settings = {**of_class, **field.metadata.get("dataclasses_json", {})}
+        if not settings.keys() <= {"exclude", "letter_case"} or "letter_case" in of_class:
+            return None
+        written[names[field.name]] = field.name, settings.get("exclude")
+    return written
 
 
 def _checked_type(hint: Any) -> Any:

@@ -12,6 +12,7 @@ from rxresponses.errors import InvalidRequestError
 from rxresponses.wire import codec
 from rxresponses.wire.base import Model
 from rxresponses.wire.requests import ResponseCreate
+from rxresponses.wire.requests.sent import frame_json
 
 endless: list[Any] = []
 endless.append(endless)
@@ -25,8 +26,10 @@ def any_create(**fields: Any) -> ResponseCreate:
 
 
 def sent(value: Model) -> Any:
-    """Return the JSON that a server reads."""
-    return json.loads(codec.encode(value))
+    """Return the JSON that a server reads; it is the same when written from copies of all values."""
+    data = json.loads(codec.encode(frame_json(value)))
+    assert data == json.loads(codec.encode(value))
+    return data
 
 
 def refused(make: Callable[[], object], field: str | None) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
-from ...scalars import plain_scalar
+from ...scalars import is_in_bounds, plain_scalar
 from ..base import Model
 from ..plans import is_model, members_of, plan_of
 
@@ -117,11 +117,28 @@ def _check_plain(name: str, value: object, rule: Rule) -> None:
 def _check_json(name: str, value: object) -> None:
     """Refuse what JSON cannot hold: msgspec would send NaN as `null`, and bytes and dates as some text."""
     try:
+        if _is_json(value):
+            return
         json.dumps(value, allow_nan=False, default=_plain)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"`{name}`: {error}", field=name) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"`{name}` cannot be written as JSON: {error}", field=name) from error
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value is of plain types only, which is faster to see than to write it: input may have megabytes."""
+    kind = type(value)
+    if kind in _ALWAYS_JSON:
+        return True
+    if kind is dict:
+        return all(type(name) is str for name in value) and all(map(_is_json, value.values()))
+    if kind is list or kind is tuple:
+        return all(map(_is_json, value))
+    return kind in (int, float) and is_in_bounds(value)
+
+
+_ALWAYS_JSON = frozenset({str, bool, type(None)})
 
 
 def _plain(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,7 @@ from ...errors import InvalidRequestError
 from ...redaction import discreet
 from ..base import model
 from ..json_config import json_config
+from ..merging import evolve
 from ..plans import plan_of
 from .callable_tools import Function, check_names, take_functions
 from .checks import check_stream_id
@@ -144,13 +144,11 @@ class ResponseCreate(Sent):
         extra = {name: value for name, value in kvs.items() if name not in known}
         return cls(**{name: value for name, value in kvs.items() if name in known}, extra_body=extra)
 
-    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
-        """Return the JSON that is sent.
+    def as_sent(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON of all fields without those that mean nothing on a socket.
 
-        Fields that mean nothing on a socket are left out.  With `store=False`, so are the reasoning items of the input
-        that have no `encrypted_content`.
+        With `store=False`, the reasoning items of the input that have no `encrypted_content` are left out too.
         """
-        data = super().to_dict(encode_json)
         for name in ("stream", "background"):
             data.pop(name, None)
         if data.get("stream_id", UNSET) is None:
@@ -178,9 +176,19 @@ def create_from(request: ResponseCreate | Mapping[str, Any], stream_id: str | No
         return create
     own = create.stream_id
     if own is UNSET or own is None:
-        return dataclasses.replace(create, stream_id=stream_id)
+        check_stream_id(stream_id)
+        return on_lane(create, stream_id)
     if own != stream_id:
         raise InvalidRequestError(
             f"the request names the lane {own!r}, but it is sent on the lane {stream_id!r}", field="stream_id"
         )
     return create
+
+
+def on_lane(request: ResponseCreate, stream_id: str | UnsetType) -> ResponseCreate:
+    """Return the request for another lane, whose name is valid.
+
+    The other fields were checked when the request was made.  Checking megabytes of input again would take as long as
+    sending them.
+    """
+    return evolve(request, stream_id=stream_id)

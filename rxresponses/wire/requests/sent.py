@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import UNSET
@@ -12,6 +13,7 @@ from ...redaction import SECRET_FIELDS, discreet
 from ...scalars import plain_scalar
 from ..base import Model, build
 from ..json_config import json_config
+from ..plans import plan_of
 from .checks import check, rules_of
 
 if TYPE_CHECKING:
@@ -59,7 +61,11 @@ class Sent(Model):
         Objects of received classes go without their `null` fields.  In these classes `None` means "absent", and
         servers refuse such a `null` in input.
         """
-        return typing.cast("dict[str, Any]", _without_absent(self, super().to_dict(encode_json)))
+        return self.as_sent(typing.cast("dict[str, Any]", _without_absent(self, super().to_dict(encode_json))))
+
+    def as_sent(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON of all fields without what a class never sends."""
+        return data
 
 
 def plain_json(value: Any) -> Any:
@@ -71,6 +77,47 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain_json(item) for item in value]
     return plain_scalar(value)
+
+
+def frame_json(value: Any) -> Any:
+    """Return the same JSON as `plain_json`, for a frame that is written at once: what is plain already is not copied.
+
+    A request may hold megabytes of plain items, and copies of them take much longer than writing them.
+    """
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is dict:
+        changes = {
+            name: new
+            for name, item in value.items()
+            if type(item) not in _ATOMS and (new := frame_json(item)) is not item
+        }
+        return value | changes if changes else value
+    if isinstance(value, (list, tuple)):
+        items = [item if type(item) in _ATOMS else frame_json(item) for item in value]
+        return items if any(map(operator.is_not, items, value)) else value
+    if isinstance(value, Model):
+        written = plan_of(kind).written if kind.to_dict in _WRITTEN_BY_FIELDS else None
+        return plain_json(value) if written is None else _model_json(value, written)
+    if isinstance(value, Mapping):
+        return {name: frame_json(item) for name, item in value.items()}
+    return plain_scalar(value)
+
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+_WRITTEN_BY_FIELDS = (Model.to_dict, Sent.to_dict)
+
+
+def _model_json(value: Model, written: Mapping[str, tuple[str, Callable[[Any], bool] | None]]) -> dict[str, Any]:
+    extra, keeps_none = value.extra, isinstance(value, Sent)
+    data: dict[str, Any] = {}
+    for name, (attribute, is_left_out) in written.items():
+        field = getattr(value, attribute)
+        if (is_left_out is None or not is_left_out(field)) and (field is not None or keeps_none or name in extra):
+            data[name] = frame_json(field)
+    data.update(extra)
+    return value.as_sent(data) if isinstance(value, Sent) else data
 
 
 def _without_absent(value: Any, data: Any) -> Any:
