@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from ..errors import DecodeError
 from ..redaction import shown_data, shown_field
 from ..scalars import with_finite_numbers
-from .plans import Maker, Modelled, plan_of, read_fields
+from .plans import Maker, Modelled, Plan, plan_of, read_fields
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Model")
@@ -95,10 +95,7 @@ class Model(Modelled):
             problem = f"has no field {unknown[0]!r}" if unknown else f"needs the field {missing[0]!r}"
             del values  # error reports may show the variables of each frame, and a tool's token may be among them
             raise TypeError(f"{type(self).__name__} {problem}")
-        self.__dict__.update(values)
-        for name, factory in plan.factories.items():
-            if name not in values:
-                self.__dict__[name] = factory()
+        _fill(self, plan, values)
         del values
         if plan.finish is not None:
             plan.finish(self)
@@ -201,10 +198,28 @@ def build(cls: type[M], data: Mapping[str, Any]) -> M:
 
 def _build(cls: type[M], data: Mapping[str, Any], maker: Maker) -> M:
     values, extra = read_fields(cls, data, maker)
-    for name, attribute in plan_of(cls).attributes.items():
+    plan = plan_of(cls)
+    for name, attribute in plan.attributes.items():
         if name in values:
             values[attribute] = values.pop(name)
-    return _with_extra(cls(**values), extra)
+    if cls.__init__ is not _own_init:
+        return _with_extra(cls(**values), extra)
+    instance = object.__new__(cls)  # `values` holds the right fields, so the check in `__init__` is not needed
+    _fill(instance, plan, values)
+    if plan.finish is not None:
+        plan.finish(instance)
+    return _with_extra(instance, extra)
+
+
+_own_init = Model.__init__
+
+
+def _fill(instance: Model, plan: Plan, values: Mapping[str, Any]) -> None:
+    fields = instance.__dict__
+    fields.update(values)
+    for name, factory in plan.factories.items():
+        if name not in fields:
+            fields[name] = factory()
 
 
 def _from_dict(cls: type[M], data: Mapping[str, Any], maker: Maker, *, infer_missing: bool = False) -> M:

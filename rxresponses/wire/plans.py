@@ -190,18 +190,19 @@ def read_fields(
     not fit is among the other fields, and only an essential one raises.  A list of models then loses only the elements
     that do not fit, and the whole list as it came is among the other fields too.
     """
-    if not isinstance(data, Mapping):
+    if type(data) is not dict and not isinstance(data, Mapping):  # asking the abstract class takes longer
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
     plan = plan_of(cls)
+    attributes, nested, defaulted = plan.leaves, plan.nested, plan.defaulted
     leaves: dict[str, Any] = {}
     values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in data.items():
-        if value is None and name in plan.defaulted:
+        if value is None and name in defaulted:
             extra[name] = None
-        elif name in plan.leaves:
+        elif name in attributes:
             leaves[name] = value
-        elif (convert := plan.nested.get(name)) is not None:
+        elif (convert := nested.get(name)) is not None:
             try:
                 values[name] = convert(value, maker)
             except DecodeError as error:
@@ -221,7 +222,7 @@ def read_fields(
     except (msgspec.ValidationError, UnicodeEncodeError):  # the latter from a lone surrogate in the error's message
         checked = _check_each(cls, leaves, extra, maker)
     for name in leaves:
-        values[name] = getattr(checked, plan.leaves[name])
+        values[name] = getattr(checked, attributes[name])
     missing = plan.required - values.keys()
     if missing and complete:
         raise DecodeError(f"{cls.__name__}: required field {min(missing)!r} is missing")
