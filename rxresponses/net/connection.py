@@ -32,7 +32,7 @@ from .dispatch import EventDispatcher
 from .endpoint import endpoint
 from .handshake_headers import handshake_headers
 from .keep_alive import keep_alive
-from .loops import start_task
+from .loops import clock_of, start_task
 from .request import AnyConnectionRequest, RequestSubscription, notify_end
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
@@ -90,7 +90,7 @@ class Connection:
             events=listener.events,
             unrouted=listener.unrouted,
             observer_raised=listener.observer_raised,
-            now=loop.time if options.idle_timeout is not None else None,
+            now=clock_of(loop) if options.idle_timeout is not None else None,
             secrets=self._secrets,
         )
         self._websocket: FrameConnection | None = None

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -237,6 +238,15 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return the function that tells the time of a loop, without the Python call in which asyncio's own loops wrap it.
+
+    It is called for each event where a limit for the silence is set.
+    """
+    is_wrapped = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
+    return time.monotonic if is_wrapped else loop.time
 
 
 def is_ending(loop: asyncio.AbstractEventLoop) -> bool:

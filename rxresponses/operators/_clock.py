@@ -13,7 +13,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler, TimeoutScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ..net.loops import call_on, running_loop
+from ..net.loops import call_on, clock_of, running_loop
 
 # These schedulers do not suit timers.  The first two sleep in the thread that subscribes.  The third, which RxPY's
 # `run()` gives to every subscription, keeps a thread for the whole time, even after the timer was disposed.
@@ -78,4 +78,4 @@ def _clock_of_loop(loop: asyncio.AbstractEventLoop) -> Clock:
         call_on(loop, begin)
         return Disposable(lambda: call_on(loop, timer.dispose))
 
-    return Clock(loop.time, start)
+    return Clock(clock_of(loop), start)

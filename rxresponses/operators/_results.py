@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
+from ..wire.assembly import Scope
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, pending_of
 from ..wire.fields import begins_response, shows_output
@@ -23,30 +24,34 @@ def subscribe_to_results(
     observer: ObserverBase[Any],
     scheduler: SchedulerBase | None,
     *,
-    on_event: Callable[[E], None] | None = None,
+    on_event: Callable[[E], object] | None = None,
     on_result: Callable[[E], None],
     on_pending: Callable[[E], None] | None = None,
     on_completed: Callable[[], None] | None = None,
+    scope: Scope | None = None,
 ) -> DisposableBase:
     """Subscribe to the events of responses; `read_results` says which function gets which event."""
-    on_next = read_results(observer, on_event=on_event, on_result=on_result, on_pending=on_pending)
+    on_next = read_results(observer, on_event=on_event, on_result=on_result, on_pending=on_pending, scope=scope)
     return source.subscribe(on_next, observer.on_error, on_completed or observer.on_completed, scheduler=scheduler)
 
 
 def read_results(
     observer: ObserverBase[Any],
     *,
-    on_event: Callable[[E], None] | None = None,
+    on_event: Callable[[E], object] | None = None,
     on_result: Callable[[E], None],
     on_pending: Callable[[E], None] | None = None,
+    scope: Scope | None = None,
 ) -> Callable[[E], None]:
     """Return a function that reads the events of responses.
 
-    The events before the terminal event go to `on_event`, or without it to the observer.  The terminal event goes to
+    The events before the terminal event go to `on_event`, or without it to the observer; with a `scope`, only those of
+    its types, since a call for each event costs more than this look at its type.  The terminal event goes to
     `on_result`; if it is a failure, its error goes to the observer's `on_error`.  `response.steer.pending` ends its
     stream without a result, so it becomes an error too, unless there is `on_pending`.
     """
     first: ServerEvent | None = None  # the first event of the running response, else of the steer it follows from
+    types = None if scope is None else scope.folds
     has_output = False  # an event of the running response showed output, or it follows from a steer
 
     def on_next(event: E) -> None:
@@ -58,7 +63,7 @@ def read_results(
                 has_output = shows_output(event)
             if on_event is None:
                 observer.on_next(event)
-            else:
+            elif types is None or type(event) in types:
                 on_event(event)
             return
         if event.type == _STEER_PENDING:

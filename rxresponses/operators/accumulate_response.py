@@ -59,7 +59,9 @@ def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Resp
                 else:
                     observer.on_next(whole)
 
-            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
+            return subscribe_to_results(
+                source, observer, scheduler, on_event=on_event, on_result=on_result, scope=WHOLE
+            )
 
         return EventObservable(subscribe)
 

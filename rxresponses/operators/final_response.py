@@ -40,9 +40,6 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
         def subscribe(observer: ObserverBase[Response], scheduler: SchedulerBase | None = None) -> DisposableBase:
             assembly = Assembly(WHOLE)
 
-            def on_event(event: ServerEvent) -> None:
-                assembly.add(event)
-
             def on_result(event: ServerEvent) -> None:
                 response = assembly.finish(event)
                 assembly.reset()
@@ -51,7 +48,9 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
                 else:
                     observer.on_next(response)
 
-            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
+            return subscribe_to_results(
+                source, observer, scheduler, on_event=assembly.add, on_result=on_result, scope=WHOLE
+            )
 
         return EventObservable(subscribe)
 

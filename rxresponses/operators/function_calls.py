@@ -82,7 +82,13 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
                 observer.on_completed()
 
             return subscribe_to_results(
-                source, observer, scheduler, on_event=on_event, on_result=on_result, on_completed=on_completed
+                source,
+                observer,
+                scheduler,
+                on_event=on_event,
+                on_result=on_result,
+                on_completed=on_completed,
+                scope=CALLS,
             )
 
         return EventObservable(subscribe)

@@ -16,7 +16,7 @@ from ..raised import as_exception
 from ..scalars import is_in_bounds
 from ..wire.assembly_scopes import REFUSALS
 from ..wire.endings import RefusalReader
-from ..wire.events import TERMINAL_TYPES, ServerEvent
+from ..wire.events import TERMINAL_TYPES, ResponseTextDeltaEvent, ServerEvent
 from ..wire.failures import failure_of, response_of
 from ..wire.fields import begins_response, response_id_of, shows_output
 from ..wire.models import Response, ResponseUsage
@@ -100,12 +100,19 @@ def metrics(
         def subscribe(observer: ObserverBase[Any], subscribe_scheduler: SchedulerBase | None = None) -> DisposableBase:
             watch = _Stopwatch(clock_for(scheduler, subscribe_scheduler).now)
 
+            # The deltas behind the first text are measured in no way, so they are not read.
+
             def emit(event: ServerEvent) -> None:
+                if watch.has_text and type(event) is ResponseTextDeltaEvent:
+                    return
                 result = watch.read(event)
                 if result is not None:
                     observer.on_next(result)
 
             def pass_on(event: ServerEvent) -> None:
+                if watch.has_text and type(event) is ResponseTextDeltaEvent:
+                    observer.on_next(event)
+                    return
                 result = watch.read(event)
                 if result is None or pass_into(result):
                     observer.on_next(event)
@@ -145,7 +152,8 @@ class _Stopwatch:
     """Measures one response after another, event by event."""
 
     __slots__ = (
-        *("_begin", "_first", "_first_event", "_first_text", "_has_output", "_now", "_refusals", "_text", "timings"),
+        *("_begin", "_first", "_first_event", "_first_text", "_has_output", "_now", "_refusals", "_text"),
+        *("has_text", "timings"),
     )
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -159,6 +167,7 @@ class _Stopwatch:
         self._first: ServerEvent | None = None
         self._first_event = begin
         self._first_text: float | None = None
+        self.has_text = False  # nothing but the end is left to be measured, and refusals
         self._has_output = False
         self._text = TextReader()
 
@@ -176,6 +185,7 @@ class _Stopwatch:
             self._has_output = shows_output(event)
         if self._first_text is None and self._text.read(event):
             self._first_text = self._now()
+            self.has_text = True
         return None
 
     def _finish(self, event: ServerEvent, first: ServerEvent) -> ResponseMetrics:

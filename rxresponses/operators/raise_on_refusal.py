@@ -8,7 +8,9 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
+from ..wire.assembly_scopes import REFUSALS
 from ..wire.endings import RefusalReader, refused
+from ..wire.events import TERMINAL_TYPES
 from ._arguments import makes_operator
 from ._results import E
 
@@ -36,6 +38,9 @@ def raise_on_refusal() -> Callable[[Observable[E]], Observable[E]]:
             reader = RefusalReader()
 
             def on_next(event: E) -> None:
+                if type(event) not in REFUSALS.folds and event.type not in TERMINAL_TYPES:
+                    observer.on_next(event)  # without a call of the reader, which passes over such events
+                    return
                 refusal = reader.read(event)
                 if refusal is None:
                     observer.on_next(event)

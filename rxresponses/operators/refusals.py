@@ -8,6 +8,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
+from ..wire.assembly_scopes import REFUSALS
 from ..wire.endings import RefusalPieces
 from ..wire.events import ServerEvent
 from ._arguments import makes_operator
@@ -40,7 +41,9 @@ def refusals() -> Callable[[Observable[ServerEvent]], Observable[str]]:
                 if piece := refusal.read(event):
                     observer.on_next(piece)
 
-            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_event)
+            return subscribe_to_results(
+                source, observer, scheduler, on_event=on_event, on_result=on_event, scope=REFUSALS
+            )
 
         return EventObservable(subscribe)
 

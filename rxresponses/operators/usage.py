@@ -38,9 +38,6 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
         def subscribe(observer: ObserverBase[ResponseUsage], scheduler: SchedulerBase | None = None) -> DisposableBase:
             assembly = Assembly(RESPONSES)
 
-            def on_event(event: ServerEvent) -> None:
-                assembly.add(event)
-
             def on_result(event: ServerEvent) -> None:
                 response = assembly.finish(event)
                 assembly.reset()
@@ -49,7 +46,9 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
                 elif response.usage is not None:
                     observer.on_next(response.usage)
 
-            return subscribe_to_results(source, observer, scheduler, on_event=on_event, on_result=on_result)
+            return subscribe_to_results(
+                source, observer, scheduler, on_event=assembly.add, on_result=on_result, scope=RESPONSES
+            )
 
         return EventObservable(subscribe)
 

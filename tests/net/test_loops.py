@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from rxresponses.net import loops
-from rxresponses.net.loops import acquire_loop, is_ending, release_loop, running_loop
+from rxresponses.net.loops import acquire_loop, clock_of, is_ending, release_loop, running_loop
 
 from ..support.recorder import WAIT
 
@@ -334,6 +335,22 @@ def test_a_forked_process_gets_its_own_loop() -> None:
     os.waitpid(child, 0)
     release_loop(loop)
     wait_for_end(thread)
+
+
+def test_the_clock_of_a_loop_is_that_of_the_loop_without_a_call_around_it() -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return 7.0
+
+    stock, own = asyncio.new_event_loop(), Loop()
+    try:
+        before, between, after = stock.time(), clock_of(stock)(), stock.time()
+        assert before <= between <= after
+        assert clock_of(stock) is time.monotonic
+        assert clock_of(own)() == 7.0
+    finally:
+        stock.close()
+        own.close()
 
 
 def test_the_running_loop_of_this_thread() -> None:

@@ -146,7 +146,7 @@ def test_through_a_client() -> None:
 
 def test_with_a_limit_for_the_silence() -> None:
     names = calls_of_a_delta(options=ConnectionOptions(idle_timeout=WAIT))
-    assert names == [*RECEIVED, "time", "observe"]
+    assert names == [*RECEIVED, "observe"]
 
 
 def test_in_the_context_of_the_subscriber() -> None:
@@ -177,8 +177,11 @@ ONE_CALL: dict[str, Operator] = {
     "filter_by_type(class)": rops.filter_by_type(ResponseTextDeltaEvent),
     "filter_by_type(name)": rops.filter_by_type(DELTA),
     "first_event_timeout": rops.first_event_timeout(WAIT),
+    "idle_timeout": rops.idle_timeout(WAIT),
+    "metrics(into)": rops.metrics(observe),
     "raise_on_failure": rops.raise_on_failure(),
     "raise_on_incomplete": rops.raise_on_incomplete(),
+    "raise_on_refusal": rops.raise_on_refusal(),
     "retry_with_backoff": rops.retry_with_backoff(),
     "text_deltas": rops.text_deltas(),
     "timeout_on_terminal": rops.timeout_on_terminal(WAIT),
@@ -196,7 +199,11 @@ def test_an_operator_takes_one_call(operator: Operator) -> None:
 SILENT: dict[str, Operator] = {
     "collect_text": rops.collect_text(),
     "filter_by_type(other)": rops.filter_by_type("response.completed"),
+    "function_calls": rops.function_calls(),
+    "metrics": rops.metrics(),
     "parse_output": rops.parse_output(str),
+    "refusals": rops.refusals(),
+    "usage": rops.usage(),
 }
 
 
