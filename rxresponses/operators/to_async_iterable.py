@@ -109,7 +109,7 @@ class _Inbox(Generic[T]):
         self._registry = registry  # the open inboxes of the stream
         # Never held during a call of foreign code.  Reentrant, because garbage collection may call `close` anywhere.
         self._lock = threading.RLock()
-        self._values: deque[T] = deque()
+        self._values: deque[tuple[T, int]] = deque()  # each with its size
         self._backlog = Backlog(self._share * max_buffered)
         self._ended = False
         self._error: Exception | None = None
@@ -122,12 +122,14 @@ class _Inbox(Generic[T]):
         self._subscription.disposable = source.subscribe(self._on_next, self._end, self._end)
 
     def _on_next(self, value: T) -> None:
+        size = max(size_of(value), self._share)
         with self._lock:
             if self._ended:
                 return
-            full = not self._backlog.add(max(size_of(value), self._share))
+            full = not self._backlog.add(size)
             if not full:
-                self._values.append(value)
+                self._values.append((value, size))
+            waiter, self._waiter = self._waiter, None
         if full:
             lane = getattr(value, "stream_id", None)
             if len(self._values) < self._max_buffered:
@@ -135,8 +137,8 @@ class _Inbox(Generic[T]):
             else:
                 self._end(BufferOverflowError(self._max_buffered, stream_id=lane))
             self._subscription.dispose()
-        else:
-            self._wake()
+        if waiter is not None:
+            self._resume(waiter)
 
     def _end(self, error: Exception | None = None) -> None:
         with self._lock:
@@ -155,14 +157,22 @@ class _Inbox(Generic[T]):
         self._registry.discard(self)
         self._subscription.dispose()
 
+    def take_waiting(self) -> tuple[T] | None:
+        """Return the next value if one waits; `None` if not, and at the end."""
+        with self._lock:
+            if not self._values:
+                return None
+            value, size = self._values.popleft()
+            self._backlog.remove(size)
+        return (value,)
+
     async def take(self) -> T:
         """Return the next value; raise the source's error, or `StopAsyncIteration`, at the end."""
         while True:
             with self._lock:
-                if self._values:
-                    value = self._values.popleft()
-                    self._backlog.remove(max(size_of(value), self._share))
-                    return value
+                found = self.take_waiting()
+                if found is not None:
+                    return found[0]
                 if self._ended:
                     raise self._error or StopAsyncIteration
                 waiter = self._waiter = asyncio.get_running_loop().create_future()
@@ -172,8 +182,10 @@ class _Inbox(Generic[T]):
     def _wake(self) -> None:
         with self._lock:
             waiter, self._waiter = self._waiter, None
-        if waiter is None:
-            return
+        if waiter is not None:
+            self._resume(waiter)
+
+    def _resume(self, waiter: asyncio.Future[None]) -> None:
         if threading.get_ident() == self._waiting_thread:
             _resolve(waiter)
             return
@@ -198,6 +210,9 @@ class _Iterator(AsyncIterator[T]):
     async def __anext__(self) -> T:
         if self._stepping:
             raise RuntimeError("another task is already waiting for the next value of this iterator")
+        found = self._inbox.take_waiting()  # without a coroutine for a value that is there already
+        if found is not None:
+            return found[0]
         self._stepping = True
         try:
             if self._source is not None:

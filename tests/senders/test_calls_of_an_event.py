@@ -93,6 +93,7 @@ def calls_of_a_delta(
     options: ConnectionOptions | None = None,
     before: Callable[[ResponsesWebSocket | ResponsesClient], object] = lambda sender: None,
     context: contextvars.Context | None = None,
+    consume: bool = False,
     on_background_loop: bool = False,
 ) -> list[str]:
     """Return the names of the functions that are called for a delta behind others."""
@@ -101,6 +102,7 @@ def calls_of_a_delta(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
+        tasks: list[asyncio.Task[None]] = []
         done = asyncio.Event()
 
         def end(*_: object) -> None:
@@ -113,7 +115,17 @@ def calls_of_a_delta(
             def subscribe() -> None:
                 socket.state.subscribe(calls.start)
                 before(socket)
-                socket.send_request(ask(), stream_id=lane).pipe(*operators).subscribe(observe, end, end)
+                events = socket.send_request(ask(), stream_id=lane).pipe(*operators)
+                if consume:
+                    tasks.append(loop.create_task(iterate(events)))
+                else:
+                    events.subscribe(observe, end, end)
+
+            async def iterate(events: Observable[Any]) -> None:
+                async with events.pipe(rops.to_async_iterable()) as stream:
+                    async for event in stream:
+                        observe(event)
+                end()
 
             if on_background_loop:
                 await loop.run_in_executor(None, subscribe)
@@ -212,6 +224,13 @@ def test_an_operator_that_emits_nothing_for_an_event_takes_one_call(operator: Op
     names = calls_of_a_delta(operator)
     assert names[:3] == RECEIVED
     assert len(names) == 4
+
+
+def test_for_an_async_for() -> None:
+    """The calls of the source alone; an event also wakes the task if that waits."""
+    names = calls_of_a_delta(consume=True)
+    assert names[:7] == [*RECEIVED, "_on_next", "size_of", "raw", "add"]
+    assert names[7:] in ([], ["_resume", "_resolve"])
 
 
 def test_operators_of_rxpy_take_two_calls_each() -> None:

@@ -57,7 +57,8 @@ class ServerEvent(Model):
     @property
     def raw(self) -> bytes | str | None:
         """The frame as received."""
-        return typing.cast("bytes | str | None", self.__dict__.get("raw"))
+        frame: bytes | str | None = self.__dict__.get("raw")  # no `cast`, which is a call for each event that waits
+        return frame
 
     @property
     def extra(self) -> Mapping[str, Any]:
