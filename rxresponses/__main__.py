@@ -1,6 +1,6 @@
 """`python -m rxresponses`: the command line."""
 
-from .cli.main import main
+from .cli.main import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

@@ -17,54 +17,43 @@ _NOT_IN_CODES = re.compile(r"[^a-z0-9]")
 _CODE_LENGTH = 200  # characters of a code that are searched
 _MESSAGE_LENGTH = 2000  # and of a message
 
-# The first that is found counts.
-_CODES: tuple[tuple[Reason, re.Pattern[str]], ...] = (
+# The first that is found counts.  `re` compiles each when it is first used, and keeps it.
+_CODES: tuple[tuple[Reason, str], ...] = (
     (
         "spent",
-        re.compile(
-            r"insufficient(?:account)?(?:quota|credit|fund|balance)"
-            r"|(?:credit|balance)s?(?:is|are)?(?:too)?(?:low|exhausted|depleted)"
-            r"|(?:outof|no)credits|budgetexceeded|exceededbudget|billing(?:hard)?limit|billingnotactive|paymentrequired"
-            r"|arrearage|usagenotincluded"
-        ),
+        r"insufficient(?:account)?(?:quota|credit|fund|balance)"
+        r"|(?:credit|balance)s?(?:is|are)?(?:too)?(?:low|exhausted|depleted)"
+        r"|(?:outof|no)credits|budgetexceeded|exceededbudget|billing(?:hard)?limit|billingnotactive|paymentrequired"
+        r"|arrearage|usagenotincluded",
     ),
     (
         "usage limit",
-        re.compile(
-            r"usagelimit|spend(?:ing)?limit|creditlimit|(?<!service)quota(?:limit)?(?:exceeded|exhausted|reached)"
-            r"|exceeded(?:your)?current(?:token)?quota|(?:daily|monthly)[a-z]{0,10}limit"
-        ),
+        r"usagelimit|spend(?:ing)?limit|creditlimit|(?<!service)quota(?:limit)?(?:exceeded|exhausted|reached)"
+        r"|exceeded(?:your)?current(?:token)?quota|(?:daily|monthly)[a-z]{0,10}limit",
     ),
     (
         "rate limit",
-        re.compile(
-            r"(?:^|http|error|status)429$|ratelimit|limitrequests|toomanyrequests|throttl|resource[a-z]{0,12}exhausted|slowdown"
-            r"|(?:request|concurrency)limit(?:exceeded|reached)|^tokenlimitexceeded|per(?:second|minute|hour|day)limit"
-            r"|tokensper(?:second|minute|hour|day)|requestsper(?:second|minute|hour|day)|servicequotaexceeded"
-        ),
+        r"(?:^|http|error|status)429$|ratelimit|limitrequests|toomanyrequests|throttl|resource[a-z]{0,12}exhausted|slowdown"
+        r"|(?:request|concurrency)limit(?:exceeded|reached)|^tokenlimitexceeded|per(?:second|minute|hour|day)limit"
+        r"|tokensper(?:second|minute|hour|day)|requestsper(?:second|minute|hour|day)|servicequotaexceeded",
     ),
     (
         "busy",
-        re.compile(
-            r"overload|serviceunavailable|temporarilyunavailable|serverbusy|^unavailable$|nocapacity|capacityexceeded"
-            r"|modelnotready"
-        ),
+        r"overload|serviceunavailable|temporarilyunavailable|serverbusy|^unavailable$|nocapacity|capacityexceeded"
+        r"|modelnotready",
     ),
     (
         "failing",
-        re.compile(
-            r"^servererror$|internal(?:server|service)?(?:error|exception|failure)|^apierror$|badgateway"
-            r"|responsealreadyinflight|websocketconnectionlimitreached|websocketqueuefull|websocketstreamlimitreached"
-        ),
+        r"^servererror$|internal(?:server|service)?(?:error|exception|failure)|^apierror$|badgateway"
+        r"|responsealreadyinflight|websocketconnectionlimitreached|websocketqueuefull|websocketstreamlimitreached",
     ),
 )
-_SPENT_MESSAGE = re.compile(
+_SPENT_MESSAGE = (
     r"credit balance is too low|insufficient (?:account )?(?:balance|credits?|funds|quota)|exceeded your current quota"
     r"|(?:used (?:all|up)|run out of|out of) (?:your |all )?(?:available |remaining )?credits?|budget has been exceeded"
-    r"|(?:spending|billing)(?: hard)? limit",
-    re.IGNORECASE,
+    r"|(?:spending|billing)(?: hard)? limit"
 )
-_LIMIT_MESSAGE = re.compile(r"rate[ -]?limit|too many requests|\bHTTP 429\b", re.IGNORECASE)
+_LIMIT_MESSAGE = r"rate[ -]?limit|too many requests|\bHTTP 429\b"
 
 
 def reason_of(word: object) -> Reason | None:
@@ -72,14 +61,14 @@ def reason_of(word: object) -> Reason | None:
     if not isinstance(word, str):
         return None
     plain = _NOT_IN_CODES.sub("", word[:_CODE_LENGTH].lower())
-    return next((reason for reason, words in _CODES if words.search(plain)), None)
+    return next((reason for reason, words in _CODES if re.search(words, plain)), None)
 
 
 def tells_of_spent_quota(message: str) -> bool:
     """Whether the text of an error says that no credit is left, for services that tell it nowhere else."""
-    return _SPENT_MESSAGE.search(message[:_MESSAGE_LENGTH]) is not None
+    return re.search(_SPENT_MESSAGE, message[:_MESSAGE_LENGTH], re.IGNORECASE) is not None
 
 
 def tells_of_rate_limit(message: str) -> bool:
     """Whether the text of an error says that there are too many requests."""
-    return _LIMIT_MESSAGE.search(message[:_MESSAGE_LENGTH]) is not None
+    return re.search(_LIMIT_MESSAGE, message[:_MESSAGE_LENGTH], re.IGNORECASE) is not None

@@ -13,21 +13,19 @@ from datetime import datetime, timezone
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT = "milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d"
-# All repetitions are bounded, because the text comes from the server.
+# All repetitions are bounded, because the text comes from the server.  `re` compiles an expression when it is first
+# used, and keeps it: few programs need these, and they take 3 ms.
 _PART = rf"(\d{{1,12}}(?:\.\d{{1,12}})?)\s{{0,3}}({_UNIT})(?![a-z])"
-_PART_OF_DURATION = re.compile(_PART, re.IGNORECASE)
 _SEPARATOR = r"(?:\s{0,3}(?:,|and)?\s{0,3})"
-_DURATION = re.compile(rf"\s*{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}\s*", re.IGNORECASE)
+_DURATION = rf"\s*{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}\s*"
 _ONE = r"an? {1,3}(?:second|minute|hour|day)(?![a-z])"
-_IN_MESSAGE = re.compile(
+_IN_MESSAGE = (
     r"\b(?:try(?:ing)? (?:it |your request )?again|retry(?:ing)?(?: again)?|wait|resets?)"
     r"(?: again)?(?: in| after| for)?(?: about| at least)? {1,3}"
     rf"(?P<duration>{_PART}(?:{_SEPARATOR}{_PART}){{0,4}}|{_ONE})"
     # In the words of the header, a number without a unit is a number of seconds.
-    r"|\bretry[- ]after[: =]{1,3}(?P<seconds>\d{1,12}(?:\.\d{1,12})?)(?!\.?\d)(?=\s{0,3}(?:[^\w\s]|$))",
-    re.IGNORECASE,
+    r"|\bretry[- ]after[: =]{1,3}(?P<seconds>\d{1,12}(?:\.\d{1,12})?)(?!\.?\d)(?=\s{0,3}(?:[^\w\s]|$))"
 )
-_COUNTED = re.compile("request|token", re.IGNORECASE)
 _MESSAGE_LENGTH = 2000  # characters of a message that are searched
 _SECONDS_FIELDS = (
     *("retry_after_seconds", "retry_after", "retryAfter", "retry-after", "retry_delay", "retryDelay", "retry_in"),
@@ -70,7 +68,7 @@ def wait_for_used_up_limits(headers: Mapping[str, str], now: float) -> float | N
     used_up = {
         name.lower().replace("remaining", "reset")
         for name, value in headers.items()
-        if _number(value) == 0 and _COUNTED.search(name)
+        if _number(value) == 0 and re.search("request|token", name, re.IGNORECASE)
     }
     return wait_for_limits({name: value for name, value in headers.items() if name.lower() in used_up}, now)
 
@@ -84,7 +82,7 @@ def stated_wait(error: Mapping[str, object]) -> float | None:
                 if seconds is not None:
                     return seconds
     message = error.get("message")
-    found = _IN_MESSAGE.search(message[:_MESSAGE_LENGTH]) if isinstance(message, str) else None
+    found = re.search(_IN_MESSAGE, message[:_MESSAGE_LENGTH], re.IGNORECASE) if isinstance(message, str) else None
     if found is None:
         return None
     return float(found["seconds"]) if found["duration"] is None else _seconds(found["duration"])
@@ -109,14 +107,14 @@ def _duration(value: object, unit: float) -> float | None:
     number = _number(value)
     if number is not None:
         return number * unit
-    if not isinstance(value, str) or not _DURATION.fullmatch(value[:_MESSAGE_LENGTH]):
+    if not isinstance(value, str) or not re.fullmatch(_DURATION, value[:_MESSAGE_LENGTH], re.IGNORECASE):
         return None
     return _seconds(value)
 
 
 def _until(value: str, now: float) -> float | None:
     """Read the value of a header that holds a duration, a number of seconds, or a point in time."""
-    if _DURATION.fullmatch(value[:_MESSAGE_LENGTH]):
+    if re.fullmatch(_DURATION, value[:_MESSAGE_LENGTH], re.IGNORECASE):
         return _seconds(value)
     number = _number(value)
     if number is not None and number < _EARLIEST_TIME:
@@ -143,7 +141,7 @@ def _seconds(duration: str) -> float:
     if article.lower() in ("a", "an"):
         return _UNITS[unit.strip()[0].lower()]
     total = 0.0
-    for digits, unit in _PART_OF_DURATION.findall(duration):
+    for digits, unit in re.findall(_PART, duration, re.IGNORECASE):
         name = unit.lower()
         total += float(digits) * _UNITS["ms" if name.startswith(("ms", "mil")) else name[0]]
     return total

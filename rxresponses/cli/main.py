@@ -7,6 +7,7 @@ loading the server, the batch or rich.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -17,6 +18,14 @@ from .stderr import drop, end_interrupted_line, logged_errors, replace_closed_st
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 _COMMANDS = {"ask": ask.run, "batch": batch.run, "chat": chat.run, "serve": serve.run}
+
+
+def program() -> int:
+    """Run a command as all that this process does, and return its exit code."""
+    code = main()
+    # At its end Python would look for garbage among all objects of all modules, which takes about 50 ms.
+    gc.freeze()
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,6 @@ from ..wire.models import ResponseOutputMessage, ResponseOutputText
 from ..wire.output_text import TextReader
 from ._arguments import makes_operator
 from ._results import read_results
-from ._sentence_ends import SentenceCutter
 
 _MOST = 100_000  # characters of a sentence: that many may be copied for each delta
 _PART_ENDS = frozenset({"response.output_text.done", "response.content_part.done", "response.output_item.done"})
@@ -68,6 +67,8 @@ def sentences(
     limit = plain_scalar(max_length)
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"max_length must be an integer, not {max_length!r}")
+    from ._sentence_ends import SentenceCutter  # here, because its expressions take long to compile
+
     if not 1 <= limit <= _MOST:
         raise ValueError(f"max_length must be from 1 to {_MOST}, not {limit}")
 

@@ -81,7 +81,7 @@ class TestProgram:
         config = configparser.ConfigParser()
         config.read(ROOT / "setup.cfg")
         scripts = config["options.entry_points"]["console_scripts"].split("\n")
-        assert "rxresponses = rxresponses.cli.main:main" in scripts
+        assert "rxresponses = rxresponses.cli.main:program" in scripts
 
     def test_help_and_wrong_usage_load_only_what_they_need(self) -> None:
         usages = [
@@ -94,7 +94,7 @@ class TestProgram:
         ]
         code = (
             "import contextlib, sys; from rxresponses.cli.main import main\n"
-            "others = ('rich', 'rxresponses.testing', 'rxresponses.batch', 'rxresponses.cli.screen')\n"
+            "others = ('rich', 'rxresponses.testing', 'rxresponses.batch', 'rxresponses.cli.screen', 'asyncio')\n"
             f"for args in {usages}:\n"
             "    with contextlib.suppress(SystemExit): main(args)\n"
             "    print('loaded', args, [name for name in others if name in sys.modules])"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rxresponses
+from rxresponses.testing import ResponsesServer
 
 
 def imported(program: str, names: str = "*sys.modules") -> set[str]:
@@ -58,6 +59,7 @@ def test_threads_that_use_a_name_for_the_first_time_get_the_same_object() -> Non
     program = """
 import threading
 import rxresponses
+from rxresponses.testing import ResponsesServer
 names = [name for name in rxresponses.__all__ if name[0] in "CRTafr"]
 barrier, found = threading.Barrier(8), []
 def use(number):
@@ -87,3 +89,70 @@ def test_an_event_that_no_import_names_is_decoded_to_its_class() -> None:
     frame = b'{"type":"response.image_generation_call.completed","output_index":0,"item_id":"i","sequence_number":1}'
     program = f"from rxresponses import codec\nevent = codec.decode({frame!r})"
     assert imported(program, "type(event).__name__") == {"ResponseImageGenCallCompletedEvent"}
+
+
+# Modules that take long, and that neither a request nor its events need.
+HEAVY = {
+    "dataclasses_json",
+    "marshmallow",
+    "rich",
+    "yaml",
+    "openai",
+    "pydantic",
+    "opentelemetry",
+    "numpy",
+    "multiprocessing",
+}
+OTHER_ROOMS = {f"rxresponses.{room}" for room in ("batch", "cli", "conversations", "examples", "telemetry", "testing")}
+PARTS = {"rxresponses.senders.client", "rxresponses.pool.pool", "rxresponses.operators._sentence_ends"}
+
+
+def needless(modules: set[str]) -> set[str]:
+    """Return which of these modules are heavy, or belong to something else than a socket with its operators."""
+    return {name for name in modules if name.partition(".")[0] in HEAVY} | modules & (OTHER_ROOMS | PARTS)
+
+
+def test_a_request_needs_only_what_is_for_requests() -> None:
+    names = "ConnectionOptions, ResponseCreate, ResponsesWebSocket, codec, operators, user_message"
+    request = 'ResponseCreate(model="m", input=[user_message("hi")])'
+    modules = imported(f"from rxresponses import {names}\ncodec.encode({request})\nResponsesWebSocket(api_key='k')")
+    assert "rxresponses.net.connection" in modules
+    assert not needless(modules)
+
+
+def test_nothing_is_imported_from_the_first_event_on(responses_server: ResponsesServer) -> None:
+    """An import on the loop of the socket would hold up all its streams."""
+    program = f"""
+from reactivex import operators as ops
+from rxresponses import ResponseCreate, ResponsesWebSocket, operators as rops
+request = ResponseCreate(model="m", input="hi")
+loaded = []
+with ResponsesWebSocket({responses_server.url!r}) as socket:
+    def see(event):
+        loaded.append(set(sys.modules))
+    socket.send_request(request).pipe(ops.do_action(see), rops.text_deltas()).run()
+    events = socket.send_request(request).pipe(ops.do_action(see), ops.take(1)).run()
+    socket.send_request(request).subscribe(see).dispose()
+assert len(loaded) > 5, loaded
+"""
+    later = imported(program, "*(set(sys.modules) - loaded[0])")
+    assert not {name for name in later if not name.startswith("reactivex.")}  # which has a module for each operator
+
+
+def test_ask_needs_neither_the_other_commands_nor_the_server(responses_server: ResponsesServer) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "rxresponses", "ask", "hi", "--url", responses_server.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.stdout.strip()
+    assert "rxresponses.cli.ask" in modules
+    packages = {
+        "rxresponses.cli",
+        "rxresponses.conversations",
+        "rxresponses.testing",
+    }  # with nothing in their `__init__`
+    assert needless(modules) <= packages
+    assert not modules & {
+        "rxresponses.testing.server",
+        "rxresponses.conversations.conversation",
+        "rxresponses.cli.chat_session",
+    }
