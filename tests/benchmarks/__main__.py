@@ -7,11 +7,13 @@ import functools
 import json
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from .suite import machine
+from .suite import machine, plot
 from .suite.arguments import Settings, parse
 from .suite.clients import find, plans
+from .suite.page import page
 from .suite.results import Report
 from .suite.rounds import environment, measure, run_client, serving
 from .suite.table import about, changes, part_lines
@@ -21,6 +23,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure, print each part as soon as it is known, and write the files that were asked for."""
     settings = parse(words)
     old = Report.from_json(json.loads(settings.compare.read_text(encoding="utf-8"))) if settings.compare else None
+    if settings.output is not None and find_spec("matplotlib") is None:
+        sys.exit("`--output` draws a picture: install matplotlib, or the extra `dev`")
     report = run(settings)
     print("\n".join(about(report)))
     if old is not None:
@@ -49,9 +53,11 @@ def run(settings: Settings) -> Report:
 
 
 def write(report: Report, folder: Path) -> None:
-    """Write the figures and the pictures."""
+    """Write the figures, the picture and the page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (folder / "speed.md").write_text(page(report), "utf-8")
+    plot.save(report, folder)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +19,11 @@ from tests.benchmarks.suite import machine, orders
 from tests.benchmarks.suite.arguments import PARTS, QUICK, Settings, Sizes, parse
 from tests.benchmarks.suite.clients import Client, Found, Plan, find, plans
 from tests.benchmarks.suite.frames import STAMP, compression, interleaved, response_frames, slices
+from tests.benchmarks.suite.page import SUMMARY, alternative, page, summary
 from tests.benchmarks.suite.results import Part, Ratio, Report, Row, Spread
 from tests.benchmarks.suite.rounds import in_turn, last_error, measure
 from tests.benchmarks.suite.table import changes, part_lines, table
+from tests.support.paths import ROOT
 
 URLS = {"plain": "ws://127.0.0.1:1/v1", "TLS": "wss://127.0.0.1:2/v1", "compressed": "ws://127.0.0.1:3/v1"}
 
@@ -225,13 +229,53 @@ def test_what_is_not_there_is_missing_and_says_why() -> None:
     assert found.node == dict.fromkeys(("openai", "ws", "zod"), "no --node-dir")
 
 
-def test_every_ratio_is_of_rows_that_there_are() -> None:
+def all_parts() -> list[Part]:
+    """Return all parts as of a full run in which no peer was there."""
     nothing = dict.fromkeys(("openai", "ws", "zod"), "no --node-dir")
-    for plan in plans(parse([]), Found("python", None, "not here", nothing, "not here"), URLS):
-        part = plan.empty()
+    return [plan.empty() for plan in plans(parse([]), Found("python", None, "not here", nothing, "not here"), URLS)]
+
+
+def test_every_ratio_is_of_rows_that_there_are() -> None:
+    for part in all_parts():
         names = [row.name for row in part.rows]
         assert len(set(names)) == len(names)
         assert part.ratios
         for ratio in part.ratios:
             assert part.spread_of(ratio) is None
         assert any(row.missing is None for row in part.rows)
+
+
+def test_the_page_has_the_summary_and_all_figures() -> None:
+    report = a_report(*all_parts())
+    assert summary(report).count("\n") == 1  # only the head: nothing was measured
+    for part in report.parts:
+        for row in part.rows:
+            row.values, row.missing = [3.0, 4.0, 2.0], None
+    assert len(summary(report).splitlines()) == 2 + len(SUMMARY)
+    assert "| … / that of the official Python client | 1.00 | 1.00 to 1.00 |" in summary(report)
+    assert "| Memory of a response in flight, in bytes | 3.00 | 2.00 to 4.00 |" in summary(report)
+    assert "1.00 times the rate of openai (Node)" in alternative(report)
+    for piece in (summary(report), table(report), f"![{alternative(report)}](speed.svg)"):
+        assert piece in page(report)
+
+
+def test_the_readme_has_the_figures_of_the_docs() -> None:
+    figures = ROOT / "docs" / "speed.json"
+    if not figures.exists():
+        pytest.skip("docs/speed.json is not measured yet")
+    report = Report.from_json(json.loads(figures.read_text(encoding="utf-8")))
+    assert figures.with_suffix(".md").read_text(encoding="utf-8") == page(report)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert summary(report) in readme
+    assert f"![{alternative(report)}](" in readme
+
+
+def test_the_pictures_of_the_readme_are_there() -> None:
+    """The README is the page of the package in the index too, where only an absolute address shows a picture."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    has_address = {"url", "project_urls"} & set(config["metadata"])
+    for target in re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        is_absolute = target.startswith("https://")
+        assert is_absolute or not has_address, f"the address of the project is known, so {target} must be absolute"
+        assert (ROOT / "docs" / target.rpartition("/")[2]).is_file()

@@ -90,6 +90,8 @@ def test_the_other_commands_are_of_the_extra_dev_or_of_the_checkout() -> None:
         words = command.split()
         if words[0] == "bash":
             assert (ROOT / words[1]).is_file()
+        elif words[:2] == ["python", "-m"]:
+            assert (ROOT / words[2].replace(".", "/") / "__main__.py").is_file()
         else:
             assert {"lint-imports": "import-linter"}.get(words[0], words[0]) in programs
 

@@ -63,7 +63,9 @@ def parse(words: Sequence[str] | None = None) -> Settings:
         metavar="PYTHON",
         help="the Python that has `openai[realtime]` (default: this one)",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="write speed.json into this folder")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="write speed.json, .png, .svg and .md into this folder"
+    )
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="print the changes since an earlier run")
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that everything runs")
     given = parser.parse_args(words)
