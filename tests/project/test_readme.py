@@ -303,7 +303,8 @@ class TestTable:
         (pipeline,) = re.findall(rf"^\| {wanted} \| `(.*)` \|$", README, re.MULTILINE)
         (request,) = re.findall(r"^`events` stands for `(.*)`\.$", README, re.MULTILINE)
         with ResponsesWebSocket(server.url) as socket:
-            names = {**vars(rxresponses), "rops": rops, "socket": socket}
+            public = {name: getattr(rxresponses, name) for name in rxresponses.__all__}
+            names = {**public, "rops": rops, "socket": socket}
             names["events"] = eval(request, names)
             values: list[Any] = eval(pipeline, names).pipe(ops.to_list()).run()
         return values
