@@ -146,6 +146,7 @@ class Connection:
         With `on_dispose="close"` the connection is closed instead, and its other requests end with it.
         """
         was_ended = request.state is ENDED  # by the event that is being delivered now, which ends it in any case
+        self._dispatcher.look_at_heads()
         if self._protocol.dispose(request):
             self.end(closed_by_disposal_error)
         else:

@@ -13,7 +13,9 @@ A connection has ordered lanes: the default lane (`None`) and named lanes.  The 
 
 from __future__ import annotations
 
-from ..wire.events.base import ERROR_TYPES, ServerEvent, UnknownEvent
+from collections.abc import Collection
+
+from ..wire.events.base import ERROR_TYPES, REGISTRY, ServerEvent, UnknownEvent
 from ..wire.fields import error_field
 from .lanes import MAX_ACTIVE, Lanes
 from .request import ENDED, QUEUED, ProtocolRequest, ProtocolSteer
@@ -33,7 +35,8 @@ class Protocol:
 
     All methods are to be called on one thread.  `now` is the time in seconds, by any clock that the caller chooses.
     `connection_error` is the `error` event by which the server ends the connection, `None` before it came; then
-    nothing more is sent.
+    nothing more is sent.  `receivers` are the requests that get the events which carry no response, as they are at each
+    look; one may be there twice.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Protocol:
         self._successors = Successors(self.lanes, self._responses, self._steers)
         self._router = Router(self.lanes, self._responses, self._steers, self._successors)
         self._by_stream_id = self._responses.by_stream_id  # here too, because every event is looked up there
+        self.receivers: Collection[ProtocolRequest] = self._by_stream_id.values()
 
     # Requests.
 
@@ -154,4 +158,18 @@ class Protocol:
             return self._responses.first_untagged_event(event)
         if request.is_silent:
             return self._responses.first_event(request, event)
+        return request
+
+    # Events that need not be read.
+
+    def request_of_plain(self, kind: str, stream_id: str | None) -> ProtocolRequest | None:
+        """Return the request of an event that has these fields, if the event changes nothing in this connection.
+
+        Then `receive` would return this request.  `None` means that only `receive` can tell.
+        """
+        if kind in _SPECIAL_TYPES or kind not in REGISTRY:  # an unknown type may be an ending in disguise
+            return None
+        request = self._by_stream_id.get(stream_id)
+        if request is None or request.is_silent or request.shared_with or isinstance(request, ProtocolSteer):
+            return None
         return request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import hypothesis.strategies as st
@@ -104,13 +105,26 @@ def _move(protocol: Protocol, move: str, data: st.DataObject) -> None:
         while protocol.next_to_send() is not None:
             pass
     elif move == "E":
-        protocol.receive(event_from(data.draw(_frames())))
+        _receive(protocol, data.draw(_frames()))
     elif requests := protocol.open_requests():
         request = data.draw(st.sampled_from(requests))
         if move == "d":
             protocol.dispose(request)
         elif isinstance(request, ProtocolSteer) and request.state in (SENT, STARTED) and not request.owns_successor:
             protocol.abandon(request)
+
+
+def _receive(protocol: Protocol, frame: dict[str, Any]) -> None:
+    """Receive an event; if it is told beforehand that the event changes nothing, that must be true."""
+    told, before = protocol.request_of_plain(frame["type"], frame["stream_id"]), _state(protocol)
+    request = protocol.receive(event_from(frame))
+    if told is not None:
+        assert request is told
+        assert _state(protocol) == before
+
+
+def _state(protocol: Protocol) -> bytes:
+    return pickle.dumps((protocol.lanes, protocol._responses, protocol._steers, protocol._successors))
 
 
 @st.composite

@@ -316,3 +316,28 @@ class TestLost:
         protocol.abandon(send_steer(protocol))
         assert protocol.lost() == [target]
         assert_nothing_left(protocol)
+
+
+def test_only_an_event_that_changes_nothing_is_told_beforehand() -> None:
+    kind = "response.output_text.delta"
+    protocol, request = running("a")
+    assert protocol.request_of_plain(kind, "a") is None  # the first event of the response shows that it has begun
+    protocol.receive(delta("x", "a"))
+    assert protocol.request_of_plain(kind, "a") is request
+    assert protocol.request_of_plain(kind, "b") is None
+    assert protocol.request_of_plain("response.completed", "a") is None
+    assert protocol.request_of_plain("of.tomorrow", "a") is None  # it may be an ending under another name
+    assert list(protocol.receivers) == [request]
+    protocol.receive(completed("r1", "a"))
+    assert not protocol.receivers
+
+
+def test_an_event_of_a_steer_is_not_told_beforehand() -> None:
+    """Steers that share a response get each of its events."""
+    protocol, _ = running("a")
+    steer = send_steer(protocol)
+    protocol.receive(accepted("s1", "r1", "a"))
+    protocol.receive(steered("r1", "a"))
+    assert protocol.receive(created("r2", "a")) is steer
+    assert protocol.receive(delta("x", "a")) is steer
+    assert protocol.request_of_plain("response.output_text.delta", "a") is None
