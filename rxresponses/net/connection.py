@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 from websockets.exceptions import ConnectionClosed
@@ -284,17 +285,25 @@ class Connection:
         """Write the requests that may be sent, in order, as fast as the transport takes them."""
         with contextlib.suppress(ConnectionClosed):  # the dispatcher is told as well, with more detail
             while not self._ended:
-                request = self._protocol.next_to_send(self._loop.time())
-                if request is not None:
-                    self._update_read_pause()
-                    self._timer.watch(request)
-                    timings = cast("AnyConnectionRequest", request).timings
-                    if timings is not None:
-                        timings.mark_sent()
-                    await websocket.send(request.frame, text=True)
+                frame = self._next_frame()
+                if frame is not None:
+                    more = iter(self._next_frame, None)
+                    await websocket.send_texts(chain((frame,), more))
                 else:
                     self._may_send.clear()
                     await self._may_send.wait()
+
+    def _next_frame(self) -> bytes | None:
+        """Return the frame of the next request that may be sent, which then counts as sent; `None` without one."""
+        request = self._protocol.next_to_send(self._loop.time())
+        if request is None:
+            return None
+        self._update_read_pause()
+        self._timer.watch(request)
+        timings = cast("AnyConnectionRequest", request).timings
+        if timings is not None:
+            timings.mark_sent()
+        return request.frame
 
     async def _send_pings(self, websocket: FrameConnection, interval: float) -> None:
         timeout = self._options.ping_timeout

@@ -17,12 +17,17 @@ from .direct_observer import DirectObserver
 _RUN_CODE = import_module("reactivex.run").run.__code__
 _MOST_STEPS = 10_000
 
-_threads: WeakKeyDictionary[ObserverBase[Any], int] = WeakKeyDictionary()
+# By the thread that notifies them.  There are few such threads, and there may be thousands of observers.  The observers
+# are looked at one by one only while a `.run()` blocks their thread.
+_observers: dict[int, WeakKeyDictionary[ObserverBase[Any], None]] = {}
 
 
 def note_thread(observer: ObserverBase[Any], thread: int) -> None:
     """Note on which thread the observer of a subscription is notified; `check_shared_run` asks for it."""
-    _threads[observer] = thread
+    observers = _observers.get(thread)
+    if observers is None:
+        observers = _observers.setdefault(thread, WeakKeyDictionary())
+    observers[observer] = None
 
 
 def check_shared_run(observer: ObserverBase[Any]) -> None:
@@ -31,19 +36,17 @@ def check_shared_run(observer: ObserverBase[Any]) -> None:
 
     `check_run` sees only the observers that subscribe to a sender themselves.
     """
-    noted = _noted_threads()
-    for thread in {thread for _, thread in noted}:
-        on_error = _waiting_run(thread)
+    for thread in tuple(_observers):
+        on_error = _waiting_run(thread) if _observers[thread] else None
         if on_error is not None and _leads_to(observer, on_error):
-            for other, its_thread in noted:
-                if its_thread == thread and _leads_to(other, on_error):
+            for other in _noted_on(thread):
+                if _leads_to(other, on_error):
                     raise _error()
 
 
-def _noted_threads() -> list[tuple[ObserverBase[Any], int]]:
-    # Not `items`: a list of the references is made in one step, whatever other threads do meanwhile.
-    living = [observer for reference in _threads.keyrefs() if (observer := reference()) is not None]
-    return [(observer, _threads.get(observer, 0)) for observer in living]
+def _noted_on(thread: int) -> list[ObserverBase[Any]]:
+    # Not `keys`: a list of the references is made in one step, whatever other threads do meanwhile.
+    return [observer for reference in _observers[thread].keyrefs() if (observer := reference()) is not None]
 
 
 def check_run(observer: ObserverBase[Any], loop_thread: int | None = None) -> None:

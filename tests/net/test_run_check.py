@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 import reactivex as rx
 from reactivex import Observable
 from reactivex import operators as ops
+from reactivex.abc import ObserverBase
 from reactivex.observer import Observer
 
-from rxresponses.net.run_check import check_run
+from rxresponses.net.run_check import check_run, check_shared_run, note_thread
+from tests.support.calls import count_calls
 
 
 def checked(observer: Any, _: Any = None) -> Any:
@@ -62,3 +65,14 @@ def test_scenario_58_the_search_ends_in_endless_and_unset_closures() -> None:
         unset = 1
 
     Observable(subscribe).pipe(ops.to_list()).run()
+
+
+def test_a_subscription_does_not_look_at_the_observers_of_others() -> None:
+    living: list[ObserverBase[object]] = [Observer(), Observer()]
+    for observer in living:
+        note_thread(observer, threading.get_ident())
+    few = count_calls(lambda: check_shared_run(living[0]))
+    living += [Observer() for _ in range(500)]
+    for observer in living:
+        note_thread(observer, threading.get_ident())
+    assert count_calls(lambda: check_shared_run(living[0])) == few
