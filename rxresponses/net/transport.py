@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
@@ -23,7 +24,19 @@ TOO_MANY_FRAGMENTS = f"a message in more than {MAX_FRAGMENTS} fragments"
 
 _MOST_AT_ONCE = 65_536  # bytes of messages that are written together
 
+_READ_SIZE = 2**18  # bytes: as much as the event loops of asyncio read at once
+
 _PONG = bytes([0x80 | Opcode.PONG])  # the first byte of each pong on the wire
+
+
+_read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+
+def _read_buffer_of(loop: asyncio.AbstractEventLoop) -> memoryview:
+    buffer = _read_buffers.get(loop)
+    if buffer is None:
+        buffer = _read_buffers[loop] = memoryview(bytearray(_READ_SIZE))
+    return buffer
 
 
 class FrameListener(Protocol):
@@ -57,11 +70,15 @@ class ConnectionEnd:
         return f"{'the server closed' if self.by_peer else 'this side had to close'} with code {self.code}{reason}"
 
 
-class FrameConnection(HandshakeConnection):
+class FrameConnection(HandshakeConnection, asyncio.BufferedProtocol):
     """A client connection that hands each message straight to its listener.
 
     `process_event` is the hook that websockets offers to `create_connection` subclasses.  Going
     through `recv()` instead costs a queue, a future and a task switch for each message.
+
+    As an `asyncio.BufferedProtocol`, it has the event loop read into a buffer that all connections of the loop share.
+    For any other protocol, the event loop allocates 256 KiB for each read, however few bytes come: that takes longer
+    than all the rest of a small read.
     """
 
     def __init__(
@@ -72,11 +89,20 @@ class FrameConnection(HandshakeConnection):
         self.bytes_written = 0  # to the transport
         self._listener = listener
         self._text_frames = TextFrames(self.protocol, max_message_size)
+        self._read_buffer = _read_buffer_of(self.loop)
         self._fragments = FragmentedMessage()
         self._is_binary = False
         self._pong: bytes | None = None  # waits until the server reads
         self._reported = False
         self._held: deque[Any] | None = None  # during a pause: frames that were parsed and not delivered
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the buffer for the next read.  The event loop calls `buffer_updated` before anything else runs."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read out of the buffer."""
+        self.data_received(bytes(self._read_buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Deliver the messages in `data`; lagging consumers meanwhile find this connection's `ReadPause`.

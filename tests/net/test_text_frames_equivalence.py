@@ -282,9 +282,13 @@ class Drawing:
         self._deflate = PerMessageDeflate(False, False, 15, 15) if deflate else None
 
     def payload(self, most: int = 2**17) -> bytes:
+        """Draw a payload, which may look like the beginning of a frame."""
         random = self.random
-        size = random.choice(SIZES) if random.random() < 0.25 else random.randrange(8)
-        return random.randbytes(4)[: random.randint(1, 4)] * size if size > most else random.randbytes(min(size, most))
+        size = min(most, random.choice(SIZES) if random.random() < 0.25 else random.randrange(8))
+        pattern = (
+            random.choices(b"\x81\x01\x02\x00\x7e\x89\xffab", k=9) if random.random() < 0.7 else random.randbytes(9)
+        )
+        return (bytes(pattern) * (size // 9 + 1))[:size]
 
     def text(self) -> bytes:
         return frame(0x81, self.payload(), self.random.choice([0, 0, 0, 2, 8]))
@@ -302,8 +306,8 @@ class Drawing:
         first, last = random.choice([1, 2]), random.randint(1, MAX_FRAGMENTS)
         for n in range(last + 1):
             data += frame((0 if n else first) | (0x80 if n == last else 0), self.payload(300))
-            if n < last and random.random() < 0.4:
-                data += self.control() if random.random() < 0.9 else self.text()
+            while n < last and random.random() < 0.4:
+                data += self.control() if random.random() < 0.8 else self.text()
         return data
 
     def compressed(self) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -17,6 +18,7 @@ from rxresponses.net.connect import open_connection
 from rxresponses.net.transport import ConnectionEnd, FrameConnection
 from rxresponses.wire import fragments
 
+from ..support.certificates import VALID, server_context, trusting
 from ..support.clients import ask, run
 from ..support.recorder import Recorder
 from ..support.websocket_server import COMPLETED, websocket_server
@@ -172,3 +174,43 @@ def test_the_end_comes_also_when_a_message_that_a_pause_held_back_has_too_many_f
             assert listener.received == ["a", "b", "lost 1006"]
 
     run(main())
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_connections_of_a_loop_read_into_one_buffer(secure: bool, tmp_path: Path) -> None:
+    """The buffer is smaller than the messages, which come to both connections at the same time."""
+
+    async def send(connection: ServerConnection) -> None:
+        await connection.recv()
+        for n in range(9):
+            await connection.send(f"{n} {connection.id} ".ljust(300_000 if n == 2 else 20_000, "x"))
+
+    async def receive(url: str, options: ConnectionOptions) -> tuple[FrameConnection, list[str]]:
+        listener = PausingListener()
+        connection = await open_connection(url, headers={}, options=options, listener=listener, secrets=Secrets())
+        listener.connection = connection
+        await connection.send("go")
+        await listener.ended.wait()
+        await connection.shut(1, abrupt=True)
+        return connection, listener.received
+
+    buffers = []
+
+    async def main() -> None:
+        context = server_context(tmp_path) if secure else None
+        options = ConnectionOptions(ssl=trusting(VALID) if secure else None)
+        async with websocket_server(send, ssl=context) as url:
+            url = url.replace("http", "wss" if secure else "ws").replace("127.0.0.1", "localhost")
+            (one, texts), (other, others) = await asyncio.gather(receive(url, options), receive(url, options))
+        for received in (texts, others):
+            numbers, ids = zip(*(text.split()[:2] for text in received[:-1]), strict=True)
+            assert numbers == tuple(map(str, range(9)))
+            assert len(set(ids)) == 1
+            assert all(len(text) == (300_000 if n == 2 else 20_000) for n, text in enumerate(received[:-1]))
+            assert received[-1] == "lost 1000"
+        assert one.get_buffer(-1) is other.get_buffer(-1)
+        buffers.append(one.get_buffer(-1))
+
+    run(main())
+    run(main())
+    assert buffers[0] is not buffers[1]  # another loop may run on another thread
