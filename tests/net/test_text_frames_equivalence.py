@@ -329,12 +329,8 @@ class Drawing:
         """Draw what a server should not send, for the most part."""
         random = self.random
         first = random.choice([0xC1, 0xA1, 0x91, 0x01, 0x02, 0x80, 0x00, 0x81, 0x88, 0x89, random.randrange(256)])
-        return random.choice(
-            [
-                frame(first, self.payload(), random.choice([0, 2, 8]), random.choice([0, 0, 0, 0x80])),
-                random.randbytes(random.randrange(12)),
-            ]
-        )
+        data = frame(first, self.payload(), random.choice([0, 2, 8]), random.choice([0, 0, 0, 0x80]))
+        return random.choice([data, data, data[: random.randrange(1, 11)], random.randbytes(random.randrange(12))])
 
     def stream(self) -> bytes:
         """Draw the frames of a connection."""
