@@ -35,7 +35,6 @@ from ..net.subject import IsolatedSubject
 from ..net.timing import current_timings
 from ..options import ConnectionOptions, options_of
 from ..redaction import discreet, display
-from ..wire.base import Model
 from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
 from ..wire.requests import ResponseCreate, ResponseSteer, check_stream_id
@@ -231,8 +230,7 @@ class Source(LoopBound):
         """Return a request as JSON; raises `InvalidRequestError` if it has none, or is too large."""
         if isinstance(request, ResponseCreate):
             tools = request.tools if isinstance(request.tools, (list, tuple)) else ()
-            data = [tool.to_dict() if isinstance(tool, Model) else tool for tool in tools]
-            self._secrets.add_tokens(tool_secrets([*data, request.extra_body]))
+            self._secrets.add_tokens(tool_secrets([*map(frame_json, tools), request.extra_body]))
         try:
             frame = encode(frame_json(request))
         except (TypeError, ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ import json
 import re
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -116,9 +117,10 @@ def _check_plain(name: str, value: object, rule: Rule) -> None:
 
 def _check_json(name: str, value: object) -> None:
     """Refuse what JSON cannot hold: msgspec would send NaN as `null`, and bytes and dates as some text."""
-    try:
+    with suppress(RecursionError):  # `json` says more of a list that holds itself
         if _is_json(value):
             return
+    try:
         json.dumps(value, allow_nan=False, default=_plain)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"`{name}`: {error}", field=name) from error
@@ -129,13 +131,14 @@ def _check_json(name: str, value: object) -> None:
 def _is_json(value: Any) -> bool:
     """Whether a value is of plain types only, which is faster to see than to write it: input may have megabytes."""
     kind = type(value)
-    if kind in _ALWAYS_JSON:
-        return True
     if kind is dict:
-        return all(type(name) is str for name in value) and all(map(_is_json, value.values()))
+        for name, item in value.items():
+            if type(name) is not str or (type(item) not in _ALWAYS_JSON and not _is_json(item)):
+                return False
+        return True
     if kind is list or kind is tuple:
-        return all(map(_is_json, value))
-    return kind in (int, float) and is_in_bounds(value)
+        return all(type(item) in _ALWAYS_JSON or _is_json(item) for item in value)
+    return kind in _ALWAYS_JSON or (kind in (int, float) and is_in_bounds(value))
 
 
 _ALWAYS_JSON = frozenset({str, bool, type(None)})

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxresponses import scalars
+from rxresponses.errors import InvalidRequestError
 from rxresponses.models import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
 from rxresponses.wire import codec
 from rxresponses.wire.base import Model, model
@@ -107,6 +108,13 @@ def test_a_request_is_checked_without_being_written(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("json.dumps", None)
     ResponseCreate(model="m", input=LARGE, metadata={"a": "b"}, temperature=0.5)
     ResponseCreate(model="m", input="a long text", extra_body={"x": (1, None, True, -2.5)})
+
+
+def test_a_list_that_holds_itself_is_refused_with_the_reason() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(InvalidRequestError, match="Circular reference"):
+        ResponseCreate(model="m", input=[{"type": "message", "role": "user", "content": endless}])
 
 
 def test_data_without_infinite_numbers_are_not_copied() -> None:
