@@ -1,8 +1,9 @@
 """Turns frames into events and requests into frames, with msgspec on the public dataclasses.
 
-`decode` is on the way of every event.  msgspec reads the type, and then the fields straight into the event's class.  It
-cannot read every frame: events with tagged unions, escaped lone surrogates, unknown types, fields that do not validate.
-`json` and `build` read these frames, more slowly, with the same result.
+`decode` is on the way of every event.  The first bytes of a frame mostly say its type, and msgspec reads the fields
+straight into the event's class.  It cannot read every frame: events with tagged unions, escaped lone surrogates,
+unknown types, fields that do not validate.  `read_json` and `build` read these frames, more slowly, with the same
+result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A request is written from its own values, without copies; the JSON is that of `to_dict`."""
+"""A request is written from its own values, without copies; the JSON is that of dataclasses-json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rxresponses.wire import codec
 from rxresponses.wire.base import Model, model
 from rxresponses.wire.requests import EasyInputMessage, ResponseCreate, function_result
 from rxresponses.wire.requests.create import create_from, on_lane
-from rxresponses.wire.requests.sent import Sent, frame_json, plain_json
+from rxresponses.wire.requests.sent import Sent, _without_absent, frame_json, plain_json
 from tests.effort import examples
 from tests.support.strategies import json_values, wire
 
@@ -57,6 +57,15 @@ def _received(data: dict[str, Any]) -> Model:
     return next(cls for cls in RECEIVED if cls.type == data["type"]).from_dict(data)
 
 
+def copied(value: Any) -> Any:
+    """Return the JSON by way of dataclasses-json."""
+    if isinstance(value, Model):
+        return _without_absent(value, value.to_dict())
+    if isinstance(value, Mapping):
+        return {name: copied(item) for name, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def has_models(value: Any) -> bool:
     if isinstance(value, Mapping):
         return isinstance(value, MappingProxyType) or any(map(has_models, value.values()))
@@ -67,7 +76,7 @@ def has_models(value: Any) -> bool:
 @given(value=values)
 def test_the_json_is_that_of_copies(value: Any) -> None:
     written = frame_json(value)
-    assert json.dumps(written) == json.dumps(plain_json(value))
+    assert json.dumps(written) == json.dumps(plain_json(value)) == json.dumps(copied(value))
     assert (written is value) is not has_models(value)
 
 
@@ -86,6 +95,29 @@ def test_a_request_is_that_of_to_dict(item: Any, extra: dict[str, Any]) -> None:
 LARGE = [
     {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"null {n}"}]} for n in range(9)
 ]
+
+
+def test_copies_share_no_list_with_what_they_are_made_of() -> None:
+    item = {"type": "x", "content": [{"a": []}]}
+    copy = plain_json(EasyInputMessage(role="user", content=[item]))
+    assert copy["content"] == [item]
+    assert copy["content"][0] is not item
+    assert copy["content"][0]["content"][0]["a"] is not item["content"][0]["a"]  # type: ignore[index]
+
+
+class Scalar:
+    """A number of an array library."""
+
+    shape = ()
+
+    def item(self) -> float:
+        return 1.5
+
+
+def test_numbers_of_other_libraries_in_an_item_are_numbers() -> None:
+    item = {"type": "x", "score": Scalar()}
+    assert frame_json([item]) == [{"type": "x", "score": 1.5}]
+    assert isinstance(item["score"], Scalar)
 
 
 def test_plain_items_are_written_without_a_copy() -> None:
