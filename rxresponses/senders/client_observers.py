@@ -13,7 +13,7 @@ from ..net.request import NO_OBSERVER, ConnectionRequest
 from ..pool.lanes import PoolConnectionState, PoolLane
 from ..pool.pool import Pool
 from ..protocol.routing import BUSY_CODES
-from ..wire.events.base import ServerEvent
+from ..wire.events.base import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response, shows_output
 from ..wire.ids import id_key
@@ -61,7 +61,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         self._lane: PoolLane = request.lane
         self._connection = connection
         self._connection_request = connection_request
-        self._first: ServerEvent | None = None
+        self._first: ServerEvent | None = None  # an event of the response before the present one
         self._has_output = False  # the response has shown output: the request is not sent again
         self._inspects = True  # looks at each event until there is output, and until a fork has its parent
         self._retry_after: float | None = None  # seconds; the request is refused and will be queued again
@@ -139,6 +139,8 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             if failure is not None and self._is_undone(failure) and not request.cancelled:
                 self._retry_after = self._retry_delay(failure)
             self._has_output = shows_output(event)
+            if self._has_output and event.type not in TERMINAL_TYPES:
+                self._first = event  # small; the first event may hold all instructions and tools of the request
         if request.parent_lane is not None and event.type not in ("response.created", "response.queued"):
             pool.in_progress(request)
             self._driver.wake()

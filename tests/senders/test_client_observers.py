@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,6 +146,13 @@ class Sent:
 
 
 class TestEvents:
+    def test_the_first_event_is_not_kept_once_there_is_output(self) -> None:
+        """It may be large: servers put the instructions and the tools of the request into it."""
+        sent = Driver().send().receive(CREATED)
+        references = sys.getrefcount(CREATED)
+        sent.receive(event("response.output_text.delta", delta="a", item_id="i", output_index=0, content_index=0))
+        assert sys.getrefcount(CREATED) == references - 1
+
     def test_events_are_passed_on(self) -> None:
         sent = Driver().send().receive(CREATED, PROGRESS, COMPLETED)
         assert sent.received == [CREATED, PROGRESS, COMPLETED, "completed"]
