@@ -1,4 +1,4 @@
-"""Many responses at once on one client: the rate of events, their order, and the memory.
+"""Many responses at once on one client: the rate of events, and their order.
 
     python -m tests.benchmarks.concurrency [CONCURRENT ...]
 
@@ -9,15 +9,12 @@ that an event that is missing, surplus, out of order or on the wrong stream is f
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from reactivex.abc import ObserverBase
@@ -30,8 +27,6 @@ from rxresponses.testing.request import Request
 CONCURRENT = (1, 16, 128, 512, 2000)
 DELTAS = 200
 LEAST = 400  # responses for each figure
-PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-STATM = Path("/proc/self/statm")
 
 
 def answer(request: Request) -> Sequence[str | Part]:
@@ -81,7 +76,6 @@ class Load:
     def __init__(self, url: str, concurrent: int) -> None:
         self.wrong: list[str] = []
         self.events = 0
-        self.memory = 0.0
         self._url = url
         self._concurrent = concurrent
         self._left = max(concurrent, LEAST)
@@ -92,13 +86,8 @@ class Load:
         options = ConnectionOptions(ping_interval=None, lanes=True)
         async with ResponsesClient(self._url, options=options, pool=PoolOptions(max_connections=connections)) as client:
             await self._connect(client, connections)
-            gc.collect()
-            before = resident()
             start = time.perf_counter()
-            workers = [asyncio.ensure_future(self._work(client, number)) for number in range(self._concurrent)]
-            while not all(worker.done() for worker in workers):
-                self.memory = max(self.memory, resident() - before)
-                await asyncio.wait(workers, timeout=0.05)
+            await asyncio.gather(*(self._work(client, number) for number in range(self._concurrent)))
             return time.perf_counter() - start
 
     async def _connect(self, client: ResponsesClient, connections: int) -> None:
@@ -127,11 +116,6 @@ class Load:
                 self.wrong.append(watcher.wrong)
 
 
-def resident() -> float:
-    """Return the resident memory in bytes, as the system counts it."""
-    return int(STATM.read_text().split()[1]) * PAGE if STATM.exists() else 0.0
-
-
 def measure(concurrent: int, url: str) -> dict[str, Any]:
     """Run a load, and return its figures."""
     load = Load(url, concurrent)
@@ -143,7 +127,6 @@ def measure(concurrent: int, url: str) -> dict[str, Any]:
         "seconds": seconds,
         "busy": time.process_time() - busy,
         "rate": load.events / seconds,
-        "memory": load.memory / concurrent,
         "wrong": len(load.wrong),
         "examples": load.wrong[:5],
     }

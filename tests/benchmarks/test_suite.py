@@ -11,9 +11,10 @@ import pytest
 from .__main__ import main
 from .suite import plot
 from .suite.arguments import PARTS, parse
-from .suite.clients import Found, plans
+from .suite.clients import Found, own, plans
 from .suite.page import page
 from .suite.results import Report, Row
+from .suite.rounds import environment, run_client, serving
 
 
 @pytest.mark.parametrize("key", PARTS)
@@ -32,6 +33,17 @@ def test_a_part_of_the_suite(
     pictures = {path.name for path in tmp_path.iterdir()} & {"speed.png", "speed.svg"}
     assert len(pictures) == (2 if key in plot.PANELS else 0)
     figure("\n".join(capsys.readouterr().out.splitlines()[: 2 + len(part.rows) + len(part.ratios)]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not show the resident memory")
+def test_2000_responses_in_flight_take_under_12_kilobytes_each(figure: Callable[[str], None]) -> None:
+    environ = environment()
+    with serving(environ) as urls:
+        figures = run_client(own("streams_rxresponses", {}, "memory", urls["plain"], "2000"), environ)
+    figure(
+        f"2,000 responses in flight: {figures['response']:,.0f} bytes each, {figures['connection']:,.0f} a connection"
+    )
+    assert figures["response"] < 12_000
 
 
 def test_a_picture_of_all_panels(tmp_path: Path) -> None:

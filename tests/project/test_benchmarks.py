@@ -129,10 +129,10 @@ def test_a_client_that_fails_does_not_end_the_measurement() -> None:
     assert asked == ["good", "broken", "forgetful", "forgetful", "broken", "good"]
     assert part.rows == [
         Row("good", [1.0, 6.0]),
-        Row("good, later", [8.0, 8.0]),
         Row("broken", [None, None], ["ValueError: no"] * 2),
-        Row("forgetful", [None, None], ["KeyError: 'p50'"] * 2),
         Row("absent", missing="not here"),
+        Row("good, later", [8.0, 8.0]),
+        Row("forgetful", [None, None], ["KeyError: 'p50'"] * 2),
     ]
 
 

@@ -44,8 +44,14 @@ class Plan:
     more_is_better: bool = True
 
     def empty(self) -> Part:
-        """Return the part without figures."""
-        rows = [Row(name, missing=client.missing) for client in self.clients for name in client.rows.values()]
+        """Return the part without figures; what is compared stands together."""
+        keys = dict.fromkeys(key for client in self.clients for key in client.rows)
+        rows = [
+            Row(client.rows[key], missing=client.missing)
+            for key in keys
+            for client in self.clients
+            if key in client.rows
+        ]
         return Part(self.key, self.title, self.unit, rows, self.ratios, self.more_is_better)
 
 
@@ -101,18 +107,25 @@ def throughput(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
     words = [urls["plain"], str(sizes.deltas)]
     again = [*words, RESPONSES]
     pipelines = {name: f"{OWN}, {name}" for name in ("text_deltas", "accumulate_text")}
-    warm = {name: f"{name}, later responses" for name in (OWN, BARE, NODE_OPENAI, ZOD)}
+
+    def rows(name: str) -> dict[str, str]:
+        return {"first": name, "later": f"{name}, later responses", "busy": f"{name}, by processor time"}
+
     clients = [
-        own("blast_websockets", {"first": BARE, "later": warm[BARE]}, *again),
-        own("blast_rxresponses", {"first": OWN, "later": warm[OWN]}, *again),
-        node(found, "blast_zod", {"first": ZOD, "later": warm[ZOD]}, *again, needs=("ws", "zod")),
-        node(found, "blast_openai", {"first": NODE_OPENAI, "later": warm[NODE_OPENAI]}, *again, needs=("openai", "ws")),
+        own("blast_websockets", rows(BARE), *again),
+        own("blast_rxresponses", rows(OWN), *again),
+        node(found, "blast_zod", rows(ZOD), *again, needs=("ws", "zod")),
+        node(found, "blast_openai", rows(NODE_OPENAI), *again, needs=("openai", "ws")),
         *(own("blast_rxresponses", {"first": row}, *words, "1", name) for name, row in pipelines.items()),
-        python(found, "blast_openai", {"first": OPENAI}, *words, "1"),
+        python(found, "blast_openai", {key: rows(OPENAI)[key] for key in ("first", "busy")}, *words, "1"),
     ]
     ratios = [Ratio(f"{OWN} / {peer}", OWN, peer) for peer in (ZOD, NODE_OPENAI, BARE, OPENAI)]
-    ratios += [Ratio(f"{OWN} / {peer}, later responses", warm[OWN], warm[peer]) for peer in (ZOD, NODE_OPENAI, BARE)]
     ratios += [Ratio(f"{row} / {BARE}", row, BARE) for row in pipelines.values()]
+    for key in ("later", "busy"):
+        ours = rows(OWN)[key]
+        for client in clients:
+            if key in client.rows and client.rows[key] != ours:
+                ratios.append(Ratio(f"{OWN} / {client.rows[key]}", ours, client.rows[key]))
     return Plan("throughput", f"Throughput, one response of {sizes.deltas:,} deltas", "deltas/s", clients, ratios)
 
 
@@ -133,15 +146,17 @@ def latency(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
 def scaling(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
     """The rate of many streams together, by the rate of one."""
     counts = [str(count) for count in sizes.streams]
+    names = {str(count): streams(count) for count in sizes.streams}
+    # By processor time only with the fewest and the most, which says enough.
+    names |= {f"busy {count}": f"{names[count]}, by processor time" for count in (counts[0], counts[-1])}
     clients, ratios = [], []
     for client, program in ((OWN, "streams_rxresponses"), (BARE, "streams_websockets")):
-        rows = {count: f"{client}, {streams(count)}" for count in counts}
+        rows = {key: f"{client}, {name}" for key, name in names.items()}
         clients.append(own(program, rows, "scaling", urls["plain"], str(sizes.total), *counts))
-        ratios += [Ratio(f"{rows[count]} / 1 stream", rows[count], rows[counts[0]]) for count in counts[1:]]
-    for count in counts:
-        ratios.append(
-            Ratio(f"{streams(count)}: {OWN} / {BARE}", f"{OWN}, {streams(count)}", f"{BARE}, {streams(count)}")
-        )
+        ratios += [Ratio(f"{rows[count]} / {names[counts[0]]}", rows[count], rows[counts[0]]) for count in counts[1:]]
+        ratios.append(Ratio(f"{rows[f'busy {counts[-1]}']} / 1", rows[f"busy {counts[-1]}"], rows[f"busy {counts[0]}"]))
+    for name in names.values():
+        ratios.append(Ratio(f"{name}: {OWN} / {BARE}", f"{OWN}, {name}", f"{BARE}, {name}"))
     title = f"Scaling, {sizes.total:,} deltas of all streams together, at least 200 of each, 16 streams a connection"
     return Plan("scaling", title, "events/s", clients, ratios)
 
@@ -178,9 +193,9 @@ def startup(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
     )
 
 
-def streams(count: str) -> str:
+def streams(count: int) -> str:
     """Return a number of streams, for a name."""
-    return f"{int(count):,} {'stream' if count == '1' else 'streams'}"
+    return f"{count:,} {'stream' if count == 1 else 'streams'}"
 
 
 def transports(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:

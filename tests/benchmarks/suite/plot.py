@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -148,11 +149,12 @@ def scaling(axes: Axes, part: Part) -> None:
     """Lines of the rate of many streams, as a ratio to the rate of one stream."""
     axes.set_title("Rate of all streams together", loc="left", fontweight="bold", fontsize=12)
     axes.set_xscale("log")
-    counts = [count_of(row.name) for row in part.rows if row.name.startswith(f"{OWN}, ")]
+    found = [re.fullmatch(rf"{OWN}, ([\d,]+) streams?", row.name) for row in part.rows]
+    counts = [int(match[1].replace(",", "")) for match in found if match is not None]
     highest = 1.0
     for client, marker in ((OWN, "o"), (BARE, "s")):
-        one = f"{client}, {streams(str(counts[0]))}"
-        spreads = {count: part.spread_of(Ratio("", f"{client}, {streams(str(count))}", one)) for count in counts}
+        one = f"{client}, {streams(counts[0])}"
+        spreads = {count: part.spread_of(Ratio("", f"{client}, {streams(count)}", one)) for count in counts}
         known = {count: spread for count, spread in spreads.items() if spread is not None}
         highest = max([highest, *(min(spread.high, 1.5 * spread.median) for spread in known.values())])
         medians = [spread.median for spread in known.values()]
@@ -196,11 +198,6 @@ def faster(spread: Spread | None) -> str:
 
 def times(ratio: float) -> str:
     return f"{ratio:.2f} ×" if ratio < 10 else f"{ratio:.0f} ×"  # noqa: RUF001 - the sign is meant
-
-
-def count_of(name: str) -> int:
-    """Return the number of streams in the name of a row."""
-    return int(name.rpartition(", ")[2].split()[0].replace(",", ""))
 
 
 def footer(report: Report) -> str:

@@ -14,9 +14,9 @@ from ..orders import Order
 from .rates import Clock, shown
 
 
-async def main(url: str, deltas: int, responses: int) -> list[float]:
+async def main(url: str, deltas: int, responses: int) -> list[Clock]:
     client = AsyncOpenAI(api_key="bench", base_url=url.replace("ws", "http", 1))
-    rates = []
+    clocks = []
     async with client.responses.connect() as connection:
         for _ in range(responses):
             clock = Clock()
@@ -25,9 +25,9 @@ async def main(url: str, deltas: int, responses: int) -> list[float]:
                 clock.tick()
                 if event.type == "response.completed":
                     break
-            rates.append(clock.rate())
-            assert clock.count == deltas + 2, clock.count
-    return rates
+            clock.stop(deltas + 2)
+            clocks.append(clock)
+    return clocks
 
 
 if __name__ == "__main__":

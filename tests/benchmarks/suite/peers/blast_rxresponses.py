@@ -36,46 +36,42 @@ def pipeline(name: str, clock: Clock) -> list[Any]:
 
 
 class Program:
-    def __init__(self, url: str, deltas: int, responses: int, name: str = "three operators") -> None:
+    def __init__(self, url: str, deltas: int, name: str = "three operators") -> None:
         tls = trusting(VALID) if url.startswith("wss:") else None
         options = ConnectionOptions(ssl=tls, compression="compressed" in sys.argv)
         self.socket = ResponsesWebSocket(url, api_key="bench", options=options)
-        self.rates: list[float] = []
-        self.responses = responses
+        self.clocks: list[Clock] = []
         self._deltas = deltas
         self._name = name
-        self._clock = Clock()
 
     def answer(self) -> Observable[Any]:
-        self._clock = Clock()
+        self.clocks.append(Clock())
         events = self.socket.send_request(ResponseCreate(model="bench", input=str(Order(self._deltas))))
-        return events.pipe(*pipeline(self._name, self._clock))
+        return events.pipe(*pipeline(self._name, self.clocks[-1]))
 
-    def note(self) -> None:
-        """Keep the rate of a response that has just ended."""
-        self.rates.append(self._clock.rate())
-        assert self._clock.count >= self._deltas, self._clock.count
+    def stop(self) -> None:
+        """Stop the clock of a response that has just ended."""
+        self.clocks[-1].stop(self._deltas + (2 if self._name == "three operators" else 0))
 
 
 def main(url: str, deltas: int, responses: int, name: str = "three operators", loop: str = "thread") -> None:
-    async def run() -> list[float]:
-        program = Program(url, deltas, responses, name)
+    async def run() -> Program:
+        program = Program(url, deltas, name)
         async with program.socket:
             for _ in range(responses):
                 await program.answer()
-                program.note()
-        return program.rates
+                program.stop()
+        return program
 
     if loop == "thread":
-        program = Program(url, deltas, responses, name)
+        program = Program(url, deltas, name)
         with program.socket:
             for _ in range(responses):
                 program.answer().run()
-                program.note()
-        rates = program.rates
+                program.stop()
     else:
-        rates = (importlib.import_module("uvloop") if loop == "uvloop" else asyncio).run(run())
-    print(shown(rates))
+        program = (importlib.import_module("uvloop") if loop == "uvloop" else asyncio).run(run())
+    print(shown(program.clocks))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from ..orders import Order
 from .rates import Clock, shown
 
 
-async def main(url: str, deltas: int, responses: int, *, compressed: bool = False) -> list[float]:
+async def main(url: str, deltas: int, responses: int, *, compressed: bool = False) -> list[Clock]:
     tls = trusting(VALID) if url.startswith("wss:") else None
     compression = "deflate" if compressed else None
     request = json.dumps({"type": "response.create", "model": "bench", "input": str(Order(deltas))})
-    rates = []
+    clocks = []
     async with connect(f"{url}/responses", compression=compression, max_size=None, ssl=tls) as connection:
         for _ in range(responses):
             clock = Clock()
@@ -32,9 +32,9 @@ async def main(url: str, deltas: int, responses: int, *, compressed: bool = Fals
                 clock.tick()
                 if event["type"] == "response.completed":
                     break
-            rates.append(clock.rate())
-            assert clock.count == deltas + 2, clock.count
-    return rates
+            clock.stop(deltas + 2)
+            clocks.append(clock)
+    return clocks
 
 
 if __name__ == "__main__":

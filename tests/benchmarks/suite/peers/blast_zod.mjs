@@ -21,19 +21,23 @@ socket.on("message", (data) => {
 });
 await once(socket, "open");
 const rates = [];
+let busy; // events in a second of processor time, of the first response
 while (rates.length < responses) {
   const stream = new ReadableStream({ start: (controller) => { channel = controller; } });
   const reader = stream.getReader();
   let count = 0;
   let started = 0;
+  let cpu;
   socket.send(JSON.stringify({ type: "response.create", model: "bench", input: `deltas=${deltas}` }));
   while (!(await reader.read()).done) {
-    if (count === 0) started = performance.now();
+    if (count === 0) [started, cpu] = [performance.now(), process.cpuUsage()];
     count += 1;
   }
   rates.push(((count - 1) / (performance.now() - started)) * 1000);
+  cpu = process.cpuUsage(cpu);
+  busy ??= ((count - 1) / (cpu.user + cpu.system)) * 1e6;
   if (count !== deltas + 2) throw new Error(`${count} events`);
 }
 const later = rates.length > 1 ? rates.slice(1).sort((a, b) => a - b) : rates;
-console.log(JSON.stringify({ first: rates[0], later: later[later.length >> 1] }));
+console.log(JSON.stringify({ first: rates[0], later: later[later.length >> 1], busy }));
 process.exit(0);

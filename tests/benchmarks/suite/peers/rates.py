@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -13,18 +14,26 @@ class Clock:
 
     def __init__(self) -> None:
         self.count = 0
-        self._first = 0.0
+        self.rate = 0.0
+        """Values a second; the first value only starts the clock."""
+        self.busy_rate = 0.0
+        """Values in a second of processor time of this process, which other programs on the machine hardly change."""
+        self._first = self._busy = 0.0
 
     def tick(self, _value: Any = None) -> None:
         if not self.count:
-            self._first = time.perf_counter()
+            self._first, self._busy = time.perf_counter(), time.process_time()
         self.count += 1
 
-    def rate(self) -> float:
-        """Return the values a second until now; the first one only starts the clock."""
-        return (self.count - 1) / (time.perf_counter() - self._first)
+    def stop(self, count: int) -> None:
+        """Take the time at the end of the response, and check how many values there were."""
+        self.rate = (self.count - 1) / (time.perf_counter() - self._first)
+        self.busy_rate = (self.count - 1) / (time.process_time() - self._busy)
+        assert self.count == count, f"{self.count} values, not {count}"
 
 
-def shown(rates: list[float]) -> str:
+def shown(clocks: Sequence[Clock]) -> str:
     """Return the figures of a program: an interpreter that compiles while it runs is quicker at later responses."""
-    return json.dumps({"first": rates[0], "later": statistics.median(rates[1:] or rates)})
+    first, *later = clocks
+    rates = [clock.rate for clock in later or clocks]
+    return json.dumps({"first": first.rate, "later": statistics.median(rates), "busy": first.busy_rate})

@@ -38,21 +38,27 @@ class Latencies:
 
 
 class Counts:
-    """The events of all streams, from the first delta on, and the deltas of each stream."""
+    """The deltas of each stream, and the events a second of all streams from the first delta on."""
 
     def __init__(self, streams: int, deltas: int) -> None:
         self.deltas = [0] * streams
+        self.wrong: list[str] = []
+        """Deltas that came out of order, or on another stream."""
         self._expected = [deltas] * streams
-        self._started = 0.0
+        self._started = self._busy = 0.0
 
     def start(self) -> None:
-        self._started = self._started or time.perf_counter()
+        """Start the clock, at the first delta of all."""
+        if not self._started:
+            self._started, self._busy = time.perf_counter(), time.process_time()
 
-    def rate(self) -> float:
-        """Return the events a second until now, and check that every stream had its own deltas."""
-        seconds = time.perf_counter() - self._started
+    def figures(self) -> tuple[float, float]:
+        """Return the events a second until now, and those in a second of processor time."""
+        seconds, busy = time.perf_counter() - self._started, time.process_time() - self._busy
+        assert not self.wrong, self.wrong[:5]
         assert self.deltas == self._expected, self.deltas
-        return (sum(self.deltas) + len(self.deltas)) / seconds
+        events = sum(self.deltas) + len(self.deltas)  # each stream has its end too
+        return events / seconds, events / busy
 
 
 def resident() -> int:
@@ -83,8 +89,11 @@ def held(streams: int) -> Order:
     return Order(5, streams, _run(streams), hold=True)
 
 
-def print_rates(rates: Sequence[float], streams: Sequence[int]) -> None:
-    print(json.dumps({str(count): rate for count, rate in zip(streams, rates, strict=True)}))
+def shown(rates: Sequence[tuple[float, float]], streams: Sequence[int]) -> str:
+    """Return the figures of a program, by the number of streams."""
+    pairs = list(zip(streams, rates, strict=True))
+    figures = {str(count): rate for count, (rate, _) in pairs} | {f"busy {count}": busy for count, (_, busy) in pairs}
+    return json.dumps(figures)
 
 
 def _run(streams: int) -> str:

@@ -71,7 +71,7 @@ async def latency(url: str, streams: int, rate: float, seconds: float) -> dict[s
     return latencies.figures(streams * order.deltas)
 
 
-async def scaling(url: str, total: int, streams: int) -> float:
+async def scaling(url: str, total: int, streams: int) -> tuple[float, float]:
     """Measure the rate of all streams together."""
     order = common.blast(streams, total)
     counts = common.Counts(streams, order.deltas)
@@ -81,14 +81,17 @@ async def scaling(url: str, total: int, streams: int) -> float:
 
         def count(event: ServerEvent) -> None:
             if isinstance(event, ResponseTextDeltaEvent):
-                counts.start()
+                if not deltas[place]:
+                    counts.start()
                 deltas[place] += 1
+                if event.sequence_number != deltas[place]:
+                    counts.wrong.append(f"stream {place} has {event!r} as delta {deltas[place]}")
 
         return count
 
     async with connected(url, streams) as client:
         await asyncio.gather(*[start(client, order, observer(place)) for place in range(streams)])
-        return counts.rate()
+        return counts.figures()
 
 
 async def memory(url: str, streams: int) -> dict[str, float]:
@@ -119,7 +122,7 @@ async def main() -> None:
     kind, url, (first, *more) = common.arguments()
     if kind == "scaling":
         rates = [await scaling(url, int(first), int(streams)) for streams in more]
-        common.print_rates(rates, [int(streams) for streams in more])
+        print(common.shown(rates, [int(streams) for streams in more]))
     elif kind == "latency":
         print(json.dumps(await latency(url, int(first), *more)))
     else:

@@ -70,18 +70,21 @@ async def latency(url: str, streams: int, rate: float, seconds: float) -> dict[s
     return latencies.figures(streams * order.deltas)
 
 
-async def scaling(url: str, total: int, streams: int) -> float:
+async def scaling(url: str, total: int, streams: int) -> tuple[float, float]:
     order = common.blast(streams, total)
     counts = common.Counts(streams, order.deltas)
     deltas = counts.deltas
 
-    def count(place: int, _event: Any) -> None:
-        counts.start()
+    def count(place: int, event: Any) -> None:
+        if not deltas[place]:
+            counts.start()
         deltas[place] += 1
+        if event["sequence_number"] != deltas[place]:
+            counts.wrong.append(f"stream {place} has {event} as delta {deltas[place]}")
 
     async with connected(url, streams) as connections:
         await asyncio.gather(*loops(connections, streams, order, count))
-        return counts.rate()
+        return counts.figures()
 
 
 async def memory(url: str, streams: int) -> dict[str, float]:
@@ -112,7 +115,7 @@ async def main() -> None:
     kind, url, (first, *more) = common.arguments()
     if kind == "scaling":
         rates = [await scaling(url, int(first), int(streams)) for streams in more]
-        common.print_rates(rates, [int(streams) for streams in more])
+        print(common.shown(rates, [int(streams) for streams in more]))
     elif kind == "latency":
         print(json.dumps(await latency(url, int(first), *more)))
     else:
