@@ -46,7 +46,8 @@ _Entry = tuple[Callable[[bytes | str], ServerEvent], "str | None"] | None
 
 _UNSEEN: Any = object()  # `Any`, because `get` returns it in place of an entry
 _by_start: dict[bytes, _Entry] = {}
-"""How a frame begins, up to the quote behind its type → entry."""
+"""How a frame begins, up to and with the quote behind its type → entry."""
+_length = 0  # of the latest such beginning: the next frame mostly has the same type, and then nothing is searched
 
 
 class _ByType(dict[str, _Entry]):
@@ -67,7 +68,7 @@ class _ByType(dict[str, _Entry]):
         kinds = typing.get_args(hints["type"]) if typing.get_origin(hints["type"]) is typing.Literal else ()
         if kind in kinds and all(REGISTRY.get(each) is cls for each in kinds):
             for start in ('{"type":"', '{"type": "'):
-                _by_start[(start + kind).encode()] = entry
+                _by_start[f'{start}{kind}"'.encode()] = entry
         return entry
 
 
@@ -87,11 +88,16 @@ def decode(frame: bytes | str, secrets: Secrets | None = None) -> ServerEvent:
     `secrets` are those of the connection.  An event with more than plain fields, as are all that may become an error,
     hides them in its `repr` and in errors that are made of it; see `set_secrets`.
     """
+    global _length
     try:
-        # Servers write the type first.  The key ends before the quote behind it, in both ways of spacing.
         entry: _Entry = _UNSEEN
         if type(frame) is bytes:
-            entry = _by_start.get(frame[: frame.find(b'"', 10)], _UNSEEN)
+            entry = _by_start.get(frame[:_length], _UNSEEN)
+            if entry is _UNSEEN:
+                length = frame.find(b'"', 10) + 1  # the quote behind the type, which servers write first
+                entry = _by_start.get(frame[:length], _UNSEEN)
+                if entry is not _UNSEEN:
+                    _length = length
         if entry is _UNSEEN:
             entry = _by_type[_peek(frame).type]
         if entry is not None:

@@ -41,7 +41,9 @@ def outcome(frame: bytes) -> Any:
 
 
 def assert_same(frame: bytes) -> None:
-    assert outcome(frame) == outcome(Bytes(frame))
+    # Twice, because the second time the length of the first bytes is known.
+    first, again, otherwise = outcome(frame), outcome(frame), outcome(Bytes(frame))
+    assert first == again == otherwise
 
 
 @many
@@ -146,7 +148,7 @@ def own_events() -> Iterator[None]:
         del REGISTRY[kind]
         codec._by_type.pop(kind, None)
         for start in ('{"type":"', '{"type": "'):
-            codec._by_start.pop((start + kind).encode(), None)
+            codec._by_start.pop(f'{start}{kind}"'.encode(), None)
 
 
 @pytest.mark.usefixtures("own_events")
@@ -161,7 +163,7 @@ def test_an_event_class_of_a_program_is_found() -> None:
 
     for _ in range(2):
         assert codec.decode(frame) == MyEvent(words="hello")
-    assert b'{"type":"my.event' in codec._by_start
+    assert b'{"type":"my.event"' in codec._by_start
 
 
 @pytest.mark.usefixtures("own_events")
