@@ -13,7 +13,7 @@ from pathlib import Path
 from ..orders import Order
 
 LANES = 16  # streams of a connection
-WARM = 5  # the first part of a paced stream in which no latency is measured: one fifth
+EDGE = 5  # no latency is measured in the first and the last fifth, where all streams begin and end at once
 
 
 def connections(streams: int) -> int:
@@ -33,7 +33,7 @@ class Latencies:
     def figures(self, count: int) -> dict[str, float]:
         """Return median and 99th percentile in microseconds, and check the number of deltas."""
         assert len(self._values) == count, len(self._values)
-        values = sorted(self._values[count // WARM :])
+        values = sorted(self._values[count // EDGE : -(count // EDGE)])
         return {"p50": values[len(values) // 2] / 1000, "p99": values[len(values) * 99 // 100] / 1000}
 
 
@@ -77,7 +77,7 @@ def memory(streams: int, start: int, connected: int, running: int) -> dict[str, 
 
 
 def paced(streams: int, rate: float, seconds: float) -> Order:
-    return Order(max(WARM, round(rate * seconds)), streams, _run(streams), rate)
+    return Order(max(EDGE, round(rate * seconds)), streams, _run(streams), rate)
 
 
 def blast(streams: int, total: int) -> Order:
