@@ -200,24 +200,24 @@ def streams(count: int) -> str:
 
 def transports(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
     """The same over TLS, with compression, and on another event loop; both clients in a loop of their own."""
-    clients, against, plain = [], [], []
+    clients, ratios = [], []
     for way in ("plain", "TLS", "compressed", "uvloop"):
-        ours, bare = f"{OWN}, {way}", f"{BARE}, {way}"
+        ours, bare = (
+            {"first": f"{client}, {way}", "busy": f"{client}, {way}, by processor time"} for client in (OWN, BARE)
+        )
         words = [urls.get(way, urls["plain"]), str(sizes.deltas), "1"]
+        loop = "uvloop" if way == "uvloop" else "asyncio"
+        flags = ["compressed"] if way == "compressed" else []
         missing = found.uvloop if way == "uvloop" else None
-        more = [way] if way in ("compressed", "uvloop") else []
-        loop = [
-            "three operators",
-            "uvloop" if way == "uvloop" else "asyncio",
-            *(word for word in more if word != "uvloop"),
-        ]
-        clients.append(own("blast_rxresponses", {"first": ours}, *words, *loop, missing=missing))
-        clients.append(own("blast_websockets", {"first": bare}, *words, *more, missing=missing))
-        against.append(Ratio(f"{way}: {OWN} / {BARE}", ours, bare))
+        clients.append(own("blast_rxresponses", ours, *words, "three operators", loop, *flags, missing=missing))
+        clients.append(own("blast_websockets", bare, *words, loop, *flags, missing=missing))
+        ratios.append(Ratio(f"{way}: {OWN} / {BARE}", ours["first"], bare["first"]))
+        ratios.append(Ratio(f"{way}, by processor time: {OWN} / {BARE}", ours["busy"], bare["busy"]))
         if way != "plain":
-            plain.append(Ratio(f"{OWN}: {way} / plain", ours, f"{OWN}, plain"))
+            ratios.append(Ratio(f"{OWN}: {way} / plain", ours["first"], f"{OWN}, plain"))
+            ratios.append(Ratio(f"{BARE}: {way} / plain", bare["first"], f"{BARE}, plain"))
     title = f"Transports, one response of {sizes.deltas:,} deltas"
-    return Plan("transports", title, "deltas/s", clients, against + plain)
+    return Plan("transports", title, "deltas/s", clients, ratios)
 
 
 def own(program: str, rows: Mapping[str, str], *words: str, missing: str | None = None) -> Client:

@@ -37,6 +37,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "svg.hashsalt": "rxresponses",  # the same figures give the same file
 }
+LABEL: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # over lines
 PANELS = ("throughput", "latency", "scaling")
 PEERS = (ZOD, NODE_OPENAI, BARE, OPENAI)
 
@@ -67,7 +68,7 @@ def draw(report: Report) -> Figure:
     mosaic: list[Any] = [row * (2 // len(row)) for row in (upper, lower) if row]
     figure = Figure(figsize=(8, 0.9 + 2.8 * len(mosaic)), facecolor="white", layout="constrained")
     layout: Any = figure.get_layout_engine()
-    below = 0.14 if lower else 0.11  # of the height: for the footer, and the key above it
+    below = 0.14 if lower else 0.17  # of the height: for the footer, and the key above it
     layout.set(h_pad=0.08, w_pad=0.08, hspace=0.06, rect=(0, below, 1, 1 - below))
     painters: dict[str, Callable[[Axes, Part], None]] = {
         "throughput": throughput,
@@ -106,7 +107,7 @@ def throughput(axes: Axes, part: Part) -> None:
             if ours
             else ""
         )
-        axes.text(min(spread.high, 1.5 * longest) + 0.02, place, said, va="center")
+        axes.text(min(spread.high, 1.5 * longest) + 0.02, place, said, va="center", bbox=LABEL)
     axes.set_yticks(range(len(names)), [f"{name} loop" if name == BARE else name for name in names])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
@@ -136,6 +137,7 @@ def latency(axes: Axes, part: Part) -> None:
                     (6, 0),
                     textcoords="offset points",
                     va="center",
+                    bbox=LABEL,
                 )
     axes.set_yticks([0.2, 1.2], ["p50", "p99"])
     axes.tick_params(axis="y", length=0)

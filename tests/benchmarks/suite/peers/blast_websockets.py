@@ -1,6 +1,6 @@
 """The floor: the receive loop of `websockets` and `json.loads`, without types, routing or Rx.
 
-python -m tests.benchmarks.suite.peers.blast_websockets URL DELTAS RESPONSES [uvloop] [compressed]
+python -m tests.benchmarks.suite.peers.blast_websockets URL DELTAS RESPONSES [asyncio|uvloop] [compressed]
 """
 
 from __future__ import annotations
