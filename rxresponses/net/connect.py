@@ -13,6 +13,7 @@ from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidProxy, InvalidProxyStatus, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.typing import Subprotocol
 from websockets.version import version as websockets_version
 
@@ -33,6 +34,8 @@ from .refusal import SpeaksPlainHttpError
 from .transport import FrameConnection, FrameListener
 from .trust import system_context
 
+# Level 1 compresses 10 MiB of a request in 70 ms on the loop, and the default of websockets in 350 ms for a fifth less.
+_DEFLATE = ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5, "level": 1})
 _TEXT_LENGTH = 200  # characters of a response body without a message that an error text shows
 _WEBSOCKETS = tuple(map(int, re.findall(r"\d+", websockets_version)[:2]))
 
@@ -125,7 +128,8 @@ async def open_connection(
         close_timeout=options.close_timeout,
         ping_interval=None,  # `keep_alive` sends the pings: unlike websockets, it knows when reading is paused
         max_size=options.max_message_size,
-        compression="deflate" if options.compression else None,
+        compression=None,
+        extensions=[_DEFLATE] if options.compression else None,
         subprotocols=[Subprotocol(name) for name in options.subprotocols] or None,
         proxy=with_plain_password(proxy) if proxy is not None and _WEBSOCKETS < (17, 2) else proxy,
         logger=discreet_logger("rxresponses.transport"),
