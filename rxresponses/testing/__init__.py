@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     from .server import ResponsesServer as ResponsesServer
     from .transcript import Recording as Recording
     from .when import When as When
+else:
+
+    def __getattr__(name: str) -> Any:  # a type checker that saw this function would accept any misspelt name
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
 
 _MODULES = {
     "ApplyPatchCall": "outputs",
@@ -140,12 +147,6 @@ __all__ = [
     "When",
     "url_or_embedded_server",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ def test_every_name_is_there() -> None:
     for name in names:
         assert getattr(testing, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = testing.Nonsense
+        _ = testing.Nonsense  # type: ignore[attr-defined]
 
 
 def test_a_star_import_brings_the_public_names_and_nothing_else() -> None:
