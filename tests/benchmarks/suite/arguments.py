@@ -21,7 +21,7 @@ class Sizes:
     """Streams, deltas a second on each of them, and seconds."""
     streams: tuple[int, ...] = (1, 10, 100, 500, 2_000)
     total: int = 100_000
-    """Deltas of all streams together; each stream has 200 at least."""
+    """Deltas of all streams together, in responses of 200; each stream has one response at least."""
     held: int = 2_000
     """Responses in flight whose memory is measured."""
     starts: int = 2

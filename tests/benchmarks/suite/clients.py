@@ -157,7 +157,7 @@ def scaling(sizes: Sizes, found: Found, urls: Mapping[str, str]) -> Plan:
         ratios.append(Ratio(f"{rows[f'busy {counts[-1]}']} / 1", rows[f"busy {counts[-1]}"], rows[f"busy {counts[0]}"]))
     for name in names.values():
         ratios.append(Ratio(f"{name}: {OWN} / {BARE}", f"{OWN}, {name}", f"{BARE}, {name}"))
-    title = f"Scaling, {sizes.total:,} deltas of all streams together, at least 200 of each, 16 streams a connection"
+    title = "Scaling, each stream has responses of 200 deltas one after the other, 16 streams a connection"
     return Plan("scaling", title, "events/s", clients, ratios)
 
 

@@ -68,7 +68,9 @@ def draw(report: Report) -> Figure:
     mosaic: list[Any] = [row * (2 // len(row)) for row in (upper, lower) if row]
     figure = Figure(figsize=(8, 0.9 + 2.8 * len(mosaic)), facecolor="white", layout="constrained")
     layout: Any = figure.get_layout_engine()
-    below = 0.14 if lower else 0.17  # of the height: for the footer, and the key above it
+    below = (
+        (0.14 if len(mosaic) > 1 else 0.24) if lower else 0.17
+    )  # of the height: for the footer, and the key above it
     layout.set(h_pad=0.08, w_pad=0.08, hspace=0.06, rect=(0, below, 1, 1 - below))
     painters: dict[str, Callable[[Axes, Part], None]] = {
         "throughput": throughput,
@@ -83,7 +85,13 @@ def draw(report: Report) -> Figure:
         painters[str(key)](axes, part)
     if lower:
         bars = [Patch(color=colour, label=f"{name} loop" if name == BARE else name) for name, colour in COLOURS.items()]
-        figure.legend(handles=bars, loc="lower center", bbox_to_anchor=(0.5, 0.085), ncols=2, frameon=False)
+        figure.legend(
+            handles=bars,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 0.085 if len(mosaic) > 1 else 0.13),
+            ncols=2,
+            frameon=False,
+        )
     figure.text(0.015, 0.015, footer(report), fontsize=8.5, color="#555555", linespacing=1.3)
     return figure
 

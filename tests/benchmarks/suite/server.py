@@ -37,7 +37,7 @@ def built(deltas: int, stream_id: str | None, compressed: bool, stamped: bool) -
     return response_frames(deltas, stream_id, deflate=compression() if compressed else None, stamped=stamped)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def built_block(deltas: int, stream_ids: tuple[str | None, ...], compressed: bool) -> bytes:
     return interleaved([built(deltas, stream_id, compressed, False) for stream_id in stream_ids])
 

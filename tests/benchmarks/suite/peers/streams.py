@@ -38,26 +38,26 @@ class Latencies:
 
 
 class Counts:
-    """The deltas of each stream, and the events a second of all streams from the first delta on."""
+    """The deltas of each stream, and the events a second of all streams, from the first request on."""
 
-    def __init__(self, streams: int, deltas: int) -> None:
+    def __init__(self, streams: int, order: Order, responses: int) -> None:
         self.deltas = [0] * streams
         self.wrong: list[str] = []
         """Deltas that came out of order, or on another stream."""
-        self._expected = [deltas] * streams
+        self._expected = [order.deltas * responses] * streams
+        self._responses = streams * responses
         self._started = self._busy = 0.0
 
     def start(self) -> None:
-        """Start the clock, at the first delta of all."""
-        if not self._started:
-            self._started, self._busy = time.perf_counter(), time.process_time()
+        """Start the clock, before the first request: how often a program has to send one is the same for all."""
+        self._started, self._busy = time.perf_counter(), time.process_time()
 
     def figures(self) -> tuple[float, float]:
         """Return the events a second until now, and those in a second of processor time."""
         seconds, busy = time.perf_counter() - self._started, time.process_time() - self._busy
         assert not self.wrong, self.wrong[:5]
         assert self.deltas == self._expected, self.deltas
-        events = sum(self.deltas) + len(self.deltas)  # each stream has its end too
+        events = sum(self.deltas) + self._responses  # each response has its end too
         return events / seconds, events / busy
 
 
@@ -80,9 +80,15 @@ def paced(streams: int, rate: float, seconds: float) -> Order:
     return Order(max(EDGE, round(rate * seconds)), streams, _run(streams), rate)
 
 
-def blast(streams: int, total: int) -> Order:
-    """Return the order of a stream; each has 200 deltas at least, so that beginnings and ends are not all there is."""
-    return Order(max(total // streams, min(total, 200)), streams, _run(streams))
+def blast(streams: int, total: int) -> tuple[Order, Order, int]:
+    """Return the order of the first response of a stream, that of the next ones, and how many responses it has.
+
+    All responses have the same length, so that one stream has as many beginnings and ends as thousands have.  The first
+    responses of all streams begin together.
+    """
+    deltas = min(total, 200)
+    first = Order(deltas, streams, _run(streams))
+    return first, Order(deltas), max(1, total // (deltas * streams))
 
 
 def held(streams: int) -> Order:

@@ -73,24 +73,26 @@ async def latency(url: str, streams: int, rate: float, seconds: float) -> dict[s
 
 async def scaling(url: str, total: int, streams: int) -> tuple[float, float]:
     """Measure the rate of all streams together."""
-    order = common.blast(streams, total)
-    counts = common.Counts(streams, order.deltas)
+    first, following, responses = common.blast(streams, total)
+    counts = common.Counts(streams, first, responses)
+    deltas, length = counts.deltas, first.deltas
 
     def observer(place: int) -> Callable[[ServerEvent], None]:
-        deltas = counts.deltas
-
         def count(event: ServerEvent) -> None:
             if isinstance(event, ResponseTextDeltaEvent):
-                if not deltas[place]:
-                    counts.start()
                 deltas[place] += 1
-                if event.sequence_number != deltas[place]:
+                if event.sequence_number != (deltas[place] - 1) % length + 1:
                     counts.wrong.append(f"stream {place} has {event!r} as delta {deltas[place]}")
 
         return count
 
+    async def stream(client: ResponsesClient, place: int) -> None:
+        for number in range(responses):
+            await start(client, following if number else first, observer(place))
+
     async with connected(url, streams) as client:
-        await asyncio.gather(*[start(client, order, observer(place)) for place in range(streams)])
+        counts.start()
+        await asyncio.gather(*[stream(client, place) for place in range(streams)])
         return counts.figures()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -32,31 +32,41 @@ async def connected(url: str, streams: int) -> AsyncIterator[list[ClientConnecti
 
 
 async def receive(
-    connection: ClientConnection, places: list[int], order: Order, on_delta: Callable[[int, Any], None]
+    connection: ClientConnection, places: list[int], orders: Sequence[Order], on_delta: Callable[[int, Any], None]
 ) -> None:
-    """Send the requests of a connection, and receive their events until all have ended."""
+    """Send the first requests of a connection, and the next one of a stream at each end, until all have ended."""
     lanes = {f"lane-{number}": place for number, place in enumerate(places)}
-    for lane in lanes:
+    sent = dict.fromkeys(lanes, 0)
+
+    async def send(lane: str) -> None:
+        order = orders[sent[lane]]
+        sent[lane] += 1
         request = {"type": "response.create", "model": "bench", "input": str(order), "stream_id": lane}
         await connection.send(json.dumps(request))
+
+    for lane in lanes:
+        await send(lane)
     left = len(lanes)
     async for message in connection:
         event = json.loads(message)
         if event["type"] == DELTA:
             on_delta(lanes[event["stream_id"]], event)
         elif event["type"] == "response.completed":
+            if sent[event["stream_id"]] < len(orders):
+                await send(event["stream_id"])
+                continue
             left -= 1
             if not left:
                 break
 
 
 def loops(
-    connections: list[ClientConnection], streams: int, order: Order, on_delta: Callable[[int, Any], None]
+    connections: list[ClientConnection], streams: int, orders: Sequence[Order], on_delta: Callable[[int, Any], None]
 ) -> list[asyncio.Task[None]]:
-    """Start the loop of each connection."""
+    """Start the loop of each connection; each stream has these responses, one after the other."""
     parts = [list(range(place, min(place + common.LANES, streams))) for place in range(0, streams, common.LANES)]
     pairs = zip(connections, parts, strict=True)
-    return [asyncio.create_task(receive(connection, part, order, on_delta)) for connection, part in pairs]
+    return [asyncio.create_task(receive(connection, part, orders, on_delta)) for connection, part in pairs]
 
 
 async def latency(url: str, streams: int, rate: float, seconds: float) -> dict[str, float]:
@@ -66,24 +76,23 @@ async def latency(url: str, streams: int, rate: float, seconds: float) -> dict[s
         latencies.note(event["delta"])
 
     async with connected(url, streams) as connections:
-        await asyncio.gather(*loops(connections, streams, order, note))
+        await asyncio.gather(*loops(connections, streams, [order], note))
     return latencies.figures(streams * order.deltas)
 
 
 async def scaling(url: str, total: int, streams: int) -> tuple[float, float]:
-    order = common.blast(streams, total)
-    counts = common.Counts(streams, order.deltas)
-    deltas = counts.deltas
+    first, following, responses = common.blast(streams, total)
+    counts = common.Counts(streams, first, responses)
+    deltas, length = counts.deltas, first.deltas
 
     def count(place: int, event: Any) -> None:
-        if not deltas[place]:
-            counts.start()
         deltas[place] += 1
-        if event["sequence_number"] != deltas[place]:
+        if event["sequence_number"] != (deltas[place] - 1) % length + 1:
             counts.wrong.append(f"stream {place} has {event} as delta {deltas[place]}")
 
     async with connected(url, streams) as connections:
-        await asyncio.gather(*loops(connections, streams, order, count))
+        counts.start()
+        await asyncio.gather(*loops(connections, streams, [first] + [following] * (responses - 1), count))
         return counts.figures()
 
 
@@ -103,7 +112,7 @@ async def memory(url: str, streams: int) -> dict[str, float]:
     before = common.resident()
     async with connected(url, streams) as connections:
         open_connections = common.resident()
-        running = loops(connections, streams, order, count)
+        running = loops(connections, streams, [order], count)
         await all_here.wait()
         figures = common.memory(streams, before, open_connections, common.resident())
         for task in running:
