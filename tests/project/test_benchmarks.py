@@ -1,4 +1,4 @@
-"""The parts of the benchmark suite that need no server: `python -m tests.benchmarks` is tested beside the benchmarks."""
+"""The parts of the benchmark suite that need no server; the benchmarks themselves test the rest."""
 
 from __future__ import annotations
 
@@ -151,7 +151,8 @@ def test_the_line_that_names_an_error(text: str, error: str) -> None:
 
 def test_arguments() -> None:
     assert parse([]) == Settings(9, PARTS, None, sys.executable, None, None, Sizes())
-    words = "--quick --only memory,throughput --node-dir n --peer-python p --output o --compare c.json".split()
+    words = ["--quick", "--only", "memory,throughput", "--node-dir", "n", "--peer-python", "p"]
+    words += ["--output", "o", "--compare", "c.json"]
     only = ("throughput", "memory")
     assert parse(words) == Settings(2, only, Path("n"), "p", Path("o"), Path("c.json"), QUICK)
     assert parse(["--quick", "--rounds", "5"]).rounds == 5
