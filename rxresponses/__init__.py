@@ -5,7 +5,8 @@ could never return, because it waits for events that only the blocked thread can
 Chain the next Observable instead, with `ops.flat_map` for example, or `await` it.
 
 A public name is imported when it is first used.  So a program that needs few names starts sooner, and pytest, which
-loads the plugin of this package, needs none.
+loads the plugin of this package, needs none.  The first use of a client takes about 0.2 s and blocks its thread:
+`from rxresponses import ResponsesClient` at the top of a program does this before any event loop runs.
 """
 
 from importlib import import_module
@@ -360,23 +361,34 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import the module of a public name at the first use of the name.
+        """Import the module of a public name, or a submodule, at the first use of the name.
 
         A type checker must not see this function, because it would accept any misspelt name.
         """
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name in _SUBMODULES:
             value = import_module(f".{_SUBMODULES[name]}", __name__)
         elif name in _MODULES:
             value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
-        else:
+        elif name in __all__:
             value = next(found for module in _WIRE if (found := _in_module(module, name)) is not None)
+        else:
+            value = _submodule(name)
         globals()[name] = value  # Python asks this function only for names that are not there
         return value
 
     def _in_module(module: str, name: str) -> Any:
         return getattr(import_module(f".{module}", __name__), name, None)
+
+    def _submodule(name: str) -> Any:
+        """Import a submodule: type checkers know `rxresponses.errors` after `import rxresponses`, so it must work."""
+        path = f"{__name__}.{name}"
+        try:
+            if not name.startswith("_"):
+                return import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 _SUBMODULES = {"codec": "wire.codec", "operators": "operators"}

@@ -55,6 +55,29 @@ def test_a_name_that_is_not_there_is_an_error_as_of_any_module() -> None:
         exec("from rxresponses import ResponsesWebsocket")
 
 
+def test_submodules_need_no_import_of_their_own() -> None:
+    """As if the package imported all its names at once, which type checkers take it to do."""
+    program = """
+import rxresponses
+names = [rxresponses.errors.ResponsesError, rxresponses.testing.ResponsesServer, rxresponses.models.Response]
+assert names[0] is rxresponses.ResponsesError and "errors" in vars(rxresponses)
+assert not any(hasattr(rxresponses, name) for name in ("_private", "__wrapped__", "no_such_module"))
+"""
+    assert "rxresponses.conversations" not in imported(program)
+
+
+def test_a_submodule_that_lacks_a_package_says_which() -> None:
+    program = """
+import rxresponses
+sys.modules["msgspec"] = None
+try:
+    rxresponses.events
+except ModuleNotFoundError as error:
+    print(error.name)
+"""
+    assert imported(program, "*()") == {"msgspec"}
+
+
 def test_threads_that_use_a_name_for_the_first_time_get_the_same_object() -> None:
     program = """
 import threading
