@@ -34,7 +34,7 @@ from .endpoint import endpoint
 from .handshake_headers import handshake_headers
 from .keep_alive import keep_alive
 from .loops import clock_of, start_task
-from .request import AnyConnectionRequest, RequestSubscription, notify_end
+from .request import NO_OBSERVER, AnyConnectionRequest, RequestSubscription, notify_end
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
 from .transport import FrameConnection
@@ -154,6 +154,11 @@ class Connection:
             self.unblock()
         if request.state is ENDED and not was_ended:
             notify_end(request, None)
+
+    def ignore(self, request: AnyConnectionRequest) -> None:
+        """Notify the observer of a disposed request no more; its `end_listener` is told of the end as before."""
+        request.observer = NO_OBSERVER
+        self._dispatcher.look_at_heads()
 
     def unblock(self) -> None:
         """Look again for requests that may be sent now, and for timeouts that start now."""

@@ -145,6 +145,15 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             pool.in_progress(request)
             self._driver.wake()
         self._inspects = not self._has_output or request.parent_lane is not None
+        self.ignore_if_disposed()
+
+    def ignore_if_disposed(self) -> None:
+        """Get no more events of a disposed request once the pool needs none, so that they are not decoded.
+
+        The pool learns from `ended` that the response has ended, and from the connection that it is lost.
+        """
+        if self._connection_request.cancelled and not self._inspects:
+            self._connection.ignore(self._connection_request)
 
     def _failure(self, event: ServerEvent) -> ResponseFailedError | None:
         first = None if event is self._first else self._first

@@ -81,7 +81,10 @@ class PoolDriver:
             self.pool.withdraw(request)
         elif request.state is PoolRequestState.RUNNING and request.connection_request is not None:
             assert request.lane is not None
-            request.lane.connection.net_connection.dispose(request.connection_request)
+            sent = request.connection_request
+            request.lane.connection.net_connection.dispose(sent)
+            if isinstance(sent.observer, ClientRequestObserver):
+                sent.observer.ignore_if_disposed()
 
     def fail_waiting(self) -> None:
         """Fail all requests in the queue: nothing will be sent any more."""

@@ -24,7 +24,9 @@ from rxresponses import (
     ServerEvent,
 )
 from rxresponses import operators as rops
-from rxresponses.testing import Close, Failure, Fault, Hold, RefuseUpgrade, ResponsesServer
+from rxresponses.net import dispatch
+from rxresponses.testing import Close, Failure, Fault, Hold, RefuseUpgrade, ResponsesServer, Text
+from rxresponses.wire.codec import decode
 
 from ..support.clients import (
     CLOSE_ON_DISPOSE,
@@ -128,6 +130,30 @@ class TestDisposing:
         assert all(one.wait().text == behind[0].text for one in behind)
         assert (len(silent.values), len(begun.values)) == (0, 2)
         assert server.accepted == 1
+
+    @pytest.mark.parametrize("seen", [1, 8], ids=["before its output", "behind its output"])
+    def test_a_swallowed_response_is_not_decoded(
+        self, server: ResponsesServer, seen: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate, decoded = server.gate(), 0
+
+        def count(*args: Any) -> ServerEvent:
+            nonlocal decoded
+            decoded += 1
+            return decode(*args)
+
+        monkeypatch.setattr(dispatch, "decode", count)
+        server.on("long", [Text(deltas=["x"] * 100), Hold(gate, after=seen)])
+        one = ConnectionOptions(lanes=True, max_active=1)
+        with ResponsesClient(server.url, options=one, pool=PoolOptions(max_connections=1)) as client:
+            got = Recorder(client.send_request(ask("long"))).wait_for(seen)
+            got.subscription.dispose()
+            behind = Recorder(client.send_request(ask("behind")))
+            gate.open()
+            received = len(behind.wait().values)
+        assert behind.completions == 1
+        assert server.accepted == 1
+        assert decoded < received + 20
 
     def test_a_swallowed_response_can_be_continued(self, server: ResponsesServer, client: ResponsesClient) -> None:
         gate = server.gate()
