@@ -9,7 +9,6 @@ values that JSON does not have.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import json
 import typing
@@ -285,13 +284,21 @@ def _json_of(value: Any) -> Any:
 
 def _plain_model(model: Model) -> dict[str, Any]:
     """Return what the `to_dict` of dataclasses-json returns, unknown fields included, in a fraction of the time."""
+    return json_fields(model, _plain, keeps_none=True)
+
+
+def json_fields(model: Model, convert: Callable[[Any], Any], *, keeps_none: bool) -> dict[str, Any]:
+    """Return the JSON of all fields, unknown ones included, without those that the class leaves out.
+
+    `convert` makes the JSON of a value.  Fields that are `None` stay out too, unless `keeps_none`.
+    """
     data: dict[str, Any] = {}
-    kind: Any = type(model)
-    for name, wire_name, encoder, exclude in _json_fields(kind):
-        value = getattr(model, name)
-        if exclude is None or not exclude(value):
-            data[wire_name] = _plain(value) if encoder is None else encoder(value)
-    data.update(model.extra)
+    extra = model.extra
+    for attribute, name, encoder, is_left_out in plan_of(type(model)).written:
+        value = getattr(model, attribute)
+        if (value is not None or keeps_none or name in extra) and (is_left_out is None or not is_left_out(value)):
+            data[name] = convert(value) if encoder is None else encoder(value)
+    data.update(extra)
     return data
 
 
@@ -311,17 +318,6 @@ def _plain(value: Any) -> Any:
 
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
-
-
-@functools.cache
-def _json_fields(cls: type[Any]) -> list[tuple[str, str, Callable[[Any], Any] | None, Callable[[Any], bool] | None]]:
-    """Return for each field its name, its name in JSON, its encoder, and what tells whether it is left out."""
-    found = []
-    for field in dataclasses.fields(cls):
-        settings = {**(cls.dataclass_json_config or {}), **field.metadata.get("dataclasses_json", {})}
-        wire_name = settings["letter_case"](field.name) if "letter_case" in settings else field.name
-        found.append((field.name, wire_name, settings.get("encoder"), settings.get("exclude")))
-    return found
 
 
 def _restore(model: Model, data: dict[str, Any]) -> dict[str, Any]:

@@ -79,10 +79,10 @@ class Plan:
     """Fields with a default that do not take `null`: there `null` counts as absent."""
     attributes: Mapping[str, str]
     """Name → attribute, where the two differ: `async` → `async_`."""
-    written: Mapping[str, tuple[str, Callable[[Any], bool] | None]] | None
-    """Name → attribute, and the function that says whether a value is left out, for the fields in their order.
+    written: list[tuple[str, str, Callable[[Any], Any] | None, Callable[[Any], bool] | None]]
+    """For each field in their order: attribute, name, its encoder, and the function that says whether it is left out.
 
-    `None` if dataclasses-json would do more with the values than write them.
+    The last two are those that the metadata of dataclasses-json name.
     """
 
     @cached_property
@@ -113,7 +113,11 @@ def plan_of(cls: type[Any]) -> Plan:
 def _make_plan(cls: type[Any]) -> Plan:
     hints = typing.get_type_hints(cls)
     fields = dataclasses.fields(cls)
-    names = {field.name: _wire_name(field) for field in fields}
+    configs = {
+        field.name: {**(cls.dataclass_json_config or {}), **field.metadata.get("dataclasses_json", {})}
+        for field in fields
+    }
+    names = {name: _wire_name(name, config) for name, config in configs.items()}
     nested = {field.name: convert for field in fields if (convert := _converter(hints[field.name])) is not None}
     leaves = {name: wire for name, wire in names.items() if name not in nested}
     compulsory = {field.name for field in fields if field.default is field.default_factory is MISSING}
@@ -142,24 +146,13 @@ def _make_plan(cls: type[Any]) -> Plan:
             wire for name, wire in names.items() if name not in compulsory and not _admits_none(hints[name])
         ),
         attributes={wire: name for name, wire in names.items() if wire != name},
-        written=_written(cls, names),
+        written=[(name, names[name], config.get("encoder"), config.get("exclude")) for name, config in configs.items()],
     )
 
 
-def _wire_name(field: dataclasses.Field[Any]) -> str:
-    rename = field.metadata.get("dataclasses_json", {}).get("letter_case")
-    return field.name if rename is None else typing.cast("str", rename(field.name))
-
-
-def _written(cls: type[Any], names: Mapping[str, str]) -> Mapping[str, tuple[str, Callable[[Any], bool] | None]] | None:
-    of_class = cls.dataclass_json_config or {}
-    written: dict[str, tuple[str, Callable[[Any], bool] | None]] = {}
-    for field in dataclasses.fields(cls):
-        settings = {**of_class, **field.metadata.get("dataclasses_json", {})}
-        if not settings.keys() <= {"exclude", "letter_case"} or "letter_case" in of_class:
-            return None
-        written[names[field.name]] = field.name, settings.get("exclude")
-    return written
+def _wire_name(name: str, config: Mapping[str, Any]) -> str:
+    rename = config.get("letter_case")
+    return name if rename is None else typing.cast("str", rename(name))
 
 
 def _checked_type(hint: Any) -> Any:

@@ -11,9 +11,8 @@ from msgspec import UNSET
 
 from ...redaction import SECRET_FIELDS, discreet
 from ...scalars import plain_scalar
-from ..base import Model, build
+from ..base import Model, build, json_fields
 from ..json_config import json_config
-from ..plans import plan_of
 from .checks import check, rules_of
 
 if TYPE_CHECKING:
@@ -110,18 +109,11 @@ _WRITTEN_BY_FIELDS = (Model.to_dict, Sent.to_dict)
 
 def _model_json(value: Model, convert: Callable[[Any], Any]) -> dict[str, Any]:
     """Return the JSON of `to_dict`, without the absent fields of received models, in one pass."""
-    cls = type(value)
-    written = plan_of(cls).written if cls.to_dict in _WRITTEN_BY_FIELDS else None
-    if written is None:
+    if type(value).to_dict not in _WRITTEN_BY_FIELDS:
         return typing.cast("dict[str, Any]", _without_absent(value, value.to_dict()))
-    extra, keeps_none = value.extra, isinstance(value, Sent)
-    data: dict[str, Any] = {}
-    for name, (attribute, is_left_out) in written.items():
-        field = getattr(value, attribute)
-        if (is_left_out is None or not is_left_out(field)) and (field is not None or keeps_none or name in extra):
-            data[name] = convert(field)
-    data.update(extra)
-    return value.as_sent(data) if isinstance(value, Sent) else data
+    if isinstance(value, Sent):
+        return value.as_sent(json_fields(value, convert, keeps_none=True))
+    return json_fields(value, convert, keeps_none=False)
 
 
 def _without_absent(value: Any, data: Any) -> Any:
