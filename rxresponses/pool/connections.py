@@ -187,7 +187,8 @@ class PoolConnections:
 
     def worked(self, connection: PoolConnection) -> None:
         """Forget the failures of a route: its connection has received an event."""
-        connection.has_worked = True
+        if not connection.has_worked:  # an assignment has the pool look at the connection again
+            connection.has_worked = True
         self._backoffs.pop(connection.route, None)
 
     def ended(self, connection: PoolConnection, error: Exception | None, now: float) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from .lanes import PoolConnection, PoolConnectionState
 from .ordering import RequestHeap
 
 
-class _Counted(NamedTuple):
+@dataclass(slots=True)
+class _Counted:
     """What a connection was counted as."""
 
     state: PoolConnectionState
@@ -125,16 +127,17 @@ class ConnectionIndex:
         while self.changed:
             connection, _ = self.changed.popitem()
             self._to_place[connection] = self._to_route[connection] = None
-            before = self._counted.pop(connection, None)
-            if connection.state is PoolConnectionState.GONE:
-                now = None
-            else:
-                now = self._counted[connection] = _Counted(connection.state, connection.is_live, connection.active)
-            if now == before:
+            before = self._counted.get(connection)
+            if before is not None and connection.state is before.state and connection.is_live is before.is_live:
+                # As for each request.  A connection that is gone is never counted.
+                self._active += connection.active - before.active
+                before.active = connection.active
                 continue
             if before is not None:
+                del self._counted[connection]
                 self._add(connection.route, before, -1)
-            if now is not None:
+            if connection.state is not PoolConnectionState.GONE:
+                now = self._counted[connection] = _Counted(connection.state, connection.is_live, connection.active)
                 self._add(connection.route, now, 1)
 
     def _add(self, route: str | None, counted: _Counted, sign: int) -> None:

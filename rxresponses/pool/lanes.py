@@ -251,15 +251,22 @@ class PoolConnection:
         stored: PoolLane | None = None
         unstored: PoolLane | None = None
         for lane in self.lanes.values():
-            # Written out, because this loop runs for each request: `running` is what most lanes differ in.
-            if lane.running is not None or lane.wire_name is None or not lane.is_free:
+            # This loop runs for each request, so it first asks what costs no call: `running` is what most lanes differ
+            # in, and one lane of each kind is enough.
+            held = lane.held
+            if (
+                lane.running is not None
+                or (held is not None and (stored if held.stored else unstored) is not None)
+                or lane.wire_name is None
+                or not lane.is_free
+            ):
                 continue
-            if lane.held is None:
+            if held is None:
                 return lane
-            if not lane.held.stored:
-                unstored = unstored or lane
-            elif stored is None:
+            if held.stored:
                 stored = lane
+            else:
+                unstored = lane
         return True if len(self.lanes) - (None in self.lanes) < self.max_named_lanes else stored or unstored
 
     def _new_name(self, *, has_lanes: bool | None) -> str | None:

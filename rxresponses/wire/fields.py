@@ -54,6 +54,9 @@ def response_id_of(event: ServerEvent | None) -> str | None:
 
 def named_response_id(event: ServerEvent) -> str | None:
     """Return the id of its response that some servers put beside the other fields of an event."""
+    raw = event.raw
+    if type(raw) is bytes and b'"response_id"' not in raw and b"\\u" not in raw and "_extra" not in vars(event):
+        return None  # as nearly always; reading `extra` parses the frame once more
     return _id(_text(event.extra.get("response_id")))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from rxresponses.pool.lanes import HeldResponse, PoolConnection, PoolConnectionState, PoolLane, PoolRequest
 from rxresponses.protocol.lanes import MAX_NAMED_LANES
+from tests.support.calls import count_calls
 
 STORED, UNSTORED = HeldResponse("stored", True), HeldResponse("not stored", False)
 
@@ -137,6 +138,20 @@ class TestFreeLane:
     def test_free_lane_uses_up_no_name(self, connection: PoolConnection) -> None:
         assert connection.free_lane(has_lanes=True) is not None
         assert connection.lanes == {}
+
+    @pytest.mark.parametrize("held", [STORED, UNSTORED])
+    def test_free_lane_costs_the_same_with_many_lanes(self, connection: PoolConnection, held: HeldResponse) -> None:
+        def calls() -> int:
+            return count_calls(lambda: connection.free_lane(has_lanes=True))
+
+        lanes = [PoolLane(connection, f"lane-{number}") for number in range(MAX_NAMED_LANES)]
+        for lane in lanes:
+            connection.mark_used(lane)
+            lane.held = held
+        many = calls()
+        connection.lanes = {lane.wire_name: lane for lane in lanes[:1]}
+        connection.max_named_lanes = 1
+        assert many == calls()
 
     def test_names_are_numbered(self, connection: PoolConnection) -> None:
         assert [run(use(connection)) and list(connection.lanes)[-1] for _ in range(3)] == ["lane-1", "lane-2", "lane-3"]

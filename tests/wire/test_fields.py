@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from rxresponses.wire.codec import decode
 from rxresponses.wire.events import ServerEvent, UnknownEvent
 from rxresponses.wire.fields import (
     error_field,
     item_ids_of,
+    named_response_id,
     response_field,
     response_id_of,
     shows_output,
@@ -47,6 +49,35 @@ def test_a_text_field_of_a_response() -> None:
         event = wire_event("response.created", response=response)
         assert response_field(event, "previous_response_id") == "r1"
     assert response_field(created(), "previous_response_id") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "response_id", "is_read"),
+    [
+        (b"", None, False),
+        (b',"response_id":"r"', "r", True),
+        (b',"response_id" : ""', None, True),
+        (b',"response_id":7', None, True),
+        (rb',"response\u005fid":"r"', "r", True),
+        (rb',"obfuscation":"\u00e9"', None, True),
+        (b',"obfuscation":"response_id"', None, True),
+        (b',"response":{"response_id":"r"}', None, True),
+    ],
+)
+def test_the_rest_of_a_frame_is_read_only_if_it_may_name_the_response(
+    fields: bytes, response_id: str | None, is_read: bool
+) -> None:
+    event = decode(b'{"type":"response.output_text.delta","delta":"a"' + fields + b"}")
+    assert named_response_id(event) == response_id
+    assert ("_extra" in vars(event)) is is_read
+    assert event.extra.get("response_id") in (response_id, "", 7)
+    assert named_response_id(event) == response_id
+
+
+def test_the_named_response_of_an_event_without_bytes() -> None:
+    assert named_response_id(delta("a")) is None
+    assert named_response_id(decode('{"type":"response.output_text.delta","delta":"a","response_id":"r"}')) == "r"
+    assert named_response_id(decode(b'{"type":"error","response_id":"r"}')) == "r"
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,14 @@ class Sent(Model):
     @discreet
     def __post_init__(self) -> None:
         cls: Any = type(self)
+        given = self.__dict__  # a field that was not given has its default in the class, and each default is right
         for name, rule in rules_of(cls).items():
-            value = getattr(self, name)
-            plain = plain_scalar(value)
-            if plain is not value:
-                object.__setattr__(self, name, plain)
-            check(name, plain, rule)
+            if name in given:
+                value = given[name]
+                plain = plain_scalar(value)
+                if plain is not value:
+                    object.__setattr__(self, name, plain)
+                check(name, plain, rule)
 
     @classmethod
     @discreet

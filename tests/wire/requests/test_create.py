@@ -6,8 +6,8 @@ import math
 import string
 import typing
 from collections import UserDict, deque
-from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 
 from rxresponses.wire import codec
 from rxresponses.wire.models import ResponseInputText, ResponseReasoningItem
+from rxresponses.wire.plans import plan_of
 from rxresponses.wire.requests import (
     EasyInputMessage,
     FunctionCallOutput,
@@ -29,11 +30,36 @@ from rxresponses.wire.requests import (
     create_from,
     user_message,
 )
+from rxresponses.wire.requests.checks import check, rules_of
+from rxresponses.wire.requests.sent import Sent
+from tests.support.calls import count_calls
 from tests.support.requests import any_create, deep, endless, refused, sent
 from tests.support.strategies import json_values, texts, unknown_fields
 
 MINIMAL = {"model": "m", "type": "response.create"}
 LANE_CHARACTERS = string.ascii_letters + string.digits + "_-."
+
+
+def test_fields_that_are_not_given_cost_no_calls() -> None:
+    """A request has some forty fields, most of which are never given."""
+    ResponseCreate(model="m", input="hi")  # what is made once is made now
+    assert count_calls(lambda: ResponseCreate(model="m", input="hi")) <= len(fields(ResponseCreate))
+
+
+def test_the_default_of_each_field_is_right() -> None:
+    """Therefore a default is not checked in each object."""
+    for cls in sent_classes():
+        for name, default in plan_of(cls).fields.items():
+            if default is not MISSING:
+                check(name, default, rules_of(cls)[name])
+
+
+def sent_classes() -> Iterator[Any]:
+    waiting: list[Any] = [Sent]
+    for cls in waiting:  # grows meanwhile
+        waiting += cls.__subclasses__()
+        if cls is not Sent and cls.__module__.startswith("rxresponses."):
+            yield cls
 
 
 # --- each field
