@@ -73,10 +73,6 @@ class DirectObserver(ObserverBase[T]):
         self.on_next = noop
         return was_first
 
-    def references(self) -> tuple[object, ...]:
-        """Return what the notifications are passed to."""
-        return self.on_next, self._on_error, self._on_completed
-
 
 def latest_on_next(observer: ObserverBase[T]) -> OnNext[T]:
     """Return a function for code that keeps it: it looks for each value what `on_next` of the observer is now."""

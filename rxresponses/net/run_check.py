@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from importlib import import_module
@@ -10,8 +11,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from reactivex.abc import ObserverBase
-
-from .direct_observer import DirectObserver
 
 # The module, because `reactivex.run` is the function.  Its code shows on a stack that a thread waits in `.run()`.
 _RUN_CODE = import_module("reactivex.run").run.__code__
@@ -97,10 +96,9 @@ def _leads_to(observer: ObserverBase[Any], on_error: object) -> bool:
             todo.extend((value.__self__, value.__func__))
         elif isinstance(value, (list, tuple)):
             todo.extend(value)
-        elif isinstance(value, DirectObserver):
-            todo.extend(value.references())
         elif isinstance(value, ObserverBase):
-            todo.extend(vars(value).values())
+            todo.extend(gc.get_referents(value))  # for the attributes in slots
+            todo.extend(getattr(value, "__dict__", {}).values())
     return False
 
 

@@ -244,8 +244,3 @@ def test_an_observer_that_has_ended_keeps_no_function_for_values() -> None:
     del consumer
     gc.collect()
     assert reference() is None
-
-
-def test_what_notifications_are_passed_to_is_told_to_the_check_of_run() -> None:
-    functions: list[Any] = [lambda value: None, lambda error: None, lambda: None]
-    assert DirectObserver(*functions).references() == tuple(functions)

@@ -10,6 +10,7 @@ from reactivex import operators as ops
 from reactivex.abc import ObserverBase
 from reactivex.observer import Observer
 
+from rxresponses.net.direct_observer import DirectObserver
 from rxresponses.net.run_check import check_run, check_shared_run, note_thread
 from tests.support.calls import count_calls
 
@@ -32,6 +33,30 @@ def test_scenario_58_outside_a_run_nothing_is_raised() -> None:
 def test_scenario_58_a_subscription_of_the_run_is_refused(operator: Any) -> None:
     with pytest.raises(RuntimeError, match=r"wait for ever.*await.*ops\.flat_map"):
         Observable(checked).pipe(operator).run()
+
+
+class InSlots(ObserverBase[Any]):
+    """An observer without a dictionary of its attributes."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: ObserverBase[Any]) -> None:
+        self.target = target
+
+    def on_next(self, value: Any) -> None:
+        self.target.on_next(value)
+
+    def on_error(self, error: Exception) -> None:
+        self.target.on_error(error)
+
+    def on_completed(self) -> None:
+        self.target.on_completed()
+
+
+@pytest.mark.parametrize("kind", [InSlots, lambda target: DirectObserver(target.on_next, target.on_error)])
+def test_scenario_58_the_search_goes_through_observers_with_slots(kind: Any) -> None:
+    with pytest.raises(RuntimeError, match="wait for ever"):
+        Observable(lambda observer, _: checked(kind(observer))).run()
 
 
 def test_scenario_58_a_subscription_beside_the_run_is_not_refused() -> None:
