@@ -1,4 +1,4 @@
-"""`DirectObserver`: between an Observable of this library and its subscriber, without a call of its own for a value."""
+"""`DirectObserver`: stands between an Observable of this library and its subscriber, and adds no call to a value."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ class DirectObserver(ObserverBase[T]):
 
 
 def latest_on_next(observer: ObserverBase[T]) -> OnNext[T]:
-    """Return a function for code that keeps it: it looks for each value what `on_next` of the observer is now."""
+    """Return a function that other code may keep: it looks `on_next` of the observer up again for each value."""
     return lambda value: observer.on_next(value)

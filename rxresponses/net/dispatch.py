@@ -76,10 +76,10 @@ class EventDispatcher:
         self._receive = cast("Callable[[ServerEvent], AnyConnectionRequest | None]", protocol.receive)
         self._receivers = cast("Collection[AnyConnectionRequest]", protocol.receivers)
         self._stopped = False
-        self._looks_at_heads = False  # every response may be without an observer
+        self._looks_at_heads = False  # maybe no response has an observer, which `_is_for_nobody` finds out
 
     def look_at_heads(self) -> None:
-        """Note that a request was disposed: maybe only responses without an observer are left."""
+        """Note that a request has lost its observer: maybe no response has an observer any more."""
         self._looks_at_heads = True
 
     def stop(self) -> None:
@@ -134,7 +134,8 @@ class EventDispatcher:
     def _is_for_nobody(self, frame: bytes) -> bool:
         """Whether a message is an event that changes nothing and that no observer gets, so that it is not decoded.
 
-        The head takes a fifth of the time, which would be lost for a response with an observer: so none must be left.
+        To read the head takes a fifth of the time of decoding.  That time would be lost for each event that is decoded
+        as well, so heads are read only while no response has an observer.
         """
         if self._events.observers or self._unrouted.observers:
             return False
@@ -171,7 +172,7 @@ class EventDispatcher:
     def _complete(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
         notify_end(request, event)  # first, because an observer may send the next request in `on_completed`
         observer, request.observer = request.observer, NO_OBSERVER
-        self._looks_at_heads = True  # those that are left may all be disposed
+        self._looks_at_heads = True  # the responses that are left may all be disposed
         try:
             observer.on_completed()
         except BaseException as error:

@@ -41,7 +41,7 @@ class TextFrames:
     def __init__(self, parser: FrameParser, max_message_size: int) -> None:
         self._parser = parser
         self._largest = min(max_message_size, _LARGEST)
-        self._limit = self._largest  # of a simple frame, in bytes of its payload; -1 in a fragmented message
+        self._limit = self._largest  # bytes of the payload of a simple frame; -1 in a fragmented message: none may come
         self._kept = bytearray()  # the beginning of a frame: a simple one, or one whose header is not complete
         self._foreign = 0  # bytes that are still to come of a frame whose beginning websockets has
 

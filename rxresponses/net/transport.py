@@ -162,8 +162,8 @@ class FrameConnection(HandshakeConnection, asyncio.BufferedProtocol):
     async def send_texts(self, texts: Iterable[bytes]) -> None:
         """Send messages that are ready now, and wait until the server reads; raises as websockets' `send` does.
 
-        They are taken one by one, up to `_MOST_AT_ONCE` bytes, and written in one go: a system call for each of many
-        small messages costs more than the messages.
+        The messages are taken one by one, up to `_MOST_AT_ONCE` bytes, and written together, because a system call for
+        each of many small messages costs more than the messages.
         """
         size = 0
         async with self.send_context():

@@ -1,4 +1,4 @@
-"""The connections of a pool by what is asked of them, so that an answer takes no longer the more of them there are."""
+"""Counts and orders of a pool's connections, kept so that the time for an answer does not grow with their number."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _Heaps: TypeAlias = "dict[str | None, RequestHeap[PoolConnection]]"
 
 
 class ConnectionIndex:
-    """How many connections there are in each state, which one is the first for a new conversation, and which changes.
+    """Counts the connections in each state, and finds the first one for a new conversation and the next one to change.
 
-    A connection that has changed stands in `changed`.  Each answer looks at those first, and at no others.
+    A connection that has changed stands in `changed`.  Each answer first looks at the connections there, and at no
+    others.
 
     `accepts_new` tells whether a new conversation may start on a connection, and `loses_unstored` whether that loses an
     unstored response, `None` without a free lane.  `next_change` is the time at which something is to be done about a

@@ -35,8 +35,8 @@ class Protocol:
 
     All methods are to be called on one thread.  `now` is the time in seconds, by any clock that the caller chooses.
     `connection_error` is the `error` event by which the server ends the connection, `None` before it came; then
-    nothing more is sent.  `receivers` are the requests that get the events which carry no response, as they are at each
-    look; one may be there twice.
+    nothing more is sent.  `receivers` is a view of the requests that get the events which carry no response.  It always
+    shows the present ones, and may show a request twice.
     """
 
     def __init__(
