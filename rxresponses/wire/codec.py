@@ -22,24 +22,9 @@ from ..scalars import plain_scalar, with_finite_numbers
 from .base import Model
 from .events.base import REGISTRY, ServerEvent, event_from, set_secrets, unknown_event
 from .events.endings import is_end_of_stream
+from .head import read_ending, read_type
 from .jsontext import TooManyValuesError, read_json
 from .plans import plan_of
-
-
-class _Peek(msgspec.Struct):
-    type: str
-
-
-class _HeadResponse(msgspec.Struct):
-    id: str | None = None
-    status: str | None = None
-
-
-class _Head(_Peek):
-    sequence_number: int | None = None
-    stream_id: str | None = None
-    response: _HeadResponse | None = None
-
 
 _Entry = tuple[Callable[[bytes | str], ServerEvent], "str | None"] | None
 """The decoder of msgspec, and the field with a list of models, if any; `None` where msgspec cannot read the event."""
@@ -72,8 +57,6 @@ class _ByType(dict[str, _Entry]):
         return entry
 
 
-_peek = msgspec.json.Decoder(_Peek).decode
-_head = msgspec.json.Decoder(_Head).decode
 _by_type = _ByType()
 
 
@@ -99,7 +82,7 @@ def decode(frame: bytes | str, secrets: Secrets | None = None) -> ServerEvent:
                 if entry is not _UNSEEN:
                     _length = length
         if entry is _UNSEEN:
-            entry = _by_type[_peek(frame).type]
+            entry = _by_type[read_type(frame).type]
         if entry is not None:
             read, list_field = entry
             event = read(frame)
@@ -140,9 +123,9 @@ def _without_values(frame: bytes | str, error: TooManyValuesError) -> ServerEven
     """Return an event with the fields that tell which request it ends; msgspec skips all others."""
     try:
         try:
-            data = msgspec.to_builtins(_head(frame))
+            data = msgspec.to_builtins(read_ending(frame))
         except msgspec.ValidationError:
-            data = {"type": _peek(frame).type}
+            data = {"type": read_type(frame).type}
     except ValueError as unread:
         raise FrameError(str(error), frame) from unread
     event = unknown_event({name: value for name, value in data.items() if value is not None}, str(error))

@@ -5,13 +5,32 @@ from __future__ import annotations
 import msgspec
 
 
-class Head(msgspec.Struct):
-    """The type of an event, and its lane."""
+class Typed(msgspec.Struct):
+    """The type of an event."""
 
     type: str
+
+
+class Head(Typed):
+    """The type of an event, and its lane."""
+
     stream_id: str | None = None
 
 
+class _Response(msgspec.Struct):
+    id: str | None = None
+    status: str | None = None
+
+
+class Ending(Head):
+    """What tells which request an event ends, and how."""
+
+    sequence_number: int | None = None
+    response: _Response | None = None
+
+
+read_type = msgspec.json.Decoder(Typed).decode
+read_ending = msgspec.json.Decoder(Ending).decode
 _read = msgspec.json.Decoder(Head).decode
 
 

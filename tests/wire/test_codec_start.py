@@ -119,7 +119,7 @@ def test_a_frame_with_a_byte_order_mark_has_its_other_fields() -> None:
 def test_the_common_event_is_read_once(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = f'{start}response.output_text.delta","delta":"a","logprobs":[]}}'.encode()
     codec.decode(frame)
-    monkeypatch.setattr(codec, "_peek", None)
+    monkeypatch.setattr(codec, "read_type", None)
     monkeypatch.setattr(codec, "_decode_slowly", None)
     event = codec.decode(frame)
     assert event == ResponseTextDeltaEvent(delta="a")
