@@ -39,11 +39,12 @@ def _context() -> ssl.SSLContext:
 def _source() -> object:
     """Return what tells whether a context is still that of the system; equal values for equal certificates.
 
-    That is the class of contexts, which some libraries replace; the variable that makes OpenSSL log the keys; and the
-    path and the time of the last change of the file and the folder of the certificates.
+    That is the class of contexts and the function that makes them, which some programs replace; the variable that makes
+    OpenSSL log the keys; and the path and the time of the last change of the file and the folder of the certificates.
     """
     paths = ssl.get_default_verify_paths()
-    return ssl.SSLContext, os.environ.get("SSLKEYLOGFILE"), _changed(paths.cafile), _changed(paths.capath)
+    made_by = ssl.SSLContext, ssl.create_default_context
+    return *made_by, os.environ.get("SSLKEYLOGFILE"), _changed(paths.cafile), _changed(paths.capath)
 
 
 def _changed(path: str | None) -> tuple[str, int] | None:

@@ -127,6 +127,20 @@ def test_another_class_of_contexts_is_used(
     assert trust._context() is injected
 
 
+def test_a_function_that_replaces_the_default_one_is_called_as_long_as_it_is_there(
+    trusted: Callable[[str], None], loaded: Loaded
+) -> None:
+    """As a program that trusts its own certificates, or a test, replaces it at any time."""
+    trust._context()
+    replaced = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", lambda: replaced)
+        assert trust._context() is replaced
+        assert asyncio.run(trust.system_context()) is replaced
+    assert asyncio.run(trust.system_context()) is not replaced
+    assert len(loaded) == 2
+
+
 def test_a_context_that_cannot_be_made_fails_the_connection(
     tmp_path: Path, trusted: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
