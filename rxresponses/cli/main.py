@@ -23,8 +23,10 @@ _COMMANDS = {"ask": ask.run, "batch": batch.run, "chat": chat.run, "serve": serv
 def program() -> int:
     """Run a command as all that this process does, and return its exit code."""
     code = main()
-    # At its end Python would look for garbage among all objects of all modules, which takes about 50 ms.
-    gc.freeze()
+    if f"{__package__}.tools_module" not in sys.modules:
+        # At its end Python would look for garbage among all objects of all modules, which takes about 50 ms.  Files
+        # that are open in a module of the user may need it: it closes those that are in reference cycles.
+        gc.freeze()
     return code
 
 

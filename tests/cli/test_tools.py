@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from rxresponses.wire.requests import ResponseCreate
 from tests.support.streams import Terminal
 
 from .conftest import Ask
+from .programs import PATIENCE
 
 MODULE = '''
 from rxresponses import tool
@@ -66,6 +68,26 @@ def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in set(sys.modules) - before:
         if "tmp" in name or name.startswith("my_"):
             del sys.modules[name]
+
+
+KEEPS_A_FILE = """
+tools = []
+
+class Log:
+    def __init__(self):
+        self.file = open("log.txt", "w")
+        self.itself = self  # only the garbage collector frees it
+
+log = Log()
+log.file.write("loaded")
+"""
+
+
+def test_a_file_that_a_module_of_tools_leaves_open_is_written(tmp_path: Path, server: ResponsesServer) -> None:
+    (tmp_path / "my_log.py").write_text(KEEPS_A_FILE)
+    command = [sys.executable, "-m", "rxresponses", "ask", "hi", "--url", server.url, "--tools", "my_log.py"]
+    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+    assert (tmp_path / "log.txt").read_text() == "loaded", done.stderr
 
 
 @pytest.fixture
