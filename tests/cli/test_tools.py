@@ -71,7 +71,11 @@ def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 KEEPS_A_FILE = """
-tools = []
+from rxresponses import tool
+
+@tool
+def write(line: str) -> None:
+    log.file.write(line)
 
 class Log:
     def __init__(self):
@@ -87,7 +91,8 @@ def test_a_file_that_a_module_of_tools_leaves_open_is_written(tmp_path: Path, se
     (tmp_path / "my_log.py").write_text(KEEPS_A_FILE)
     command = [sys.executable, "-m", "rxresponses", "ask", "hi", "--url", server.url, "--tools", "my_log.py"]
     done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
-    assert (tmp_path / "log.txt").read_text() == "loaded", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "log.txt").read_text() == "loaded"
 
 
 @pytest.fixture
