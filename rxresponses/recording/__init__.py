@@ -1,0 +1,1 @@
+"""Recordings: files of JSON lines with what was sent and received, and when.  Written, read and replayed here."""
