@@ -77,6 +77,10 @@ if TYPE_CHECKING:
     from .operators.to_async_iterable import AsyncStream
     from .options import ConnectionOptions, PoolOptions
     from .parts import file_part, image_part
+    from .recording.file import load_recording
+    from .recording.format import Recording
+    from .recording.recorder import Recorder
+    from .recording.replay import replay
     from .senders.client import ClientState, ResponsesClient
     from .senders.socket import ConnectionState, ResponsesWebSocket
     from .senders.source import Lane
@@ -432,6 +436,8 @@ _MODULES = {
     "PreviousResponseLostError": "errors",
     "QueueFullError": "errors",
     "QueueTimeoutError": "errors",
+    "Recorder": "recording.recorder",
+    "Recording": "recording.format",
     "RequestError": "errors",
     "ResponseFailedError": "errors",
     "ResponseIncompleteError": "wire.endings",
@@ -463,7 +469,9 @@ _MODULES = {
     "fallback": "conversations.fallback",
     "file_part": "parts",
     "image_part": "parts",
+    "load_recording": "recording.file",
     "open_ledger": "conversations.ledger_file",
+    "replay": "recording.replay",
     "run_tools": "conversations.run_tools",
     "tool": "structured.function",
 }
@@ -620,6 +628,8 @@ __all__ = [
     "Reasoning",
     "ReasoningPart",
     "ReasoningText",
+    "Recorder",
+    "Recording",
     "RequestError",
     "Response",
     "ResponseApplyPatchCallOperationDiffDeltaEvent",
@@ -805,8 +815,10 @@ __all__ = [
     "file_part",
     "function_result",
     "image_part",
+    "load_recording",
     "open_ledger",
     "operators",
+    "replay",
     "run_tools",
     "system_message",
     "tool",

@@ -204,12 +204,31 @@ class Secrets:
         hidden = self.hide(text)
         return data if hidden is text else hidden.encode("latin-1")
 
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether ASCII text without quoted characters may hold a secret; `False` is sure, and costs very little.
+
+        A secret is not in a text that lacks one of its characters.  That says so of most texts, and `bytes` looks for a
+        single character about 20 times as fast as for several.
+        """
+        present = {character: _has(data, character) for character in set("".join(self._all_forms()))}
+        for form in self._all_forms():
+            least = max(_SHORTEST, (len(form) + 1) // 2)
+            # As in `_occurrences`; the first `_SHORTEST` characters may be all that is left at the end of the text.
+            for part in (form[:_SHORTEST], form[-least:]):
+                if all(present[character] for character in part):
+                    return True
+        return False
+
     def _all_forms(self) -> list[str]:
         forms = [] if self._within is None else self._within._all_forms()
         for known in (self._lasting, self._tokens):
             for some in tuple(known.values()):
                 forms += some
         return forms
+
+
+def _has(data: bytes, character: str) -> bool:
+    return character.isascii() and (character.encode() in data or character.upper().encode() in data)
 
 
 def _is(one: object, other: object) -> bool:

@@ -12,9 +12,9 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import ConfigurationError
+from ..net.clock import clock_for
 from ..net.observable import EventObservable
 from ..net.sender import Sender, not_a_sender
-from ..operators._clock import clock_for
 from ..redaction import discreet
 from ..scalars import plain_scalar
 from ..wire.events import ServerEvent

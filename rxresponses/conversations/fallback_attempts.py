@@ -11,8 +11,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAssignmentDisposable
 
 from ..errors import PreviousResponseLostError, ResponsesError
+from ..net.clock import Clock
 from ..net.timing import current_timings, recording
-from ..operators._clock import Clock
 from ..raised import as_exception
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of

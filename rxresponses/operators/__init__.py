@@ -29,6 +29,7 @@ from .partial_output import partial_output
 from .raise_on_failure import raise_on_failure
 from .raise_on_incomplete import raise_on_incomplete
 from .raise_on_refusal import raise_on_refusal
+from .record import record
 from .refusals import refusals
 from .retry_with_backoff import retry_with_backoff
 from .sentences import sentences
@@ -53,6 +54,7 @@ __all__ = [
     "raise_on_failure",
     "raise_on_incomplete",
     "raise_on_refusal",
+    "record",
     "refusals",
     "retry_with_backoff",
     "sentences",

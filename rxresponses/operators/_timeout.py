@@ -10,12 +10,12 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable, SingleAssignmentDisposable
 
 from ..errors import FirstEventTimeoutError, IdleTimeoutError, TerminalTimeoutError
+from ..net.clock import clock_for
 from ..net.direct_observer import latest_on_next
 from ..net.observable import EventObservable
 from ..scalars import plain_scalar
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.fields import begins_response, response_id_of
-from ._clock import clock_for
 from ._results import E
 
 # The states of a subscription: the timer runs, it was stopped in time, the timeout has come, `other` or the error

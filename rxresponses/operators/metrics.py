@@ -10,6 +10,7 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..errors import DecodeError, ResponseFailedError
+from ..net.clock import clock_for
 from ..net.observable import EventObservable
 from ..net.timing import Timings, recording
 from ..raised import as_exception
@@ -23,7 +24,6 @@ from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
 from ..wire.redacted import hide_secrets
 from ._arguments import makes_operator
-from ._clock import clock_for
 from ._results import E
 
 

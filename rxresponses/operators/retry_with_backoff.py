@@ -13,6 +13,7 @@ from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAs
 
 from ..backoff import Backoff, is_retryable, requested_wait
 from ..errors import ResponseFailedError, ResponsesError
+from ..net.clock import clock_for
 from ..net.observable import EventObservable
 from ..net.timing import current_timings, recording
 from ..raised import as_exception
@@ -20,7 +21,6 @@ from ..wire.events import ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response, shows_output
 from ._arguments import makes_operator
-from ._clock import clock_for
 
 T = TypeVar("T")
 

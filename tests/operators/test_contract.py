@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +60,7 @@ CASES = {
     "raise_on_failure": Case(rops.raise_on_failure, 5),
     "raise_on_incomplete": Case(rops.raise_on_incomplete, 5),
     "raise_on_refusal": Case(rops.raise_on_refusal, 5),
+    "record": Case(lambda: rops.record(os.devnull, existing="overwrite"), 5),
     "refusals": Case(rops.refusals, 2, events=REFUSAL),
     "retry_with_backoff": Case(rops.retry_with_backoff, 5),
     "sentences": Case(rops.sentences, 1),
@@ -74,6 +76,7 @@ NOT_REDUCING = {
     "metrics(into)",
     "raise_on_incomplete",
     "raise_on_refusal",
+    "record",
     "retry_with_backoff",
     "timeout_on_terminal",
 }

@@ -13,7 +13,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from reactivex.scheduler import ImmediateScheduler, NewThreadScheduler, TimeoutScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ..net.loops import call_on, clock_of, running_loop
+from .loops import call_on, clock_of, running_loop
 
 # These schedulers do not suit timers.  The first two sleep in the thread that subscribes.  The third, which RxPY's
 # `run()` gives to every subscription, keeps a thread for the whole time, even after the timer was disposed.

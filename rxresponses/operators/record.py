@@ -1,0 +1,118 @@
+"""`record`: write the events of a stream to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from ..known_secrets import Secrets
+from ..net.observable import EventObservable
+from ..recording.errors import error_fields
+from ..recording.format import Contents
+from ..recording.lines import Ended, Origin
+from ..recording.recorder import Existing, Recorder
+from ..wire.codec import encode
+from ..wire.events import ServerEvent
+from ..wire.events.base import secrets_of
+from ._arguments import makes_operator
+
+E = TypeVar("E", bound=ServerEvent)
+
+
+@makes_operator
+def record(
+    path: str | os.PathLike[str] | Recorder,
+    *,
+    contents: Contents = "full",
+    max_bytes: int | None = None,
+    existing: Existing = "refuse",
+) -> Callable[[Observable[E]], Observable[E]]:
+    """Write each event to a file with its time, and pass it on; `replay` emits them again.
+
+    Marble::
+
+        events:       --created--"He"--"llo"--completed|
+        record(path): --created--"He"--"llo"--completed|      and the file is whole just before the end
+
+    The file is a recording of one stream, without its request; `record` of a socket or client writes requests too.
+    `contents="redacted"` replaces each text by as many `x`; credentials are hidden in any case.  At `max_bytes` the
+    recording says in its last line that it stops, and the stream goes on.  An existing file is refused, with
+    `FileExistsError`, unless `existing="overwrite"`.  For several subscriptions in one file, as with `ops.retry`, pass
+    a `Recorder`, which stays open; each subscription is then a request of its own.
+
+    Runs on the source's thread; the file is written on another one.  Disposing disposes the source and ends the
+    recording.  If the file cannot be created, the source is not subscribed to, and the stream ends with the `OSError`;
+    if it cannot be written later, the stream goes on (see `Recorder.error`).
+    """
+
+    def operator(source: Observable[E]) -> Observable[E]:
+        def subscribe(observer: ObserverBase[E], scheduler: SchedulerBase | None = None) -> DisposableBase:
+            if isinstance(path, Recorder):
+                stream = _Stream(path, closes=False)
+            else:
+                try:
+                    recorder = Recorder(path, contents=contents, max_bytes=max_bytes, existing=existing)
+                except Exception as error:
+                    observer.on_error(error)
+                    return Disposable()
+                stream = _Stream(recorder, closes=True)
+
+            def on_next(event: E) -> None:
+                stream.note(event)
+                observer.on_next(event)
+
+            def on_error(error: Exception) -> None:
+                stream.end("error", error)
+                observer.on_error(error)
+
+            def on_completed() -> None:
+                stream.end("completed")
+                observer.on_completed()
+
+            subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+            return CompositeDisposable(subscription, Disposable(lambda: stream.end("disposed")))
+
+        return EventObservable(subscribe)
+
+    return operator
+
+
+class _Stream:
+    """One subscription; it stands for the request, whose lane is that of the events."""
+
+    def __init__(self, recorder: Recorder, *, closes: bool) -> None:
+        self.stream_id: str | None = None
+        self._recorder = recorder
+        self._closes = closes
+        self._origin = Origin(None, Secrets())
+        self._append = recorder.entries.append
+        self._has_ended = False
+
+    def note(self, event: ServerEvent) -> None:
+        raw = event.raw
+        if raw is None:  # made by the program, or by this library
+            raw = encode(event)
+        elif isinstance(raw, str):
+            raw = raw.encode("utf-8", "surrogatepass")
+        secrets = secrets_of(event)
+        if secrets is not None:
+            self._origin.secrets = secrets
+        if self.stream_id is None:
+            self.stream_id = event.stream_id
+        if self._recorder.is_open:
+            self._append((monotonic(), self._origin, self, raw))
+
+    def end(self, how: str, error: Exception | None = None) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if self._recorder.is_open:
+            self._append((monotonic(), self._origin, self, Ended(how, None if error is None else error_fields(error))))
+        if self._closes:
+            self._recorder.close()

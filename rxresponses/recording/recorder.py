@@ -1,0 +1,213 @@
+"""Writes a recording: streams append to a list, and a thread writes the list to the file."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from itertools import accumulate
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Literal
+
+from reactivex.abc import DisposableBase
+
+from ..raised import named_text
+from ..version import installed_version
+from .format import Contents, RecordingHeader, StoppedRecord, header_line, line_of
+from .lines import Entry, LineMaker, size_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` only from Python 3.11
+
+_LOGGER = logging.getLogger("rxresponses.recording")
+_INTERVAL = 0.1  # seconds between two looks of the thread at what waits
+_CALM = 2_000  # entries in an interval: while more come, they wait, so that streams at full speed are not held up
+_LONGEST_WAIT = 10  # intervals, after which also a fast stream is written
+_MOST_WAITING = 16 * 2**20  # bytes that wait, after which they are written at once
+_TOO_MUCH_WAITING = 16 * _MOST_WAITING  # bytes, after which the recording stops: the file is slower than the streams
+_BLOCK = 2_000  # entries that are written at once; other threads run in between
+_LEAST_BYTES = 1_000  # of `max_bytes`: the header, and the last line
+
+Existing = Literal["refuse", "overwrite"]
+
+
+class Recorder(DisposableBase):
+    """A recording that is being written; made by `record` of a socket or client, and by the operator `record`.
+
+    A context manager: the end of the `with` block, `close()` and `dispose()` write what waits, and end the recording;
+    the streams go on.  So does a normal end of the program.  Of a program that is killed, the file lacks at most the
+    last second, and its last line may be torn, which `read` and `replay` tolerate.
+
+    A file that cannot be written (a full disk) ends the recording, and no stream: `error` then is the exception, and
+    the logger `rxresponses.recording` tells it once.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        contents: Contents = "full",
+        max_bytes: int | None = None,
+        existing: Existing = "refuse",
+    ) -> None:
+        """Create the file, and write its header.
+
+        Only its owner may read the file, because it holds what was said.  Raises `FileExistsError` if there is one, and
+        `existing` is not `overwrite`; `OSError` if it cannot be written; `ValueError` for an argument that is wrong.
+        """
+        if contents not in ("full", "redacted"):
+            raise ValueError(f"`contents` must be 'full' or 'redacted', not {contents!r}")
+        if existing not in ("refuse", "overwrite"):
+            raise ValueError(f"`existing` must be 'refuse' or 'overwrite', not {existing!r}")
+        if max_bytes is not None and (isinstance(max_bytes, bool) or max_bytes < _LEAST_BYTES):
+            raise ValueError(f"`max_bytes` must be at least {_LEAST_BYTES}, not {max_bytes!r}")
+        self.error: Exception | None = None
+        self.entries: list[Entry] = []  # what streams append: appending to a list is safe in any thread
+        self._path = Path(os.path.abspath(os.fsdecode(path)))  # the program may go to another folder later
+        self._max_bytes = max_bytes
+        self._lines = LineMaker(contents)
+        self._lock = threading.RLock()  # held while writing
+        self._ending = threading.Event()
+        self._process = os.getpid()
+        self._listeners: list[Callable[[], object]] = []
+        created = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if existing == "overwrite" else os.O_EXCL)
+        handle = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        self._file: IO[bytes] | None = os.fdopen(handle, "wb", buffering=0)
+        self._start = monotonic()
+        self._size = 0
+        try:
+            self._write(f"{header_line(RecordingHeader(created, installed_version() or None, contents))}\n".encode())
+        except BaseException:
+            self._end()
+            raise
+        self._thread = threading.Thread(target=self._run, name="rxresponses recording", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def __repr__(self) -> str:
+        return f"<Recorder {self._path} {'open' if self.is_open else 'closed'}>"
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more will be written: not after `close`, an error, or at the bound of `max_bytes`."""
+        return self._file is not None
+
+    def close(self) -> None:
+        """Write what waits, and end the recording; the second call does nothing."""
+        if os.getpid() != self._process:
+            return  # a fork of the program: the thread that may have held the lock is the parent's
+        self._ending.set()
+        atexit.unregister(self.close)
+        with self._lock:
+            self._write_all()
+            self._end()
+
+    dispose = close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Call a function once the recording has ended, on any thread; at once if it has."""
+        with self._lock:
+            if self._file is not None:
+                self._listeners.append(call)
+                return
+        call()
+
+    # Writing: on the thread, and in `close`.
+
+    def _run(self) -> None:
+        seen = size = waited = 0
+        while not self._ending.wait(_INTERVAL):
+            count = len(self.entries)
+            if not count:
+                continue
+            more = count - seen
+            size += size_of(self.entries[seen:count])
+            if more < _CALM or waited >= _LONGEST_WAIT or size > _MOST_WAITING:
+                with self._lock:
+                    self._write_all("the file is slower than the streams" if size > _TOO_MUCH_WAITING else None)
+                seen = size = waited = 0
+            else:
+                seen, waited = count, waited + 1
+
+    def _write_all(self, stop: str | None = None) -> None:
+        """Write what waits, or nothing of it but the last line, which says why the recording stops."""
+        entries = self.entries
+        while entries:
+            block = entries[:_BLOCK]
+            del entries[: len(block)]
+            if self._file is None:
+                continue
+            try:
+                if stop is None:
+                    self._write_block(block)
+                else:
+                    self._stop(stop)
+            except Exception as error:
+                self._fail(error)
+
+    def _write_block(self, block: Sequence[Entry]) -> None:
+        lines = self._lines.lines(block, self._start)
+        if self._max_bytes is not None:
+            room = self._max_bytes - self._size - len(self._stop_line("max_bytes"))
+            kept = sum(size <= room for size in accumulate(map(len, lines)))
+            if kept < len(lines):
+                self._write(b"".join(lines[:kept]))
+                self._stop("max_bytes")
+                return
+        self._write(b"".join(lines))
+
+    def _write(self, data: bytes) -> None:
+        file = self._file
+        assert file is not None
+        view = memoryview(data)
+        while view:  # a raw file may take a part only
+            view = view[file.write(view) :]
+        self._size += len(data)
+
+    def _stop_line(self, why: str) -> bytes:
+        return f"{line_of(StoppedRecord(monotonic() - self._start, why))}\n".encode()
+
+    def _stop(self, why: str) -> None:
+        """End the recording before its streams have ended, and say so in its last line."""
+        self._write(self._stop_line(why))
+        _LOGGER.warning("The recording %s stops here: %s", self._path, why)
+        self._end()
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        text = "The recording %s cannot be written and ends here, and the streams go on: %s"
+        _LOGGER.error(text, self._path, named_text(error))
+        self._end()
+
+    def _end(self) -> None:
+        self._ending.set()
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with contextlib.suppress(OSError):  # what could not be written has been told
+            file.close()
+        listeners, self._listeners = self._listeners, []
+        for call in listeners:
+            call()

@@ -1,0 +1,176 @@
+"""`replay`: the events of a recording as an Observable."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
+
+from ..errors import FrameError
+from ..net.clock import Clock, clock_for
+from ..net.loops import running_loop
+from ..net.observable import EventObservable
+from ..net.run_check import check_run
+from ..raised import as_exception
+from ..wire.codec import decode, undecodable
+from ..wire.events.base import ServerEvent
+from .errors import error_from
+from .file import load_recording
+from .format import EndRecord, EventRecord, Record, Recording, RequestRecord
+
+_AT_ONCE = 100  # events that are due and are emitted in one turn of a loop, so that others have theirs
+
+
+def replay(
+    recording: Recording | str | os.PathLike[str],
+    *,
+    speed: float = 1.0,
+    request: str | None = None,
+    scheduler: SchedulerBase | None = None,
+) -> Observable[ServerEvent]:
+    """Emit the events of a recording again, at the times when they came.
+
+    Marble::
+
+        recorded:        request--created--"He"----"llo"--completed|
+        replay(path):           --created--"He"----"llo"--completed|
+        replay(path, speed=2):  -created-"He"--"llo"-completed|
+
+    `recording` is the path of a file that `record` has written, or of one with one event a line, or what
+    `load_recording` has read.  `request` is the name of a request in it, such as `r1`; by default the events of all
+    requests are emitted, in the order in which they came.  The events are equal to those recorded, `raw` included, but
+    for secrets, and for texts if these were hidden.
+
+    Times count from the moment when the request was written; with all requests, from that of the first.  `speed` is
+    how many times as fast: 2.0 halves all times, and `math.inf` emits everything without waiting, as it is for a file
+    without times.
+
+    A stream that ended with an error ends with an error of the same class, if it is the only request or the chosen one;
+    of several requests, errors are not replayed.  A stream whose end is not recorded, or that was disposed, completes
+    after its last event.
+
+    Cold: each subscription begins anew.  Runs on `scheduler`, else on that of the subscription, else on the running
+    asyncio loop, else on a thread; never inside of `subscribe`.  Can be disposed at any time.
+
+    Raises `OSError` if the file cannot be read, and `ValueError` if it is no recording, if there is no such request, or
+    if `speed` is not positive.
+    """
+    if not speed > 0:
+        raise ValueError(f"`speed` must be positive, not {speed!r}")
+    if not isinstance(recording, Recording):
+        recording = load_recording(recording)
+    names = recording.requests
+    if request is not None and request not in names:
+        known = f"its requests are {', '.join(names[:20])}" if names else "it has no request"
+        raise ValueError(f"the recording has no request {request!r}: {known}")
+    only = request if request is not None else names[0] if len(names) == 1 else None
+    steps = _steps(recording, request, only)
+
+    def subscribe(observer: ObserverBase[ServerEvent], inherited: SchedulerBase | None = None) -> DisposableBase:
+        if running_loop() is not None:
+            check_run(observer)
+        return _Replay(steps, speed, clock_for(scheduler, inherited), observer).start()
+
+    return EventObservable(subscribe)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One notification: an event, or the end."""
+
+    t: float
+    notify: Callable[[ObserverBase[ServerEvent]], object]
+
+
+def _steps(recording: Recording, request: str | None, only: str | None) -> Sequence[_Step]:
+    """Return what is emitted of a recording, with seconds since the beginning, and the end as the last step."""
+    chosen = [record for record in recording.records if _belongs(record, request)]
+    begin = next((record.t for record in chosen if isinstance(record, RequestRecord)), None)
+    steps: list[_Step] = []
+    end = _Step(0.0, _complete)
+    latest = 0.0
+    for record in chosen:
+        if begin is None:
+            begin = record.t
+        latest = max(latest, record.t - begin)  # a file that was changed by hand may go back in time
+        if isinstance(record, EventRecord):
+            steps.append(_Step(latest, partial(_emit, record.raw.encode("utf-8", "surrogateescape"))))
+        elif isinstance(record, EndRecord) and record.request == only and record.how == "error":
+            end = _Step(latest, partial(_fail, dict(record.error or {})))
+    return [*steps, _Step(latest, end.notify)]
+
+
+def _belongs(record: Record, request: str | None) -> bool:
+    if not isinstance(record, (RequestRecord, EventRecord, EndRecord)):
+        return False
+    return request is None or record.request == request
+
+
+def _emit(frame: bytes, observer: ObserverBase[ServerEvent]) -> None:
+    try:
+        event = decode(frame)
+    except FrameError as error:
+        event = undecodable(frame, error)
+    observer.on_next(event)
+
+
+def _fail(error: dict[str, object], observer: ObserverBase[ServerEvent]) -> None:
+    observer.on_error(error_from(error))
+
+
+def _complete(observer: ObserverBase[ServerEvent]) -> None:
+    observer.on_completed()
+
+
+class _Replay:
+    """One subscription: it emits what is due, and waits for the next step on the clock."""
+
+    def __init__(self, steps: Sequence[_Step], speed: float, clock: Clock, observer: ObserverBase[ServerEvent]) -> None:
+        self._steps = steps
+        self._speed = speed
+        self._clock = clock
+        self._observer = observer
+        self._next = 0
+        self._is_disposed = False
+        self._timer = SerialDisposable()
+        self._begin = 0.0
+
+    def start(self) -> DisposableBase:
+        self._begin = self._clock.now()
+        self._wait()
+        return CompositeDisposable(self._timer, Disposable(self._dispose))
+
+    def _dispose(self) -> None:
+        self._is_disposed = True
+
+    def _delay(self) -> float:
+        """Return the seconds until the next step; not more than 0 if it is due."""
+        t = self._steps[self._next].t
+        return (0.0 if math.isinf(self._speed) else t / self._speed) - (self._clock.now() - self._begin)
+
+    def _wait(self) -> None:
+        self._timer.disposable = self._clock.start(max(0.0, self._delay()), self._run)
+
+    def _run(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self._is_disposed:
+                return
+            step = self._steps[self._next]
+            self._next += 1
+            try:
+                step.notify(self._observer)
+            except BaseException as error:
+                self._is_disposed = True
+                self._observer.on_error(as_exception(error))  # `run` and `await` would otherwise wait for ever
+                return
+            if self._next == len(self._steps) or self._is_disposed:
+                return
+            if self._delay() > 0:
+                break
+        self._wait()
