@@ -205,18 +205,22 @@ class Secrets:
         return data if hidden is text else hidden.encode("latin-1")
 
     def may_be_in(self, data: bytes) -> bool:
-        """Whether ASCII text without quoted characters may hold a secret; `False` is sure, and costs very little.
+        """Whether ASCII text without quoted characters may hold a secret; `False` is sure, and costs little.
 
-        A secret is not in a text that lacks one of its characters.  That says so of most texts, and `bytes` looks for a
-        single character about 20 times as fast as for several.
+        A form of a secret is not in a text that lacks one of its characters.  That excludes nearly all forms, and
+        `bytes` looks for a single character about 20 times as fast as for several.
         """
-        present = {character: _has(data, character) for character in set("".join(self._all_forms()))}
-        for form in self._all_forms():
+        forms = self._all_forms()
+        present = {character: _has(data, character) for character in set("".join(forms))}
+        text: bytes | None = None
+        for form in forms:
             least = max(_SHORTEST, (len(form) + 1) // 2)
-            # As in `_occurrences`; the first `_SHORTEST` characters may be all that is left at the end of the text.
+            # As in `_occurrences`; the first characters are also those that may be all that is left at the end.
             for part in (form[:_SHORTEST], form[-least:]):
-                if all(present[character] for character in part):
-                    return True
+                if all(map(present.__getitem__, part)):
+                    text = data.lower() if text is None else text
+                    if part.encode() in text:
+                        return True
         return False
 
     def _all_forms(self) -> list[str]:

@@ -37,6 +37,7 @@ from .loops import clock_of, start_task
 from .request import NO_OBSERVER, AnyConnectionRequest, RequestSubscription, notify_end
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
+from .tape import MakeTape, Tape
 from .transport import FrameConnection
 
 
@@ -94,6 +95,7 @@ class Connection:
             now=clock_of(loop) if options.idle_timeout is not None else None,
             secrets=self._secrets,
         )
+        self._tape: Tape | None = None
         self._websocket: FrameConnection | None = None
         self._proxy: str | None = None  # the URL of the proxy, which may hold a password
         self._task: asyncio.Task[None] | None = None
@@ -102,6 +104,15 @@ class Connection:
         self._ended_event = asyncio.Event()
         self._abrupt = False
         self._queue_waiting = False
+
+    def record(self, make_tape: MakeTape | None) -> None:
+        """Tell a tape from now on what is sent and received; `None` for no tape."""
+        if self._tape is not None:
+            self._tape.close()
+        tape = self._tape = None if make_tape is None else make_tape(self._secrets)
+        self._dispatcher.record(tape)
+        if tape is not None and not self._ended:
+            tape.state("connecting" if self._websocket is None else "open")
 
     # Requests.
 
@@ -148,6 +159,8 @@ class Connection:
         """
         was_ended = request.state is ENDED  # by the event that is being delivered now, which ends it in any case
         self._dispatcher.look_at_heads()
+        if self._tape is not None:
+            self._tape.ended(request, "disposed")
         if self._protocol.dispose(request):
             self.end(closed_by_disposal_error)
         else:
@@ -207,6 +220,8 @@ class Connection:
             self._loop.call_soon(self._resume)  # the closing handshake has to be read
             self._ended_event.set()
         self._dispatcher.stop()
+        if self._tape is not None:
+            self._tape.state("closed")
         self._timer.stop()
         requests = cast("list[AnyConnectionRequest]", self._protocol.lost())
         # The socket first: an observer that subscribes again in `on_error` needs a new connection.
@@ -237,6 +252,8 @@ class Connection:
             self._websocket = await self._open(model)
             if not self._ended:
                 self._listener.accepted(self.response_headers)
+                if self._tape is not None:
+                    self._tape.state("open")
                 self._listener.opened()
                 await self._work(self._websocket)
         except ConfigurationError as error:
@@ -269,6 +286,8 @@ class Connection:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self.cancelled_outside |= not self._ended  # cancelled before its first step
         self.end(closed_error)
+        if self._tape is not None:
+            self._tape.close()
         self._listener.closed(self)
 
     async def _work(self, websocket: FrameConnection) -> None:
@@ -308,6 +327,8 @@ class Connection:
         timings = cast("AnyConnectionRequest", request).timings
         if timings is not None:
             timings.mark_sent()
+        if self._tape is not None:
+            self._tape.sent(cast("AnyConnectionRequest", request))
         return request.frame
 
     async def _send_pings(self, websocket: FrameConnection, interval: float) -> None:

@@ -26,6 +26,7 @@ from .request import (
 )
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
+from .tape import Receive, Tape
 from .transport import ConnectionEnd
 
 
@@ -73,14 +74,20 @@ class EventDispatcher:
         self._now = now  # notes when each event came; `None` when there is no idle timeout to measure by it
         self._secrets = secrets
         # Looked up once, because it is called for every event.  All requests of a connection have observers.
-        self._receive = cast("Callable[[ServerEvent], AnyConnectionRequest | None]", protocol.receive)
+        self._receive = cast("Receive", protocol.receive)
         self._receivers = cast("Collection[AnyConnectionRequest]", protocol.receivers)
+        self.tape: Tape | None = None
         self._stopped = False
         self._looks_at_heads = False  # maybe no response has an observer, which `_is_for_nobody` finds out
 
     def look_at_heads(self) -> None:
         """Note that a request has lost its observer: maybe no response has an observer any more."""
         self._looks_at_heads = True
+
+    def record(self, tape: Tape | None) -> None:
+        """Tell a tape from now on what is received and what ends; `None` for no tape."""
+        receive = cast("Receive", self._protocol.receive)
+        self.tape, self._receive = tape, receive if tape is None else tape.noting(receive)
 
     def stop(self) -> None:
         """Ignore further frames: every request has got its end."""
@@ -129,6 +136,8 @@ class EventDispatcher:
     def connection_lost(self, end: ConnectionEnd) -> None:
         """End every request at once, whatever the close code."""
         end = without_secrets_in_end(end, self._secrets)
+        if self.tape is not None:
+            self.tape.state("closed", end.code, end.reason)
         self._control.end(lambda request: lost_error(request, end))
 
     def _is_for_nobody(self, frame: bytes) -> bool:
@@ -137,7 +146,7 @@ class EventDispatcher:
         To read the head takes a fifth of the time of decoding.  That time would be lost for each event that is decoded
         as well, so heads are read only while no response has an observer.
         """
-        if self._events.observers or self._unrouted.observers:
+        if self._events.observers or self._unrouted.observers or self.tape is not None:
             return False
         for request in self._receivers:
             if request.observer is not NO_OBSERVER:
@@ -164,12 +173,16 @@ class EventDispatcher:
             self._control.unblock()
 
     def _deliver_undecodable(self, frame: bytes, error: DecodeError) -> None:
+        if self.tape is not None:
+            self.tape.undecodable(frame)
         event = undecodable(frame, error)
         set_secrets(event, self._secrets)
         self._events.on_next(event)
         self._unrouted.on_next(event)
 
     def _complete(self, request: AnyConnectionRequest, event: ServerEvent) -> None:
+        if self.tape is not None:
+            self.tape.ended(request, "completed")
         notify_end(request, event)  # first, because an observer may send the next request in `on_completed`
         observer, request.observer = request.observer, NO_OBSERVER
         self._looks_at_heads = True  # the responses that are left may all be disposed
@@ -182,6 +195,8 @@ class EventDispatcher:
         """End a request's stream with an error."""
         if isinstance(failure, RequestError) and failure.response_id is not None:
             failure.response_id = self._secrets.hide(failure.response_id)
+        if self.tape is not None:
+            self.tape.ended(request, "error", failure)
         observer, request.observer = request.observer, NO_OBSERVER
         try:
             Context().run(observer.on_error, failure)  # another subscriber may have caused it, as by `close`
@@ -194,6 +209,8 @@ class EventDispatcher:
             self._control.dispose(request)
             return
         set_secrets(event, self._secrets)  # reports of the error may show the event
+        if self.tape is not None:
+            self.tape.ended(request, "error", error)
         observer = request.observer
         detach_observer(request)
         self._control.dispose(request)

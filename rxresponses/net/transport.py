@@ -17,6 +17,7 @@ from ..wire.fragments import MAX_FRAGMENTS, FragmentedMessage
 from .backpressure import ReadPause, set_current_read_pause
 from .handshake import HandshakeConnection
 from .loops import start_task
+from .tape import Tape
 from .text_frames import TextFrames
 
 TOO_MANY_FRAGMENTS = f"a message in more than {MAX_FRAGMENTS} fragments"
@@ -43,6 +44,7 @@ class FrameListener(Protocol):
     """Gets what a `FrameConnection` receives, on the loop's thread."""
 
     read_pause: ReadPause
+    tape: Tape | None  # of a recording, which wants to know when something was read
 
     def frame_received(self, frame: bytes) -> None:
         """A complete text message."""
@@ -112,6 +114,9 @@ class FrameConnection(HandshakeConnection, asyncio.BufferedProtocol):
         """
         if self.response is None and not (data := self.read_answer(data)):
             return
+        tape = self._listener.tape
+        if tape is not None:
+            tape.mark()
         previous = set_current_read_pause(self._listener.read_pause)
         try:
             rest = self._text_frames.receive(data)
@@ -229,6 +234,9 @@ class FrameConnection(HandshakeConnection, asyncio.BufferedProtocol):
         held, self._held = self._held, None
         if held is None:
             return
+        tape = self._listener.tape
+        if tape is not None:
+            tape.mark()
         previous = set_current_read_pause(self._listener.read_pause)
         try:
             while held and self._held is None:

@@ -11,12 +11,11 @@ from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from ..known_secrets import Secrets
 from ..net.observable import EventObservable
 from ..recording.errors import error_fields
 from ..recording.format import Contents
-from ..recording.lines import Ended, Origin
 from ..recording.recorder import Existing, Recorder
+from ..recording.tape import Ended, Tape
 from ..wire.codec import encode
 from ..wire.events import ServerEvent
 from ..wire.events.base import secrets_of
@@ -90,8 +89,8 @@ class _Stream:
         self.stream_id: str | None = None
         self._recorder = recorder
         self._closes = closes
-        self._origin = Origin(None, Secrets())
-        self._append = recorder.entries.append
+        self._tape = recorder.add(Tape())
+        self._tape.entries.append(self)
         self._has_ended = False
 
     def note(self, event: ServerEvent) -> None:
@@ -102,17 +101,18 @@ class _Stream:
             raw = raw.encode("utf-8", "surrogatepass")
         secrets = secrets_of(event)
         if secrets is not None:
-            self._origin.secrets = secrets
+            self._tape.secrets = secrets
         if self.stream_id is None:
             self.stream_id = event.stream_id
         if self._recorder.is_open:
-            self._append((monotonic(), self._origin, self, raw))
+            self._tape.entries += (monotonic(), raw)
 
     def end(self, how: str, error: Exception | None = None) -> None:
         if self._has_ended:
             return
         self._has_ended = True
         if self._recorder.is_open:
-            self._append((monotonic(), self._origin, self, Ended(how, None if error is None else error_fields(error))))
+            self._tape.note(Ended(self, how, None if error is None else error_fields(error)))
+        self._tape.is_closed = True
         if self._closes:
             self._recorder.close()

@@ -11,7 +11,7 @@ from .format import Contents, dumps
 from .redacting import redacted, without_tool_secrets
 
 _BETWEEN = b"\0"  # no frame has it, and no secret
-_SOME = 2**18  # bytes of frames that are searched together
+_SOME = 2**19  # bytes of frames that are searched together
 _OVERLAP = 2**16  # characters that are searched twice, so that no secret is missed between two parts of a long frame
 _QUOTING = (b"\\", b"%", b"&", b"\n")
 _TOOLS = b'"tools"'
@@ -24,20 +24,16 @@ class Hider:
         self._secrets = secrets
         self._redacts = contents == "redacted"
 
-    def frames(self, frames: Sequence[bytes]) -> list[bytes]:
+    def frames(self, frames: list[bytes]) -> list[bytes]:
         """Return the texts of these frames, hidden; a frame that holds nothing to hide is the same object."""
         if self._redacts:
             return [self._hidden(frame) for frame in frames]
-        found: list[bytes] = []
-        start = size = 0
-        for number, frame in enumerate(frames, start=1):
-            size += len(frame)
-            if size > _SOME or number == len(frames):
-                found += self._some(frames[start:number])
-                start, size = number, 0
-        return found
+        if sum(map(len, frames)) <= _SOME or len(frames) == 1:
+            return self._some(frames)
+        middle = len(frames) // 2
+        return [*self.frames(frames[:middle]), *self.frames(frames[middle:])]
 
-    def _some(self, frames: Sequence[bytes]) -> Sequence[bytes]:
+    def _some(self, frames: list[bytes]) -> list[bytes]:
         """Look at frames together, because nearly all are clean, and at each of them only if one is not."""
         whole = _BETWEEN.join(frames)
         if _TOOLS not in whole and not self._holds_secret(frames, whole):

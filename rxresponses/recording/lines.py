@@ -1,117 +1,75 @@
-"""What streams note for a recording, and the lines that are made of it later."""
+"""Makes the lines of a recording from what is on the tapes."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any
 
-from ..known_secrets import Secrets
-from .format import ConnectionRecord, Contents, EndRecord, EventRecord, Record, RequestRecord, StageRecord, event_head
-from .format import line_of as text_of
+from .format import ConnectionRecord, Contents, EndRecord, EventRecord, Record, RequestRecord, event_head, line_of
 from .hiding import Hider
+from .tape import NOTES, Ended, Sent, State, Tape
 
 _KEPT = 256  # requests that have ended
+_HAS_OBJECT: dict[str, Any] = {}  # only `raw` is written
+_time = attrgetter("time")
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A request was written, as this frame."""
+@dataclass
+class _Part:
+    """A part of a tape: a note, or frames of events that came at the same time and belong to one request."""
 
-    frame: bytes
-
-
-@dataclass(frozen=True)
-class Undecodable:
-    """A frame was received that is no JSON object."""
-
-    frame: bytes
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A stream has ended."""
-
-    how: str
-    error: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """The state of the connection has changed."""
-
-    state: str
-    code: int | None = None
-    reason: str | None = None
-
-
-class Origin:
-    """A connection, or a single stream without one, whose frames are recorded; `secrets` are those that it knows."""
-
-    def __init__(self, connection: str | None, secrets: Secrets) -> None:
-        self.connection = connection
-        self.secrets = secrets
-
-
-Note: TypeAlias = "bytes | Sent | Undecodable | Ended | State | StageRecord"
-"""What is noted; bytes are the frame of an event."""
-
-Entry: TypeAlias = "tuple[float, Origin, Any, Note]"
-"""When, where, for which request (any object with `stream_id`, `None` for none), and what."""
-
-
-def size_of(entries: Iterable[Entry]) -> int:
-    """Return how many bytes of frames are in these entries."""
-    return sum(len(note) for _, _, _, note in entries if type(note) is bytes)
+    time: float
+    tape: Tape
+    request: Any
+    frames: list[bytes]
+    note: Any = None
 
 
 class LineMaker:
     """Makes the lines of one recording, and names its requests: `r1`, `r2` and so on, in their order."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, start: float) -> None:
+        """Make lines whose `t` = 0 is the time `start`."""
         self._contents: Contents = contents
+        self._start = start
         self._names: dict[Hashable, str] = {}
         self._ended: deque[Hashable] = deque()  # events of these may follow, as of a response that was disposed
         self._count = 0
 
-    def lines(self, entries: Sequence[Entry], start: float) -> list[bytes]:
-        """Return a line for each entry; `start` is the time of `t` = 0."""
-        frames = self._hidden_frames(entries)
-        lines: list[bytes] = []
-        for index, (time, origin, request, note) in enumerate(entries):
-            name = self._name(request)
-            lane = None if request is None else request.stream_id
-            if index in frames and b"\n" not in frames[index]:
-                head = event_head(time - start, name, origin.connection, lane)
-                lines.append(b'%b"frame":%b}\n' % (head.encode(), frames[index]))
+    def lines(self, taken: Iterable[tuple[Tape, list[Any]]]) -> Iterator[bytes]:
+        """Yield the lines of entries that were taken from tapes, each of which goes on where it was before."""
+        parts = [part for tape, entries in taken for part in self._parts(tape, entries)]
+        parts.sort(key=_time)  # stable: what was noted at the same time on one tape stays in order
+        for part in parts:
+            if part.note is not None:
+                yield self._note_line(part)
             else:
-                note = frames.get(index, note)
-                record = self._record(time - start, origin, name, lane, note)
-                lines.append(f"{text_of(record)}\n".encode())
-            if isinstance(note, Ended):
-                self._ended.append(request)
+                yield self._event_lines(part)
         while len(self._ended) > _KEPT:
             self._names.pop(self._ended.popleft(), None)
-        return lines
 
-    def _hidden_frames(self, entries: Sequence[Entry]) -> dict[int, bytes]:
-        """Return the texts of events by the numbers of their entries."""
-        by_origin: dict[Origin, list[int]] = {}
-        for index, entry in enumerate(entries):
-            if type(entry[3]) is bytes:
-                by_origin.setdefault(entry[1], []).append(index)
-        found: dict[int, bytes] = {}
-        for origin, indexes in by_origin.items():
-            frames = [entries[index][3] for index in indexes]
-            hidden = self._hider(origin).frames(frames)  # type: ignore[arg-type]
-            found.update(zip(indexes, hidden, strict=True))
-        return found
-
-    def _hider(self, origin: Origin) -> Hider:
-        return Hider(origin.secrets, self._contents)
+    def _parts(self, tape: Tape, entries: list[Any]) -> Iterator[_Part]:
+        frames: list[bytes] = [entry for entry in entries if type(entry) is bytes]
+        others = [index for index, entry in enumerate(entries) if type(entry) is not bytes]
+        frames = Hider(tape.secrets, self._contents).frames(frames)
+        at = before = 0  # in `frames`; in `entries`
+        for index in (*others, len(entries)):
+            if index > before:
+                yield _Part(tape.time, tape, tape.request, frames[at : at + index - before])
+                at += index - before
+            before = index + 1
+            if index < len(entries):
+                entry = entries[index]
+                if type(entry) is float:
+                    tape.time = entry
+                elif type(entry) in NOTES:
+                    yield _Part(tape.time, tape, None, [], entry)
+                else:
+                    tape.request = entry
 
     def _name(self, request: Hashable | None) -> str | None:
         if request is None:
@@ -121,23 +79,36 @@ class LineMaker:
             self._names[request] = f"r{self._count}"
         return self._names[request]
 
-    def _record(self, t: float, origin: Origin, name: str | None, lane: str | None, note: Note) -> Record:
-        hider = self._hider(origin)
+    def _event_lines(self, part: _Part) -> bytes:
+        lane = None if part.request is None else part.request.stream_id
+        t, name, connection = part.time - self._start, self._name(part.request), part.tape.connection
+        begin = f'{event_head(t, name, connection, lane)}"frame":'.encode()
+        frames = (b"}\n" + begin).join(part.frames)
+        if frames.count(b"\n") == len(part.frames) - 1:
+            return b"%b%b}\n" % (begin, frames)
+        texts = (frame.decode(errors="surrogateescape") for frame in part.frames)  # frames with line breaks
+        records = (EventRecord(t, name, _HAS_OBJECT, connection, lane, text) for text in texts)
+        return b"".join(map(_encoded, records))
+
+    def _note_line(self, part: _Part) -> bytes:
+        hider, note, t = Hider(part.tape.secrets, self._contents), part.note, part.time - self._start
+        connection = part.tape.connection
         if isinstance(note, Sent):
             frame = hider.data(json.loads(note.frame))
-            return RequestRecord(t, name or "", frame, origin.connection, lane)
+            name = self._name(note.request) or ""
+            return _encoded(RequestRecord(t, name, frame, connection, note.request.stream_id))
         if isinstance(note, Ended):
             error = note.error
             if error is not None:
-                error = {**error, "message": hider.text(str(error.get("message", "")))}
-            return EndRecord(t, name or "", note.how, error)
+                error = {**error, "message": hider.text(str(error["message"]))}
+            self._ended.append(note.request)
+            return _encoded(EndRecord(t, self._name(note.request) or "", note.how, error))
         if isinstance(note, State):
             reason = hider.text(note.reason) if note.reason else None
-            return ConnectionRecord(t, origin.connection or "", note.state, note.code, reason)
-        if isinstance(note, StageRecord):
-            return dataclasses.replace(note, t=t, request=name)
-        if isinstance(note, Undecodable):
-            text = hider.text(note.frame.decode(errors="surrogateescape"))
-            return EventRecord(t, name, None, origin.connection, lane, text)
-        text = note.decode(errors="surrogateescape")  # with line breaks, and hidden already
-        return EventRecord(t, name, None, origin.connection, lane, text)
+            return _encoded(ConnectionRecord(t, connection or "", note.state, note.code, reason))
+        text = hider.text(note.frame.decode(errors="surrogateescape"))
+        return _encoded(EventRecord(t, None, None, connection, None, text))
+
+
+def _encoded(record: Record) -> bytes:
+    return f"{line_of(record)}\n".encode(errors="surrogateescape")

@@ -7,20 +7,21 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timezone
-from itertools import accumulate
 from pathlib import Path
+from sys import getsizeof
 from time import monotonic
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from reactivex.abc import DisposableBase
 
 from ..raised import named_text
 from ..version import installed_version
 from .format import Contents, RecordingHeader, StoppedRecord, header_line, line_of
-from .lines import Entry, LineMaker, size_of
+from .lines import LineMaker
+from .tape import Tape
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -31,9 +32,10 @@ _CALM = 2_000  # entries in an interval: while more come, they wait, so that str
 _LONGEST_WAIT = 10  # intervals, after which also a fast stream is written
 _MOST_WAITING = 16 * 2**20  # bytes that wait, after which they are written at once
 _TOO_MUCH_WAITING = 16 * _MOST_WAITING  # bytes, after which the recording stops: the file is slower than the streams
-_BLOCK = 2_000  # entries that are written at once; other threads run in between
+_BLOCK = 2_000  # entries of a tape that are written at once; other threads run in between
 _LEAST_BYTES = 1_000  # of `max_bytes`: the header, and the last line
 
+T = TypeVar("T", bound=Tape)
 Existing = Literal["refuse", "overwrite"]
 
 
@@ -70,19 +72,20 @@ class Recorder(DisposableBase):
         if max_bytes is not None and (isinstance(max_bytes, bool) or max_bytes < _LEAST_BYTES):
             raise ValueError(f"`max_bytes` must be at least {_LEAST_BYTES}, not {max_bytes!r}")
         self.error: Exception | None = None
-        self.entries: list[Entry] = []  # what streams append: appending to a list is safe in any thread
         self._path = Path(os.path.abspath(os.fsdecode(path)))  # the program may go to another folder later
         self._max_bytes = max_bytes
-        self._lines = LineMaker(contents)
+        self._tapes: list[Tape] = []
         self._lock = threading.RLock()  # held while writing
         self._ending = threading.Event()
         self._process = os.getpid()
+        self._connections = 0
         self._listeners: list[Callable[[], object]] = []
         created = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if existing == "overwrite" else os.O_EXCL)
         handle = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb", buffering=0)
         self._start = monotonic()
+        self._lines = LineMaker(contents, self._start)
         self._size = 0
         try:
             self._write(f"{header_line(RecordingHeader(created, installed_version() or None, contents))}\n".encode())
@@ -126,6 +129,19 @@ class Recorder(DisposableBase):
     ) -> None:
         self.close()
 
+    def next_connection(self) -> str:
+        """Return the name of a connection that is recorded from now on."""
+        with self._lock:
+            self._connections += 1
+            return f"c{self._connections}"
+
+    def add(self, tape: T) -> T:
+        """Write what is noted on a tape from now on."""
+        with self._lock:
+            if self._file is not None:
+                self._tapes.append(tape)
+        return tape
+
     def when_ended(self, call: Callable[[], object]) -> None:
         """Call a function once the recording has ended, on any thread; at once if it has."""
         with self._lock:
@@ -137,46 +153,49 @@ class Recorder(DisposableBase):
     # Writing: on the thread, and in `close`.
 
     def _run(self) -> None:
-        seen = size = waited = 0
+        seen: dict[Tape, int] = {}  # how many entries of each tape were there at the last look
+        size = waited = 0
         while not self._ending.wait(_INTERVAL):
-            count = len(self.entries)
-            if not count:
-                continue
-            more = count - seen
-            size += size_of(self.entries[seen:count])
+            more = 0
+            for tape in tuple(self._tapes):
+                count, before = len(tape.entries), seen.get(tape, 0)
+                more += count - before
+                size += sum(map(getsizeof, tape.entries[before:count]))
+                seen[tape] = count
             if more < _CALM or waited >= _LONGEST_WAIT or size > _MOST_WAITING:
-                with self._lock:
-                    self._write_all("the file is slower than the streams" if size > _TOO_MUCH_WAITING else None)
-                seen = size = waited = 0
+                if any(seen.values()):
+                    with self._lock:
+                        self._write_all("the file is slower than the streams" if size > _TOO_MUCH_WAITING else None)
+                seen.clear()
+                size = waited = 0
             else:
-                seen, waited = count, waited + 1
+                waited += 1
 
     def _write_all(self, stop: str | None = None) -> None:
-        """Write what waits, or nothing of it but the last line, which says why the recording stops."""
-        entries = self.entries
-        while entries:
-            block = entries[:_BLOCK]
-            del entries[: len(block)]
-            if self._file is None:
-                continue
+        """Write what waits; or nothing of it but the last line, which says why the recording stops."""
+        while self._file is not None:
+            taken = [(tape, tape.entries[:_BLOCK]) for tape in self._tapes]
+            if not any(entries for _, entries in taken):
+                break
+            for tape, entries in taken:
+                del tape.entries[: len(entries)]
             try:
                 if stop is None:
-                    self._write_block(block)
+                    self._write_lines(b"".join(self._lines.lines(taken)))
                 else:
                     self._stop(stop)
             except Exception as error:
                 self._fail(error)
+        self._tapes = [tape for tape in self._tapes if not tape.is_closed or tape.entries]
 
-    def _write_block(self, block: Sequence[Entry]) -> None:
-        lines = self._lines.lines(block, self._start)
+    def _write_lines(self, lines: bytes) -> None:
         if self._max_bytes is not None:
             room = self._max_bytes - self._size - len(self._stop_line("max_bytes"))
-            kept = sum(size <= room for size in accumulate(map(len, lines)))
-            if kept < len(lines):
-                self._write(b"".join(lines[:kept]))
+            if len(lines) > room:
+                self._write(lines[: lines.rfind(b"\n", 0, max(0, room)) + 1])
                 self._stop("max_bytes")
                 return
-        self._write(b"".join(lines))
+        self._write(lines)
 
     def _write(self, data: bytes) -> None:
         file = self._file
@@ -208,6 +227,7 @@ class Recorder(DisposableBase):
             return
         with contextlib.suppress(OSError):  # what could not be written has been told
             file.close()
+        self._tapes = []
         listeners, self._listeners = self._listeners, []
         for call in listeners:
             call()

@@ -336,7 +336,7 @@ class ResponsesClient(Source):
             echoes_stream_id=has_lanes,
             secrets=self._secrets,
         )
-        self._connections.add(connection)
+        self._add_connection(connection)
         return connection
 
     def _acted(self, driver: PoolDriver) -> None:

@@ -193,7 +193,7 @@ class ResponsesWebSocket(Source):
                 echoes_stream_id=self._server_has_lanes,
                 secrets=self._secrets,
             )
-            self._connections.add(self._connection)
+            self._add_connection(self._connection)
             self._state.on_next(ConnectionState.CONNECTING)
         self._connection.submit(request)
 

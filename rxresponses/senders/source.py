@@ -20,7 +20,6 @@ from reactivex.scheduler import CurrentThreadScheduler
 from ..errors import ConfigurationError, InvalidRequestError
 from ..headers import Headers
 from ..known_secrets import Secrets, tool_secrets
-from ..net.connection import Connection
 from ..net.connection_errors import closed_error
 from ..net.context import in_subscribers_context
 from ..net.credentials import ApiKey, Credentials
@@ -39,7 +38,8 @@ from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
 from ..wire.requests import ResponseCreate, ResponseSteer, check_stream_id
 from ..wire.requests.sent import frame_json
-from .loop_bound import LoopBound, weak_run, weakly
+from .loop_bound import weak_run, weakly
+from .recorded import RecordedSender
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
@@ -74,7 +74,7 @@ class Lane:
         return self._source.send_request(request, stream_id=self.stream_id, **options)
 
 
-class Source(LoopBound):
+class Source(RecordedSender):
     """Base of `ResponsesWebSocket` and `ResponsesClient`.
 
     The methods that a subclass implements run on the loop where the sender lives, one at a time.
@@ -118,7 +118,6 @@ class Source(LoopBound):
         self._events: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
         self._unrouted: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
         self._handshake_headers: Headers | None = None
-        self._connections: set[Connection] = set()  # those that close included
         self._abrupt = False  # whether connections are cut without a closing handshake
         self._last_task: asyncio.Task[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -368,6 +367,7 @@ class Source(LoopBound):
             self._show_closing(closed=True)
             for source in (self._events, self._unrouted):
                 source.on_completed()
+            self._close_recorder()
         finally:
             self._release_loop()
             self._closed.set_result(None)

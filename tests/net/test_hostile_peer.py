@@ -27,6 +27,7 @@ from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.connect import open_connection
 from rxresponses.net.handshake import MAX_HANDSHAKE_SIZE
+from rxresponses.net.tape import Tape
 from rxresponses.net.transport import ConnectionEnd, FrameConnection
 from rxresponses.wire import fragments
 
@@ -40,6 +41,8 @@ PING = frame(0x89, b"p" * 125)
 
 class Ignoring:
     """Ignores what it gets."""
+
+    tape: Tape | None = None
 
     def __init__(self) -> None:
         self.read_pause = ReadPause(asyncio.get_running_loop(), lambda: None, lambda: None)

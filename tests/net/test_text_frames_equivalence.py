@@ -31,6 +31,7 @@ from websockets.utils import accept_key
 
 from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause, current_read_pause, set_current_read_pause
+from rxresponses.net.tape import Tape
 from rxresponses.net.transport import ConnectionEnd, FrameConnection
 from tests.effort import examples
 
@@ -105,6 +106,8 @@ class ObserverError(Exception):
 
 class ActingListener:
     """Notes what it gets and what it could see then; does at some messages what it was told to do."""
+
+    tape: Tape | None = None
 
     def __init__(self, acts: dict[int, str]) -> None:
         self.read_pause = ReadPause(asyncio.get_running_loop(), lambda: None, lambda: None)

@@ -15,6 +15,7 @@ from rxresponses import operators as rops
 from rxresponses.known_secrets import Secrets
 from rxresponses.net.backpressure import ReadPause
 from rxresponses.net.connect import open_connection
+from rxresponses.net.tape import Tape
 from rxresponses.net.transport import ConnectionEnd, FrameConnection
 from rxresponses.wire import fragments
 
@@ -84,6 +85,8 @@ def test_the_text_of_an_end(end: ConnectionEnd, text: str) -> None:
 
 class PausingListener:
     """Pauses the connection at each message that it is told to pause at, and keeps what it gets."""
+
+    tape: Tape | None = None
 
     def __init__(self, *pause_at: str) -> None:
         self.read_pause = ReadPause(asyncio.get_running_loop(), lambda: None, lambda: None)

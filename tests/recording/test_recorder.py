@@ -25,14 +25,12 @@ from rxresponses.recording.format import (
     EndRecord,
     EventRecord,
     RequestRecord,
-    StageRecord,
     StoppedRecord,
 )
-from rxresponses.recording.lines import Ended, Origin, Sent, State, Undecodable
 from rxresponses.recording.recorder import Recorder
+from rxresponses.recording.tape import Ended, Sent, State, Tape, Undecodable
 
 KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
-ORIGIN = Origin("c1", Secrets([KEY]))
 
 
 class Request:
@@ -43,8 +41,15 @@ def event(number: int = 0, text: str = "Hello") -> bytes:
     return json.dumps({"type": "x", "sequence_number": number, "delta": text}).encode()
 
 
-def note(recorder: Recorder, what: Any, request: object = None) -> None:
-    recorder.entries.append((time.monotonic(), ORIGIN, request, what))
+def tape_of(recorder: Recorder, connection: str = "c1") -> Tape:
+    return recorder.add(Tape(connection, Secrets([KEY])))
+
+
+def note(tape: Tape, what: Any, request: object = None) -> None:
+    if isinstance(what, bytes):
+        tape.entries += (request, time.monotonic(), what)
+    else:
+        tape.note(what)
 
 
 @pytest.fixture
@@ -63,18 +68,18 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_what_is_noted_is_written(path: Path) -> None:
     one, two = Request(), Request()
     with Recorder(path) as recorder:
+        tape = tape_of(recorder)
         assert recorder.path == path
-        note(recorder, State("open"))
-        note(recorder, Sent(b'{"type":"response.create","input":"Hi"}'), one)
-        note(recorder, event(1), one)
-        note(recorder, event(2), two)
-        note(recorder, Undecodable(b"no \xff JSON"))
-        note(recorder, b'{\n"type":"x"}', one)
-        note(recorder, Ended("completed"), one)
-        note(recorder, StageRecord(0, None, "p1", 1, "map", "next", "5"), two)
-        note(recorder, Ended("error", {"type": "E", "message": f"lost {KEY}"}), two)
-        note(recorder, State("closed", 1006, f"by {KEY}"))
-        note(recorder, State("closed", 1000, ""))
+        note(tape, State("open"))
+        note(tape, Sent(one, b'{"type":"response.create","input":"Hi"}'))
+        note(tape, event(1), one)
+        note(tape, event(2), two)
+        note(tape, Undecodable(b"no \xff JSON"))
+        note(tape, b'{\n"type":"x"}', one)
+        note(tape, Ended(one, "completed"))
+        note(tape, Ended(two, "error", {"type": "E", "message": f"lost {KEY}"}))
+        note(tape, State("closed", 1006, f"by {KEY}"))
+        note(tape, State("closed", 1000, ""))
     found = load_recording(path)
     assert found.header.contents == "full"
     assert found.header.created is not None
@@ -91,7 +96,6 @@ def test_what_is_noted_is_written(path: Path) -> None:
         EventRecord(next(t), None, None, "c1", None, "no \udcff JSON"),
         EventRecord(next(t), "r1", {"type": "x"}, "c1", "main", '{\n"type":"x"}'),
         EndRecord(next(t), "r1", "completed"),
-        StageRecord(next(t), "r2", "p1", 1, "map", "next", "5"),
         EndRecord(next(t), "r2", "error", {"type": "E", "message": "lost (hidden)"}),
         ConnectionRecord(next(t), "c1", "closed", 1006, "by (hidden)"),
         ConnectionRecord(next(t), "c1", "closed", 1000),
@@ -101,10 +105,11 @@ def test_what_is_noted_is_written(path: Path) -> None:
 def test_redacted_contents(path: Path) -> None:
     request = Request()
     with Recorder(path, contents="redacted") as recorder:
-        note(recorder, Sent(json.dumps({"model": "gpt", "input": f"Grüße {KEY}"}).encode()), request)
-        note(recorder, event(5, "Hello"), request)
-        note(recorder, Undecodable(b"Hello"))
-        note(recorder, Ended("error", {"type": "E", "message": "Hello"}), request)
+        tape = tape_of(recorder)
+        note(tape, Sent(request, json.dumps({"model": "gpt", "input": f"Grüße {KEY}"}).encode()))
+        note(tape, event(5, "Hello"), request)
+        note(tape, Undecodable(b"Hello"))
+        note(tape, Ended(request, "error", {"type": "E", "message": "Hello"}))
     text = path.read_text(encoding="utf-8")
     assert "Hello" not in text
     assert KEY not in text
@@ -115,16 +120,18 @@ def test_redacted_contents(path: Path) -> None:
 
 def test_a_slow_stream_is_written_while_it_runs(path: Path) -> None:
     with Recorder(path) as recorder:
-        note(recorder, event())
+        tape = tape_of(recorder)
+        note(tape, event())
         wait_for(lambda: len(load_recording(path).records) == 1)
-        assert not recorder.entries
+        assert not tape.entries
 
 
 def test_a_fast_stream_is_written_when_it_has_run_for_a_while(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CALM", 0)  # every stream is fast
     monkeypatch.setattr(module, "_INTERVAL", 0.01)
     with Recorder(path) as recorder:
-        note(recorder, event())
+        tape = tape_of(recorder)
+        note(tape, event())
         wait_for(lambda: len(load_recording(path).records) == 1)
 
 
@@ -133,7 +140,8 @@ def test_a_fast_stream_of_many_bytes_is_written_at_once(path: Path, monkeypatch:
     monkeypatch.setattr(module, "_LONGEST_WAIT", 10**9)
     monkeypatch.setattr(module, "_MOST_WAITING", 10)
     with Recorder(path) as recorder:
-        note(recorder, event())
+        tape = tape_of(recorder)
+        note(tape, event())
         wait_for(lambda: len(load_recording(path).records) == 1)
 
 
@@ -142,23 +150,25 @@ def test_a_file_that_is_slower_than_the_streams_ends_the_recording(
 ) -> None:
     monkeypatch.setattr(module, "_TOO_MUCH_WAITING", 10)
     with Recorder(path) as recorder:
-        note(recorder, event())
+        tape = tape_of(recorder)
+        note(tape, event())
         wait_for(lambda: not recorder.is_open)
     (last,) = load_recording(path).records
     assert isinstance(last, StoppedRecord)
     assert last.why in caplog.text
-    assert not recorder.entries
+    assert not tape.entries
 
 
 @pytest.mark.parametrize("most", [1000, 1500, 5000])
 def test_the_bound_is_kept_and_said(path: Path, most: int, caplog: pytest.LogCaptureFixture) -> None:
     ended: list[int] = []
     with Recorder(path, max_bytes=most) as recorder:
+        tape = tape_of(recorder)
         recorder.when_ended(lambda: ended.append(1))
         for number in range(200):
-            note(recorder, event(number))
+            note(tape, event(number))
         wait_for(lambda: not recorder.is_open)
-        note(recorder, event(200))
+        note(tape, event(200))
     size = path.stat().st_size
     assert most - 200 < size <= most
     found = load_recording(path)
@@ -173,7 +183,8 @@ def test_the_bound_is_kept_and_said(path: Path, most: int, caplog: pytest.LogCap
 
 def test_a_bound_that_is_not_reached(path: Path) -> None:
     with Recorder(path, max_bytes=5000) as recorder:
-        note(recorder, event())
+        tape = tape_of(recorder)
+        note(tape, event())
     assert len(load_recording(path).records) == 1
 
 
@@ -217,8 +228,9 @@ def test_close_twice_dispose_and_repr(path: Path) -> None:
 def test_the_path_counts_from_the_folder_of_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
     with Recorder("here.jsonl") as recorder:
+        tape = tape_of(recorder)
         monkeypatch.chdir("/")
-        note(recorder, event())
+        note(tape, event())
     assert len(load_recording(path.parent / "here.jsonl").records) == 1
 
 
@@ -230,11 +242,12 @@ def test_a_full_disk_when_the_file_is_made() -> None:
 
 def test_a_file_that_cannot_be_written_is_reported_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Recorder(path) as recorder:
+        tape = tape_of(recorder)
         assert recorder._file is not None
         recorder._file.close()  # as a full disk: each write raises
-        note(recorder, event())
+        note(tape, event())
         wait_for(lambda: not recorder.is_open)
-        note(recorder, event())
+        note(tape, event())
     assert recorder.error is not None
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "the streams go on: ValueError" in caplog.text
@@ -242,6 +255,7 @@ def test_a_file_that_cannot_be_written_is_reported_once(path: Path, caplog: pyte
 
 def test_a_write_that_takes_a_part_only_is_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Recorder(path) as recorder:
+        tape = tape_of(recorder)
         file = cast("IO[bytes]", recorder._file)
 
         class Slow:
@@ -252,7 +266,7 @@ def test_a_write_that_takes_a_part_only_is_continued(path: Path, monkeypatch: py
                 file.close()
 
         recorder._file = Slow()  # type: ignore[assignment]
-        note(recorder, event())
+        note(tape, event())
     assert len(load_recording(path).records) == 1
 
 
@@ -273,23 +287,24 @@ def test_what_is_not_written_when_the_file_cannot_be_closed(path: Path) -> None:
 def test_names_of_requests_are_kept_for_a_while_after_their_end(path: Path) -> None:
     requests = [Request() for _ in range(400)]
     with Recorder(path) as recorder:
+        tape = tape_of(recorder)
         for request in requests:
-            note(recorder, event(), request)
-            note(recorder, Ended("disposed"), request)
-            note(recorder, event(), request)  # of the response that the server has not ended
+            note(tape, event(), request)
+            note(tape, Ended(request, "disposed"))
+            note(tape, event(), request)  # of the response that the server has not ended
     assert len(load_recording(path).requests) == 400
     assert len(recorder._lines._names) == 256
 
 
 PROGRAM = """
-    import json, os, sys, time
-    from rxresponses.known_secrets import Secrets
-    from rxresponses.recording.lines import Origin
+    import os, sys
+    from rxresponses.recording.tape import Tape
     from rxresponses.recording.recorder import Recorder
 
     recorder = Recorder(sys.argv[1])
+    tape = recorder.add(Tape())
     for number in range(3):
-        recorder.entries.append((time.monotonic(), Origin("c1", Secrets()), None, b'{"type":"x"}'))
+        tape.entries.append(b'{"type":"x"}')
 """
 
 

@@ -1,0 +1,120 @@
+"""Tapes: lists in which streams note what they send and receive, as cheaply as can be, until it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from ..known_secrets import Secrets
+from ..net.request import AnyConnectionRequest
+from ..net.tape import Receive
+from ..wire.events.base import ServerEvent
+from .errors import error_fields
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request was written, as this frame."""
+
+    request: Any
+    frame: bytes
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """A frame was received that is no JSON object."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The stream of a request has ended."""
+
+    request: Any
+    how: str
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of the connection has changed."""
+
+    state: str
+    code: int | None = None
+    reason: str | None = None
+
+
+NOTES = (Sent, Undecodable, Ended, State)
+
+
+class Tape:
+    """What one connection, or one stream without a connection, has noted and the recording has not written yet.
+
+    `entries` are, in their order: numbers, the times of what follows; requests (any objects with `stream_id`; `None`
+    for no request), to which the following events belong; `bytes`, the frames of events; and notes.  A tuple for each
+    event would cost more than all else that is done for it, since Python's garbage collector looks at each of them.
+
+    One thread at a time appends.  `secrets` are those that the connection knows.
+    """
+
+    def __init__(self, connection: str | None = None, secrets: Secrets | None = None) -> None:
+        self.connection = connection
+        self.secrets = secrets if secrets is not None else Secrets()
+        self.entries: list[Any] = []
+        self.is_closed = False  # nothing more will be appended
+        # Where the writing of `entries` stands.
+        self.time = monotonic()
+        self.request: Any = None
+
+    def note(self, note: Sent | Undecodable | Ended | State) -> None:
+        """Append a note with its time."""
+        self.entries += (monotonic(), note)
+
+
+class ConnectionTape(Tape):
+    """The tape of a connection.  `net.tape.Tape` describes its methods."""
+
+    def __init__(self, connection: str, secrets: Secrets) -> None:
+        super().__init__(connection, secrets)
+        self._running: set[AnyConnectionRequest] = set()  # those that were sent and have not ended
+        self._has_ended = False
+
+    def mark(self) -> None:
+        self.entries.append(monotonic())
+
+    def noting(self, receive: Receive) -> Receive:
+        append = self.entries.append
+        latest: object = self  # no request
+
+        def receive_and_note(event: ServerEvent) -> AnyConnectionRequest | None:
+            nonlocal latest
+            request = receive(event)
+            if request is not latest:
+                latest = request
+                append(request)
+            append(event.__dict__["raw"])
+            return request
+
+        return receive_and_note
+
+    def undecodable(self, frame: bytes) -> None:
+        self.note(Undecodable(frame))
+
+    def sent(self, request: AnyConnectionRequest) -> None:
+        self._running.add(request)
+        self.note(Sent(request, request.frame))
+
+    def ended(self, request: AnyConnectionRequest, how: str, error: BaseException | None = None) -> None:
+        if request in self._running:
+            self._running.discard(request)
+            self.note(Ended(request, how, None if error is None else error_fields(error)))
+
+    def state(self, state: str, code: int | None = None, reason: str = "") -> None:
+        if not self._has_ended:
+            self._has_ended = state == "closed"
+            self.note(State(state, code, reason or None))
+
+    def close(self) -> None:
+        self.is_closed = True

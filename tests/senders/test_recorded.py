@@ -1,0 +1,200 @@
+"""`record` of a socket and of a client: what was sent and received, whatever becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import operators as ops
+
+from rxresponses import (
+    Recorder,
+    ResponsesClient,
+    ResponsesWebSocket,
+    ServerEvent,
+    load_recording,
+    replay,
+)
+from rxresponses.errors import ConnectionLostError
+from rxresponses.recording.format import ConnectionRecord, EndRecord, RequestRecord
+from rxresponses.testing import Close, Hold, Raw, ResponsesServer, Text
+
+KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
+REQUEST: dict[str, Any] = {"model": "m", "input": "Hi"}
+
+
+@pytest.fixture
+def server() -> Iterator[ResponsesServer]:
+    with ResponsesServer(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "session.jsonl"
+
+
+def wait_for_records(path: Path, kind: type, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while sum(isinstance(record, kind) for record in load_recording(path).records) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ends(path: Path) -> list[tuple[str, str]]:
+    return [(end.request, end.how) for end in load_recording(path).records if isinstance(end, EndRecord)]
+
+
+@pytest.mark.parametrize("sender", [ResponsesWebSocket, ResponsesClient])
+def test_a_session_replays_to_an_equal_list(
+    server: ResponsesServer, path: Path, sender: type[ResponsesWebSocket] | type[ResponsesClient]
+) -> None:
+    server.on("", Raw(list(map(json.dumps, frames(50)))))
+    seen: list[ServerEvent] = []
+    with sender(server.url, api_key=KEY) as socket, socket.record(path):
+        socket.events.subscribe(seen.append)
+        reactivex.merge(*(socket.send_request(REQUEST, stream_id=f"lane{n}") for n in range(4))).run()
+    assert len(seen) == 200
+    again = replay(path, speed=math.inf).pipe(ops.to_list()).run()
+    assert again == seen
+    assert [event.raw for event in again] == [event.raw for event in seen]
+    first = replay(path, speed=math.inf, request="r1").pipe(ops.to_list()).run()
+    assert len(first) == 50
+
+
+def frames(count: int) -> Iterator[dict[str, Any]]:
+    yield {"type": "response.created", "response": {"id": "resp_1", "output": []}}
+    for number in range(count - 2):
+        yield {"type": "response.output_text.delta", "delta": f"word {number}\n", "item_id": "m", "n": 1.0}
+    yield {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}}
+
+
+def test_the_records_of_one_request(server: ResponsesServer, path: Path) -> None:
+    server.reply(f"Hello, you have sent {KEY}.")
+    tool = {"type": "mcp", "server_label": "s", "server_url": "https://user:pass-12345@host/p", "headers": {"X": "y"}}
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+        socket.record(path)
+        socket.send_request({**REQUEST, "instructions": f"My key is {KEY}", "tools": [tool]}, stream_id="main").run()
+    found = load_recording(path)
+    text = path.read_text(encoding="utf-8")
+    assert KEY not in text
+    assert "pass-12345" not in text
+    states = [record.state for record in found.records if isinstance(record, ConnectionRecord)]
+    assert states == ["connecting", "open", "closed"]
+    (request,) = (record for record in found.records if isinstance(record, RequestRecord))
+    assert (request.request, request.connection, request.lane) == ("r1", "c1", "main")
+    assert request.frame["input"] == "Hi"
+    assert request.frame["instructions"] == "My key is (hidden)"
+    assert request.frame["tools"][0]["headers"] == {"X": "(hidden)"}
+    assert ends(path) == [("r1", "completed")]
+    assert {event.request for event in found.events()} == {"r1"}
+    assert {event.connection for event in found.events()} == {"c1"}
+    assert [record.t for record in found.records] == sorted(record.t for record in found.records)
+
+
+def test_a_lost_connection_replays_as_the_same_error(server: ResponsesServer, path: Path) -> None:
+    server.reply([Text("Hello"), Close(1011, f"broken {KEY}", after=4)])
+    failures: list[Exception] = []
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket, socket.record(path):
+        events = socket.send_request(REQUEST).pipe(ops.do_action(on_error=failures.append), ops.to_list())
+        with pytest.raises(ConnectionLostError):
+            events.run()
+    assert ends(path) == [("r1", "error")]
+    assert KEY not in path.read_text(encoding="utf-8")
+    (closed,) = (r for r in load_recording(path).records if isinstance(r, ConnectionRecord) and r.state == "closed")
+    assert (closed.code, closed.reason) == (1011, "broken (hidden)")
+    with pytest.raises(ConnectionLostError) as caught:
+        replay(path, speed=math.inf).run()
+    assert str(caught.value) == str(failures[0])
+    assert vars(caught.value) == {name: value for name, value in vars(failures[0]).items() if name[0] != "_"}
+
+
+def test_a_dispose_and_the_events_after_it(server: ResponsesServer, path: Path) -> None:
+    gate = server.gate()
+    server.reply([Text("Hello"), Hold(gate, after=3)])
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket, socket.record(path):
+        socket.send_request(REQUEST).pipe(ops.take(3)).run()
+        wait_for_records(path, EndRecord, 1)
+        gate.open()
+        server.reply("Again")
+        socket.send_request(REQUEST).run()
+    assert ends(path) == [("r1", "disposed"), ("r2", "completed")]
+    found = load_recording(path)
+    assert [event.frame["type"] for event in found.events("r1") if event.frame][-1] == "response.completed"
+
+
+def test_an_observer_that_raises_and_a_frame_that_is_no_json(server: ResponsesServer, path: Path) -> None:
+    server.reply(Raw(["no JSON \x7f", *map(json.dumps, frames(3))]))
+
+    def raises(event: ServerEvent) -> None:
+        raise OSError("full")
+
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket, socket.record(path):
+        failures: list[Exception] = []
+        socket.send_request(REQUEST).subscribe(raises, failures.append)
+        wait_for_records(path, EndRecord, 1)
+    assert ends(path) == [("r1", "error")]
+    assert [str(error) for error in failures] == ["full"]
+    (text,) = (event.text for event in load_recording(path).events() if event.text is not None)
+    assert text == "no JSON \x7f"
+
+
+def test_recording_begins_and_ends_while_the_socket_works(server: ResponsesServer, path: Path, tmp_path: Path) -> None:
+    server.on("", "Hello")
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+        socket.send_request(REQUEST).run()
+        with socket.record(path):
+            socket.send_request(REQUEST).run()
+            with pytest.raises(RuntimeError, match=f"recorded already, to {path}"):
+                socket.record(tmp_path / "other.jsonl")
+        socket.send_request(REQUEST).run()
+        with socket.record(tmp_path / "other.jsonl"):
+            socket.send_request(REQUEST).run()
+    for each in (path, tmp_path / "other.jsonl"):
+        assert load_recording(each).requests == ("r1",)
+        assert ends(each) == [("r1", "completed")]
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_senders_in_one_file(server: ResponsesServer, path: Path) -> None:
+    server.on("", "Hello")
+    with Recorder(path) as recorder:
+        with ResponsesWebSocket(server.url, api_key=KEY) as one, ResponsesClient(server.url, api_key=KEY) as two:
+            one.record(recorder)
+            two.record(recorder)
+            one.send_request(REQUEST).run()
+            two.send_request(REQUEST).run()
+        assert recorder.is_open
+    assert ends(path) == [("r1", "completed"), ("r2", "completed")]
+    assert {event.connection for event in load_recording(path).events()} == {"c1", "c2"}
+
+
+def test_in_an_asyncio_program(server: ResponsesServer, path: Path) -> None:
+    server.on("", "Hello")
+
+    async def main() -> None:
+        async with ResponsesClient(server.url, api_key=KEY) as client:
+            client.record(path, contents="redacted")
+            await client.send_request(REQUEST)
+
+    asyncio.run(main())
+    assert ends(path) == [("r1", "completed")]
+    text = path.read_text(encoding="utf-8")
+    assert "Hello" not in text
+    assert '"input":"xx"' in text
+
+
+def test_a_full_file_breaks_no_stream(server: ResponsesServer, path: Path) -> None:
+    server.on("", "Hello " * 100)
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket, socket.record(path, max_bytes=2000) as recorder:
+        for _ in range(3):
+            assert socket.send_request(REQUEST).pipe(ops.last()).run().type == "response.completed"
+    assert not recorder.is_open
+    assert path.stat().st_size <= 2000
