@@ -11,6 +11,7 @@ from typing import Any
 
 from .jsontext import JSON, encode
 from .outputs import OUTPUTS, FunctionCall, Output, Reasoning, Text, has_calls
+from .playback import Playback
 from .refusal import RequestError
 from .replies import INTERVENTIONS, PARTS, SETTINGS, Intervention, Reply, Setting
 from .request import Request
@@ -78,6 +79,8 @@ class ScriptedModel:
         self._lock = threading.Lock()
         self._next: deque[Reply] = deque()
         self._rules: list[_Rule] = []
+        self.plays = False
+        """Whether answers of a recording are played: then parents of requests may be unknown to the server."""
 
     def reply(self, *replies: Reply) -> None:
         """Do what `ResponsesServer.reply` describes."""
@@ -98,6 +101,11 @@ class ScriptedModel:
             raise ValueError(f"times must be at least 1, not {times}")
         with self._lock:
             self._rules.append(_Rule(match, replies, times))
+
+    def play(self, playback: Playback) -> None:
+        """Answer from a recording what neither the queue nor an earlier rule answers."""
+        self.on("", playback.reply)
+        self.plays = True
 
     def resolve(self, request: Request) -> ResolvedReply:
         """Return the reply to `request`: the next one in the queue, else that of the first rule that matches.

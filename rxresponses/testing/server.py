@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ..recording.format import Recording as RecordedSession
 from ..redaction import discreet
+from .answering import AnsweringServer
 from .faults import Fault
 from .history import IdGenerator, StoredResponses
 from .journal import Condition, Exchange, Journal, Received, Upgrade
@@ -15,20 +17,16 @@ from .jsontext import JSON
 from .lifetime import RunnableServer
 from .listener import Listener
 from .log import ServerLog
-from .model import ScriptedModel
 from .plan import FaultPlan
-from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Gate, Reply
-from .script import read_script
-from .script_file import load_script
+from .playback import Match as PlaybackMatch
+from .replies import CONNECTION_INTERVENTIONS, Close, ConnectionIntervention, Gate
 from .session import Limits, Session
-from .transcript import Recording
-from .when import Match
 
 # For a server that runs for a long time, and whose records nobody reads: `remember` and `remember_bytes`.
 REMEMBER, REMEMBER_BYTES = 1_000, 16 * 2**20
 
 
-class ResponsesServer(RunnableServer):
+class ResponsesServer(AnsweringServer, RunnableServer):
     """A server for the Responses API over WebSocket, with a scripted model behind it.
 
     A server is used once, as a context manager: `with` runs it on a thread of its own, `async with` on the
@@ -59,6 +57,9 @@ class ResponsesServer(RunnableServer):
         remember: how many frames, requests, upgrades, stored responses, and, for each connection, ended
             responses the server keeps, the latest of each.  `None` keeps all, so that a test sees every
             request.  That needs more and more memory in a test that runs for hours.
+        recording: a recording to play back, as `play` does, the path of its file or what `load_recording` has read.
+            `checks` are off then, because the service has judged the recorded requests.
+        match: as in `play`.
         remember_bytes: how many bytes of JSON the server keeps of each of these; the latest one is always kept.
             A request whose conversation would be larger is refused with `context_length_exceeded`.  `None`
             keeps all.  In memory, JSON needs a multiple of its bytes.
@@ -83,13 +84,14 @@ class ResponsesServer(RunnableServer):
         log: Callable[[str], object] | None = None,
         remember: int | None = None,
         remember_bytes: int | None = None,
+        recording: str | os.PathLike[str] | RecordedSession | None = None,
+        match: PlaybackMatch = "strict",
     ) -> None:
         self._host = host
         self._limits = Limits(max_active, max_lanes, max_age, event_interval, remember, remember_bytes)
-        self._model = ScriptedModel()
         self._ids = IdGenerator()
         self._storage = StoredResponses(remember, remember_bytes)
-        self._plan = FaultPlan(faults)
+        AnsweringServer.__init__(self, FaultPlan(faults))
         journal = Journal(remember, remember_bytes, ServerLog(log) if log is not None else None)
         listener = Listener(
             host,
@@ -101,10 +103,12 @@ class ResponsesServer(RunnableServer):
             plan=self._plan,
             new_session=self._new_session,
         )
-        super().__init__(listener, journal)
-        self._checks = checks
+        RunnableServer.__init__(self, listener, journal)
+        self._checks = checks and recording is None
         if script is not None:
             self.script(script)
+        if recording is not None:
+            self.play(recording, match=match)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_listener"):  # the constructor raised
@@ -112,120 +116,6 @@ class ResponsesServer(RunnableServer):
         if self._listener.closed:
             return "<ResponsesServer closed>"
         return f"<ResponsesServer {self.url if self._listener.started.done() else 'not started'}>"
-
-    # What the server answers
-
-    def reply(self, *replies: Reply) -> None:
-        """Queue replies for the next responses.  Each response takes one when it starts.
-
-        Each reply is one of these:
-
-        - a string: the text of the answer;
-        - an output, the content of the response: `Text`, `Json`, `Refusal`, `Reasoning`, `FunctionCall`,
-          `CustomToolCall`, `McpApprovalRequest`, `ShellCall`, `LocalShellCall`, `ApplyPatchCall`, any other `Item`,
-          `Interleaved` (several outputs at once, such as parallel calls), or `Raw` frames;
-        - an intervention, which happens after as many events of the response as its `after` says, or at its place
-          among the outputs with `after="here"`: `Failure`, `Delay`, `Hold`, `Close`, `Stall`, `Inject`, `Expire`;
-        - a setting of the response: `Usage` (numbers of tokens), `Incomplete` (the model was cut off), `Pace` (the
-          time between two events);
-        - a sequence of these, such as `[Reasoning("Two cities."), FunctionCall("weather", {"city": "Paris"})]`.
-          Without an output in it, the content is the answer that the server makes up;
-        - a `Recording`: a recorded response.  Only interventions may stand beside it;
-        - a function.  The server calls it with the `Request`, on its own thread; it returns one of the other forms.
-
-        Raises:
-            TypeError: for an argument that is not a reply.
-        """
-        self._model.reply(*replies)
-
-    def on(self, match: Match, reply: Reply, *later: Reply, times: int | None = None) -> None:
-        """Answer each request that matches with `reply`.
-
-        Replies queued by `reply` or `replay` come first.  If several rules match, the first of them applies.  If no
-        rule matches, the server makes up an answer, which says that no model answers and repeats the question, or the
-        outputs of the calls.
-
-        An agent with one tool needs one rule: `server.on("weather", FunctionCall("weather", {"city": "Paris"}))`.  A
-        pattern about messages whose reply is a call does not apply to a request that brings the output of a call: the
-        same call would follow again and again.  Such a request goes to the next rule that matches, for example
-        `server.on(When(tool="weather", output="rain"), "Take an umbrella.")`.
-
-        Args:
-            match: a regular expression, which is searched in the text of the latest user message, in its first 100,000
-                characters (`""` matches every request); a `When`, which also looks at outputs of calls, the model
-                and the instructions; or a function that receives the `Request` and returns whether it matches.  The
-                server calls the function on its own thread.
-            reply: the answer, in one of the forms that `reply` describes.
-            later: the answers to the second request that matches, to the third, and so on.  The last answer is that
-                to all further ones.
-            times: how many requests the rule answers.  Then the rules after it have their turn.
-
-        Raises:
-            TypeError: if `match` is nothing that can match, or an answer is not a reply.
-            ValueError: if `times` is less than 1.
-            re.error: if `match` is not a valid regular expression.
-        """
-        self._model.on(match, reply, *later, times=times)
-
-    def script(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:
-        """Add the rules and faults of a script, a file of JSON or, if PyYAML is installed, of YAML.
-
-        A script in YAML::
-
-            rules:                            # the first rule that matches answers
-              - match: weather                # a regular expression, as in `on`
-                reply:
-                  - reasoning: The user wants to know the weather.
-                  - function_call: {name: weather, arguments: {city: Paris}}
-              - match: {tool: weather, output: {contains: rain}}
-                reply: Take an umbrella.
-              - match: {message: {exact: Hello}, model: ^gpt-5}
-                replies: [Hello!, Hello again!]   # in turn, as the replies of `on`
-                times: 2
-            default: [I do not know., pace: 0.05]
-            faults:
-              - close: {code: 1006, after: 3}     # as `Fault(Close(1006, after=3), request=2)`
-                request: 2
-
-        A reply is a text, a part, or a list of these.  The parts are the classes that `reply` takes, with their names
-        in lower case and underscores (`function_call`, `refusal`, `delay`), and with their arguments; a single value
-        is the first argument.  A condition is a regular expression, `{exact: …}` or `{contains: …}`.  The faults are
-        the classes that `Fault` takes, with the arguments of `Fault` beside them.
-
-        Args:
-            source: the path of the file, or its content as a mapping.
-
-        Raises:
-            OSError: if the file cannot be read.
-            ValueError: if something in the script is wrong.  The error names the place, and what is expected there.
-        """
-        read = read_script(dict(source)) if isinstance(source, Mapping) else load_script(source)
-        for rule in read.rules:
-            self._model.on(rule.match, *rule.replies, times=rule.times)
-        self._plan.add(*read.faults)
-
-    def replay(
-        self, source: str | os.PathLike[str] | Iterable[Mapping[str, Any] | str], *, speed: float | None = None
-    ) -> int:
-        """Queue the recorded responses of a transcript, each as the reply to one request.
-
-        The events are sent as recorded.  On a named lane each gets the `stream_id` of the request.
-
-        Args:
-            source: the path of a JSON Lines file, or the events as mappings or as lines.  A line of the form
-                `{"offset": seconds, "event": {...}}` carries the time of its event.
-            speed: 1.0 keeps the recorded times, 2.0 is twice as fast, `None` sends as fast as the client reads.
-
-        Returns:
-            The number of responses in the transcript.
-
-        Raises:
-            OSError: if the file cannot be read.
-            ValueError: if a line is not an event, or `speed` is not positive.
-        """
-        recordings = Recording.load(source, speed=speed)
-        self._model.reply(*recordings)
-        return len(recordings)
 
     def gate(self) -> Gate:
         """Return a closed gate.  Responses with `Hold(gate)` wait until `gate.open()` is called."""

@@ -63,7 +63,7 @@ class ResponseStarter:
         parent_id: str | None = body.get("previous_response_id")
         steers = self._steering.pending(parent_id, lane)
         size = exchange.size + sum(steer.size for steer in steers)
-        parent = self._history.load(parent_id, size) if parent_id is not None else None
+        parent = self._load(parent_id, size) if parent_id is not None else None
         steering = [item for steer in steers for item in normalize_input(steer.input)]
         request = Request(
             body=body,
@@ -83,10 +83,18 @@ class ResponseStarter:
         exchange.started, exchange.response_id = now, response.response_id
         return response
 
+    def _load(self, parent_id: str, size: int) -> EndedResponse | None:
+        try:
+            return self._history.load(parent_id, size)
+        except RequestError:
+            if self._model.plays:
+                return None  # the recording decides, and may have begun after the parent
+            raise
+
     def _reply_to(self, request: Request, exchange: Exchange) -> ResolvedReply:
         """Return the reply of the model, with the faults of the server among its interventions."""
         try:
-            warm_up = request.body.get("generate") is False
+            warm_up = request.body.get("generate") is False and not self._model.plays
             reply = ResolvedReply(()) if warm_up else self._model.resolve(request)
             exchange.faults = self._plan.at_request(request)
             return replace(reply, interventions=reply.interventions + exchange.faults)

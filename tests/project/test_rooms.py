@@ -81,6 +81,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         ("pool/pool.py", "from time import monotonic", PURE, "rxresponses.pool.pool -> time"),
         ("batch/run.py", "import argparse", BATCH, "rxresponses.batch.run -> argparse"),
         ("testing/server.py", "from ..wire import codec", SERVER, "rxresponses.testing.server -> rxresponses.wire"),
+        ("testing/plan.py", "from ..recording import replay", SERVER, "rxresponses.testing.plan -> rxresponses.recor"),
         ("examples/timeout.py", "import rxresponses.net.transport", EXAMPLES, "rxresponses.examples.timeout -> rxr"),
         ("pool/ordering.py", "from . import pool", CIRCLES, "rxresponses.pool"),
         ("wire/base.py", "def late():\n    from . import codec", CIRCLES, "rxresponses.wire"),
