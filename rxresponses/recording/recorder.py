@@ -163,9 +163,8 @@ class Recorder(DisposableBase):
                 size += sum(map(getsizeof, tape.entries[before:count]))
                 seen[tape] = count
             if more < _CALM or waited >= _LONGEST_WAIT or size > _MOST_WAITING:
-                if any(seen.values()):
-                    with self._lock:
-                        self._write_all("the file is slower than the streams" if size > _TOO_MUCH_WAITING else None)
+                with self._lock:
+                    self._write_all("the file is slower than the streams" if size > _TOO_MUCH_WAITING else None)
                 seen.clear()
                 size = waited = 0
             else:

@@ -59,6 +59,9 @@ class Playback:
     hides_texts: bool = False
     """Whether the recording has `x` in place of texts: then requests are compared in this form."""
 
+    missing: list[str] = field(default_factory=list)
+    """What was said of the requests that had no recorded answer."""
+
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -95,7 +98,8 @@ class Playback:
         with self._lock:
             exchange = self._find(body)
             if exchange is None:
-                raise RequestError(self._problem(body), code="no_recorded_response", status=404)
+                self.missing.append(self._problem(body))
+                raise RequestError(self.missing[-1], code="no_recorded_response", status=404)
             exchange.played += 1
         return exchange.answer
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
-from rxresponses import Conversation, ResponsesWebSocket, errors
+from rxresponses import Conversation, ResponsesWebSocket, ServerEvent, errors
 from rxresponses import operators as rops
 from rxresponses.recording.file import load_recording
 from rxresponses.recording.format import (
@@ -258,9 +258,9 @@ def test_a_lost_connection_is_lost_again(tmp_path: Path) -> None:
         with pytest.raises(errors.ConnectionLostError):
             socket.send_request(body).run()
     with ResponsesServer(recording=path) as server, ResponsesWebSocket(server.url) as socket:
-        seen: list[str] = []
+        seen: list[ServerEvent] = []
         with pytest.raises(errors.ConnectionLostError) as caught:
-            socket.send_request(body).pipe(ops.do_action(lambda event: seen.append(event.type))).run()
+            socket.send_request(body).pipe(ops.do_action(seen.append)).run()
     assert caught.value.close_code == 1011
     assert len(seen) == 3
 
