@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..options import ConnectionOptions
+    from ..senders.recorded import RecordedSender
 
 DEFAULT_MODEL = "gpt-5.2"
 
@@ -70,6 +71,27 @@ def connection_options(args: argparse.Namespace, **more: Any) -> ConnectionOptio
         close_timeout=0.5,  # seconds; a slow server must not delay the end after Ctrl-C
         **more,
     )
+
+
+def add_record(parser: argparse.ArgumentParser) -> None:
+    """Add the option for a recording."""
+    parser.add_argument(
+        "--record",
+        metavar="FILE",
+        help="write what is sent and received to FILE, with the times, as lines of JSON; credentials are hidden.  FILE "
+        "must not exist yet",
+    )
+
+
+def start_recording(sender: RecordedSender, args: argparse.Namespace) -> None:
+    """Record a sender until it is closed, if the arguments ask for it; raise `ConfigurationError` if it cannot be."""
+    from ..errors import ConfigurationError
+
+    if args.record is not None:
+        try:
+            sender.record(args.record)
+        except OSError as error:
+            raise ConfigurationError(f"cannot record: {error}") from error
 
 
 def add_instructions(parser: argparse.ArgumentParser) -> None:

@@ -12,11 +12,13 @@ from .arguments import (
     DEFAULT_MODEL,
     add_connection,
     add_instructions,
+    add_record,
     add_tools,
     connection_options,
     instructions,
     positive_number,
     sendable,
+    start_recording,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     add_tools(parser)
     add_connection(parser)
+    add_record(parser)
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=positive_number, help="give up when the answer takes longer"
     )
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args)
     screen, options, approvals = Screen(), connection_options(args), Approvals(terminal_question())
     with url_or_embedded_server(args.url) as url, ResponsesWebSocket(url, options=options) as socket:
+        start_recording(socket, args)
         if tools:
             from ..conversations.run_tools import run_tools
 

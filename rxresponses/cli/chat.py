@@ -9,10 +9,12 @@ from .arguments import (
     DEFAULT_MODEL,
     add_connection,
     add_instructions,
+    add_record,
     add_tools,
     connection_options,
     instructions,
     positive_number,
+    start_recording,
 )
 
 
@@ -32,6 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     add_instructions(parser)
     add_tools(parser)
     add_connection(parser)
+    add_record(parser)
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=positive_number, help="give up an answer that takes longer"
     )
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     # A user who waits sees an error soon, and can send the message again.
     pool = PoolOptions(backoff=Backoff(max_retries=3, max_retry_after=10.0))
     with url_or_embedded_server(args.url) as url, ResponsesClient(url, options=options, pool=pool) as client:
+        start_recording(client, args)
         branches = Branches(Conversation(client, **settings, **tools))
 
         def load(text: str) -> Conversation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from rxresponses import load_recording, replay
+from rxresponses import operators as rops
 from rxresponses.cli import standard_input
 from rxresponses.cli.main import main
 from rxresponses.testing import Close, Failure, Hold, Raw, Refusal, ResponsesServer, Text
@@ -433,3 +436,22 @@ class TestWrongUsage:
         assert err.startswith("rxresponses: ")
         assert said in err
         assert "sk-1" not in err
+
+
+class TestRecord:
+    def test_what_is_sent_and_received_is_written(self, ask: Ask, server: ResponsesServer, tmp_path: Path) -> None:
+        server.reply("Hello, world")
+        path = tmp_path / "session.jsonl"
+        assert ask("--record", str(path)) == (0, "Hello, world\n", "")
+        recording = load_recording(path)
+        assert recording.requests == ("r1",)
+        assert replay(path, speed=math.inf).pipe(rops.collect_text()).run() == "Hello, world"
+
+    def test_a_file_that_exists_is_refused(self, ask: Ask, tmp_path: Path, server: ResponsesServer) -> None:
+        path = tmp_path / "session.jsonl"
+        path.write_text("precious", encoding="utf-8")
+        code, out, err = ask("--record", str(path))
+        assert (code, out) == (2, "")
+        assert "cannot record: " in err
+        assert path.read_text(encoding="utf-8") == "precious"
+        assert not server.requests

@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from rxresponses import Conversation, ResponsesClient
+from rxresponses import Conversation, ResponsesClient, load_recording
 from rxresponses.cli.approvals import Approvals
 from rxresponses.cli.branches import Branches
 from rxresponses.cli.chat_commands import ChatCommands
@@ -372,3 +372,11 @@ class TestAtATerminal:
         view.interrupt()
         view.note("a note")
         assert terminal.getvalue() == "*one*\n"
+
+
+def test_record(chat: Chat, server: ResponsesServer, tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    server.reply("One", "Two")
+    code, _, _ = chat("Hi", "Again", args=("--record", str(path)))
+    assert code == 0
+    assert load_recording(path).requests == ("r1", "r2")
