@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -32,7 +33,6 @@ _CALM = 2_000  # entries in an interval: while more come, they wait, so that str
 _LONGEST_WAIT = 10  # intervals, after which also a fast stream is written
 _MOST_WAITING = 16 * 2**20  # bytes that wait, after which they are written at once
 _TOO_MUCH_WAITING = 16 * _MOST_WAITING  # bytes, after which the recording stops: the file is slower than the streams
-_BLOCK = 2_000  # entries of a tape that are written at once; other threads run in between
 _LEAST_BYTES = 1_000  # of `max_bytes`: the header, and the last line
 
 T = TypeVar("T", bound=Tape)
@@ -164,28 +164,30 @@ class Recorder(DisposableBase):
                 seen[tape] = count
             if more < _CALM or waited >= _LONGEST_WAIT or size > _MOST_WAITING:
                 with self._lock:
-                    self._write_all("the file is slower than the streams" if size > _TOO_MUCH_WAITING else None)
+                    stop = "the file is slower than the streams" if size > _TOO_MUCH_WAITING else None
+                    self._write_all(stop, until=monotonic())
                 seen.clear()
                 size = waited = 0
             else:
                 waited += 1
 
-    def _write_all(self, stop: str | None = None) -> None:
-        """Write what waits; or nothing of it but the last line, which says why the recording stops."""
-        while self._file is not None:
-            taken = [(tape, tape.entries[:_BLOCK]) for tape in self._tapes]
-            if not any(entries for _, entries in taken):
-                break
-            for tape, entries in taken:
-                del tape.entries[: len(entries)]
-            try:
-                if stop is None:
-                    self._write_lines(b"".join(self._lines.lines(taken)))
-                else:
-                    self._stop(stop)
-            except Exception as error:
-                self._fail(error)
+    def _write_all(self, stop: str | None = None, *, until: float = math.inf) -> None:
+        """Write what was noted before a time; or nothing of it but the last line, which says why the recording stops.
+
+        Without such a time, one tape might be read while a connection notes on it, and another one later, so that the
+        events of the two would not stand in the file in their order.
+        """
+        if self._file is None:
+            return
+        taken = [(tape, tape.take(until)) for tape in self._tapes]
         self._tapes = [tape for tape in self._tapes if not tape.is_closed or tape.entries]
+        try:
+            if stop is None:
+                self._write_lines(b"".join(self._lines.lines(taken)))
+            else:
+                self._stop(stop)
+        except Exception as error:
+            self._fail(error)
 
     def _write_lines(self, lines: bytes) -> None:
         if self._max_bytes is not None:

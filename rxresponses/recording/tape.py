@@ -68,6 +68,19 @@ class Tape:
         self.time = monotonic()
         self.request: Any = None
 
+    def take(self, until: float) -> list[Any]:
+        """Remove and return the entries from before a time; those of the same time stay together."""
+        entries = self.entries
+        end = len(entries)
+        for index in range(end - 1, -1, -1):
+            if type(entries[index]) is float:
+                if entries[index] < until:
+                    break
+                end = index
+        taken = entries[:end]
+        del entries[:end]
+        return taken
+
     def note(self, note: Sent | Undecodable | Ended | State) -> None:
         """Append a note with its time."""
         self.entries += (monotonic(), note)

@@ -315,3 +315,27 @@ def test_a_program_that_ends_writes_what_waits_and_a_fork_of_it_does_not(path: P
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert len(load_recording(path).records) == 3
+
+
+def test_events_of_several_connections_stay_in_their_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_INTERVAL", 0.001)
+    with Recorder(path) as recorder:
+        tapes = [tape_of(recorder, name) for name in ("c1", "c2", "c3")]
+        for number in range(6000):
+            tape = tapes[number // 4 % 3]
+            if number % 4 == 0:
+                tape.entries.append(time.monotonic())
+            tape.entries.append(event(number))
+    numbers = [found.frame["sequence_number"] for found in load_recording(path).events() if found.frame]
+    assert numbers == list(range(6000))
+
+
+def test_what_is_noted_later_than_a_time_stays_on_the_tape() -> None:
+    tape = Tape()
+    tape.entries += (1.0, b"a", 2.0, b"b", b"c", 3.0, None, b"d")
+    assert tape.take(0.5) == []
+    assert tape.take(2.5) == [1.0, b"a", 2.0, b"b", b"c"]
+    assert tape.take(3.0) == []
+    tape.entries += (4.0, b"e")
+    assert tape.take(4.0) == [3.0, None, b"d"]
+    assert tape.take(9.0) == [4.0, b"e"]

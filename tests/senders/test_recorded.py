@@ -22,6 +22,7 @@ from rxresponses import (
     load_recording,
     replay,
 )
+from rxresponses import operators as rops
 from rxresponses.errors import ConnectionLostError
 from rxresponses.recording.format import ConnectionRecord, EndRecord, RequestRecord
 from rxresponses.testing import Close, Hold, Raw, ResponsesServer, Text
@@ -198,3 +199,54 @@ def test_a_full_file_breaks_no_stream(server: ResponsesServer, path: Path) -> No
             assert socket.send_request(REQUEST).pipe(ops.last()).run().type == "response.completed"
     assert not recorder.is_open
     assert path.stat().st_size <= 2000
+
+
+def test_a_stream_that_is_paused_and_one_that_was_running_already(server: ResponsesServer, path: Path) -> None:
+    server.reply(Raw(list(map(json.dumps, frames(300)))))
+
+    async def main() -> list[ServerEvent]:
+        seen: list[ServerEvent] = []
+        async with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+            events = socket.send_request(REQUEST).pipe(rops.to_async_iterable(max_buffered=2))
+            async with events as stream:
+                async for event in stream:
+                    if not seen:
+                        socket.record(path)
+                    seen.append(event)
+                    await asyncio.sleep(0)
+        return seen
+
+    seen = asyncio.run(main())
+    found = load_recording(path)
+    raws = [event.raw.encode() for event in found.events("r1")]
+    assert raws
+    assert raws == [event.raw for event in seen][-len(raws) :]
+    assert [r.state for r in found.records if isinstance(r, ConnectionRecord)] == ["open", "closed"]
+
+
+def test_two_recordings_one_after_the_other_on_one_connection(
+    server: ResponsesServer, path: Path, tmp_path: Path
+) -> None:
+    server.on("", "Hello")
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+        socket.send_request(REQUEST).run()
+        for name in ("one", "two"):
+            with socket.record(tmp_path / name):
+                socket.send_request(REQUEST).run()
+            assert load_recording(tmp_path / name).requests == ("r1",)
+
+
+def test_one_recorder_takes_the_place_of_another(server: ResponsesServer, path: Path, tmp_path: Path) -> None:
+    server.on("", "Hello")
+    with (
+        Recorder(path) as one,
+        Recorder(tmp_path / "two") as two,
+        ResponsesWebSocket(server.url, api_key=KEY) as socket,
+    ):
+        socket.record(one)
+        socket.send_request(REQUEST).run()
+        one.close()
+        socket.record(two)
+        socket.send_request(REQUEST).run()
+    assert load_recording(path).requests == ("r1",)
+    assert ends(tmp_path / "two") == [("r1", "completed")]
