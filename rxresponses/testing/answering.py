@@ -123,8 +123,8 @@ class AnsweringServer:
         The events are sent as recorded.  On a named lane each gets the `stream_id` of the request.
 
         Args:
-            source: the path of a JSON Lines file, or the events as mappings or as lines.  A line of the form
-                `{"offset": seconds, "event": {...}}` carries the time of its event.
+            source: the path of a JSON Lines file or of a recording, or the events as mappings or as lines.  A line of
+                the form `{"offset": seconds, "event": {...}}` carries the time of its event.
             speed: 1.0 keeps the recorded times, 2.0 is twice as fast, `None` sends as fast as the client reads.
 
         Returns:

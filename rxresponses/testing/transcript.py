@@ -13,7 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..recording.format import MARK
+from ..recording.reader import read_recording
 from .jsontext import JSON, decode, encode
+
+_RECORDING = f'{{"{MARK}"'  # how the header begins
 
 TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
 """The types of the terminal events.  An `error` also ends a response, but `response.failed` may follow it."""
@@ -65,7 +69,7 @@ class Recording:
     def load(
         cls, source: str | os.PathLike[str] | Iterable[Mapping[str, Any] | str], *, speed: float | None = None
     ) -> list[Recording]:
-        """Read a transcript and return its responses, one recording for each.
+        """Read a transcript, or a recording of a client, and return its responses, one `Recording` for each.
 
         Args:
             source: the path of a file, or the events as mappings or as lines.
@@ -81,11 +85,26 @@ class Recording:
         name = "events"
         if isinstance(source, (str, os.PathLike)):
             name = str(source)
-            source = Path(source).read_text(encoding="utf-8").split("\n")  # `splitlines` would also split at U+2028
+            text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+            source = text.split("\n")  # `splitlines` would also split at U+2028
+            if text.startswith(_RECORDING):
+                source = _of_recording(source, name)
         recordings = [cls(frames, speed) for frames in _split_responses(_frames(source, name))]
         if not recordings:
             raise ValueError(f"{name}: no events")
         return recordings
+
+
+def _of_recording(lines: Iterable[str], name: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the events of a recording, one request after the other, in the form of lines with times."""
+    try:
+        session = read_recording(lines)
+    except ValueError as error:
+        raise ValueError(f"{name}, {error}") from None
+    for request in session.requests:
+        for event in session.events(request):
+            if event.frame is not None:
+                yield {"offset": event.t, "event": event.frame}
 
 
 def _frames(lines: Iterable[Mapping[str, Any] | str], name: str) -> Iterator[Frame]:

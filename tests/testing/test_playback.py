@@ -42,7 +42,7 @@ def request(body: dict[str, Any]) -> Request:
 
 def session(*bodies: dict[str, Any], contents: str = "full") -> Recording:
     """Return a recording in which the answer to each request has its number as its text."""
-    records: list[Record] = []
+    records: list[Record] = [EventRecord(0, None, {"type": "of no request"}), EventRecord(0, "r1", None, raw="no JSON")]
     for number, body in enumerate(bodies, start=1):
         name = f"r{number}"
         records += [

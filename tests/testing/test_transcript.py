@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from rxresponses import ResponsesWebSocket
+from rxresponses.testing import ResponsesServer
 from rxresponses.testing.transcript import Frame, Recording
 
 CREATED = '{"type": "response.created", "response": {"id": "resp_1"}}'
@@ -107,3 +109,22 @@ def test_exact_frames_get_no_lane() -> None:
     assert Frame.exactly("null").event == {}
     assert Frame.exactly(b"\x00").on_lane("a") == b"\x00"
     assert Frame.exactly('{"type":"x"}').event == {"type": "x"}
+
+
+def test_a_recording_of_a_client(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    with ResponsesServer() as server, ResponsesWebSocket(server.url) as socket, socket.record(path):
+        server.reply("One", "Two")
+        for _ in range(2):
+            socket.send_request({"model": "m", "input": "Hi"}).run()
+    one, two = Recording.load(path, speed=1.0)
+    assert one.frames[0].event["type"] == "response.created"
+    assert one.frames[0].offset == 0
+    assert one.frames != two.frames
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"t":9,"kind":"event","request":"r1","text":"no JSON"}\n')
+    assert [len(each.frames) for each in Recording.load(path)] == [len(one.frames), len(two.frames)]
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"t":"x","kind":"stopped"}\n')
+    with pytest.raises(ValueError, match=r"session.jsonl, line \d+: `t` is no number"):
+        Recording.load(path)
