@@ -312,7 +312,12 @@ def test_a_program_that_ends_writes_what_waits_and_a_fork_of_it_does_not(path: P
     program = textwrap.dedent(PROGRAM)
     if hasattr(os, "fork"):
         program += "if os.fork() == 0:\n    sys.exit()\nos.wait()"
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stderr == ""
     assert len(load_recording(path).records) == 3
 
