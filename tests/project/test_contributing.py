@@ -37,7 +37,9 @@ def test_a_file_with_a_rule_is_there(file: str) -> None:
     assert (PACKAGE / file).is_file()
 
 
-@pytest.mark.parametrize("room", ["structured", "protocol", "pool", "net", "recording", "conversations", "batch"])
+@pytest.mark.parametrize(
+    "room", ["structured", "protocol", "pool", "net", "recording", "conversations", "marbles", "batch"]
+)
 def test_every_module_that_holds_a_rule_is_named(room: str) -> None:
     modules = {f"{room}/{path.name}" for path in (PACKAGE / room).glob("*.py")} - {f"{room}/__init__.py"}
     # A request as the rules see it, the timer that asks them, and the socket below them decide nothing.

@@ -1,0 +1,1 @@
+"""Marble diagrams of recorded streams, as SVG and as a page of HTML: see `rxresponses marbles`."""

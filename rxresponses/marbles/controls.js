@@ -1,0 +1,306 @@
+// The second part of the script of the page: zoom, focus, and the panel with an event.
+// -- the view ----------------------------------------------------------------------------------------------------
+
+function step(most) {
+  const least = Math.max(view.width / view.scale / most, data.hasTimes ? 1e-6 : 1);
+  if (data.hasTimes && least > 20) {
+    return [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200].find((one) => one >= least) ||
+      Math.ceil(least / 86400) * 86400;
+  }
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= least * (1 - 1e-9));
+}
+
+function tickText(at, size) {
+  if (!data.hasTimes) return number(Math.round(at) + 1);
+  if (size >= 60) {
+    const minutes = Math.round(at / 60);
+    return size < 3600 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  }
+  const digits = (value) => Math.max(0, -Math.floor(Math.log10(value) + 1e-9));
+  return size < 0.001 ? `${(at * 1000).toFixed(digits(size * 1000))} ms` : `${at.toFixed(digits(size))} s`;
+}
+
+function drawAxis() {
+  const size = step(Math.max(1, view.width / 90)), first = Math.ceil(view.begin / size - 1e-9);
+  const last = Math.floor(Math.min(data.end, view.begin + view.width / view.scale) / size + 1e-9);
+  view.ticks = [];
+  for (let place = first; place <= last && view.ticks.length < 100; place++) {
+    if (place * size >= data.begin - 1e-9) view.ticks.push(place * size);
+  }
+  axis.innerHTML = view.ticks.map((tick) => {
+    const x = xOf(tick), style = x < 40 ? "s" : x > view.width - 40 ? "e" : "m";
+    return label(x, 15, tickText(tick, size), `k ${style}`);
+  }).join("");
+}
+
+let requested = false;
+function refresh() {
+  view.version++;
+  if (requested) return;
+  requested = true;
+  requestAnimationFrame(() => {
+    requested = false;
+    drawAxis();
+    const hadFocus = main.contains(document.activeElement) && document.activeElement.classList.contains("item");
+    for (const row of data.rows) if (row.onScreen && !row.section.hidden) draw(row);
+    keepTabStop(hadFocus);
+    byId("in").disabled = view.scale >= mostScale();
+    byId("out").disabled = view.scale <= fitScale();
+    byId("left").disabled = view.begin <= data.begin;
+    byId("right").disabled = view.begin >= lastBegin();
+  });
+}
+
+const room = () => Math.max(view.width - 2 * MARGIN, 50);
+const fitScale = () => (span > 0 ? room() / span : 0);
+const mostScale = () => Math.max(fitScale(), data.hasTimes ? room() / 0.0001 : 200);
+const lastBegin = () => Math.max(data.begin, data.end - room() / Math.max(view.scale, 1e-9));
+
+function moveTo(begin, scale) {
+  view.scale = Math.min(Math.max(scale, fitScale()), mostScale());
+  view.begin = Math.min(Math.max(begin, data.begin), lastBegin());
+  main.dataset.scale = view.scale;
+  refresh();
+}
+
+function zoom(factor, x) {
+  const at = view.begin + (x - MARGIN) / (view.scale || 1);
+  const scale = Math.min(Math.max(view.scale * factor, fitScale()), mostScale());
+  moveTo(at - (x - MARGIN) / (scale || 1), scale);
+}
+
+const pan = (pixels) => moveTo(view.begin + pixels / (view.scale || 1), view.scale);
+const fit = () => moveTo(data.begin, fitScale());
+const middle = () => {
+  const x = focus ? xOf(focus.row.at[focus.index]) : -1;
+  return x >= 0 && x <= view.width ? x : view.width / 2;
+};
+
+// -- focus and selection -----------------------------------------------------------------------------------------
+
+const itemOf = (row, index) => row.items.findIndex((item) => item.indices.includes(index));
+const elementOf = (row, place) => row.svg.querySelector(`[data-item="${place}"]`);
+
+function mark(row, takesFocus) {
+  for (const element of row.svg.querySelectorAll('[tabindex="0"]')) element.setAttribute("tabindex", "-1");
+  for (const element of row.svg.querySelectorAll(".shown")) element.classList.remove("shown");
+  const current = shown && shown.row === row ? elementOf(row, itemOf(row, shown.index)) : null;
+  if (current) current.classList.add("shown");
+  const element = focus && focus.row === row ? elementOf(row, itemOf(row, focus.index)) : null;
+  if (!element) return;
+  element.setAttribute("tabindex", "0");
+  if (takesFocus) element.focus({ preventScroll: true });
+}
+
+function setFocus(row, index, takesFocus) {
+  const before = focus;
+  focus = { row, index };
+  if (before && before.row !== row && before.row.items) mark(before.row, false);
+  if (takesFocus) {
+    const x = xOf(row.at[index]);
+    row.section.scrollIntoView({ block: "nearest" });
+    if (x < MARGIN - 1 || x > view.width - MARGIN + 1) {
+      moveTo(row.at[index] - room() / 2 / (view.scale || 1), view.scale);
+      drawAxis();
+    }
+  }
+  if (row.version !== view.version) draw(row);
+  mark(row, takesFocus);
+  if (takesFocus) say(nameOf(row, row.items[itemOf(row, index)]));
+}
+
+// One item of the diagram can be reached with Tab, also when the item that had the focus is out of sight.
+let lost = false; // the item with the focus has gone out of sight, and there is no other one
+function keepTabStop(hadFocus) {
+  lost = (lost || hadFocus) && document.activeElement === document.body;
+  const stop = main.querySelector('.item[tabindex="0"]');
+  if (stop && !lost) return;
+  const element = stop || main.querySelector("section:not([hidden]) .item");
+  if (!element) return;
+  const found = itemAt(element);
+  if (!stop) focus = { row: found.row, index: found.item.indices[0] };
+  mark(found.row, lost);
+}
+
+const say = (text) => { live.textContent = text; };
+
+// Show a single event; zoom into many of them, until they cannot be told apart by zooming: then list them.
+function activate(row, item, x) {
+  const first = item.indices[0], last = item.indices[item.indices.length - 1];
+  const range = row.at[last] - row.at[first];
+  if (item.kind === "single" || !range || view.scale >= mostScale() * 0.99) {
+    setFocus(row, first, true);
+    return item.kind === "single" ? show(row, first) : list(row, item);
+  }
+  const scale = Math.min(room() * 0.9 / range, mostScale());
+  if (scale > view.scale * 1.05) {
+    moveTo(row.at[first] - room() * 0.05 / scale, scale);
+    setFocus(row, first, true);
+  } else { // what is in sight is a part of the band
+    const begin = Math.max(xOf(row.at[first]), 0), end = Math.min(xOf(row.at[last]), view.width);
+    const at = view.begin + ((x ?? (begin + end) / 2) - MARGIN) / view.scale;
+    zoom(4, xOf(at));
+    setFocus(row, nearest(row, item.indices, at), true);
+  }
+  say(`Zoomed into ${nameOf(row, item)}`);
+}
+
+const nearest = (row, indices, at) =>
+  indices.reduce((best, one) => (Math.abs(row.at[one] - at) < Math.abs(row.at[best] - at) ? one : best));
+
+// -- the panel ---------------------------------------------------------------------------------------------------
+
+function open(title) {
+  panel.hidden = false;
+  document.body.classList.add("has-panel");
+  byId("panel-title").textContent = title;
+}
+
+function show(row, index) {
+  shown = { row, index };
+  const place = row.kept.indexOf(index);
+  open(`${row.name} · ${data.types[row.type[index]]}`);
+  byId("panel-facts").textContent =
+    `${when(row.at[index])} · ${number(place + 1)} of ${number(row.kept.length)} on this line`;
+  content(pre(data.frames[row.record[index]]));
+  byId("previous").disabled = place <= 0;
+  byId("next").disabled = place < 0 || place >= row.kept.length - 1;
+  byId("steps").hidden = false;
+  mark(row, false);
+  say(`${data.types[row.type[index]]}, ${when(row.at[index])}`);
+}
+
+function content(...nodes) {
+  byId("panel-content").replaceChildren(...nodes);
+}
+
+function pre(frame) {
+  const element = document.createElement("pre");
+  element.tabIndex = 0;
+  element.id = "json";
+  element.textContent = typeof frame === "string" ? frame : JSON.stringify(frame, null, 2);
+  return element;
+}
+
+function list(row, item) {
+  shown = null;
+  open(`${row.name} · ${nameOf(row, item)}`);
+  byId("panel-facts").textContent = "These events are too close to each other to be drawn apart.";
+  byId("steps").hidden = true;
+  const entries = document.createElement("ol");
+  for (const index of item.indices.slice(0, MOST_LISTED)) {
+    const entry = document.createElement("li"), button = document.createElement("button");
+    button.textContent = nameOf(row, { kind: "single", indices: [index] });
+    button.addEventListener("click", () => { setFocus(row, index, false); show(row, index); });
+    entry.append(button);
+    entries.append(entry);
+  }
+  const more = document.createElement("p");
+  if (item.indices.length > MOST_LISTED) more.textContent = `and ${number(item.indices.length - MOST_LISTED)} more`;
+  content(entries, more);
+  say(`${number(item.indices.length)} events in the panel`);
+}
+
+function close() {
+  const row = shown && shown.row;
+  panel.hidden = true;
+  shown = null;
+  document.body.classList.remove("has-panel");
+  if (row) mark(row, false);
+  if (focus) setFocus(focus.row, focus.index, true);
+}
+
+function move(by) {
+  if (!shown) return;
+  const { row, index } = shown, place = row.kept.indexOf(index) + by;
+  if (place < 0 || place >= row.kept.length) return;
+  setFocus(row, row.kept[place], true);
+  show(row, row.kept[place]);
+  const button = byId(by < 0 ? "previous" : "next");
+  (button.disabled ? byId("close") : button).focus();
+}
+
+// -- keys, pointer and wheel ----------------------------------------------------------------------------------------
+
+function itemAt(target) {
+  const element = target.closest(".item"), section = target.closest("section");
+  if (!element || !section) return null;
+  const row = data.rows.find((one) => one.section === section);
+  return { row, item: row.items[Number(element.dataset.item)], place: Number(element.dataset.item) };
+}
+
+function onArrow(key) {
+  const { row, index } = focus, place = itemOf(row, index);
+  if (key === "ArrowLeft" || key === "ArrowRight" || key === "Home" || key === "End") {
+    const last = row.items.length - 1;
+    const to = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: last }[key];
+    if (to >= 0 && to <= last) setFocus(row, row.items[to].indices[0], true);
+    return;
+  }
+  const rows = data.rows.filter((one) => !one.section.hidden && one.kept.length);
+  const other = rows[rows.indexOf(row) + (key === "ArrowUp" ? -1 : 1)];
+  if (!other) return;
+  setFocus(other, nearest(other, other.kept, row.at[index]), true);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select,input")) return;
+  const inDiagram = event.target.closest(".item");
+  const keys = {
+    "+": () => zoom(2, middle()), "=": () => zoom(2, middle()), "-": () => zoom(0.5, middle()), 0: fit,
+    Escape: () => { if (!panel.hidden) close(); },
+  };
+  if (event.shiftKey && event.key === "ArrowLeft") pan(-room() / 4);
+  else if (event.shiftKey && event.key === "ArrowRight") pan(room() / 4);
+  else if (keys[event.key]) keys[event.key]();
+  else if (inDiagram && focus && /^(Arrow|Home|End)/.test(event.key)) onArrow(event.key);
+  else if (inDiagram && (event.key === "Enter" || event.key === " ")) {
+    const found = itemAt(event.target);
+    activate(found.row, found.item);
+  } else return;
+  event.preventDefault();
+});
+
+let drag = null;
+main.addEventListener("pointerdown", (event) => {
+  if (event.button === 0 && !event.target.closest("h2")) drag = { x: event.clientX, begin: view.begin, moved: false };
+});
+main.addEventListener("pointermove", (event) => {
+  if (!drag) return;
+  if (!drag.moved && Math.abs(event.clientX - drag.x) < 5) return;
+  if (!drag.moved) main.setPointerCapture(event.pointerId);
+  drag.moved = true;
+  moveTo(drag.begin - (event.clientX - drag.x) / (view.scale || 1), view.scale);
+});
+for (const name of ["pointerup", "pointercancel"]) {
+  main.addEventListener(name, () => { setTimeout(() => { drag = null; }); });
+}
+main.addEventListener("click", (event) => {
+  if (drag && drag.moved) return;
+  const found = itemAt(event.target);
+  if (found) activate(found.row, found.item, event.clientX - main.getBoundingClientRect().left);
+});
+main.addEventListener("focusin", (event) => {
+  const found = itemAt(event.target);
+  if (found && !(focus && found.row === focus.row && found.item.indices.includes(focus.index))) {
+    setFocus(found.row, found.item.indices[0], false);
+  }
+});
+
+function onWheel(event) {
+  const isAcross = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
+  const scrolls = document.documentElement.scrollHeight > window.innerHeight + 1;
+  const zooms = event.ctrlKey || event.metaKey || event.currentTarget === axis || !scrolls;
+  if (!isAcross && !zooms) return; // the page scrolls
+  event.preventDefault();
+  if (isAcross) pan(event.deltaX || event.deltaY);
+  else zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.002)), event.clientX - main.getBoundingClientRect().left);
+}
+for (const element of [main, axis]) element.addEventListener("wheel", onWheel, { passive: false });
+
+const buttons = {
+  in: () => zoom(2, middle()), out: () => zoom(0.5, middle()), fit, left: () => pan(-room() / 2), right: () => pan(room() / 2),
+  close, previous: () => move(-1), next: () => move(1),
+};
+for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);

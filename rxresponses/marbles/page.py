@@ -1,0 +1,120 @@
+"""Makes the page of a diagram: one HTML file that needs nothing else, neither a network nor another file."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from ..redaction import shortened
+from .diagram import SIGNS, Diagram, Row
+from .families import FAMILIES, is_piece
+from .shapes import STYLE, palette, shape_of
+
+_LONGEST_STRING = 20_000  # characters of a string in an event; images come as strings of millions
+_KEPT_END = 200
+_SCRIPTS = ("drawing.js", "controls.js", "filters.js")  # parts of one function
+_DIGITS = 3  # decimals of a second, if that tells all events apart
+
+
+def page_of(diagram: Diagram) -> str:
+    """Return a diagram as a page of HTML that can be zoomed and filtered, and that shows each event as JSON.
+
+    A browser that opens the page asks nobody for anything, and runs no script but that of the page.  Strings of more
+    than 20,000 characters in events, such as images, are shortened.
+    """
+    style, script = _style(), _script()
+    return Template(_file("page.html")).substitute(
+        script_hash=_hash(script),
+        style_hash=_hash(style),
+        title=escape(diagram.title or "Marble diagram"),
+        about=escape(f"{diagram.summary}. {diagram.remark}" if diagram.remark else diagram.summary),
+        style=style,
+        shapes="".join(f'<g id="rxm-{name}">{shape_of(name)}</g>' for name in FAMILIES),
+        data=embedded_json(_data(diagram)),
+        script=script,
+    )
+
+
+def embedded_json(data: Any) -> str:
+    """Return JSON that may stand inside a `script` element: no text in it can end the element, or begin a comment."""
+    text = json.dumps(data, separators=(",", ":"))  # in ASCII, so U+2028 and lone surrogates are escaped
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _data(diagram: Diagram) -> dict[str, Any]:
+    types = list(dict.fromkeys((marble.kind, marble.family) for row in diagram.rows for marble in row.marbles))
+    numbers = {kind: number for number, kind in enumerate(types)}
+    wanted = {marble.record for row in diagram.rows for marble in row.marbles}
+    wanted.update(row.record for row in diagram.rows if row.record is not None)
+    return {
+        "begin": diagram.begin,
+        "end": diagram.end,
+        "hasTimes": diagram.has_times,
+        "digits": _digits(diagram),
+        "order": list(FAMILIES),
+        "signs": SIGNS,
+        "types": [kind for kind, _ in types],
+        "families": [family for _, family in types],
+        "pieces": [family == "value" or is_piece(kind) for kind, family in types],
+        "rows": [_row(row, numbers) for row in diagram.rows],
+        "frames": {index: _shortened(diagram.frames[index]) for index in sorted(wanted)},
+    }
+
+
+def _row(row: Row, numbers: dict[tuple[str, str], int]) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "name": row.name,
+        "lane": row.lane,
+        "begin": row.begin,
+        "end": row.ending.at,
+        "sign": row.ending.sign,
+        "endText": row.ending.text,
+        "note": row.note,
+        "facts": row.facts,
+        "firstText": row.first_text,
+        "request": row.record,
+        "at": [marble.at for marble in row.marbles],
+        "type": [numbers[marble.kind, marble.family] for marble in row.marbles],
+        "text": [marble.text for marble in row.marbles],
+        "record": [marble.record for marble in row.marbles],
+    }
+
+
+def _digits(diagram: Diagram) -> int:
+    """Return how many decimals of a second are shown: six, if three cannot tell a line's events apart."""
+    span = diagram.end - diagram.begin
+    return _DIGITS if diagram.count == 0 or span / diagram.count > 0.002 else 6
+
+
+def _shortened(data: Any) -> Any:
+    if isinstance(data, str):
+        return shortened(data, _LONGEST_STRING, _KEPT_END)
+    if isinstance(data, dict):
+        return {name: _shortened(value) for name, value in data.items()}
+    return [_shortened(item) for item in data] if isinstance(data, list) else data
+
+
+@functools.cache
+def _script() -> str:
+    return f'"use strict";\n(() => {{\n{"".join(map(_file, _SCRIPTS))}}})();\n'
+
+
+@functools.cache
+def _style() -> str:
+    return f"{palette(':root')}{STYLE}{_file('page.css')}"
+
+
+@functools.cache
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
