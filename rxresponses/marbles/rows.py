@@ -53,6 +53,7 @@ class _Line:
     record: int | None = None
     first_text: float | None = None
     label: str = ""
+    stage: int = 0
 
 
 def diagram_of(recording: Recording, *, title: str = "", selection: Selection | None = None) -> Diagram:
@@ -95,6 +96,7 @@ class _Lines:
         self._first: float | None = None
         self._latest = 0.0
         self.frames: dict[int, Any] = {}
+        self._owners: dict[str, _Line] = {}  # pipeline → its request
         self.stopped = ""
 
     def read(self, index: int, record: Record) -> None:
@@ -194,11 +196,11 @@ class _Lines:
         key = ("stage", record.pipeline, str(record.stage))
         line = self._lines.get(key)
         if line is None:
-            group = source.group if source is not None else record.pipeline
-            line = self._lines[key] = _Line("stage", one_line(record.operator), group, label=record.pipeline)
+            name, pipeline = one_line(record.operator), record.pipeline
+            line = self._lines[key] = _Line("stage", name, pipeline, label=pipeline, stage=record.stage)
             line.begin = at
         if source is not None:
-            line.group, line.lane = source.group, source.lane
+            self._owners[record.pipeline] = source  # the first records of a pipeline may not know it
         value = one_line("" if record.value is None else str(record.value))
         if record.what == "next" and self._selection.has_family("value"):
             line.marbles.append(Marble(at, "next", "value", value, True, index))
@@ -229,16 +231,23 @@ class _Lines:
         ranks = {"connection": 0, "request": 1, "stage": 1, "other": 2}
         lanes: dict[str | None, int] = {}
         groups: dict[str, int] = {}
+        pipelines = {"": 0}
         for line in self._lines.values():
+            if line.kind == "stage" and (owner := self._owners.get(line.label)) is not None:
+                line.group, line.lane = owner.group, owner.lane
             if line.kind == "request":
                 lanes.setdefault(line.lane, len(lanes))
             groups.setdefault(line.group, len(groups))
+            pipelines.setdefault(line.label, len(pipelines))
         unknown = len(lanes)
         begin, _ = self.span()
-        ordered = sorted(
-            (line for line in self._lines.values() if line.marbles or self._is_shown(line)),
-            key=lambda line: (ranks[line.kind], lanes.get(line.lane, unknown), groups[line.group]),
-        )
+
+        def place(line: _Line) -> tuple[int, ...]:
+            pipeline = pipelines[line.label] if line.kind == "stage" else 0
+            return ranks[line.kind], lanes.get(line.lane, unknown), groups[line.group], pipeline, line.stage
+
+        shown = (line for line in self._lines.values() if line.marbles or self._is_shown(line))
+        ordered = sorted(shown, key=place)
         return [self._row(line, begin) for line in ordered]
 
     def _is_shown(self, line: _Line) -> bool:

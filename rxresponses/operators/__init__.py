@@ -24,6 +24,7 @@ from .first_event_timeout import first_event_timeout
 from .function_calls import function_calls
 from .idle_timeout import idle_timeout
 from .metrics import metrics
+from .observe_pipeline import observe_pipeline
 from .parse_output import parse_output
 from .partial_output import partial_output
 from .raise_on_failure import raise_on_failure
@@ -49,6 +50,7 @@ __all__ = [
     "function_calls",
     "idle_timeout",
     "metrics",
+    "observe_pipeline",
     "parse_output",
     "partial_output",
     "raise_on_failure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 from .format import ConnectionRecord, Contents, EndRecord, EventRecord, Record, RequestRecord, event_head, line_of
 from .hiding import Hider
-from .tape import NOTES, Ended, Sent, State, Tape
+from .tape import NOTES, Ended, Sent, Staged, State, Tape
 
 _KEPT = 256  # requests that have ended
 _HAS_OBJECT: dict[str, Any] = {}  # only `raw` is written
@@ -106,6 +107,10 @@ class LineMaker:
         if isinstance(note, State):
             reason = hider.text(note.reason) if note.reason else None
             return _encoded(ConnectionRecord(t, connection or "", note.state, note.code, reason))
+        if isinstance(note, Staged):
+            record, value = note.record, note.record.value
+            shown = None if value is None else hider.text(value)
+            return _encoded(dataclasses.replace(record, t=t, request=self._name(note.request), value=shown))
         text = hider.text(note.frame.decode(errors="surrogateescape"))
         return _encoded(EventRecord(t, None, None, connection, None, text))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from sys import getsizeof
 from time import monotonic
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 from reactivex.abc import DisposableBase
 
@@ -141,6 +141,14 @@ class Recorder(DisposableBase):
             if self._file is not None:
                 self._tapes.append(tape)
         return tape
+
+    def find(self, frame: object) -> tuple[Tape, Any] | None:
+        """Return the tape that has just noted this frame of an event, and the request to which the frame belongs."""
+        for tape in tuple(self._tapes):
+            request = tape.request_of(frame)
+            if request is not None:
+                return tape, request
+        return None
 
     def when_ended(self, call: Callable[[], object]) -> None:
         """Call a function once the recording has ended, on any thread; at once if it has."""

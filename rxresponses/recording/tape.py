@@ -11,6 +11,7 @@ from ..net.request import AnyConnectionRequest
 from ..net.tape import Receive
 from ..wire.events.base import ServerEvent
 from .errors import error_fields
+from .format import StageRecord
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,16 @@ class State:
     reason: str | None = None
 
 
-NOTES = (Sent, Undecodable, Ended, State)
+@dataclass(frozen=True)
+class Staged:
+    """An operator of an observed pipeline did something; `t` and `request` of the record are filled in later."""
+
+    request: Any
+    record: StageRecord
+
+
+NOTES = (Sent, Undecodable, Ended, State, Staged)
+_LATEST = 64  # entries among which a frame is looked for
 
 
 class Tape:
@@ -81,9 +91,21 @@ class Tape:
         del entries[:end]
         return taken
 
-    def note(self, note: Sent | Undecodable | Ended | State) -> None:
+    def note(self, note: Sent | Undecodable | Ended | State | Staged) -> None:
         """Append a note with its time."""
         self.entries += (monotonic(), note)
+
+    def request_of(self, frame: object) -> Any:
+        """Return the request to which this frame belongs, `None` if it is not among the latest entries.
+
+        The entry that names the request may have been written already; then the answer is `None` too.
+        """
+        entries = self.entries[-_LATEST:]
+        while entries:
+            if entries.pop() is frame:
+                break
+        requests = (entry for entry in reversed(entries) if not isinstance(entry, (bytes, float, *NOTES)))
+        return next(requests, None)
 
 
 class ConnectionTape(Tape):

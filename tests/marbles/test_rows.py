@@ -200,6 +200,11 @@ class TestStages:
         assert found.frames[4] == "Hel"
         assert found.summary == "2 requests, 1 event, 2 values of operators in 2 s"
 
+    def test_operators_are_in_the_order_of_the_pipeline(self) -> None:
+        last_first = [stage(1, "subscribed", None, number, operator=f"op{number}") for number in (3, 2, 1)]
+        ends = [stage(2, "completed", None, number, operator=f"op{number}") for number in (1, 2, 3)]
+        assert names(diagram(request(0), *last_first, *ends)) == ["r1", "op1", "op2", "op3"]
+
     def test_a_pipeline_without_a_request(self) -> None:
         found = diagram(stage(0, "next", "1", request=None), stage(1, "disposed", request=None))
         (only,) = found.rows

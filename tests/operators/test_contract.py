@@ -52,6 +52,7 @@ CASES = {
     "idle_timeout": Case(lambda: rops.idle_timeout(5000), 5),
     "metrics": Case(lambda: rops.metrics(scheduler=TestScheduler()), 1),
     "metrics(into)": Case(lambda: rops.metrics(str), 5),
+    "observe_pipeline": Case(lambda: rops.observe_pipeline(lambda record: None), 5),
     "parse_output": Case(lambda: rops.parse_output(dict[str, list[int]]), 1, events=ANSWER),
     "partial_output": Case(lambda: rops.partial_output(dict[str, list[int]]), 2, events=ANSWER),
     "partial_output(validate)": Case(
@@ -74,6 +75,7 @@ NOT_REDUCING = {
     "idle_timeout",
     "metrics",
     "metrics(into)",
+    "observe_pipeline",
     "raise_on_incomplete",
     "raise_on_refusal",
     "record",
