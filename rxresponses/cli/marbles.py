@@ -122,17 +122,19 @@ def _reason(recording: Recording, args: argparse.Namespace) -> str:
 
 def _read(name: str) -> Recording:
     from ..errors import ConfigurationError
+    from ..recording.file import load_recording
     from ..recording.reader import read_recording
 
     try:
+        if name != "-":
+            return load_recording(name)
         # Opened by its number, standard input is UTF-8 whatever the locale is.
-        file = sys.stdin.fileno() if name == "-" else name
-        with open(file, encoding="utf-8", errors="replace", closefd=name != "-") as lines:
+        with open(sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False) as lines:
             return read_recording(lines)
     except OSError as error:
         raise ConfigurationError(f"cannot read the recording: {error}") from error
     except ValueError as error:
-        raise ConfigurationError(f"{name} is no recording: {error}") from error
+        raise ConfigurationError(f"no recording: {error}") from error
 
 
 def _write(name: str, text: str) -> None:

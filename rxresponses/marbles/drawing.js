@@ -178,7 +178,7 @@ function sign(name, x, y, half) {
     open: `M${px(x - tip)} ${px(y - tip)}l${px(tip)} ${px(tip)}l${px(-tip)} ${px(tip)}`,
   };
   const bad = name === "failed" || name === "error" ? " bad" : "";
-  return `<path class="end${bad} sign-${name}" d="${paths[name]}"/>`;
+  return `<path class="end${bad} sign-${name}" d="${paths[name]}"><title>${escape(data.signs[name])}</title></path>`;
 }
 
 // -- texts below the line, where they fit ------------------------------------------------------------------------

@@ -11,7 +11,7 @@ _SIGNS = {"\n": "↵", "\r": "↵", "\t": "⇥", "\u2028": "↵", "\u2029": "↵
 _BREAKS = re.compile("\r\n|[\n\t\v\f\r\x85\u2028\u2029]")
 # XML has no surrogates and no U+FFFE and U+FFFF, and UTF-8 no surrogates: half an emoji is shown as U+FFFD.
 _UNENCODABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
-_EMPTY = "␠"
+_EMPTY = "·"
 LONGEST = 200  # characters of a text that are looked at, for a label or a tooltip
 
 

@@ -135,7 +135,8 @@ def test_no_such_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
 def test_no_recording(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Dear diary\n\nnothing\n")
     err = fails(capsys, str(tmp_path / "notes.txt"), "-o", "-")
-    assert "notes.txt is no recording: line 1: " in err
+    assert err.startswith("rxresponses: no recording: ")
+    assert "notes.txt: line 1: " in err
 
 
 @pytest.mark.parametrize("lines", ["", "\n\n", header_line(RecordingHeader()) + "\n"])

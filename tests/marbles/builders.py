@@ -17,6 +17,29 @@ from rxresponses.recording.format import (
 )
 
 TEXT = "response.output_text.delta"
+THOUGHTS = ("The", "user", "asks", "for", "tomorrow's", "weather", "in", "Paris;", "call", "the", "tool.")
+ANSWER = (
+    "Tomorrow",
+    "in",
+    "Paris:",
+    "18",
+    "°C",
+    "with",
+    "light",
+    "rain",
+    "in",
+    "the",
+    "morning",
+    "☔,",
+    "dry",
+    "from",
+    "noon",
+    "on.",
+    "Take",
+    "an",
+    "umbrella.",
+)
+POEM = ("Round", "and", "bright", "they", "run", "the", "line,", "each", "a", "word", "and", "each", "in", "time")
 
 
 def recording(*records: Record, has_times: bool = True, torn: str | None = None) -> Recording:
@@ -58,9 +81,7 @@ def session() -> Recording:
     t = 0.33
     for number in range(40):
         t += chance.expovariate(90)
-        word = ["The", "user", "asks", "for", "tomorrow's", "weather", "in", "Paris;", "call", "the", "tool.", ""][
-            number % 11
-        ]
+        word = THOUGHTS[number % len(THOUGHTS)]
         records.append(event(t, "response.reasoning_summary_text.delta", "r1", "research", delta=f"{word} "))
     call = {"type": "function_call", "name": "get_weather"}
     records.append(event(t + 0.06, "response.output_item.added", "r1", "research", item=call))
@@ -77,31 +98,9 @@ def session() -> Recording:
     records.append(event(t + 0.18, "response.created", "r2", "research"))
     records.append(event(t + 0.22, "response.output_item.added", "r2", "research", item={"type": "message"}))
     t += 0.22
-    words = [
-        "Tomorrow",
-        "in",
-        "Paris:",
-        "18",
-        "°C",
-        "with",
-        "light",
-        "rain",
-        "in",
-        "the",
-        "morning",
-        "☔,",
-        "dry",
-        "from",
-        "noon",
-        "on.",
-        "Take",
-        "an",
-        "umbrella.",
-        "",
-    ]
     for number in range(60):
         t += chance.expovariate(75)
-        word = f"{words[number % len(words)]} "
+        word = f"{ANSWER[number % len(ANSWER)]} "
         records.append(text(t, word, "r2", "research"))
         shared: dict[str, Any] = {"request": "r2"}
         records.append(stage(t + 0.0001, "next", word, **shared))
@@ -117,22 +116,7 @@ def session() -> Recording:
     records.append(request(0.5, "r3", "draft", model="gpt-5-mini", input="Draft a poem about marbles"))
     records.append(event(0.74, "response.created", "r3", "draft"))
     t = 0.8
-    for word in [
-        "Round",
-        "and",
-        "bright",
-        "they",
-        "run",
-        "the",
-        "line,",
-        "each",
-        "a",
-        "word",
-        "and",
-        "each",
-        "in",
-        "time",
-    ]:
+    for word in POEM:
         t += chance.expovariate(11)
         records.append(text(t, f"{word} ", "r3", "draft"))
     error = {"type": "ConnectionLostError", "message": "the connection was lost: no close frame received"}
@@ -166,3 +150,13 @@ HOSTILE = (
     "$1 ${data} %s {0}",
 )
 """Texts that a server may send."""
+
+PICTURE = "docs/session.svg"
+TITLE = "Two lanes, a tool call, an observed pipeline, and a lost connection"
+
+if __name__ == "__main__":
+    from rxresponses.marbles.rows import diagram_of
+    from rxresponses.marbles.svg import svg_of
+    from tests.support.paths import ROOT
+
+    (ROOT / PICTURE).write_text(svg_of(diagram_of(session(), title=TITLE)), encoding="utf-8", newline="")

@@ -11,9 +11,9 @@ from rxresponses.marbles.rows import diagram_of
 from rxresponses.marbles.svg import svg_of
 from rxresponses.recording.format import ConnectionRecord, EndRecord, EventRecord, Record, StoppedRecord
 from rxresponses.recording.reader import read_recording
-from tests.support.paths import TRANSCRIPTS
+from tests.support.paths import ROOT, TRANSCRIPTS
 
-from .builders import HOSTILE, event, large, recording, request, session, stage, text
+from .builders import HOSTILE, PICTURE, TITLE, event, large, recording, request, session, stage, text
 
 SVG = "{http://www.w3.org/2000/svg}"
 RECORDED = sorted(TRANSCRIPTS.glob("*.jsonl"))
@@ -139,3 +139,8 @@ def test_a_transcript(path: Path) -> None:
     with path.open(encoding="utf-8") as lines:
         found = read_recording(lines)
     assert count(ElementTree.fromstring(svg_of(diagram_of(found)))) == len(found.events())
+
+
+def test_the_picture_of_the_docs_is_up_to_date() -> None:
+    """`python -m tests.marbles.builders` draws it anew."""
+    assert (ROOT / PICTURE).read_text(encoding="utf-8") == svg_of(diagram_of(session(), title=TITLE))

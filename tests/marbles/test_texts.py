@@ -34,8 +34,8 @@ def test_a_text_on_one_line_can_be_written_into_a_file_of_xml(text: str) -> None
 
 
 def test_white_space_alone_is_visible() -> None:
-    assert piece("  ") == "␠␠"
-    assert piece(" " * 9) == "␠␠␠"
+    assert piece("  ") == "··"
+    assert piece(" " * 9) == "···"
     assert piece("") == ""
     assert piece("a ") == "a "
 
