@@ -34,9 +34,8 @@ def step_of(span: float, most: int, *, has_times: bool = True) -> float:
     return round(step * 10.0**power, max(0, -power))
 
 
-def ticks(begin: float, end: float, most: int, *, has_times: bool = True) -> list[Tick]:
-    """Return the ticks from `begin` to `end`, at most `most` of them and one more."""
-    step = step_of(end - begin, most, has_times=has_times)
+def ticks(begin: float, end: float, step: float, *, has_times: bool = True) -> list[Tick]:
+    """Return the ticks from `begin` to `end`, which are multiples of `step`."""
     first = math.ceil(begin / step - 1e-9)
     last = math.floor(end / step + 1e-9)
     numbers = range(first, min(last, first + _MOST) + 1)

@@ -62,12 +62,11 @@ class Band:
 Item = Single | Badge | Band
 
 
-def clusters(marbles: Sequence[Marble], scale: float, origin: float, *, singles: bool = True) -> list[Item]:
-    """Return what is drawn for the marbles of a line, in the order of their times, at `scale` pixels a second.
+def clusters(marbles: Sequence[Marble], xs: Sequence[float], *, singles: bool = True) -> list[Item]:
+    """Return what is drawn for the marbles of a line, which are in the order of their places `xs`, in pixels.
 
     Each marble is in one item.  `singles` is false for a line on which all is drawn as bands, to save space.
     """
-    xs = [(marble.at - origin) * scale for marble in marbles]
     bands, alone = _bands(marbles, xs, singles)
     return [*bands, *_piles(xs, sorted(alone), bands)]
 

@@ -22,16 +22,37 @@ function tickText(at, size) {
 }
 
 function drawAxis() {
-  const size = step(Math.max(1, view.width / 90)), first = Math.ceil(view.begin / size - 1e-9);
-  const last = Math.floor(Math.min(data.end, view.begin + view.width / view.scale) / size + 1e-9);
+  const size = step(Math.max(1, view.width / 90)), labels = [], taken = [];
+  const right = view.begin + (view.width - MARGIN) / (view.scale || 1);
+  const put = (x, text) => {
+    const half = text.length * CELL / 2;
+    if (taken.some(([other, wide]) => Math.abs(x - other) < half + wide + 8)) return false;
+    taken.push([x, half]);
+    labels.push(label(x, 15, text, `k ${x < half ? "s" : x > view.width - half ? "e" : "m"}`));
+    return true;
+  };
+  view.cuts = data.breaks.map(([begin, end]) => ({ x: xOf(placeOf(begin)), width: data.drawn * view.scale, length: end - begin }))
+    .filter((cut) => cut.x + cut.width > 0 && cut.x < view.width);
+  for (const cut of view.cuts) put(cut.x + cut.width / 2, `(${duration(cut.length)})`);
   view.ticks = [];
-  for (let place = first; place <= last && view.ticks.length < 100; place++) {
-    if (place * size >= data.begin - 1e-9) view.ticks.push(place * size);
+  const last = Math.min(timeOf(right), timeOf(data.end));
+  for (let place = Math.ceil(timeOf(Math.max(view.begin - MARGIN / (view.scale || 1), data.begin)) / size - 1e-9);
+    place * size <= last + size * 1e-9 && view.ticks.length < 100; place++) {
+    const hidden = data.breaks.find(([begin, end]) => place * size > begin && place * size < end);
+    if (hidden) {
+      place = Math.ceil(hidden[1] / size) - 1; // goes on behind it
+      continue;
+    }
+    const x = xOf(placeOf(place * size));
+    if (put(x, tickText(place * size, size))) view.ticks.push(x);
   }
-  axis.innerHTML = view.ticks.map((tick) => {
-    const x = xOf(tick), style = x < 40 ? "s" : x > view.width - 40 ? "e" : "m";
-    return label(x, 15, tickText(tick, size), `k ${style}`);
-  }).join("");
+  axis.innerHTML = labels.join("");
+}
+
+function duration(value) {
+  if (value < 120) return `${Number(value.toPrecision(3))} s`;
+  const minutes = Math.round(value / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 let requested = false;
@@ -73,7 +94,7 @@ function zoom(factor, x) {
 const pan = (pixels) => moveTo(view.begin + pixels / (view.scale || 1), view.scale);
 const fit = () => moveTo(data.begin, fitScale());
 const middle = () => {
-  const x = focus ? xOf(focus.row.at[focus.index]) : -1;
+  const x = focus ? xOf(focus.row.place[focus.index]) : -1;
   return x >= 0 && x <= view.width ? x : view.width / 2;
 };
 
@@ -98,10 +119,10 @@ function setFocus(row, index, takesFocus) {
   focus = { row, index };
   if (before && before.row !== row && before.row.items) mark(before.row, false);
   if (takesFocus) {
-    const x = xOf(row.at[index]);
+    const x = xOf(row.place[index]);
     row.section.scrollIntoView({ block: "nearest" });
     if (x < MARGIN - 1 || x > view.width - MARGIN + 1) {
-      moveTo(row.at[index] - room() / 2 / (view.scale || 1), view.scale);
+      moveTo(row.place[index] - room() / 2 / (view.scale || 1), view.scale);
       drawAxis();
     }
   }
@@ -128,17 +149,17 @@ const say = (text) => { live.textContent = text; };
 // Show a single event; zoom into many of them, until they cannot be told apart by zooming: then list them.
 function activate(row, item, x) {
   const first = item.indices[0], last = item.indices[item.indices.length - 1];
-  const range = row.at[last] - row.at[first];
+  const range = row.place[last] - row.place[first];
   if (item.kind === "single" || !range || view.scale >= mostScale() * 0.99) {
     setFocus(row, first, true);
     return item.kind === "single" ? show(row, first) : list(row, item);
   }
   const scale = Math.min(room() * 0.9 / range, mostScale());
   if (scale > view.scale * 1.05) {
-    moveTo(row.at[first] - room() * 0.05 / scale, scale);
+    moveTo(row.place[first] - room() * 0.05 / scale, scale);
     setFocus(row, first, true);
   } else { // what is in sight is a part of the band
-    const begin = Math.max(xOf(row.at[first]), 0), end = Math.min(xOf(row.at[last]), view.width);
+    const begin = Math.max(xOf(row.place[first]), 0), end = Math.min(xOf(row.place[last]), view.width);
     const at = view.begin + ((x ?? (begin + end) / 2) - MARGIN) / view.scale;
     zoom(4, xOf(at));
     setFocus(row, nearest(row, item.indices, at), true);
@@ -147,7 +168,7 @@ function activate(row, item, x) {
 }
 
 const nearest = (row, indices, at) =>
-  indices.reduce((best, one) => (Math.abs(row.at[one] - at) < Math.abs(row.at[best] - at) ? one : best));
+  indices.reduce((best, one) => (Math.abs(row.place[one] - at) < Math.abs(row.place[best] - at) ? one : best));
 
 // -- the panel ---------------------------------------------------------------------------------------------------
 
@@ -241,7 +262,7 @@ function onArrow(key) {
   const rows = data.rows.filter((one) => !one.section.hidden && one.kept.length);
   const other = rows[rows.indexOf(row) + (key === "ArrowUp" ? -1 : 1)];
   if (!other) return;
-  setFocus(other, nearest(other, other.kept, row.at[index]), true);
+  setFocus(other, nearest(other, other.kept, row.place[index]), true);
 }
 
 document.addEventListener("keydown", (event) => {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .breaks import Breaks
 from .texts import number, seconds
 
 SIGNS = {
@@ -67,6 +68,12 @@ class Row:
     group: str = ""
     """The same for a request and for the stages of its pipelines."""
 
+    @property
+    def lane_name(self) -> str:
+        """The lane in words, an empty text for a lane without a name."""
+        lane = self.lane or ""
+        return lane if lane.startswith("lane") or not lane else f"lane {lane}"
+
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
@@ -79,6 +86,9 @@ class Diagram:
     has_times: bool
     frames: Mapping[int, Any] = field(repr=False)
     """By the index of the record: the frame of an event, for those who want to see it whole."""
+    breaks: Breaks = field(default_factory=Breaks)
+    """The idle times that are not drawn."""
+
     remark: str = ""
     """Why the recording is not whole, if it is not."""
 

@@ -2,7 +2,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 // The rules of clusters.py; a test compares both.
 const PITCH = 20, LEVELS = 4, BIN = 4, FEWEST_PIECES = 4, FEWEST_OTHERS = 24, BADGE = 40;
-const LEVEL = 17, MARGIN = 24, CELL = 6.6, HALF_BAND = 9, MOST_LISTED = 500;
+const LEVEL = 17, MARGIN = 24, CELL = 6.6, HALF_BAND = 9, MOST_LISTED = 500, LONGEST = 40;
+// Places are times as they are drawn: without what is cut of idle times (`breaks.py`).
 const span = data.end - data.begin;
 const byId = (id) => document.getElementById(id);
 const main = byId("rows"), axis = byId("axis"), panel = byId("panel"), live = byId("live"), status = byId("status");
@@ -19,7 +20,7 @@ let shown = null; // {row, index}: the event in the panel
 // -- what is drawn ---------------------------------------------------------------------------------------------
 
 function clusters(row, scale) {
-  const xs = row.kept.map((index) => (row.at[index] - data.begin) * scale);
+  const xs = row.kept.map((index) => (row.place[index] - data.begin) * scale);
   const tracks = new Map();
   row.kept.forEach((index, place) => {
     const key = data.pieces[row.type[index]] ? family(row, index) : "";
@@ -88,7 +89,26 @@ function piles(row, xs, alone, bands) {
 }
 
 const family = (row, index) => data.families[row.type[index]];
-const xOf = (at) => MARGIN + (at - view.begin) * view.scale;
+const xOf = (place) => MARGIN + (place - view.begin) * view.scale;
+
+function placeOf(at) {
+  let cut = 0;
+  for (const [begin, end] of data.breaks) {
+    if (at < end) return at > begin ? begin - cut + data.drawn * (at - begin) / (end - begin) : at - cut;
+    cut += end - begin - data.drawn;
+  }
+  return at - cut;
+}
+
+function timeOf(place) {
+  let cut = 0;
+  for (const [begin, end] of data.breaks) {
+    const from = begin - cut;
+    if (place < from + data.drawn) return place > from ? begin + (place - from) / data.drawn * (end - begin) : place + cut;
+    cut += end - begin - data.drawn;
+  }
+  return place + cut;
+}
 const when = (at) => (data.hasTimes ? `${at.toFixed(data.digits)} s` : `event ${number(Math.round(at) + 1)}`);
 
 function nameOf(row, item) {
@@ -114,7 +134,9 @@ function draw(row) {
   const last = row.items.reduce((most, item) => Math.max(most, item.end), 0);
   const behind = row.items.length && shift + last > xOf(row.end) - PITCH / 2 ? 13 : 0;
   const y = row.y, left = MARGIN - 30, right = view.width - MARGIN + 30;
-  const parts = [view.ticks.map((tick) => `<path class="grid" d="M${px(xOf(tick))} 0V${row.height}"/>`).join("")];
+  const parts = view.cuts.map((cut) =>
+    `<rect class="cut" x="${px(cut.x)}" y="0" width="${px(cut.width)}" height="${row.height}"/>`);
+  parts.push(view.ticks.map((x) => `<path class="grid" d="M${px(x)} 0V${row.height}"/>`).join(""));
   const begin = Math.max(xOf(row.begin), -9), end = Math.min(xOf(row.end) + behind, view.width + 9);
   if (end >= begin) parts.push(`<path class="line" d="M${px(begin)} ${y}H${px(end)}"/>`);
   parts.push(`<path class="end" d="M${px(xOf(row.begin))} ${y - 4}v8"/>`);
@@ -227,7 +249,7 @@ function texts(row, drawn, shift, y) {
     if (!column.band) {
       const text = column.more ? `${fitted(column.text, 18)} +${number(column.more)}`.trim() : column.text;
       const end = place + 1 < columns.length ? (following + column.x) / 2 : view.width - 4;
-      const fits = fitted(text, Math.floor((end - free) / CELL)), taken = cells(fits) * CELL;
+      const fits = fitted(text, Math.min(Math.floor((end - free) / CELL), LONGEST)), taken = cells(fits) * CELL;
       if (fits) {
         const left = Math.min(Math.max(column.x - taken / 2, free), end - taken);
         parts.push(label(left, y + 20, fits, "s"));
@@ -264,7 +286,7 @@ function textOf(row, item, from, room) {
   const gap = data.pieces[row.type[item.indices[0]]] ? "" : " ";
   let text = "";
   for (const index of item.indices) {
-    if ((row.at[index] - data.begin) * view.scale < from - 1) continue;
+    if ((row.place[index] - data.begin) * view.scale < from - 1) continue;
     text += gap + row.text[index];
     if (text.length > room) break;
   }

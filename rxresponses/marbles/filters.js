@@ -66,6 +66,7 @@ function makeFilters() {
 
 function makeRows() {
   for (const row of data.rows) {
+    row.place = row.place || row.at;
     Object.assign(row, { kept: [], y: row.kind === "connection" ? 10 : 14, onScreen: false, version: -1, scale: null });
     const section = row.section = document.createElement("section");
     section.className = `row ${row.kind}`;
@@ -85,12 +86,12 @@ function makeRows() {
       title.addEventListener("click", () => {
         shown = null;
         open(`${row.name} · request`);
-        byId("panel-facts").textContent = data.hasTimes ? `sent at ${when(row.begin)}` : "";
+        byId("panel-facts").textContent = data.hasTimes ? `sent at ${when(row.sentAt)}` : "";
         byId("steps").hidden = true;
         content(pre(data.frames[row.request]));
       });
     }
-    if (row.lane && row.kind !== "stage") part("lane", `lane ${row.lane}`);
+    if (row.lane && row.kind !== "stage") part("lane", row.laneName);
     if (row.note && row.kind === "request") part("note", row.note);
     part("facts", row.facts);
     row.svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

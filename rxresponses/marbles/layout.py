@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .axis import Tick, ticks
+from .axis import step_of, ticks
 from .clusters import LEVELS, MIXED, PITCH, Badge, Band, Item, Single, clusters
 from .diagram import SIGNS, Diagram, Marble, Row
 from .families import FAMILIES
@@ -33,6 +33,7 @@ _TICK = 90.0
 _BEHIND = 13.0  # from the last marble to the sign of the end, where both have the same time
 _GAP = 8.0  # between two texts
 _SHORTEST_NAME = 12  # cells
+_LONGEST = 40  # cells of the text of a marble
 _SHORTEST = 4  # cells: a text that is cut to fewer says nothing
 _MOST_ROWS = 200
 _MOST_SINGLES = 3000
@@ -78,6 +79,19 @@ class LegendEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """An idle time that is not drawn: where it would be, and how long it is."""
+
+    begin: float
+    end: float
+    text: str
+
+    @property
+    def middle(self) -> float:
+        return (self.begin + self.end) / 2
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The whole picture."""
 
@@ -85,7 +99,9 @@ class Layout:
     width: float
     height: float
     rows: list[PlacedRow]
-    ticks: list[tuple[float, Tick]]
+    ticks: list[float]
+    axis_texts: list[Label]
+    cuts: list[Cut]
     axis: float
     legend: list[LegendEntry]
     left_out: tuple[int, int]
@@ -95,32 +111,57 @@ class Layout:
 def layout_of(diagram: Diagram, width: float) -> Layout:
     """Place a diagram on a picture of this width."""
     room = width - 2 * MARGIN
-    span = diagram.end - diagram.begin
+    place, origin = diagram.breaks.place, diagram.breaks.place(diagram.begin)
+    span = place(diagram.end) - origin
     scale = room / span if span > 0 else 0.0
+
+    def x_of(at: float) -> float:
+        return MARGIN + (place(min(max(at, diagram.begin), diagram.end)) - origin) * scale
+
     top = _HEADER
     rows: list[PlacedRow] = []
     left = _MOST_SINGLES
     has_lanes = any(row.lane is not None for row in diagram.rows)
     for row in diagram.rows[:_MOST_ROWS]:
-        items = clusters(row.marbles, scale, diagram.begin, singles=left > 0)
+        xs = [(place(marble.at) - origin) * scale for marble in row.marbles]
+        items = clusters(row.marbles, xs, singles=left > 0)
         left -= sum(not isinstance(item, Band) for item in items)
-        placed, top = _place(row, items, top, diagram, scale, width, has_lanes)
+        placed, top = _place(row, items, top, x_of, width, has_lanes, diagram.has_times)
         rows.append(placed)
     rest = diagram.rows[_MOST_ROWS:]
     left_out = len(rest), sum(len(row.marbles) for row in rest)
     axis = top + 4
     legend, height = _legend(diagram, rows, axis + (26 if rest else 10), width)
-    marks = ticks(diagram.begin, diagram.end, int(room // _TICK), has_times=diagram.has_times)
-    placed_ticks = [(MARGIN + (tick.at - diagram.begin) * scale, tick) for tick in marks]
-    return Layout(diagram, width, height, rows, placed_ticks, axis, legend, left_out)
+    step = step_of(span, int(room // _TICK), has_times=diagram.has_times)
+    cuts = [Cut(x_of(begin), x_of(end), seconds(end - begin)) for begin, end in diagram.breaks.spans]
+    parts = diagram.breaks.parts(diagram.begin, diagram.end)
+    marks = [tick for part in parts for tick in ticks(*part, step, has_times=diagram.has_times)]
+    texts = _axis_texts(cuts, [(x_of(tick.at), tick.text) for tick in marks], width)
+    return Layout(diagram, width, height, rows, [x_of(tick.at) for tick in marks], texts, cuts, axis, legend, left_out)
+
+
+def _axis_texts(cuts: Sequence[Cut], marks: Sequence[tuple[float, str]], width: float) -> list[Label]:
+    """Return the texts of the axis: of the cuts, and of those ticks that do not touch another text."""
+    taken: list[tuple[float, float]] = []
+    labels: list[Label] = []
+    for middle, text in [*((cut.middle, f"({cut.text})") for cut in cuts), *marks]:
+        half = cells(text) * CELL / 2
+        x = min(max(middle, half + 4), width - half - 4)
+        if all(abs(x - other) >= half + others + _GAP for other, others in taken):
+            taken.append((x, half))
+            labels.append(Label(x, _HEADER - 13, text, "middle", "k"))
+    return labels
 
 
 def _place(
-    row: Row, items: list[Item], top: float, diagram: Diagram, scale: float, width: float, has_lanes: bool
+    row: Row,
+    items: list[Item],
+    top: float,
+    x_of: Callable[[float], float],
+    width: float,
+    has_lanes: bool,
+    has_times: bool,
 ) -> tuple[PlacedRow, float]:
-    def x_of(at: float) -> float:
-        return MARGIN + (min(max(at, diagram.begin), diagram.end) - diagram.begin) * scale
-
     is_small = row.kind == "connection"
     heading = _OPERATOR if row.kind == "stage" else _HEADING
     y = top + heading + (0 if is_small else _ABOVE + LEVEL * _highest(items))
@@ -130,7 +171,7 @@ def _place(
     labels = _headings(row, top, width, has_lanes)
     has_second_line = False
     if not is_small:
-        below, has_second_line = _texts_below(row, items, y, end, width, diagram.has_times)
+        below, has_second_line = _texts_below(row, items, y, end, width, has_times)
         labels += below
     bottom = y + (_CONNECTION - _HEADING + 8 if is_small else _TEXT + _COUNT * has_second_line + _BELOW)
     peak = max((count for item in items if isinstance(item, Band) for count in item.bars.values()), default=1)
@@ -155,7 +196,7 @@ def _headings(row: Row, top: float, width: float, has_lanes: bool) -> list[Label
     if row.kind == "connection":
         words[0] = f"connection {row.name}"
     elif row.lane is not None:
-        words.append(f"lane {row.lane}")
+        words.append(row.lane_name)
     elif has_lanes:
         words.append("default lane")
     whole = int((width - 2 * MARGIN) / CELL)
@@ -198,7 +239,7 @@ def _texts_below(
                 free = begin + cells(shown) * CELL + _GAP
             continue
         right = (following + begin) / 2 if number_ + 1 < len(columns) else width - 4
-        shown = _enough(words, int((right - free) / CELL))
+        shown = _enough(words, min(int((right - free) / CELL), _LONGEST))
         if shown:
             taken = cells(shown) * CELL
             left = min(max(begin - taken / 2, free), right - taken)

@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 from ..redaction import shortened
+from .breaks import Breaks
 from .diagram import SIGNS, Diagram, Row
 from .families import FAMILIES, is_piece
 from .shapes import STYLE, palette, shape_of
@@ -53,8 +54,10 @@ def _data(diagram: Diagram) -> dict[str, Any]:
     wanted = {marble.record for row in diagram.rows for marble in row.marbles}
     wanted.update(row.record for row in diagram.rows if row.record is not None)
     return {
-        "begin": diagram.begin,
-        "end": diagram.end,
+        "begin": diagram.breaks.place(diagram.begin),
+        "end": diagram.breaks.place(diagram.end),
+        "breaks": diagram.breaks.spans,
+        "drawn": diagram.breaks.drawn,
         "hasTimes": diagram.has_times,
         "digits": _digits(diagram),
         "order": list(FAMILIES),
@@ -62,25 +65,28 @@ def _data(diagram: Diagram) -> dict[str, Any]:
         "types": [kind for kind, _ in types],
         "families": [family for _, family in types],
         "pieces": [family == "value" or is_piece(kind) for kind, family in types],
-        "rows": [_row(row, numbers) for row in diagram.rows],
+        "rows": [_row(row, numbers, diagram.breaks) for row in diagram.rows],
         "frames": {index: _shortened(diagram.frames[index]) for index in sorted(wanted)},
     }
 
 
-def _row(row: Row, numbers: dict[tuple[str, str], int]) -> dict[str, Any]:
+def _row(row: Row, numbers: dict[tuple[str, str], int], breaks: Breaks) -> dict[str, Any]:
     return {
         "kind": row.kind,
         "name": row.name,
         "lane": row.lane,
-        "begin": row.begin,
-        "end": row.ending.at,
+        "laneName": row.lane_name,
+        "sentAt": row.begin,
+        "begin": breaks.place(row.begin),
+        "end": breaks.place(row.ending.at),
         "sign": row.ending.sign,
         "endText": row.ending.text,
         "note": row.note,
         "facts": row.facts,
-        "firstText": row.first_text,
+        "firstText": None if row.first_text is None else breaks.place(row.first_text),
         "request": row.record,
         "at": [marble.at for marble in row.marbles],
+        "place": [breaks.place(marble.at) for marble in row.marbles] if breaks.spans else None,
         "type": [numbers[marble.kind, marble.family] for marble in row.marbles],
         "text": [marble.text for marble in row.marbles],
         "record": [marble.record for marble in row.marbles],

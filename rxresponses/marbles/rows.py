@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..recording.format import (
     StageRecord,
 )
 from ..redaction import shown_data
+from .breaks import Breaks, breaks_of
 from .diagram import SIGNS, Diagram, Ending, Marble, Row
 from .families import error_words, family_of, is_piece, is_text, kind_of, words_of
 from .selection import Selection
@@ -72,9 +73,21 @@ def diagram_of(recording: Recording, *, title: str = "", selection: Selection | 
         begin=begin,
         end=end,
         has_times=recording.has_times,
+        breaks=breaks_of(_busy(rows), begin, end) if recording.has_times else Breaks(),
         frames=lines.frames,
         remark=_remark(recording, lines.stopped),
     )
+
+
+def _busy(rows: Iterable[Row]) -> Iterator[tuple[float, float]]:
+    """Yield the times in which a request or a pipeline runs; a line without an end runs until its last marble."""
+    for row in rows:
+        if row.kind in ("request", "stage"):
+            last = row.marbles[-1].at if row.marbles else row.begin
+            yield row.begin, last if row.ending.sign == "open" else row.ending.at
+        else:
+            for at in (row.begin, *(marble.at for marble in row.marbles)):
+                yield at, at
 
 
 def _remark(recording: Recording, stopped: str) -> str:

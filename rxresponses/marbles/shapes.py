@@ -38,6 +38,7 @@ svg.rxm{font:11px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",
 .rxm .e{text-anchor:end}
 .rxm .m{text-anchor:middle}
 .rxm .grid{stroke:var(--grid)}
+.rxm .cut{fill:var(--box)}
 .rxm .line,.rxm .end{stroke:var(--line);stroke-width:2;fill:none}
 .rxm .wait{stroke:var(--text);stroke-width:6;opacity:.35}
 .rxm .bad{stroke:var(--error);stroke-width:2.5}

@@ -16,6 +16,7 @@ WIDTH = 960
 """Pixels: the width of a picture if nothing else is asked for."""
 
 _HALF_BAND = 9.0  # pixels
+_TOP = 68.0  # pixels: where the lines of the axis begin
 
 
 def svg_of(diagram: Diagram, *, width: int = WIDTH) -> str:
@@ -64,7 +65,7 @@ def _svg(layout: Layout) -> Iterator[str]:
 def _description(diagram: Diagram) -> str:
     words = [f"{diagram.summary}."]
     for row in diagram.rows[:20]:
-        lane = f" on lane {row.lane}" if row.lane else ""
+        lane = f" on {row.lane_name}" if row.lane else ""
         ending = f"{SIGNS[row.ending.sign]}{f' ({row.ending.text})' if row.ending.text else ''}"
         words.append(f"{row.kind} {row.name}{lane}: {row.facts}; {ending}.")
     if len(diagram.rows) > 20:
@@ -78,10 +79,16 @@ def _families(diagram: Diagram) -> list[str]:
 
 
 def _axis(layout: Layout) -> Iterator[str]:
-    for x, tick in layout.ticks:
-        anchor = "start" if x < MARGIN + 4 else "end" if x > layout.width - MARGIN - 4 else "middle"
-        yield f'<path class="grid" d="M{_n(x)} 68V{_n(layout.axis)}"/>'
-        yield _text(Label(x, 63, tick.text, anchor, "k"))
+    height = layout.axis - _TOP
+    for cut in layout.cuts:
+        wide = max(cut.end - cut.begin, 2.0)
+        yield (
+            f'<g class="cut"><title>{escape(f"nothing runs for {cut.text}, which is not drawn")}</title>'
+            f'<rect x="{_n(cut.middle - wide / 2)}" y="{_n(_TOP)}" width="{_n(wide)}" height="{_n(height)}"/></g>\n'
+        )
+    for x in layout.ticks:
+        yield f'<path class="grid" d="M{_n(x)} {_n(_TOP)}v{_n(height)}"/>\n'
+    yield from map(_text, layout.axis_texts)
 
 
 def _row(placed: PlacedRow, layout: Layout) -> Iterator[str]:

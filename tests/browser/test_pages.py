@@ -10,7 +10,7 @@ import pytest
 from rxresponses.marbles.clusters import LEVELS, Band, Single, clusters
 from rxresponses.marbles.layout import MARGIN
 from rxresponses.marbles.rows import diagram_of
-from rxresponses.recording.format import EndRecord, Recording
+from rxresponses.recording.format import EndRecord, Record, Recording
 from rxresponses.recording.reader import read_recording
 from tests.marbles.builders import HOSTILE, event, large, recording, request, session, text
 from tests.support.paths import TRANSCRIPTS
@@ -63,18 +63,43 @@ def test_the_page_has_the_items_of_the_picture(show: Open) -> None:
     found = recording(
         request(0), *piles, *[text(0.6 + n / 70) for n in range(99)], *mixed, EndRecord(9, "r1", "completed")
     )
-    for width in (400, 999, 1600):
-        for one in (session(), large(1000), found):
+    for width in (400, 1600):
+        for one in (session(), large(1000), found, with_pauses()):
             page = show(one, width=width, height=3000)
             diagram = diagram_of(one)
             scale = page.value("Number(document.querySelector('#rows').dataset.scale)")
-            assert scale == pytest.approx((width - 2 * MARGIN) / (diagram.end - diagram.begin))
-            assert page.value(ITEMS) == [items(row.marbles, scale, diagram.begin) for row in diagram.rows]
+            place = diagram.breaks.place
+            assert scale == pytest.approx((width - 2 * MARGIN) / (place(diagram.end) - place(diagram.begin)))
+            xs = [[(place(marble.at) - place(diagram.begin)) * scale for marble in row.marbles] for row in diagram.rows]
+            assert page.value(ITEMS) == [items(row.marbles, some) for row, some in zip(diagram.rows, xs, strict=True)]
 
 
-def items(marbles: Any, scale: float, origin: float) -> list[list[Any]]:
+def with_pauses() -> Recording:
+    """A recording of three requests with an hour between them."""
+    records: list[Record] = []
+    for hour in range(3):
+        records += [request(3600 * hour, f"r{hour}"), text(3600 * hour + 1, name=f"r{hour}")]
+    return recording(*records)
+
+
+def test_pauses_are_not_drawn(show: Open, picture: Open) -> None:
+    page = show(with_pauses())
+    assert page.value(COUNT) == 3
+    axis = page.value("document.querySelector('#axis').textContent")
+    assert axis.count("(1 h 0 min)") == 2
+    assert page.value("document.querySelectorAll('.row.request:last-child .cut').length") == 2
+    page.key("+")
+    page.click("#right")
+    page.click("#fit")
+    assert page.value("document.querySelector('#axis').textContent") == axis
+    page.click(".row.request:last-child .item")
+    assert page.value("document.querySelector('#panel-facts').textContent").startswith("7201.000 s")
+    assert picture(with_pauses()).value(COUNT) == 3
+
+
+def items(marbles: Any, xs: list[float]) -> list[list[Any]]:
     found = []
-    for item in clusters(marbles, scale, origin):
+    for item in clusters(marbles, xs):
         indices = [item.index] if isinstance(item, Single) else item.indices
         kind = "single" if isinstance(item, Single) else "band" if isinstance(item, Band) else "badge"
         found.append([kind, indices[0], len(indices)])

@@ -31,13 +31,14 @@ def extent(label: Label) -> tuple[float, float]:
 
 def test_the_time_is_the_place() -> None:
     found = layout(
-        request(0), text(1), text(2), text(4), EndRecord(4.5, "r1", "completed"), request(8, "r2"), width=848
+        *(request(0), text(1), text(2), text(4), EndRecord(4.5, "r1", "completed")),
+        *(request(4, "r2"), EndRecord(8, "r2", "completed")),
+        width=848,
     )
     row = found.rows[0]
     assert (row.begin, row.first_text, row.end) == (MARGIN, MARGIN + 100, MARGIN + 450)
-    assert [(place, tick.text) for place, tick in found.ticks] == [
-        (MARGIN + 100 * number, f"{number} s") for number in range(9)
-    ]
+    assert found.ticks == [MARGIN + 100 * number for number in range(9)]
+    assert [label.text for label in found.axis_texts] == [f"{number} s" for number in range(9)]
 
 
 def test_texts_are_below_their_marbles() -> None:
@@ -163,6 +164,36 @@ def test_the_end_is_behind_the_last_marble() -> None:
 def test_all_at_one_time() -> None:
     found = layout(*[text(5) for _ in range(3)])
     assert [round(item.x) for item in found.rows[0].items if not isinstance(item, Band)] == [0, 0, 0]
+
+
+def test_idle_times_are_cut() -> None:
+    first: list[Record] = [request(0), text(0.5), EndRecord(1, "r1", "completed")]
+    second: list[Record] = [request(1001, "r2"), text(1001.5, name="r2"), EndRecord(1002, "r2", "completed")]
+    found = layout(*first, *second, width=1048)
+    (cut,) = found.cuts
+    assert cut.text == "16 min 40 s"
+    assert 20 < cut.end - cut.begin < 40
+    begin, end = found.rows[1].begin, found.rows[1].end
+    assert end - begin == pytest.approx(found.rows[0].end - found.rows[0].begin)
+    assert cut.begin < begin == cut.end
+    assert "(16 min 40 s)" in [label.text for label in found.axis_texts]
+
+
+def test_texts_of_the_axis_do_not_overlap() -> None:
+    records: list[Record] = []
+    for number in range(9):
+        records += [request(9 * number, f"r{number}"), text(9 * number + 0.1, name=f"r{number}")]
+    for width in (300, 960):
+        found = layout(*records, width=width)
+        assert len(found.cuts) == 8
+        extents = sorted(map(extent, found.axis_texts))
+        assert all(one[1] < other[0] for one, other in itertools.pairwise(extents))
+        assert extents[0][0] >= 0
+        assert extents[-1][1] <= width
+
+
+def test_the_text_of_a_marble_is_not_too_long() -> None:
+    assert cells(texts(layout(request(0), text(1, "x" * 200), request(2, "r2")))[0]) == 40
 
 
 def test_the_legend_has_what_is_there() -> None:

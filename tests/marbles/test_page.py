@@ -112,6 +112,19 @@ def test_embedded_json() -> None:
     assert json.loads(text) == {"a": "</script><!--\u2028&"}
 
 
+def test_idle_times_are_cut() -> None:
+    first: list[Record] = [request(0), text(0.5), EndRecord(1, "r1", "completed")]
+    found = data(page(*first, request(101, "r2"), text(101.5, name="r2"), EndRecord(102, "r2", "completed")))
+    assert found["breaks"] == [[1, 101]]
+    first_row, row = found["rows"]
+    assert (row["sentAt"], row["at"]) == (101, [101.5])
+    assert row["begin"] == pytest.approx(1 + found["drawn"])
+    assert row["place"] == [pytest.approx(1.5 + found["drawn"])]
+    assert row["firstText"] == row["place"][0]
+    assert found["end"] == row["end"] == pytest.approx(2 + found["drawn"])
+    assert first_row["place"] == [0.5]
+
+
 def test_long_strings_are_shortened() -> None:
     found = data(page(event(0, "response.image_generation_call.partial_image", image=["x" * 3_000_000, 1, None])))
     image, one, none = found["frames"]["0"]["image"]

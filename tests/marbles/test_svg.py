@@ -120,6 +120,18 @@ def test_no_text_can_break_the_file(hostile: str) -> None:
     assert {element.tag.removeprefix(SVG) for element in root.iter()} <= allowed
 
 
+def test_idle_times_are_told() -> None:
+    root = picture(text(0), text(1), text(3600, name="r2"), text(3601, name="r2"))
+    assert "nothing runs for 59 min 59 s, which is not drawn" in words(root, "title")
+    assert "(59 min 59 s)" in words(root)
+    assert count(root) == 4
+
+
+def test_lanes_of_clients_have_short_names() -> None:
+    root = picture(text(0, lane="lane-1"), text(1, name="r2", lane="b"))
+    assert {"lane-1", "lane b"} <= set(words(root))
+
+
 def test_many_events_are_a_small_file() -> None:
     text = svg_of(diagram_of(large(2000)))
     assert len(text) < 50_000
