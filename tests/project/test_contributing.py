@@ -95,7 +95,7 @@ def test_the_other_commands_are_of_the_extra_dev_or_of_the_checkout() -> None:
         elif words[:2] == ["python", "-m"]:
             assert (ROOT / words[2].replace(".", "/") / "__main__.py").is_file()
         else:
-            assert {"lint-imports": "import-linter"}.get(words[0], words[0]) in programs
+            assert {"lint-imports": "import-linter", "sphinx-build": "sphinx"}.get(words[0], words[0]) in programs
 
 
 def test_the_glossary_and_the_recipes_are_complete() -> None:

@@ -62,7 +62,11 @@ def _output(folder: Path) -> tuple[list[str], str]:
 def _main() -> None:
     """Fork for each script; return in the first process when all have ended, and in the others with their script."""
     import rxresponses
-    import rxresponses.testing  # noqa: F401
+    from rxresponses import operators, testing
+
+    for package in (rxresponses, testing, operators):
+        for name in package.__all__:
+            getattr(package, name)  # which imports its module
 
     codes: dict[int, int | None] = {}
     for script in json.load(sys.stdin):

@@ -1,0 +1,33 @@
+"""Settings of the site: `sphinx-build -W -b html docs build/docs`.  Nothing is loaded from the network."""
+
+from __future__ import annotations
+
+from rxresponses.version import installed_version
+
+project = "rxresponses"
+copyright = "the authors of rxresponses"
+version = release = installed_version()
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_*"]
+nitpicky = False  # annotations name classes of RxPY, whose documentation would have to be loaded
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # the changelog has sections below sections only
+
+default_role = "code"  # `name` in a docstring is code, as in Markdown
+autodoc_typehints = "none"  # the signature stands in the source; the docstring says what a parameter means
+autodoc_preserve_defaults = True
+autodoc_member_order = "bysource"
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = "rxresponses"
+html_static_path = ["_static"]
+html_css_files = ["rxresponses.css"]
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "default"
+pygments_dark_style = "github-dark"

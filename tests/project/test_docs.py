@@ -1,0 +1,98 @@
+"""The pages below `docs/` are true: each program in them runs, and prints what the page says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from contextlib import ExitStack
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import Block, answering, blocks_of, environment
+from tests.support.paths import ROOT
+from tests.support.scripts import Ended, Script, run_scripts
+
+DOCS = ROOT / "docs"
+PAGES = {
+    str(path.relative_to(DOCS)): blocks_of(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))
+}
+PROGRAMS = {
+    name: programs
+    for name, blocks in PAGES.items()
+    if (programs := [block for block in blocks if block.language == "python"])
+}
+NOTES = ("not run: ", "needs: ")
+
+
+def left_out(block: Block) -> bool:
+    """Whether a program cannot run here; its page says why, or which module it needs."""
+    if block.note.startswith("needs: "):
+        return any(find_spec(name.partition(".")[0]) is None for name in block.note[7:].split(", "))
+    return block.note.startswith("not run: ")
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_the_programs_of_a_page(page: str, tmp_path: Path) -> None:
+    blocks = [block for block in PROGRAMS[page] if not left_out(block)]
+    scripts = [block for block in blocks if "def test_" not in block.code]
+    tests = [block for block in blocks if "def test_" in block.code]
+    with ExitStack() as stack:
+        for script, ended in zip(scripts, run(scripts, tmp_path, stack), strict=True):
+            where = f"{page}: {script.title}"
+            assert (where, ended.code, ended.errors) == (where, 0, "")
+            if script.output is not None:
+                assert [line.rstrip() for line in ended.lines] == script.output.splitlines(), where
+    if tests:
+        run_tests(tests, tmp_path)
+
+
+def run(blocks: list[Block], folder: Path, stack: ExitStack) -> list[Ended]:
+    """Run programs, each with a server of its own."""
+    scripts = []
+    for number, block in enumerate(blocks):
+        place = folder / f"program_{number}"
+        place.mkdir()
+        (place / "script.py").write_text(block.code, encoding="utf-8")
+        server = stack.enter_context(answering())
+        settings = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test")
+        scripts.append(Script(str(place / "script.py"), str(place), settings))
+    return run_scripts(scripts) if scripts else []
+
+
+def run_tests(blocks: list[Block], folder: Path) -> None:
+    """Run tests, as a reader would: each block is a file."""
+    place = folder / "tests"
+    place.mkdir()
+    for number, block in enumerate(blocks):
+        (place / f"test_{number}.py").write_text(block.code, encoding="utf-8")
+    # The fixture comes with the installed package; a source tree has to name its plugin.
+    name = "rxresponses.testing.plugin"
+    installed = any(plugin.value == name for plugin in entry_points(group="pytest11"))
+    program = subprocess.run(
+        [sys.executable, "-m", "pytest", "-W", "error", "-rA", "-q", *([] if installed else ["-p", name])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=place,
+        env=environment(),
+    )
+    assert program.returncode == 0, program.stdout + program.stderr
+    passed = set(re.findall(r"^PASSED test_(\d+)\.py::", program.stdout, re.MULTILINE))
+    assert passed == {str(number) for number in range(len(blocks))}, program.stdout
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_each_program_compiles_and_what_does_not_run_has_a_reason(page: str) -> None:
+    for block in PROGRAMS[page]:
+        compile(block.code, f"{page}: {block.title}", "exec")
+        assert not block.note or (block.note.startswith(NOTES) and len(block.note) > 10)
+
+
+def test_the_languages_of_all_blocks_are_known() -> None:
+    known = {"python", "text", "bash", "json", "yaml", "toml"}
+    languages = {block.language for blocks in PAGES.values() for block in blocks}
+    assert {name for name in languages if not name.startswith("{")} <= known
