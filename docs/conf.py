@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from rxresponses.version import installed_version
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "rxresponses"
 copyright = "the authors of rxresponses"
 version = release = installed_version()
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "marble_pictures"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_*"]
 nitpicky = False  # annotations name classes of RxPY, whose documentation would have to be loaded
@@ -18,7 +23,6 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # the changelog has sections below sections only
 
 default_role = "code"  # `name` in a docstring is code, as in Markdown
-autodoc_typehints = "none"  # the signature stands in the source; the docstring says what a parameter means
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 add_module_names = False
