@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import rxresponses
+from rxresponses import ResponsesError
 from tests.support.pages import Block, answering, blocks_of, environment
 from tests.support.paths import ROOT
 from tests.support.scripts import Ended, Script, run_scripts
@@ -72,17 +74,33 @@ def run_tests(blocks: list[Block], folder: Path) -> None:
     # The fixture comes with the installed package; a source tree has to name its plugin.
     name = "rxresponses.testing.plugin"
     installed = any(plugin.value == name for plugin in entry_points(group="pytest11"))
-    program = subprocess.run(
-        [sys.executable, "-m", "pytest", "-W", "error", "-rA", "-q", *([] if installed else ["-p", name])],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=place,
-        env=environment(),
-    )
+    with answering() as server:  # a service to record from
+        program = subprocess.run(
+            [sys.executable, "-m", "pytest", "-W", "error", "-rA", "-q", *([] if installed else ["-p", name])],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=place,
+            env=environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test"),
+        )
     assert program.returncode == 0, program.stdout + program.stderr
     passed = set(re.findall(r"^PASSED test_(\d+)\.py::", program.stdout, re.MULTILINE))
     assert passed == {str(number) for number in range(len(blocks))}, program.stdout
+
+
+def test_the_table_of_errors_is_the_tree_of_the_classes() -> None:
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:— )*)`(\w+)` \|", page.split("## The tree")[1], re.MULTILINE)
+    public = [getattr(rxresponses, name) for name in rxresponses.__all__]
+    errors = {
+        error.__name__: error for error in public if isinstance(error, type) and issubclass(error, ResponsesError)
+    }
+    assert {name for _, name in rows} == set(errors)
+    bases: list[str] = []
+    for dashes, name in rows:
+        bases[len(dashes) // 2 :] = [name]
+        parents = [parent.__name__ for parent in errors[name].__bases__ if issubclass(parent, ResponsesError)]
+        assert bases[:-1][-1:] == [parent for parent in parents if parent != "DecodeError" or name == "FrameError"]
 
 
 @pytest.mark.parametrize("page", PROGRAMS)
