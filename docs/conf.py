@@ -13,16 +13,17 @@ project = "rxresponses"
 copyright = "the authors of rxresponses"
 version = release = installed_version()
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "marble_pictures"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "marble_pictures"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_*"]
 nitpicky = False  # annotations name classes of RxPY, whose documentation would have to be loaded
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header"]  # the changelog has sections below sections only
+suppress_warnings = ["ref.python"]  # two public classes are called Reasoning: of a request, and of the embedded server
 
 default_role = "code"  # `name` in a docstring is code, as in Markdown
+napoleon_numpy_docstring = False
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 add_module_names = False

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from contextlib import ExitStack
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import rxresponses
-from rxresponses import ResponsesError
+from rxresponses import ResponsesError, operators, testing
 from tests.support.pages import Block, answering, blocks_of, environment
 from tests.support.paths import ROOT
 from tests.support.scripts import Ended, Script, run_scripts
@@ -114,3 +115,20 @@ def test_the_languages_of_all_blocks_are_known() -> None:
     known = {"python", "text", "bash", "json", "yaml", "toml"}
     languages = {block.language for blocks in PAGES.values() for block in blocks}
     assert {name for name in languages if not name.startswith("{")} <= known
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    pages = [DOCS / "operators.md", *sorted((DOCS / "reference").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    documented = re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)$", text, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    expected = {
+        f"{module.__name__}.{name}"
+        for module in (rxresponses, testing, operators)
+        for name in module.__all__
+        if callable(value := getattr(module, name)) and not hasattr(value, "__args__")  # an alias of types is no class
+    }
+    assert expected <= set(documented)
+    for name in documented:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute)
