@@ -22,6 +22,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["ref.python"]  # two public classes are called Reasoning: of a request, and of the embedded server
 
+highlight_language = "text"  # of marble diagrams in docstrings
 default_role = "code"  # `name` in a docstring is code, as in Markdown
 napoleon_numpy_docstring = False
 autodoc_preserve_defaults = True
@@ -31,6 +32,7 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = "rxresponses"
+html_copy_source = html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["rxresponses.css"]
 html_theme_options = {"navigation_with_keys": True}
