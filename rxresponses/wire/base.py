@@ -17,6 +17,8 @@ from dataclasses import MISSING, FrozenInstanceError
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+import msgspec
+
 from ..errors import DecodeError
 from ..redaction import shown_data, shown_field
 from ..scalars import with_finite_numbers
@@ -210,6 +212,42 @@ def _build(cls: type[M], data: Mapping[str, Any], maker: Maker) -> M:
     return _with_extra(instance, extra)
 
 
+def _build_valid(cls: type[M], data: Mapping[str, Any], maker: Maker) -> M:
+    """Build as `_build` does from what a JSON parser returns, in half of the time.
+
+    What servers send is nearly always valid.  Raises `DecodeError`, without the exact reason, for all that is not as
+    the class declares it, also where `_build` reads more: `null` for a list, or `1.0` for an integer.
+    """
+    plan = plan_of(cls)
+    if plan.attributes or cls.__init__ is not _own_init:
+        return _build(cls, data, maker)
+    if type(data) is not dict or not plan.required <= data.keys():
+        raise DecodeError(f"{cls.__name__}: expected an object with all required fields")
+    try:
+        checked = msgspec.convert(data, plan.bounded_checker)  # which skips the fields that are not plain
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise DecodeError(str(error)) from error
+    instance = object.__new__(cls)
+    fields = instance.__dict__
+    fields.update(data)
+    for name in plan.converted:
+        if name in data:
+            fields[name] = getattr(checked, name)
+    for name, convert in plan.nested.items():
+        if name in data:
+            fields[name] = convert(data[name], maker)
+    extra = _EMPTY
+    if not data.keys() <= plan.names:
+        extra = {name: value for name, value in data.items() if name not in plan.names}
+        for name in extra:
+            del fields[name]
+    if plan.factories:
+        _fill(instance, plan, _EMPTY)
+    if plan.finish is not None:
+        plan.finish(instance)
+    return _with_extra(instance, extra)
+
+
 _own_init = Model.__init__
 
 
@@ -235,7 +273,7 @@ def build_received(cls: type[M], data: Mapping[str, Any], *, json_codec: bool = 
     """
     make = _from_dict if json_codec else _build
     try:
-        return make(cls, data, _STRICT_BY_JSON if json_codec else _STRICT), None
+        return (_from_dict(cls, data, _STRICT_BY_JSON) if json_codec else _build_valid(cls, data, _STRICT)), None
     except DecodeError:
         problems: list[str] = []
         return make(cls, data, Maker(make, _unknown_item, is_bounded=True, problems=problems)), "; ".join(
@@ -266,7 +304,7 @@ def _unknown_type(data: Mapping[str, Any], reason: str | None) -> UnknownItem:
 _DIRECT = Maker(known=_build, unknown=_unknown_item)
 _DATACLASSES_JSON = Maker(known=lambda cls, data, _: cls.from_dict(data), unknown=_unknown_item)
 # The first pass over what a server sent: nearly always all of it is valid.
-_STRICT = Maker(known=_build, unknown=_unknown_type, is_bounded=True)
+_STRICT = Maker(known=_build_valid, unknown=_unknown_type, is_bounded=True)
 _STRICT_BY_JSON = Maker(known=_from_dict, unknown=_unknown_type, is_bounded=True)
 
 

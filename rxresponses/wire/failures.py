@@ -180,8 +180,10 @@ def _has_failed(kind: str, status: object, facts: Mapping[str, Any]) -> bool:
 
 def error_facts(error: object) -> Mapping[str, Any]:
     """Return the facts of an error in any shape: an object, a text, a code, or a list of which the first is taken."""
+    if not error:
+        return {}
     if isinstance(error, list):
-        error = error[0] if error else None
+        error = error[0]
     for _ in range(_DEPTH):  # gateways pass an error on below an error of their own that says nothing
         if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping) and not _says_anything(error):
             error = error["error"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -38,10 +37,12 @@ def read_json(text: bytes | str) -> tuple[Any, str | None]:
     """
     if len(text) > MOST_VALUES and _count_marks(text) > MOST_VALUES:
         raise TooManyValuesError
-    with suppress(ValueError, RecursionError):
+    try:
         # Three to five times as fast as `json`, and it reads the same or raises: for lone surrogates, NaN and infinite
         # numbers, text in UTF-16, and texts that are no JSON, of which `json` tells more.
         return _read(text), None
+    except (ValueError, RecursionError):
+        pass
     try:
         return json.loads(text), None
     except (json.JSONDecodeError, UnicodeDecodeError):

@@ -79,6 +79,10 @@ class Plan:
     """Fields with a default that do not take `null`: there `null` counts as absent."""
     attributes: Mapping[str, str]
     """Name → attribute, where the two differ: `async` → `async_`."""
+    names: frozenset[str]
+    """All fields."""
+    converted: tuple[str, ...]
+    """Those of the plain fields whose values msgspec may change, such as an integer to a float."""
     written: list[tuple[str, str, Callable[[Any], Any] | None, Callable[[Any], bool] | None]]
     """For each field in their order: attribute, name, its encoder, and the function that says whether it is left out.
 
@@ -95,6 +99,9 @@ class Plan:
         """The msgspec class that checks the plain fields of what a server sent: numbers have bounds too."""
         return self.make_checker(True)
 
+
+# msgspec checks their values, and returns the same objects.
+_UNCHANGED = frozenset({str, int, bool, types.NoneType, Any})
 
 # Besides the required fields: an event whose lane cannot be read may belong to any request.
 _ESSENTIAL = frozenset({"stream_id", "type"})
@@ -146,6 +153,8 @@ def _make_plan(cls: type[Any]) -> Plan:
             wire for name, wire in names.items() if name not in compulsory and not _admits_none(hints[name])
         ),
         attributes={wire: name for name, wire in names.items() if wire != name},
+        names=frozenset(names.values()),
+        converted=tuple(wire for name, wire in leaves.items() if not _UNCHANGED.issuperset(members_of(hints[name]))),
         written=[(name, names[name], config.get("encoder"), config.get("exclude")) for name, config in configs.items()],
     )
 
@@ -321,8 +330,11 @@ def _union_converter(args: tuple[Any, ...]) -> Convert | None:
     of_list = next((convert for arg, convert in converters.items() if arg not in models), None)
     rest = tuple(arg for arg in args if arg not in converters)
     plain: Any = typing.Union[rest] if rest else None  # noqa: UP007
+    takes_none = types.NoneType in args
 
     def convert_union(value: Any, maker: Maker) -> Any:
+        if value is None and takes_none:
+            return None
         if isinstance(value, Modelled):
             return value
         if isinstance(value, dict) and models:

@@ -12,14 +12,16 @@ from typing import Any, Literal
 import pytest
 from dataclasses_json import config
 from hypothesis import given
+from hypothesis import strategies as st
 
 from rxresponses.errors import DecodeError
-from rxresponses.wire.base import Model, UnknownItem, build, model
+from rxresponses.wire.base import Model, UnknownItem, _build, _unknown_item, build, build_received, model
 from rxresponses.wire.codec import decode
-from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
+from rxresponses.wire.events import REGISTRY, ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.models import Response
-from rxresponses.wire.plans import plan_of
-from tests.support.strategies import events, models_in
+from rxresponses.wire.plans import Maker, plan_of
+from tests.support.calls import count_calls
+from tests.support.strategies import event_data, events, models_in
 
 
 @model
@@ -365,3 +367,40 @@ def test_scenario_76_json_text_has_no_number_that_json_does_not_have() -> None:
     data = json.loads(event.to_json(), parse_constant=pytest.fail)
     assert (data["response"]["temperature"], data["response"]["x"]) == ("Infinity", ["NaN"])
     assert json.loads(event.to_json(indent=2)) == data
+
+
+def objects_in(data: Any) -> list[dict[str, Any]]:
+    """Return all JSON objects in JSON data, at any depth."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return [*([data] if isinstance(data, dict) else ()), *(found for value in inner for found in objects_in(value))]
+
+
+@given(st.data(), event_data(), st.booleans())
+def test_valid_data_are_read_as_data_are_that_may_be_invalid(
+    data: st.DataObject, event: dict[str, Any], is_valid: bool
+) -> None:
+    if not is_valid:
+        changed = data.draw(st.sampled_from(objects_in(event)))
+        name = data.draw(st.sampled_from(sorted(changed) or ["new"]))
+        changed[name] = data.draw(st.sampled_from([None, 1.0, 1.5, -1, 2**60, True, "", "x", [], [None], {}, {"a": 1}]))
+    cls = REGISTRY.get(str(event.get("type")), ResponseTextDeltaEvent)
+    problems: list[str] = []
+    maker = Maker(_build, _unknown_item, is_bounded=True, problems=problems)
+    try:
+        expected = _build(cls, event, maker)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            build_received(cls, event)
+        return
+    found, reason = build_received(cls, event)
+    assert (found, reason) == (expected, "; ".join(problems) or None)
+    assert found.to_json() == expected.to_json()
+    assert repr(found) == repr(expected)
+
+
+def test_a_plain_field_costs_no_call() -> None:
+    def calls(**fields: Any) -> int:
+        return count_calls(lambda: build_received(Response, {"id": "r", **fields}))
+
+    calls()
+    assert calls(model="m", status="completed", object="response", user="u", top_p=1, metadata={}) == calls()
