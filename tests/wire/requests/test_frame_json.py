@@ -34,6 +34,17 @@ class Tagged(Sent):
     tag: int = field(metadata=config(encoder=str))
 
 
+@model
+class Own(Model):
+    """A class that writes itself."""
+
+    value: int | None = None
+
+    def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
+        """Return the JSON with a field more."""
+        return {**super().to_dict(encode_json), "more": [self.value]}
+
+
 RECEIVED = (ResponseOutputMessage, ResponseFunctionToolCall, ResponseReasoningItem)
 objects = st.one_of(
     st.sampled_from(RECEIVED).flatmap(wire).map(lambda data: _received(data)),
@@ -90,6 +101,12 @@ def test_a_request_is_that_of_to_dict(item: Any, extra: dict[str, Any]) -> None:
     assert json.dumps(frame_json(request)) == json.dumps(request.to_dict())
     assert request.input == [reasoning, item]
     assert "background" not in frame_json(request)
+
+
+def test_what_a_class_writes_itself_is_sent() -> None:
+    assert frame_json([Own()]) == plain_json([Own()]) == [{"more": [None]}]
+    assert frame_json(Own(value=1)) == plain_json(Own(value=1)) == {"value": 1, "more": [1]}
+    assert frame_json(Tagged(tag=5)) == plain_json(Tagged(tag=5)) == {"tag": "5"}
 
 
 LARGE = [
