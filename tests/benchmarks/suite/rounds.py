@@ -1,4 +1,4 @@
-"""Runs the clients, in rounds, so that all of them meet the same moods of the machine."""
+"""Runs the clients, in rounds, so that a change of the machine's load reaches all of them."""
 
 from __future__ import annotations
 
