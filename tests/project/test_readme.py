@@ -12,8 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,59 +22,17 @@ from reactivex import operators as ops
 import rxresponses
 from rxresponses import ResponsesWebSocket, ServerEvent
 from rxresponses import operators as rops
-from rxresponses.testing import Failure, Fault, FunctionCall, Json, ResponsesServer, Text, When
+from rxresponses.testing import ResponsesServer
+from tests.support.pages import Block, answering, blocks_of, environment
 from tests.support.paths import ROOT
 from tests.support.scripts import Ended, Script, run_scripts
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class Block:
-    language: str
-    title: str  # the nearest heading or bold phrase above
-    code: str
-
-
-def _blocks() -> Iterator[Block]:
-    title, language, code = "", None, ""
-    for line in README.splitlines():
-        if language is not None:
-            if line == "```":
-                yield Block(language, title, code)
-                language, code = None, ""
-            else:
-                code += line + "\n"
-        elif line.startswith("```"):
-            language = line[3:]
-        elif found := re.match(r"#+ (.*)|\*\*(.*?)\*\*", line):
-            title = found[1] or found[2]
-    assert language is None
-
-
-BLOCKS = list(_blocks())
+BLOCKS = blocks_of(README)
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 COMMANDS = [line for block in BLOCKS if block.language == "bash" for line in block.code.splitlines()]
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")} | more
-
-
-@contextmanager
-def answering() -> Iterator[ResponsesServer]:
-    with ResponsesServer() as server:
-        server.on("^Say hello$", Text(deltas=["Hello", ", ", "world"]))
-        server.on("^Say goodbye$", "Goodbye")
-        server.on("story", "Once upon a time")
-        server.on("just say hello", "Hello!")
-        server.on("^Knock", "Who is there?")
-        lunch = [FunctionCall("get_weather", {"city": "Lisbon"}), FunctionCall("book_table", {"restaurant": "Ramiro"})]
-        server.on("^Lunch", lunch)
-        server.on(When(tool="get_weather", output="clear"), "It is sunny, and you have a table.")
-        server.on("^Invoice 17", Json({"number": "17", "total": 4.5}))
-        server.fault(Fault(Failure("rate_limit_exceeded", after=0), match="^Knock", times=1))
-        yield server
 
 
 @pytest.fixture
