@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rxresponses.testing import Failure, Fault, FunctionCall, Json, ResponsesServer, Text, When
+from tests.support.paths import ROOT
+
+ANSWERS = ROOT / "docs/how-to/answers.yaml"
+"""The answers that a reader can give to the programs of `docs/how-to`."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def environment(**more: str) -> dict[str, str]:
 @contextmanager
 def answering() -> Iterator[ResponsesServer]:
     """Run a server that answers the programs of the pages."""
-    with ResponsesServer() as server:
+    with ResponsesServer(script=ANSWERS) as server:
         server.on("^Say hello$", Text(deltas=["Hello", ", ", "world"]))
         server.on("^Say goodbye$", "Goodbye")
         server.on("story", "Once upon a time")
