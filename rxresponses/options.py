@@ -81,9 +81,9 @@ class ConnectionOptions:
     With `compression` the client offers the server to compress messages (permessage-deflate), in both directions.  The
     deltas of a text then take about a ninth of the bytes, or two thirds if the server compresses each message for
     itself, and twice the processor time; a connection takes 60 kB more, and a request of 10 MiB holds up the loop for
-    about 70 ms.  The size limits are those of the messages as they are without compression.  It is off by default: it
-    is worth it on a slow or a paid line.  Behind TLS it also takes away some of what the server's `obfuscation` of
-    deltas hides: the size of a compressed frame depends on what the text repeats.
+    about 70 ms.  The size limits hold for the messages before compression.  It is off by default, and is for networks
+    that are slow or metered.  Behind TLS it also weakens the server's `obfuscation` of deltas: the size of a compressed
+    frame depends on what the text repeats.
 
     `headers` are sent with the handshake; their values, like all credentials, are in no repr and no log, and in no
     error if the server sends them back, unless they have fewer than 8 characters.  They may be a function, plain or
