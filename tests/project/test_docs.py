@@ -12,9 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from reactivex import operators as ops
 
 import rxresponses
 from rxresponses import ResponsesError, operators, testing
+from rxresponses.testing.marbles import assert_marbles
 from tests.support.pages import Block, answering, blocks_of, environment
 from tests.support.paths import ROOT
 from tests.support.scripts import Ended, Script, run_scripts
@@ -34,8 +36,15 @@ NOTES = ("not run: ", "needs: ")
 def left_out(block: Block) -> bool:
     """Whether a program cannot run here; its page says why, or which module it needs."""
     if block.note.startswith("needs: "):
-        return any(find_spec(name.partition(".")[0]) is None for name in block.note[7:].split(", "))
+        return not all(map(_is_there, block.note[7:].split(", ")))
     return block.note.startswith("not run: ")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that holds it
+        return False
 
 
 @pytest.mark.parametrize("page", PROGRAMS)
@@ -132,3 +141,9 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
     for name in documented:
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute)
+
+
+def test_the_message_of_a_marble_test_is_that_of_the_page() -> None:
+    with pytest.raises(AssertionError) as caught:
+        assert_marbles("c-(He)-(llo)-C|", "--(HE)-(llo)--|", operators.text_deltas(), ops.map(str.upper))
+    assert f"```text\n{caught.value}\n```" in (DOCS / "testing.md").read_text(encoding="utf-8")

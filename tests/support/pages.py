@@ -74,6 +74,8 @@ def answering() -> Iterator[ResponsesServer]:
         server.on("^Lunch", lunch)
         server.on(When(tool="get_weather", output="clear"), "It is sunny, and you have a table.")
         server.on("^Invoice 17", Json({"number": "17", "total": 4.5}))
+        cities = [{"name": "Rome", "country": "Italy"}, {"name": "Oslo", "country": "Norway"}]
+        server.on("^Two cities", Json(cities))
         server.on("capital of France", "Paris")
         server.fault(Fault(Failure("rate_limit_exceeded", after=0), match="^Knock", times=1))
         yield server
