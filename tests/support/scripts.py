@@ -6,6 +6,7 @@ each script.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -67,6 +68,7 @@ def _main() -> None:
     for package in (rxresponses, testing, operators):
         for name in package.__all__:
             getattr(package, name)  # which imports its module
+    gc.freeze()  # what is here already is not looked at, and so not copied, by each script
 
     codes: dict[int, int | None] = {}
     for script in json.load(sys.stdin):
