@@ -15,7 +15,8 @@ import pytest
 from reactivex import operators as ops
 
 import rxresponses
-from rxresponses import ResponsesError, operators, testing
+from rxresponses import ConnectionOptions, ResponsesClient, ResponsesError, operators, testing
+from rxresponses.testing import ResponsesServer
 from rxresponses.testing.marbles import assert_marbles
 from tests.support.pages import Block, answering, blocks_of, environment
 from tests.support.paths import ROOT
@@ -147,3 +148,18 @@ def test_the_message_of_a_marble_test_is_that_of_the_page() -> None:
     with pytest.raises(AssertionError) as caught:
         assert_marbles("c-(He)-(llo)-C|", "--(HE)-(llo)--|", operators.text_deltas(), ops.map(str.upper))
     assert f"```text\n{caught.value}\n```" in (DOCS / "testing.md").read_text(encoding="utf-8")
+
+
+def test_the_handshake_sends_the_headers_of_the_page_and_no_others() -> None:
+    page = (DOCS / "security.md").read_text(encoding="utf-8")
+    table = page.split("## What the handshake sends")[1].split("\n\n")[1]
+    cells = [cell for row in table.splitlines() for cell in row.split("|")[1:2]] + table.splitlines()[-1:]
+    named = {name.lower() for cell in cells for name in re.findall(r"`([A-Z][\w-]+)", cell)}
+    options = ConnectionOptions(organization="org-1", project="proj_1")
+    with ResponsesServer() as server:
+        with ResponsesClient(server.url, api_key="sk-test-12345", options=options) as client:
+            client.send_request({"model": "gpt-5.2", "input": "Say hello"}).run()
+        sent = server.upgrades[0].headers
+    assert {name for name in sent if not name.startswith("sec-websocket-")} == named - {"sec-websocket-"}
+    assert sent["authorization"] == "Bearer sk-test-12345"
+    assert sent["user-agent"].startswith("rxresponses/")
