@@ -38,6 +38,8 @@ class Rule:
     """The type of plain values, for msgspec; `None` if the field takes only objects and lists of objects."""
     classes: tuple[type[Model], ...]
     """The model classes whose instances the field takes."""
+    always_right: frozenset[type]
+    """The types of which each value is right, and JSON can hold it: such a value needs no check."""
     elements: tuple[type[Model], ...]
     """The model classes that a list in this field may hold, besides mappings; empty if it takes no list of objects."""
 
@@ -65,6 +67,7 @@ def _rule(hint: Any) -> Rule:
         optional=UnsetType in members or Any in members,
         plain=typing.Union[tuple(plain)] if plain else None,  # noqa: UP007
         classes=tuple(classes),
+        always_right=frozenset(kind for kind in plain if kind in _ALWAYS_JSON),
         elements=elements,
     )
 
@@ -75,7 +78,7 @@ def _models_in(hint: Any) -> tuple[type[Model], ...]:
 
 def check(name: str, value: object, rule: Rule) -> None:
     """Raise `InvalidRequestError` unless a field takes this value."""
-    if value is UNSET and rule.optional:
+    if (value is UNSET and rule.optional) or type(value) in rule.always_right:
         return
     if isinstance(value, Model):
         _check_class(name, value, rule.classes)

@@ -191,4 +191,4 @@ def on_lane(request: ResponseCreate, stream_id: str | UnsetType) -> ResponseCrea
     The other fields were checked when the request was made.  Checking megabytes of input again would take as long as
     sending them.
     """
-    return evolve(request, stream_id=stream_id)
+    return request if request.stream_id is stream_id else evolve(request, stream_id=stream_id)
