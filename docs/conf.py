@@ -26,6 +26,7 @@ highlight_language = "text"  # of marble diagrams in docstrings
 default_role = "code"  # `name` in a docstring is code, as in Markdown
 napoleon_numpy_docstring = False
 autodoc_preserve_defaults = True
+autodoc_default_options = {"exclude-members": "takes_any_number"}  # for msgspec
 autodoc_member_order = "bysource"
 add_module_names = False
 toc_object_entries_show_parents = "hide"

@@ -102,7 +102,7 @@ def test_the_glossary_and_the_recipes_are_complete() -> None:
     assert section("Glossary").count("\n| ") >= 10
     recipes = re.findall(r"^\*\*(.+)\*\*$", section("How to change and add"), re.MULTILINE)
     assert [re.sub(r"^an? ", "", recipe.lower()).split()[0] for recipe in recipes] == [
-        *("rule", "event", "conversation", "operator", "text", "fault", "option", "command")
+        *("rule", "event", "conversation", "operator", "text", "fault", "page", "option", "command")
     ]
     for lines in re.split(r"^\*\*.+\*\*$", section("How to change and add"), flags=re.MULTILINE)[1:]:
         assert re.findall(r"^(\d)\. ", lines, re.MULTILINE) == list("12345")
