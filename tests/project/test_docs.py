@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
@@ -163,3 +164,16 @@ def test_the_handshake_sends_the_headers_of_the_page_and_no_others() -> None:
     assert {name for name in sent if not name.startswith("sec-websocket-")} == named - {"sec-websocket-"}
     assert sent["authorization"] == "Bearer sk-test-12345"
     assert sent["user-agent"].startswith("rxresponses/")
+
+
+def test_scenario_72_the_page_about_telemetry_names_all_that_it_imports() -> None:
+    page = (DOCS / "telemetry.md").read_text(encoding="utf-8")
+    (install,) = re.findall(r"With OpenTelemetry \(`pip install (.*?)`\)", page)
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    extra = re.findall(r"^[\w-]+", config["options.extras_require"]["otel"], re.MULTILINE)
+    assert '".[otel]"' in install
+    (recipe,) = PROGRAMS["telemetry.md"]
+    imported = {".".join(name.split(".")[:2]) for name in re.findall(r"^from (opentelemetry\.\S+)", recipe.code, re.M)}
+    assert imported == {"opentelemetry.sdk"}
+    assert {"opentelemetry-sdk", *extra} <= {*install.split(), "opentelemetry-api"}
