@@ -9,11 +9,14 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 AT_ONCE = 8
@@ -68,19 +71,29 @@ def _main() -> None:
     for package in (rxresponses, testing, operators):
         for name in package.__all__:
             getattr(package, name)  # which imports its module
+    scripts = [Script(**script) for script in json.load(sys.stdin)]
+    for name in _modules_of_several(scripts):
+        import_module(name)
     gc.freeze()  # what is here already is not looked at, and so not copied, by each script
 
     codes: dict[int, int | None] = {}
-    for script in json.load(sys.stdin):
+    for script in scripts:
         if list(codes.values()).count(None) == AT_ONCE:
             _wait(codes)
         pid = os.fork()
         if pid == 0:
-            return _run(Script(**script))
+            return _run(script)
         codes[pid] = None
     while None in codes.values():
         _wait(codes)
     return print(json.dumps(list(codes.values())))
+
+
+def _modules_of_several(scripts: list[Script]) -> list[str]:
+    """Return the names of the modules that more than one script imports, such as the official SDK."""
+    texts = [Path(script.target).read_text(encoding="utf-8") for script in scripts if script.target.endswith(".py")]
+    names = Counter(name for text in texts for name in set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)))
+    return sorted(name for name, count in names.items() if count > 1)
 
 
 def _wait(codes: dict[int, int | None]) -> None:
