@@ -21,7 +21,7 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 
 def test_a_recorded_test_needs_the_service_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    (program,) = (block for block in PAGE if "responses_recording" in block.code and block.language == "python")
+    (program,) = (block for block in PAGE if "mark.responses_recording" in block.code and block.language == "python")
     pytester.makeconftest("from rxresponses.testing.plugin import *")  # whether or not the package is installed
     pytester.makepyfile(test_mine=program.code)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
