@@ -2,7 +2,8 @@
 
     python -m pytest --full
 
-What is checked is the same in both.  The numbers in the tests are those of the full run.
+The numbers in the tests are those of the full run.  Only that run has the tests with the mark `full`, which are the
+programs of the documentation: each of them takes a process of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the profile, before any test is imported."""
+    config.addinivalue_line("markers", "full: runs only with --full")
     global _first_seed
     with contextlib.suppress(TypeError, ValueError):  # there is none, or it is no number
         _first_seed = int(config.getoption("--hypothesis-seed", None))
     settings.load_profile("full" if config.getoption("--full") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that only the full run has."""
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    items[:] = [item for item in items if not item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=left_out)

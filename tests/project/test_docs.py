@@ -49,6 +49,7 @@ def _is_there(module: str) -> bool:
         return False
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", PROGRAMS)
 def test_the_programs_of_a_page(page: str, tmp_path: Path) -> None:
     blocks = [block for block in PROGRAMS[page] if not left_out(block)]

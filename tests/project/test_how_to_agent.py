@@ -10,6 +10,8 @@ from rxresponses.testing import ResponsesServer
 from tests.support.pages import ANSWERS, blocks_of
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.full
+
 PAGE = blocks_of((ROOT / "docs/how-to/agent.md").read_text(encoding="utf-8"))
 
 

@@ -18,6 +18,8 @@ from tests.support.paths import ROOT
 
 tkinter = pytest.importorskip("tkinter", reason="needs Python with Tk")
 
+pytestmark = pytest.mark.full
+
 PAGE = blocks_of((ROOT / "docs/how-to/desktop-window.md").read_text(encoding="utf-8"))
 PATIENCE = 20.0  # seconds
 

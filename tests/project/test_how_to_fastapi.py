@@ -19,6 +19,8 @@ from tests.support.paths import ROOT
 uvicorn: Any = pytest.importorskip("uvicorn", reason="needs uvicorn, of the extra `docs`")
 pytest.importorskip("fastapi", reason="needs fastapi, of the extra `docs`")
 
+pytestmark = pytest.mark.full
+
 PAGE = blocks_of((ROOT / "docs/how-to/fastapi.md").read_text(encoding="utf-8"))
 
 

@@ -16,6 +16,8 @@ from rxresponses.testing import ResponsesServer
 from tests.support.pages import ANSWERS
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.full
+
 PAGE = (ROOT / "docs/how-to/jupyter.md").read_text(encoding="utf-8")
 CELL = re.compile(r"^```\{code-block\} python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 

@@ -13,6 +13,8 @@ from tests.support.paths import ROOT
 
 pytest_plugins = ["pytester"]
 
+pytestmark = pytest.mark.full
+
 PAGE = blocks_of((ROOT / "docs/how-to/testing.md").read_text(encoding="utf-8"))
 
 
