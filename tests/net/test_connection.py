@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from reactivex import Observer
@@ -17,6 +18,7 @@ from rxresponses.net.subject import IsolatedSubject
 from rxresponses.net.timing import Timings
 
 from ..support.clients import run
+from ..support.hostile import frame
 from ..support.websocket_server import COMPLETED, complete, websocket_server
 
 
@@ -113,8 +115,9 @@ def test_writing_a_request_marks_the_time() -> None:
     run(main())
 
 
-def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
-    """Events may come in one segment with the answer to the handshake, before the connection has its WebSocket."""
+@contextlib.asynccontextmanager
+async def accepting(frames: bytes) -> AsyncIterator[str]:
+    """Run a server that sends these frames in one segment with its answer to the handshake."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -123,14 +126,20 @@ def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
         )
-        frame = b"\x81%c%s" % (len(COMPLETED), COMPLETED.encode())
-        writer.write(answer.encode() + frame * 2)
-        await reader.read()  # until the client has closed the connection
+        writer.write(answer.encode() + frames)
+        await reader.read(1)  # until the client has answered a close frame, or has closed the connection
         writer.close()
 
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
+    """Events may come in one segment with the answer to the handshake, before the connection has its WebSocket."""
+
     async def main() -> None:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            watched = Watched(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        async with accepting(frame(0x81, COMPLETED.encode()) * 2) as url:
+            watched = Watched(url)
             read_pause = watched.connection.read_pause
 
             def lag(event: ServerEvent) -> None:
@@ -146,5 +155,16 @@ def test_a_consumer_may_lag_before_the_handshake_is_complete() -> None:
             assert not read_pause.active
             watched.connection.start_closing(abrupt=True)
             await watched.until("closed")
+
+    run(main())
+
+
+def test_a_connection_that_is_closed_with_the_answer_to_the_handshake_was_never_open() -> None:
+    async def main() -> None:
+        async with accepting(frame(0x88, (1011).to_bytes(2, "big"))) as url:
+            watched = Watched(url)
+            watched.connection.submit(watched.request())
+            await watched.until("closed")
+            assert watched.log == ["closing", "ConnectionLostError", "closed"]
 
     run(main())

@@ -50,6 +50,7 @@ def test_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # IPython warns if another environment runs the tests
     InteractiveShell.instance()  # `display` prints where there is none
     with ResponsesServer(script=ANSWERS) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
