@@ -37,7 +37,7 @@ from .loops import clock_of, start_task
 from .request import NO_OBSERVER, AnyConnectionRequest, RequestSubscription, notify_end
 from .request_timer import RequestTimer
 from .subject import IsolatedSubject
-from .tape import MakeTape, Tape
+from .tape import MakeTape, Tape, one_tape
 from .transport import FrameConnection
 
 
@@ -95,7 +95,8 @@ class Connection:
             now=clock_of(loop) if options.idle_timeout is not None else None,
             secrets=self._secrets,
         )
-        self._tape: Tape | None = None
+        self._tapes: dict[object, Tape] = {}
+        self._tape: Tape | None = None  # all of them
         self._websocket: FrameConnection | None = None
         self._proxy: str | None = None  # the URL of the proxy, which may hold a password
         self._task: asyncio.Task[None] | None = None
@@ -105,12 +106,16 @@ class Connection:
         self._abrupt = False
         self._queue_waiting = False
 
-    def record(self, make_tape: MakeTape | None) -> None:
-        """Tell a tape from now on what is sent and received; `None` for no tape."""
-        if self._tape is not None:
-            self._tape.close()
-        tape = self._tape = None if make_tape is None else make_tape(self._secrets)
-        self._dispatcher.record(tape)
+    def record(self, collector: object, make_tape: MakeTape | None) -> None:
+        """Tell a tape of this collector from now on what is sent and received; `None` for no tape."""
+        before = self._tapes.pop(collector, None)
+        if before is not None:
+            before.close()
+        tape = None if make_tape is None else make_tape(self._secrets)
+        if tape is not None:
+            self._tapes[collector] = tape
+        self._tape = one_tape(tuple(self._tapes.values()))
+        self._dispatcher.record(self._tape)
         if tape is not None and not self._ended:
             tape.state("connecting" if self._websocket is None else "open")
 

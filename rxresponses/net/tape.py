@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from ..known_secrets import Secrets
@@ -43,6 +43,52 @@ class Tape(Protocol):
 
     def close(self) -> None:
         """Note that nothing more follows."""
+
+
+class Tapes:
+    """Several tapes of one connection, as one `Tape`."""
+
+    def __init__(self, tapes: Sequence[Tape]) -> None:
+        self._tapes = tapes
+
+    def noting(self, receive: Receive) -> Receive:
+        for tape in self._tapes:
+            receive = tape.noting(receive)
+        return receive
+
+    def mark(self) -> None:
+        for tape in self._tapes:
+            tape.mark()
+
+    def undecodable(self, frame: bytes) -> None:
+        for tape in self._tapes:
+            tape.undecodable(frame)
+
+    def sent(self, request: AnyConnectionRequest) -> None:
+        for tape in self._tapes:
+            tape.sent(request)
+
+    def ended(
+        self,
+        request: AnyConnectionRequest,
+        how: Literal["completed", "error", "disposed"],
+        error: BaseException | None = None,
+    ) -> None:
+        for tape in self._tapes:
+            tape.ended(request, how, error)
+
+    def state(self, state: Literal["connecting", "open", "closed"], code: int | None = None, reason: str = "") -> None:
+        for tape in self._tapes:
+            tape.state(state, code, reason)
+
+    def close(self) -> None:
+        for tape in self._tapes:
+            tape.close()
+
+
+def one_tape(tapes: Sequence[Tape]) -> Tape | None:
+    """Return several tapes as one; `None` if there are none."""
+    return tapes[0] if len(tapes) == 1 else Tapes(tapes) if tapes else None
 
 
 MakeTape = Callable[[Secrets], Tape]

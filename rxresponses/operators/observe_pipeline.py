@@ -17,8 +17,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from ..known_secrets import Secrets
 from ..net.observable import EventObservable
 from ..raised import named_text
+from ..recording.collector import TapeCollector
 from ..recording.format import StageRecord
-from ..recording.recorder import Recorder
 from ..recording.tape import Staged, Tape
 from ..redaction import shortened
 from ..wire.events import ServerEvent
@@ -33,7 +33,7 @@ D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
 G = TypeVar("G")
-_To = Recorder | Callable[[StageRecord], object]
+_To = TapeCollector | Callable[[StageRecord], object]
 _Operator = Callable[[Observable[A]], Observable[B]]
 
 _LOGGER = logging.getLogger("rxresponses.recording")
@@ -81,7 +81,7 @@ def observe_pipeline(to: _To, /, *operators: Callable[[Any], Any]) -> Callable[[
     thread on which they come; disposing disposes all.  Values are noted as short texts, secrets of the connection
     hidden.  A connectable Observable, as of `ops.publish()`, has no line of its own.
     """
-    if not isinstance(to, Recorder) and not callable(to):
+    if not isinstance(to, TapeCollector) and not callable(to):
         raise TypeError(f"observe_pipeline takes a recording or a function first, not {to!r}")
     names = [operator_name(operator) for operator in operators]
     begin = monotonic()
@@ -197,7 +197,7 @@ class _Run:
         if not self._has_place_for(stage) or (stage == 0 and what == "subscribed"):
             return  # whether the source needs a line, its first event tells
         to = self._to
-        if isinstance(to, Recorder):
+        if isinstance(to, TapeCollector):
             tape = self._tape_of(to)
             tape.note(Staged(self._request, StageRecord(0.0, None, self._name, stage, name, what, value)))
             return
@@ -218,14 +218,14 @@ class _Run:
         if self._tape is not None and not self._open:
             self._tape.is_closed, self._tape = True, None
 
-    def _tape_of(self, recorder: Recorder) -> Tape:
+    def _tape_of(self, recorder: TapeCollector) -> Tape:
         if self._tape is None:
             self._tape = recorder.add(Tape(None, self._secrets))
         return self._tape
 
     def _has_place_for(self, stage: int) -> bool:
         """Whether a line is noted; that of the source is not, where the recording has the line of the request."""
-        if isinstance(self._to, Recorder) and not self._to.is_open:
+        if isinstance(self._to, TapeCollector) and not self._to.is_open:
             return False
         return not self._has_failed and (stage > 0 or self._request is None)
 
@@ -241,7 +241,7 @@ class _Run:
         secrets = secrets_of(event)
         if secrets is not None and self._request is None:
             self._secrets = secrets
-        if self._request is None and self._tries and event.raw is not None and isinstance(self._to, Recorder):
+        if self._request is None and self._tries and event.raw is not None and isinstance(self._to, TapeCollector):
             self._tries -= 1
             found = self._to.find(event.raw)
             if found is not None:

@@ -20,7 +20,7 @@ _time = attrgetter("time")
 
 
 @dataclass
-class _Part:
+class Part:
     """A part of a tape: a note, or frames of events that came at the same time and belong to one request."""
 
     time: float
@@ -30,37 +30,33 @@ class _Part:
     note: Any = None
 
 
-class LineMaker:
-    """Makes the lines of one recording, and names its requests: `r1`, `r2` and so on, in their order."""
+class RecordMaker:
+    """Puts what is on tapes in order, and names the requests: `r1`, `r2` and so on, in their order."""
 
     def __init__(self, contents: Contents, start: float) -> None:
-        """Make lines whose `t` = 0 is the time `start`."""
+        """Make records whose `t` = 0 is the time `start`."""
         self._contents: Contents = contents
         self._start = start
         self._names: dict[Hashable, str] = {}
         self._ended: deque[Hashable] = deque()  # events of these may follow, as of a response that was disposed
         self._count = 0
 
-    def lines(self, taken: Iterable[tuple[Tape, list[Any]]]) -> Iterator[bytes]:
-        """Yield the lines of entries that were taken from tapes, each of which goes on where it was before."""
+    def parts(self, taken: Iterable[tuple[Tape, list[Any]]]) -> Iterator[Part]:
+        """Yield the entries that were taken from tapes, each of which goes on where it was before."""
         parts = [part for tape, entries in taken for part in self._parts(tape, entries)]
         parts.sort(key=_time)  # stable: what was noted at the same time on one tape stays in order
-        for part in parts:
-            if part.note is not None:
-                yield self._note_line(part)
-            else:
-                yield self._event_lines(part)
+        yield from parts
         while len(self._ended) > _KEPT:
             self._names.pop(self._ended.popleft(), None)
 
-    def _parts(self, tape: Tape, entries: list[Any]) -> Iterator[_Part]:
+    def _parts(self, tape: Tape, entries: list[Any]) -> Iterator[Part]:
         frames: list[bytes] = [entry for entry in entries if type(entry) is bytes]
         others = [index for index, entry in enumerate(entries) if type(entry) is not bytes]
         frames = Hider(tape.secrets, self._contents).frames(frames)
         at = before = 0  # in `frames`; in `entries`
         for index in (*others, len(entries)):
             if index > before:
-                yield _Part(tape.time, tape, tape.request, frames[at : at + index - before])
+                yield Part(tape.time, tape, tape.request, frames[at : at + index - before])
                 at += index - before
             before = index + 1
             if index < len(entries):
@@ -68,11 +64,12 @@ class LineMaker:
                 if type(entry) is float:
                     tape.time = entry
                 elif type(entry) in NOTES:
-                    yield _Part(tape.time, tape, None, [], entry)
+                    yield Part(tape.time, tape, None, [], entry)
                 else:
                     tape.request = entry
 
-    def _name(self, request: Hashable | None) -> str | None:
+    def name_of(self, request: Hashable | None) -> str | None:
+        """Return the name of a request."""
         if request is None:
             return None
         if request not in self._names:
@@ -80,9 +77,46 @@ class LineMaker:
             self._names[request] = f"r{self._count}"
         return self._names[request]
 
-    def _event_lines(self, part: _Part) -> bytes:
+    def time_of(self, part: Part) -> float:
+        """Return `t` of a part."""
+        return part.time - self._start
+
+    def record_of(self, part: Part) -> Record:
+        """Return the record of a note."""
+        hider, note, t = Hider(part.tape.secrets, self._contents), part.note, self.time_of(part)
+        connection = part.tape.connection
+        if isinstance(note, Sent):
+            frame = hider.data(json.loads(note.frame))
+            name = self.name_of(note.request) or ""
+            return RequestRecord(t, name, frame, connection, note.request.stream_id)
+        if isinstance(note, Ended):
+            error = note.error
+            if error is not None:
+                error = {**error, "message": hider.text(str(error["message"]))}
+            self._ended.append(note.request)
+            return EndRecord(t, self.name_of(note.request) or "", note.how, error)
+        if isinstance(note, State):
+            reason = hider.text(note.reason) if note.reason else None
+            return ConnectionRecord(t, connection or "", note.state, note.code, reason)
+        if isinstance(note, Staged):
+            record, value = note.record, note.record.value
+            shown = None if value is None else hider.text(value)
+            return dataclasses.replace(record, t=t, request=self.name_of(note.request), value=shown)
+        text = hider.text(note.frame.decode(errors="surrogateescape"))
+        return EventRecord(t, None, None, connection, None, text)
+
+
+class LineMaker(RecordMaker):
+    """Makes the lines of one recording."""
+
+    def lines(self, taken: Iterable[tuple[Tape, list[Any]]]) -> Iterator[bytes]:
+        """Yield the lines of entries that were taken from tapes."""
+        for part in self.parts(taken):
+            yield self._event_lines(part) if part.note is None else _encoded(self.record_of(part))
+
+    def _event_lines(self, part: Part) -> bytes:
         lane = None if part.request is None else part.request.stream_id
-        t, name, connection = part.time - self._start, self._name(part.request), part.tape.connection
+        t, name, connection = self.time_of(part), self.name_of(part.request), part.tape.connection
         begin = f'{event_head(t, name, connection, lane)}"frame":'.encode()
         frames = (b"}\n" + begin).join(part.frames)
         if frames.count(b"\n") == len(part.frames) - 1:
@@ -90,29 +124,6 @@ class LineMaker:
         texts = (frame.decode(errors="surrogateescape") for frame in part.frames)  # frames with line breaks
         records = (EventRecord(t, name, _HAS_OBJECT, connection, lane, text) for text in texts)
         return b"".join(map(_encoded, records))
-
-    def _note_line(self, part: _Part) -> bytes:
-        hider, note, t = Hider(part.tape.secrets, self._contents), part.note, part.time - self._start
-        connection = part.tape.connection
-        if isinstance(note, Sent):
-            frame = hider.data(json.loads(note.frame))
-            name = self._name(note.request) or ""
-            return _encoded(RequestRecord(t, name, frame, connection, note.request.stream_id))
-        if isinstance(note, Ended):
-            error = note.error
-            if error is not None:
-                error = {**error, "message": hider.text(str(error["message"]))}
-            self._ended.append(note.request)
-            return _encoded(EndRecord(t, self._name(note.request) or "", note.how, error))
-        if isinstance(note, State):
-            reason = hider.text(note.reason) if note.reason else None
-            return _encoded(ConnectionRecord(t, connection or "", note.state, note.code, reason))
-        if isinstance(note, Staged):
-            record, value = note.record, note.record.value
-            shown = None if value is None else hider.text(value)
-            return _encoded(dataclasses.replace(record, t=t, request=self._name(note.request), value=shown))
-        text = hider.text(note.frame.decode(errors="surrogateescape"))
-        return _encoded(EventRecord(t, None, None, connection, None, text))
 
 
 def _encoded(record: Record) -> bytes:

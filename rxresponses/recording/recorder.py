@@ -8,24 +8,18 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from sys import getsizeof
 from time import monotonic
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
-
-from reactivex.abc import DisposableBase
+from typing import IO, Literal
 
 from ..raised import named_text
 from ..version import installed_version
+from .collector import TapeCollector
 from .format import Contents, RecordingHeader, StoppedRecord, header_line, line_of
 from .lines import LineMaker
 from .tape import Tape
-
-if TYPE_CHECKING:
-    from typing_extensions import Self  # in `typing` only from Python 3.11
 
 _LOGGER = logging.getLogger("rxresponses.recording")
 _INTERVAL = 0.1  # seconds between two looks of the thread at what waits
@@ -35,11 +29,10 @@ _MOST_WAITING = 16 * 2**20  # bytes that wait, after which they are written at o
 _TOO_MUCH_WAITING = 16 * _MOST_WAITING  # bytes, after which the recording stops: the file is slower than the streams
 _LEAST_BYTES = 1_000  # of `max_bytes`: the header, and the last line
 
-T = TypeVar("T", bound=Tape)
 Existing = Literal["refuse", "overwrite"]
 
 
-class Recorder(DisposableBase):
+class Recorder(TapeCollector):
     """A recording that is being written; made by `record` of a socket or client, and by the operator `record`.
 
     A context manager: the end of the `with` block, `close()` and `dispose()` write what waits, and end the recording;
@@ -71,15 +64,11 @@ class Recorder(DisposableBase):
             raise ValueError(f"`existing` must be 'refuse' or 'overwrite', not {existing!r}")
         if max_bytes is not None and (isinstance(max_bytes, bool) or max_bytes < _LEAST_BYTES):
             raise ValueError(f"`max_bytes` must be at least {_LEAST_BYTES}, not {max_bytes!r}")
+        super().__init__()
         self.error: Exception | None = None
         self._path = Path(os.path.abspath(os.fsdecode(path)))  # the program may go to another folder later
         self._max_bytes = max_bytes
-        self._tapes: list[Tape] = []
-        self._lock = threading.RLock()  # held while writing
         self._ending = threading.Event()
-        self._process = os.getpid()
-        self._connections = 0
-        self._listeners: list[Callable[[], object]] = []
         created = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if existing == "overwrite" else os.O_EXCL)
         handle = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
@@ -111,52 +100,13 @@ class Recorder(DisposableBase):
 
     def close(self) -> None:
         """Write what waits, and end the recording; the second call does nothing."""
-        if os.getpid() != self._process:
-            return  # a fork of the program: the thread that may have held the lock is the parent's
+        if self._is_of_parent:
+            return
         self._ending.set()
         atexit.unregister(self.close)
         with self._lock:
             self._write_all()
             self._end()
-
-    dispose = close
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def next_connection(self) -> str:
-        """Return the name of a connection that is recorded from now on."""
-        with self._lock:
-            self._connections += 1
-            return f"c{self._connections}"
-
-    def add(self, tape: T) -> T:
-        """Write what is noted on a tape from now on."""
-        with self._lock:
-            if self._file is not None:
-                self._tapes.append(tape)
-        return tape
-
-    def find(self, frame: object) -> tuple[Tape, Any] | None:
-        """Return the tape that has just noted this frame of an event, and the request to which the frame belongs."""
-        for tape in tuple(self._tapes):
-            request = tape.request_of(frame)
-            if request is not None:
-                return tape, request
-        return None
-
-    def when_ended(self, call: Callable[[], object]) -> None:
-        """Call a function once the recording has ended, on any thread; at once if it has."""
-        with self._lock:
-            if self._file is not None:
-                self._listeners.append(call)
-                return
-        call()
 
     # Writing: on the thread, and in `close`.
 
@@ -188,7 +138,7 @@ class Recorder(DisposableBase):
         if self._file is None:
             return
         taken = [(tape, tape.take(until)) for tape in self._tapes]
-        self._tapes = [tape for tape in self._tapes if not tape.is_closed or tape.entries]
+        self._forget_closed()
         try:
             if stop is None:
                 self._write_lines(b"".join(self._lines.lines(taken)))
@@ -236,7 +186,4 @@ class Recorder(DisposableBase):
             return
         with contextlib.suppress(OSError):  # what could not be written has been told
             file.close()
-        self._tapes = []
-        listeners, self._listeners = self._listeners, []
-        for call in listeners:
-            call()
+        self._ended()

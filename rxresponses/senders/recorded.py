@@ -7,6 +7,7 @@ from functools import partial
 
 from ..known_secrets import Secrets
 from ..net.connection import Connection
+from ..recording.collector import TapeCollector
 from ..recording.format import Contents
 from ..recording.recorder import Existing, Recorder
 from ..recording.tape import ConnectionTape
@@ -20,11 +21,12 @@ class RecordedSender(LoopBound):
         super().__init__()
         self._connections: set[Connection] = set()  # those that close included
         self._recorder: Recorder | None = None
+        self._collectors: list[TapeCollector] = []  # the recorder, and inspectors
         self._owns_recorder = False  # whether this sender ends the recording
 
     def _forget_parent(self) -> None:
         super()._forget_parent()
-        self._recorder = None  # which the parent writes
+        self._recorder, self._collectors = None, []  # which are the parent's
 
     def record(
         self,
@@ -57,28 +59,30 @@ class RecordedSender(LoopBound):
             if not isinstance(path, Recorder):
                 path = Recorder(path, contents=contents, max_bytes=max_bytes, existing=existing)
             self._recorder = recorder = path
-        self._set_tapes()
-        recorder.when_ended(weakly(self._set_tapes, None))
+        self._collect(recorder)
         return recorder
 
-    def _set_tapes(self) -> None:
-        """Begin or end the recording of all connections."""
-        self._run(self._set_tapes_on_loop)
+    def _collect(self, collector: TapeCollector) -> None:
+        """Note on tapes of this collector what all connections send and receive, until the collector ends."""
+        with self._lock:
+            self._collectors.append(collector)
+        self._run(self._set_tapes, collector)
+        collector.when_ended(partial(weakly(self._collector_ended, None), collector))
 
-    def _set_tapes_on_loop(self) -> None:
+    def _collector_ended(self, collector: TapeCollector) -> None:
+        with self._lock:
+            self._collectors = [each for each in self._collectors if each is not collector]
+        self._run(self._set_tapes, collector)
+
+    def _set_tapes(self, collector: TapeCollector) -> None:
         for connection in tuple(self._connections):
-            self._set_tape(connection)
-
-    def _set_tape(self, connection: Connection) -> None:
-        recorder = self._recorder
-        is_recorded = recorder is not None and recorder.is_open
-        connection.record(partial(_new_tape, recorder) if recorder is not None and is_recorded else None)
+            _set_tape(connection, collector)
 
     def _add_connection(self, connection: Connection) -> None:
-        """Add a new connection, and record it if a recording runs."""
+        """Add a new connection, and note what it sends and receives for all that want it."""
         self._connections.add(connection)
-        if self._recorder is not None:
-            self._set_tape(connection)
+        for collector in self._collectors:
+            _set_tape(connection, collector)
 
     def _close_recorder(self) -> None:
         """End the recording, unless it is not this sender's alone."""
@@ -86,5 +90,9 @@ class RecordedSender(LoopBound):
             self._recorder.close()
 
 
-def _new_tape(recorder: Recorder, secrets: Secrets) -> ConnectionTape:
-    return recorder.add(ConnectionTape(recorder.next_connection(), secrets))
+def _set_tape(connection: Connection, collector: TapeCollector) -> None:
+    connection.record(collector, partial(_new_tape, collector) if collector.is_open else None)
+
+
+def _new_tape(collector: TapeCollector, secrets: Secrets) -> ConnectionTape:
+    return collector.add(ConnectionTape(collector.next_connection(), secrets))

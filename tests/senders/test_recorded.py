@@ -24,7 +24,9 @@ from rxresponses import (
 )
 from rxresponses import operators as rops
 from rxresponses.errors import ConnectionLostError
-from rxresponses.recording.format import ConnectionRecord, EndRecord, RequestRecord
+from rxresponses.recording.collector import TapeCollector
+from rxresponses.recording.format import ConnectionRecord, EndRecord, EventRecord, RequestRecord
+from rxresponses.recording.tape import Sent
 from rxresponses.testing import Close, Hold, Raw, ResponsesServer, Text
 
 KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
@@ -250,3 +252,44 @@ def test_one_recorder_takes_the_place_of_another(server: ResponsesServer, path: 
         socket.send_request(REQUEST).run()
     assert load_recording(path).requests == ("r1",)
     assert ends(tmp_path / "two") == [("r1", "completed")]
+
+
+class Notes(TapeCollector):
+    """Something else that wants to see what is sent and received."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+        self.has_ended = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self.has_ended
+
+    def close(self) -> None:
+        with self._lock:
+            self.seen += [entry for _, entries in self._take() for entry in entries if not isinstance(entry, float)]
+            self.has_ended = True
+        self._ended()
+
+
+def test_two_collectors_of_one_connection(server: ResponsesServer, path: Path) -> None:
+    """The second one does not disturb the first, neither when it begins nor when it ends."""
+    server.on("first", Hold())
+    server.reply("Hello.")
+    notes = Notes()
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+        recorder = socket.record(path)
+        socket.send_request({**REQUEST, "input": "first"}, stream_id="a").subscribe()
+        wait_for_records(path, EventRecord, 1)
+        socket._collect(notes)
+        socket.send_request(REQUEST, stream_id="b").run()
+        notes.close()
+        socket.send_request(REQUEST, stream_id="b").run()
+        recorder.close()
+    assert sum(isinstance(entry, Sent) for entry in notes.seen) == 1
+    found = load_recording(path)
+    assert {record.connection for record in found.records if isinstance(record, ConnectionRecord)} == {"c1"}
+    assert found.requests == ("r1", "r2", "r3")
+    frames = [entry for entry in notes.seen if isinstance(entry, bytes)]
+    assert [json.loads(frame) for frame in frames] == [event.frame for event in found.events("r2")]
