@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         TerminalTimeoutError,
         UnreadableResponseError,
     )
+    from .inspector.inspector import Inspector, serve_inspector
     from .net.sender import Sender
     from .operators.metrics import ResponseMetrics
     from .operators.to_async_iterable import AsyncStream
@@ -424,6 +425,7 @@ _MODULES = {
     "FrameError": "errors",
     "HistorySentEvent": "conversations.events",
     "IdleTimeoutError": "errors",
+    "Inspector": "inspector.inspector",
     "InvalidRequestError": "errors",
     "Lane": "senders.source",
     "LaneLimitError": "errors",
@@ -473,6 +475,7 @@ _MODULES = {
     "open_ledger": "conversations.ledger_file",
     "replay": "recording.replay",
     "run_tools": "conversations.run_tools",
+    "serve_inspector": "inspector.inspector",
     "tool": "structured.function",
 }
 
@@ -571,6 +574,7 @@ __all__ = [
     "InputItem",
     "InputTokensDetails",
     "InputTokensDetailsCacheWriteTokensDetails",
+    "Inspector",
     "InvalidRequestError",
     "ItemEvent",
     "ItemReference",
@@ -820,6 +824,7 @@ __all__ = [
     "operators",
     "replay",
     "run_tools",
+    "serve_inspector",
     "system_message",
     "tool",
     "user_message",

@@ -13,11 +13,18 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..redaction import terminal_line
-from . import ask, batch, chat, marbles, serve
+from . import ask, batch, chat, marbles, serve, watch
 from .stderr import drop, end_interrupted_line, logged_errors, replace_closed_streams, unbreakable_stderr, write_line
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
-_COMMANDS = {"ask": ask.run, "batch": batch.run, "chat": chat.run, "marbles": marbles.run, "serve": serve.run}
+_COMMANDS = {
+    "ask": ask.run,
+    "batch": batch.run,
+    "chat": chat.run,
+    "marbles": marbles.run,
+    "serve": serve.run,
+    "watch": watch.run,
+}
 
 
 def program() -> int:
@@ -64,7 +71,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="rxresponses", description="The Responses API over WebSocket.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (ask, chat, batch, serve, marbles):
+    for command in (ask, chat, batch, serve, marbles, watch):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     checks = {"serve": serve.problem_of, "marbles": marbles.problem_of}

@@ -74,13 +74,18 @@ function refresh() {
 }
 
 const room = () => Math.max(view.width - 2 * MARGIN, 50);
-const fitScale = () => (span > 0 ? room() / span : 0);
+const fitScale = () => (span() > 0 ? room() / span() : 0);
 const mostScale = () => Math.max(fitScale(), data.hasTimes ? room() / 0.0001 : 200);
 const lastBegin = () => Math.max(data.begin, data.end - room() / Math.max(view.scale, 1e-9));
+
+let follows = false; // whether the end of the time axis stays in sight while a live page grows
+let onMoved = () => {};
 
 function moveTo(begin, scale) {
   view.scale = Math.min(Math.max(scale, fitScale()), mostScale());
   view.begin = Math.min(Math.max(begin, data.begin), lastBegin());
+  follows = data.isLive && view.begin >= lastBegin();
+  onMoved();
   main.dataset.scale = view.scale;
   refresh();
 }
@@ -88,7 +93,7 @@ function moveTo(begin, scale) {
 function zoom(factor, x) {
   const at = view.begin + (x - MARGIN) / (view.scale || 1);
   const scale = Math.min(Math.max(view.scale * factor, fitScale()), mostScale());
-  moveTo(at - (x - MARGIN) / (scale || 1), scale);
+  moveTo(follows ? Infinity : at - (x - MARGIN) / (scale || 1), scale);
 }
 
 const pan = (pixels) => moveTo(view.begin + pixels / (view.scale || 1), view.scale);
@@ -200,8 +205,19 @@ function pre(frame) {
   const element = document.createElement("pre");
   element.tabIndex = 0;
   element.id = "json";
-  element.textContent = typeof frame === "string" ? frame : JSON.stringify(frame, null, 2);
+  element.textContent = frameText(frame);
   return element;
+}
+
+// The frames of a live page are the texts that were received: they are read when they are shown.
+function frameText(frame) {
+  let shown = frame;
+  if (data.isLive && typeof frame === "string") {
+    try {
+      shown = JSON.parse(frame);
+    } catch { /* no JSON: shown as it is */ }
+  }
+  return typeof shown === "string" ? shown : JSON.stringify(shown, null, 2);
 }
 
 function list(row, item) {

@@ -4,7 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const PITCH = 20, LEVELS = 4, BIN = 4, FEWEST_PIECES = 4, FEWEST_OTHERS = 24, BADGE = 40;
 const LEVEL = 17, MARGIN = 24, CELL = 6.6, HALF_BAND = 9, MOST_LISTED = 500, LONGEST = 40;
 // Places are times as they are drawn: without what is cut of idle times (`breaks.py`).
-const span = data.end - data.begin;
+const span = () => data.end - data.begin;
 const byId = (id) => document.getElementById(id);
 const main = byId("rows"), axis = byId("axis"), panel = byId("panel"), live = byId("live"), status = byId("status");
 const number = (value) => value.toLocaleString("en-US");
@@ -20,7 +20,7 @@ let shown = null; // {row, index}: the event in the panel
 // -- what is drawn ---------------------------------------------------------------------------------------------
 
 function clusters(row, scale) {
-  const xs = row.kept.map((index) => (row.place[index] - data.begin) * scale);
+  const xs = row.kept.map((index) => (row.place[index] - data.origin) * scale);
   const tracks = new Map();
   row.kept.forEach((index, place) => {
     const key = data.pieces[row.type[index]] ? family(row, index) : "";
@@ -88,6 +88,8 @@ function piles(row, xs, alone, bands) {
   return items;
 }
 
+let readText = () => ""; // of an event whose text was not read before; only a live page has such events
+const textAt = (row, index) => row.text[index] ?? (row.text[index] = readText(row, index));
 const family = (row, index) => data.families[row.type[index]];
 const xOf = (place) => MARGIN + (place - view.begin) * view.scale;
 
@@ -114,7 +116,7 @@ const when = (at) => (data.hasTimes ? `${at.toFixed(data.digits)} s` : `event ${
 function nameOf(row, item) {
   const first = item.indices[0], count = item.indices.length;
   if (item.kind === "single") {
-    return `${when(row.at[first])} ${data.types[row.type[first]]}${row.text[first] ? `: ${row.text[first]}` : ""}`;
+    return `${when(row.at[first])} ${data.types[row.type[first]]}${textAt(row, first) ? `: ${textAt(row, first)}` : ""}`;
   }
   const last = item.indices[count - 1];
   return `${number(count)} ${item.kind === "band" ? nounOf(row, item) : "more events"}, from ${when(row.at[first])} to ${when(row.at[last])}`;
@@ -130,7 +132,7 @@ function draw(row) {
     row.height = row.kind === "connection" ? 24 : row.y + 40;
     row.svg.setAttribute("height", row.height);
   }
-  const shift = xOf(data.begin);
+  const shift = xOf(data.origin);
   const last = row.items.reduce((most, item) => Math.max(most, item.end), 0);
   const behind = row.items.length && shift + last > xOf(row.end) - PITCH / 2 ? 13 : 0;
   const y = row.y, left = MARGIN - 30, right = view.width - MARGIN + 30;
@@ -235,7 +237,7 @@ function texts(row, drawn, shift, y) {
       continue;
     }
     if (pile && x - pile.x < PITCH) pile.more += item.indices.length;
-    else columns.push(pile = { x, end: x, text: row.text[item.indices[0]].trim(), more: item.indices.length - 1 });
+    else columns.push(pile = { x, end: x, text: textAt(row, item.indices[0]).trim(), more: item.indices.length - 1 });
   }
   let free = 4, freeBelow = 4, limit = view.width - 4;
   if (row.endText && xOf(row.end) < view.width + 30 && xOf(row.end) > 0) {
@@ -286,8 +288,8 @@ function textOf(row, item, from, room) {
   const gap = data.pieces[row.type[item.indices[0]]] ? "" : " ";
   let text = "";
   for (const index of item.indices) {
-    if ((row.place[index] - data.begin) * view.scale < from - 1) continue;
-    text += gap + row.text[index];
+    if ((row.place[index] - data.origin) * view.scale < from - 1) continue;
+    text += gap + textAt(row, index);
     if (text.length > room) break;
   }
   return text.trimStart();

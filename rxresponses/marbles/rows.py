@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +38,8 @@ _SIGNS = {
 _STATUSES = {"failed": "failed", "incomplete": "incomplete", "cancelled": "incomplete", "canceled": "incomplete"}
 
 
-@dataclass
-class _Line:
+@dataclass(eq=False)
+class Line:
     """A line while its records are read."""
 
     kind: str
@@ -55,6 +55,20 @@ class _Line:
     first_text: float | None = None
     label: str = ""
     stage: int = 0
+    count: int = 0
+    """The marbles that the line has had; those of a live diagram are taken away."""
+    first: float = math.inf
+    last: float = -math.inf
+
+    def add(self, marble: Marble) -> None:
+        """Add a marble."""
+        self.marbles.append(marble)
+        self.passed(marble.at, marble.at, 1)
+
+    def passed(self, first: float, last: float, count: int) -> None:
+        """Count marbles between these times."""
+        self.count += count
+        self.first, self.last = min(self.first, first), max(self.last, last)
 
 
 def diagram_of(recording: Recording, *, title: str = "", selection: Selection | None = None) -> Diagram:
@@ -62,7 +76,7 @@ def diagram_of(recording: Recording, *, title: str = "", selection: Selection | 
 
     `selection` leaves out lanes, types and times; a line without any marble, mark or end in that time is left out too.
     """
-    lines = _Lines(recording.has_times, selection or Selection())
+    lines = Lines(recording.has_times, selection or Selection())
     for index, record in enumerate(recording.records):
         lines.read(index, record)
     rows = lines.rows()
@@ -99,72 +113,91 @@ def _remark(recording: Recording, stopped: str) -> str:
     return "; ".join(remarks)
 
 
-class _Lines:
+class Lines:
     """Reads the records in order, each in a few steps."""
 
     def __init__(self, has_times: bool, selection: Selection) -> None:
         self._has_times = has_times
         self._selection = selection
-        self._lines: dict[tuple[str, ...], _Line] = {}
+        self._lines: dict[tuple[str, ...], Line] = {}
         self._first: float | None = None
         self._latest = 0.0
         self.frames: dict[int, Any] = {}
-        self._owners: dict[str, _Line] = {}  # pipeline → its request
+        self._owners: dict[str, Line] = {}  # pipeline → its request
         self.stopped = ""
 
-    def read(self, index: int, record: Record) -> None:
-        """Add a record to its line."""
+    def read(self, index: int, record: Record) -> Line | None:
+        """Add a record to its line, and return that, if it is shown."""
         at = float(record.t) if self._has_times else float(index)
         if not math.isfinite(at):  # JSON of Python has NaN and infinity
             at = self._latest
         if not self._selection.has_time(at):
             if isinstance(record, RequestRecord):
                 self._note_request(at, index, record)  # its events may be in the selected time
-            return
+            return None
+        line: Line | None = None
         if isinstance(record, EventRecord):
-            if not self._event(at, index, record):
-                return
+            line = self._event(at, index, record)
+            if line is None:
+                return None
         elif isinstance(record, RequestRecord):
             if not self._selection.has_lane(record.lane):
-                return
-            self._note_request(at, index, record)
+                return None
+            line = self._note_request(at, index, record)
         elif isinstance(record, EndRecord):
-            self._end(at, record)
+            line = self._end(at, record)
         elif isinstance(record, StageRecord):
-            self._stage(at, index, record)
+            line = self._stage(at, index, record)
         elif isinstance(record, ConnectionRecord):
-            self._connection(at, record)
+            line = self._connection(at, record)
         else:
             self.stopped = one_line(str(record.why))
+        self.passed(at)
+        return line
+
+    def passed(self, at: float) -> None:
+        """Note that the diagram reaches to this time."""
         self._first = at if self._first is None else min(self._first, at)
         self._latest = max(self._latest, at)
 
-    def _note_request(self, at: float, index: int, record: RequestRecord) -> None:
-        line = self._request_line(record.request, record.lane)
+    def owner_of(self, line: Line) -> Line | None:
+        """Return the line of the request at which a pipeline looks."""
+        return self._owners.get(line.label) if line.kind == "stage" else None
+
+    def forget(self, lines: Container[Line]) -> None:
+        """Forget lines; what follows makes new ones."""
+        self._lines = {key: line for key, line in self._lines.items() if line not in lines}
+        pipelines = {line.label for line in self._lines.values()}
+        self._owners = {name: line for name, line in self._owners.items() if name in pipelines}
+
+    def _note_request(self, at: float, index: int, record: RequestRecord) -> Line:
+        line = self.request_line(record.request, record.lane)
         if line.begin is None:
             line.begin = at
             line.request, line.record = record.frame, index
             self.frames[index] = shown_data(record.frame)
+        return line
 
-    def _request_line(self, request: str | None, lane: str | None) -> _Line:
+    def request_line(self, request: str | None, lane: str | None) -> Line:
+        """Return the line of a request, or that of the events on a lane that belong to no request."""
         key = ("request", request) if request is not None else ("other", lane or "")
         line = self._lines.get(key)
         if line is None:
             kind, name = ("request", request) if request is not None else ("other", "no request")
-            line = self._lines[key] = _Line(kind, name, name, lane)
+            line = self._lines[key] = Line(kind, name, name, lane)
         elif line.lane is None:
             line.lane = lane
         return line
 
-    def _event(self, at: float, index: int, record: EventRecord) -> bool:
+    def _event(self, at: float, index: int, record: EventRecord) -> Line | None:
         frame: Mapping[str, Any] = record.frame if record.frame is not None else {}
         kind = kind_of(record)
         if not self._selection.has_lane(record.lane) or not self._selection.has_type(kind):
-            return False
-        line = self._request_line(record.request, record.lane)
+            return None
+        line = self.request_line(record.request, record.lane)
         text = words_of(kind, frame) if record.frame is not None else record.text or ""
         self.frames[index] = record.frame if record.frame is not None else record.text
-        line.marbles.append(
+        line.add(
             Marble(
                 at,
                 one_line(kind, 100),
@@ -183,14 +216,14 @@ class _Lines:
             if kind == "response.done" and isinstance(status, str):
                 sign = _STATUSES.get(status, sign)
             line.terminal = sign, one_line(_reason(kind, frame))
-        return True
+        return line
 
-    def _end(self, at: float, record: EndRecord) -> None:
+    def _end(self, at: float, record: EndRecord) -> Line | None:
         line = self._lines.get(("request", record.request))
         if line is None:
             if self._selection.lanes is not None:
-                return  # the request of another lane
-            line = self._request_line(record.request, None)
+                return None  # the request of another lane
+            line = self.request_line(record.request, None)
         if record.how == "completed":
             sign, text = line.terminal or ("completed", "")
         else:
@@ -199,39 +232,42 @@ class _Lines:
                 words = (record.error.get(name) for name in ("type", "message"))
                 text = one_line(": ".join(str(word) for word in words if word))
         line.ending = Ending(at, sign if sign in SIGNS else "error", text)
+        return line
 
-    def _stage(self, at: float, index: int, record: StageRecord) -> None:
+    def _stage(self, at: float, index: int, record: StageRecord) -> Line | None:
         source = self._lines.get(("request", record.request)) if record.request is not None else None
         if source is None and self._selection.lanes is not None:
-            return  # the pipeline of a request of another lane
+            return None  # the pipeline of a request of another lane
         if source is None and record.request is not None:
-            source = self._request_line(record.request, None)
+            source = self.request_line(record.request, None)
         key = ("stage", record.pipeline, str(record.stage))
         line = self._lines.get(key)
         if line is None:
             name, pipeline = one_line(record.operator), record.pipeline
-            line = self._lines[key] = _Line("stage", name, pipeline, label=pipeline, stage=record.stage)
+            line = self._lines[key] = Line("stage", name, pipeline, label=pipeline, stage=record.stage)
             line.begin = at
         if source is not None:
             self._owners[record.pipeline] = source  # the first records of a pipeline may not know it
         value = one_line("" if record.value is None else str(record.value))
         if record.what == "next" and self._selection.has_family("value"):
-            line.marbles.append(Marble(at, "next", "value", value, True, index))
+            line.add(Marble(at, "next", "value", value, True, index))
             self.frames[index] = record.value
         elif record.what not in ("next", "subscribed"):
             line.ending = Ending(at, record.what if record.what in SIGNS else "error", value)
+        return line
 
-    def _connection(self, at: float, record: ConnectionRecord) -> None:
+    def _connection(self, at: float, record: ConnectionRecord) -> Line:
         key = ("connection", record.connection)
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line("connection", record.connection, record.connection)
+            line = self._lines[key] = Line("connection", record.connection, record.connection)
             line.begin = at
         line.label = line.label or ("" if record.state == "connecting" else record.state)
         if record.state == "closed":
             words = [str(word) for word in (record.code, record.reason) if word is not None and word != ""]
             sign = "completed" if record.code in _NORMAL_CLOSE else "error"
             line.ending = Ending(at, sign, one_line(f"closed {' '.join(words)}".strip()))
+        return line
 
     def span(self) -> tuple[float, float]:
         """Return the first and the last time that the diagram shows."""
@@ -255,25 +291,26 @@ class _Lines:
         unknown = len(lanes)
         begin, _ = self.span()
 
-        def place(line: _Line) -> tuple[int, ...]:
+        def place(line: Line) -> tuple[int, ...]:
             pipeline = pipelines[line.label] if line.kind == "stage" else 0
             return ranks[line.kind], lanes.get(line.lane, unknown), groups[line.group], pipeline, line.stage
 
         shown = (line for line in self._lines.values() if line.marbles or self._is_shown(line))
         ordered = sorted(shown, key=place)
-        return [self._row(line, begin) for line in ordered]
+        return [self.row(line, begin) for line in ordered]
 
-    def _is_shown(self, line: _Line) -> bool:
+    def _is_shown(self, line: Line) -> bool:
         """Whether a line without marbles is shown: one with a mark in the selected time, if all types are selected."""
         if self._selection.types is not None:
             return line.kind == "connection"
         return line.ending is not None or (line.begin is not None and self._selection.has_time(line.begin))
 
-    def _row(self, line: _Line, begin: float) -> Row:
+    def row(self, line: Line, begin: float) -> Row:
+        """Return a line as it is now, in a diagram that begins at this time."""
         marbles = tuple(sorted(line.marbles, key=lambda marble: marble.at))
-        first = marbles[0].at if marbles else begin
+        first = line.first if line.count else begin
         starts = line.begin if line.begin is not None else first
-        last = marbles[-1].at if marbles else max(starts, begin)
+        last = line.last if line.count else max(starts, begin)
         ending = line.ending
         if ending is None and line.terminal is not None:
             ending = Ending(last, *line.terminal)  # a transcript says nothing of the end of the stream
@@ -294,10 +331,10 @@ class _Lines:
             group=line.group,
         )
 
-    def _facts(self, line: _Line, starts: float, ending: Ending) -> str:
+    def _facts(self, line: Line, starts: float, ending: Ending) -> str:
         if line.kind == "connection":
             return ending.text
-        facts = [number(len(line.marbles), "value" if line.kind == "stage" else "event")]
+        facts = [number(line.count, "value" if line.kind == "stage" else "event")]
         if self._has_times and line.kind != "other":
             if line.first_text is not None and line.begin is not None:
                 facts.insert(0, f"first text {seconds(line.first_text - line.begin)}")

@@ -86,9 +86,9 @@ class TapeCollector(DisposableBase, ABC):
         """Whether this is a fork of the program: the thread that may have held the lock is the parent's."""
         return os.getpid() != self._process
 
-    def _take(self) -> list[tuple[Tape, list[Any]]]:
+    def _take(self, block: int = _BLOCK) -> list[tuple[Tape, list[Any]]]:
         """Take a block of entries from each tape; return nothing if none has any."""
-        taken = [(tape, tape.entries[:_BLOCK]) for tape in self._tapes]
+        taken = [(tape, tape.entries[:block]) for tape in self._tapes]
         for tape, entries in taken:
             del tape.entries[: len(entries)]
         return taken if any(entries for _, entries in taken) else []

@@ -38,7 +38,7 @@ def test_a_file_with_a_rule_is_there(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["structured", "protocol", "pool", "net", "recording", "conversations", "marbles", "batch"]
+    "room", ["structured", "protocol", "pool", "net", "recording", "conversations", "marbles", "inspector", "batch"]
 )
 def test_every_module_that_holds_a_rule_is_named(room: str) -> None:
     modules = {f"{room}/{path.name}" for path in (PACKAGE / room).glob("*.py")} - {f"{room}/__init__.py"}

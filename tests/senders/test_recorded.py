@@ -26,7 +26,7 @@ from rxresponses import operators as rops
 from rxresponses.errors import ConnectionLostError
 from rxresponses.recording.collector import TapeCollector
 from rxresponses.recording.format import ConnectionRecord, EndRecord, EventRecord, RequestRecord
-from rxresponses.recording.tape import Sent
+from rxresponses.recording.tape import Sent, State, Tape, Undecodable
 from rxresponses.testing import Close, Hold, Raw, ResponsesServer, Text
 
 KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
@@ -293,3 +293,21 @@ def test_two_collectors_of_one_connection(server: ResponsesServer, path: Path) -
     assert found.requests == ("r1", "r2", "r3")
     frames = [entry for entry in notes.seen if isinstance(entry, bytes)]
     assert [json.loads(frame) for frame in frames] == [event.frame for event in found.events("r2")]
+
+
+def test_two_collectors_until_the_end(server: ResponsesServer, path: Path) -> None:
+    server.reply(Raw(["no JSON", *map(json.dumps, frames(3))]))
+    notes = Notes()
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+        socket.record(path)
+        socket._collect(notes)
+        socket.send_request(REQUEST).run()
+    notes.close()
+    assert Undecodable(b"no JSON") in notes.seen
+    assert notes._tapes == []
+    late = notes.add(Tape())
+    late.note(State("open"))
+    assert notes._take() == []
+    found = load_recording(path)
+    assert [event.text for event in found.events() if event.text] == ["no JSON"]
+    assert ends(path) == [("r1", "completed")]
