@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("rxresponses.inspector")
 _PATIENCE = 2.0  # seconds that `close` waits until nobody can connect
-_LEAST_BYTES = 10_000
+_LEAST_BYTES = 10_000  # of `keep_bytes`
 
 
 def serve_inspector(

@@ -53,7 +53,7 @@ class InspectorServer:
         self._feed = feed
         self._title, self._about = title, about
         self._stop = asyncio.Event()
-        self._count = 0  # of open pages
+        self.connections: set[ServerConnection] = set()  # of open pages
 
     def stop(self) -> None:
         """Let `run` end."""
@@ -99,7 +99,7 @@ class InspectorServer:
         headers = request.headers
         answer = self._access.answer(request.path, headers.get_all("Host"), headers.get_all("Origin"))
         if answer == "events":
-            if self._count < _MOST_PAGES:
+            if len(self.connections) < _MOST_PAGES:
                 return None
             answer = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{_MOST_PAGES} pages are open already.\n")
         if isinstance(answer, Refusal):
@@ -121,12 +121,12 @@ class InspectorServer:
     async def _serve_page(self, connection: ServerConnection) -> None:
         page = PageQueue(self._feed.snapshot)
         self._feed.pages.add(page)
-        self._count += 1
+        self.connections.add(connection)
         sending = asyncio.ensure_future(_feed(connection, page))
         try:
             await connection.wait_closed()
         finally:
-            self._count -= 1
+            self.connections.discard(connection)
             self._feed.pages.discard(page)
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):

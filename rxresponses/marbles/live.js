@@ -4,7 +4,7 @@
 const LEAST_SPAN = 20, RETRY_FIRST = 500, RETRY_MOST = 5000, FILTERS_EVERY = 1000;
 const liveRows = new Map(); // by number
 const shortNames = []; // of types
-let frameCount = 0, filtersAt = 0;
+let frameCount = 0, filtersTimer = null;
 
 function apply(text) {
   const lines = text.split("\n"), message = JSON.parse(lines[0]), isFirst = !liveRows.size;
@@ -36,11 +36,10 @@ function apply(text) {
   }
   data.begin = message.begin;
   data.end = Math.max(message.now, data.begin + LEAST_SPAN);
-  const now = performance.now();
-  if (now - filtersAt > FILTERS_EVERY || message.reset) {
-    filtersAt = now;
+  filtersTimer ??= setTimeout(() => {
+    filtersTimer = null;
     updateFilters();
-  }
+  }, isFirst ? 0 : FILTERS_EVERY);
   showCounts();
   moveTo(follows ? Infinity : view.begin, isFirst ? room() / LEAST_SPAN : view.scale);
 }
@@ -53,7 +52,7 @@ function piece(text) {
   const characters = text.length > LONGEST_TEXT ? [...text] : [], isCut = characters.length > LONGEST_TEXT;
   const kept = isCut ? characters.slice(0, LONGEST_TEXT - 1).join("") : text;
   const line = kept.replace(LINE_BREAKS, "↵").replace(/\t/g, "⇥").replace(CONTROLS, "\ufffd") + (isCut ? "…" : "");
-  return line.trim() ? line : "·".repeat(Math.min([...line].length, 3));
+  return /\S|\ufeff/.test(line) ? line : "·".repeat(Math.min([...line].length, 3));
 }
 
 readText = (row, index) => {
