@@ -55,6 +55,7 @@ class _Chunk:
 class _LiveRow:
     number: int
     line: Line
+    owner: Line | None = None  # of a pipeline: the request, once it is known
     sent: msgspec.Raw | None = None  # the frame of the request
     chunks: deque[_Chunk] = field(default_factory=deque)
     head_at: float = float("-inf")
@@ -161,6 +162,8 @@ class LiveDiagram:
         row = self._rows.get(line) or self._row(line)
         self._touched[row] = None
         row.has_changed = True
+        if row.owner is not (owner := self._lines.owner_of(line)):
+            row.owner, self._order_changed = owner, True
         if not line.marbles:
             if frame is not None:
                 row.sent = msgspec.Raw(_line_of(frame))

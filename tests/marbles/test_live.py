@@ -152,6 +152,9 @@ def test_the_order_of_the_lines() -> None:
     assert [by_id[number] for number in data["order"]] == [
         *("c1", "of none", "r2", "of r2", "r1", "stage 1", "stage 2", "no request")
     ]
+    one.record(StageRecord(2.1, "r1", "p3", 1, "of none", "next", "v"))  # now its request is known
+    after, _ = told(one.update(2.2))
+    assert [by_id[number] for number in after["order"]][1:4] == ["r2", "of r2", "r1"]
     lanes = {row["head"]["name"]: row["head"]["lane"] for row in data["rows"]}
     assert lanes["of r2"] == "lane"
 
