@@ -201,7 +201,7 @@ class LiveDiagram:
             if row.has_changed or now - row.head_at >= _FACTS_EVERY:
                 told.append(self._told(row, [chunks[row]] if row in chunks else [], self._head_of(row)))
                 row.has_changed, row.head_at = False, now
-            elif row in chunks:
+            else:  # pieces were added
                 told.append(self._told(row, [chunks[row]], None))
         if not told and not self._order_changed and all(row.line.ending for row in self._rows.values()):
             return None
