@@ -33,6 +33,8 @@ def error_fields(error: BaseException) -> dict[str, Any]:
     """Return the `error` of an `EndRecord`: the name of its class, its text, its `delivery`, and what else is plain."""
     fields: dict[str, Any] = {"type": type(error).__name__, "message": text_of(error)}
     attributes: dict[str, Any] = {}
+    if not isinstance(error, ResponsesError):
+        return fields  # the attributes of a program's own errors may hold anything, and a replay does not need them
     for name, value in vars(error).items():
         if name == "delivery":
             fields["delivery"] = value

@@ -16,11 +16,20 @@ _PLAIN = frozenset(
 )
 _FREE = frozenset(
     {
-        *("metadata", "variables", "parameters", "schema", "output_schema", "filters", "attributes", "headers"),
-        *("context", "environment", "logprobs", "top_logprobs"),
+        *("metadata", "variables", "parameters", "schema", "output_schema", "input_schema", "filters", "attributes"),
+        *("arguments", "env", "headers", "context", "environment", "logprobs", "top_logprobs"),
     }
 )
 """Fields below which the program or the model chooses the names, so that a `name` may be a person's."""
+
+_FREE_TYPES = frozenset(
+    {
+        *("object", "array", "string", "number", "integer", "boolean", "null"),  # of JSON schemas
+        *("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or"),  # of filters
+        *("input_text", "input_image", "input_file", "local", "container_auto", "container_reference"),
+    }
+)
+"""Values of `type` that stay below these fields.  Any other word may be one that the program has chosen."""
 
 _WORD = re.compile(r"[\w.:/-]{1,500}", re.ASCII)
 _DEEPEST = 100  # levels of nesting, as `known_secrets` reads
@@ -33,18 +42,34 @@ def redacted(data: Any, *, free: bool = False, name: str = "", depth: int = 0) -
     for such a word but does not look like one is replaced too.
     """
     if isinstance(data, str):
-        stays = name == "type" or (not free and (name in _PLAIN or name.endswith("_id")))
-        return data if stays and _WORD.fullmatch(data) else "x" * len(data)
+        if free:
+            return data if name == "type" and data in _FREE_TYPES else "x" * len(data)
+        return data if (name in _PLAIN or name.endswith("_id")) and _WORD.fullmatch(data) else "x" * len(data)
     if depth > _DEEPEST:
         return None
     if isinstance(data, list):
         return [redacted(item, free=free, name="" if name in _PLAIN else name, depth=depth + 1) for item in data]
     if isinstance(data, dict):
+        contents = _contents_of(data)
         return {
-            field: redacted(value, free=free or field in _FREE, name=field, depth=depth + 1)
+            field: redacted(value, free=free or field in _FREE or field in contents, name=field, depth=depth + 1)
             for field, value in data.items()
         }
     return 0 if name == "bytes" and type(data) is int else data
+
+
+def _contents_of(data: dict[str, Any]) -> tuple[str, ...]:
+    """Return the fields of an object that hold what was said, although in other objects they say what something is."""
+    kind = data.get("type")
+    if kind == "mcp_tool_execution_error":
+        return ("content",)  # the output of the tool
+    if kind == "mcp_approval_response":
+        return ("reason",)  # in the words of the user
+    if "annotations" in data and "input_schema" in data:
+        return ("annotations",)  # of a tool; those of a text are objects with types
+    if "message" not in data:
+        return ("code",)  # of a program; that of an error has a message
+    return ()
 
 
 def without_tool_secrets(frame: dict[str, Any]) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def test_redacted_contents_keep_types_ids_and_numbers_only() -> None:
         "item_id": "msg_1",
         "delta": "xxxxx",
         "output_index": 3,
-        "metadata": {"name": "xxxxx", "customer_id": "xx", "type": "premium"},
+        "metadata": {"name": "xxxxx", "customer_id": "xx", "type": "xxxxxxx"},
         "item": {"type": "function_call", "name": "weather", "arguments": "x" * 16, "call_id": "call_1"},
         "logprobs": [{"token": "xx", "bytes": [0, 0], "logprob": -0.5, "name": "xxx"}],
         "name": "xxxxxxxxx",

@@ -260,6 +260,12 @@ def test_every_error_can_be_made_of_its_name(name: str) -> None:
         assert error.delivery == "unknown"
 
 
+def test_the_attributes_of_a_programs_own_error_are_not_written() -> None:
+    error = ValueError("wrong")
+    error.__dict__["customer"] = "Alice"
+    assert error_fields(error) == {"type": "ValueError", "message": "wrong"}
+
+
 def test_the_error_of_a_program_becomes_a_request_error() -> None:
     error = error_from(error_fields(KeyError("x")))
     assert type(error) is errors.RequestError
