@@ -328,6 +328,15 @@ def test_a_fork_does_not_close_it(client: ResponsesClient, folder: Path) -> None
         assert len(list(folder.iterdir())) == 1
 
 
+def test_closing_the_recorder_ends_what_is_noted(client: ResponsesClient) -> None:
+    with serve_inspector(client) as inspector:
+        inspector.recorder.close()
+        inspector.recorder.dispose()
+        assert client._collectors == []
+        assert client.send_request(REQUEST).run().type == "response.completed"
+        assert get(inspector.url)[0] == 200  # what was seen so far can still be looked at
+
+
 def test_called_on_the_background_loop(client: ResponsesClient) -> None:
     made: list[Inspector] = []
     done = threading.Event()
