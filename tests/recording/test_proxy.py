@@ -62,6 +62,7 @@ def test_requests_on_lanes_and_their_events(server: ResponsesServer, proxy: Reco
     with ResponsesWebSocket(proxy.url, api_key=KEY) as socket:
         seen = reactivex.merge(*(socket.send_request({**BODY, "input": text}, stream_id=f"l{text}") for text in "12"))
         events = seen.pipe(ops.to_list()).run()
+    server.wait_until(lambda: server.connections == 0)  # before this, the proxy has noted that the client has left
     close(proxy)
     found = load_recording(path)
     assert KEY not in path.read_text(encoding="utf-8")
