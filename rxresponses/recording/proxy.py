@@ -61,7 +61,8 @@ class RecordingProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # a second call: the loop is closed
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     @property

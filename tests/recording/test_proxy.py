@@ -45,6 +45,7 @@ def proxy(server: ResponsesServer, path: Path) -> Iterator[RecordingProxy]:
 
 
 def close(proxy: RecordingProxy) -> None:
+    proxy.__exit__(None, None, None)  # waits until the end of the last connection is noted
     proxy._recorder.close()
 
 
