@@ -6,9 +6,11 @@ the server is imported only when a test uses a fixture.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,8 @@ _MARK = "responses_recording"
 _HELP = """(path=None, *, match="strict", contents="full"): record what the test exchanges with the service at \
 its first run, and replay it afterwards.  By default the file is recordings/MODULE/TEST.jsonl beside the test."""
 _NO_KEY = "not-needed-in-a-replay"
-_failed = pytest.StashKey[bool]()
+_LONGEST_NAME = 180  # bytes of the name of a file
+_passed = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,10 +51,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         names.insert(0, "responses_url")
 
 
-def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
-    """Note that a test has failed: then nothing of it is kept as a recording."""
-    if isinstance(node, pytest.Item):
-        node.stash[_failed] = True
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Note whether a test has passed: nothing of another one is kept as a recording, as of one that was skipped."""
+    outcome = yield
+    report = outcome.get_result()
+    item.stash[_passed] = report.when == "call" and report.outcome == "passed"
 
 
 @pytest.fixture
@@ -72,18 +77,24 @@ def responses_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
     `OPENAI_BASE_URL` is this URL while the test runs, so that clients without a URL use it.  The first run needs
     `OPENAI_API_KEY`, or an `OPENAI_BASE_URL` of another service; a replay needs no key and no network.  The mark
-    `responses_recording` has the settings.  A test that fails leaves no recording.
+    `responses_recording` has the settings.  Only a test that passes leaves a recording.  A test that sends nothing
+    needs none.
     """
     path, match, contents = _settings(request.node)
     mode = request.config.getoption("--responses-record")
-    if mode == "all" or (mode == "once" and not path.exists()):
-        made = _recorded(request.node, path, contents)
-    elif path.exists():
-        made = _replayed(path, match)
-        if not os.environ.get("OPENAI_API_KEY"):
-            monkeypatch.setenv("OPENAI_API_KEY", _NO_KEY)  # some clients want one
+    upstream, has_key = os.environ.get("OPENAI_BASE_URL") or None, bool(os.environ.get("OPENAI_API_KEY"))
+    if mode != "all" and path.exists():
+        made = _replayed(request.node, path, match)
+    elif mode == "none":
+        made = _refused(f"there is no recording {path}, and --responses-record=none makes none")
+    elif upstream is None and not has_key:
+        needed = "to make it, set OPENAI_API_KEY, or OPENAI_BASE_URL for another service"
+        made = _refused(f"there is no recording {path}: {needed}")
     else:
-        pytest.fail(f"there is no recording {path}, and --responses-record=none makes none", pytrace=False)
+        made = _recorded(request.node, path, contents, upstream)
+        has_key = True
+    if not has_key:
+        monkeypatch.setenv("OPENAI_API_KEY", _NO_KEY)  # some clients want one
     with made as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         yield url
@@ -97,15 +108,50 @@ def _settings(
     args, options = ((), {}) if mark is None else (mark.args, dict(mark.kwargs))
     if len(args) > 1 or (args and "path" in options) or options.keys() - {"path", "match", "contents"}:
         pytest.fail(f"wrong arguments of the mark: {_MARK}{_HELP}", pytrace=False)
+    match, contents = options.get("match", "strict"), options.get("contents", "full")
+    if match not in ("strict", "lenient") or contents not in ("full", "redacted"):
+        pytest.fail(f"wrong arguments of the mark: {_MARK}{_HELP}", pytrace=False)
     given = args[0] if args else options.get("path")
     here = item.path.parent
-    name = re.sub(r"[^\w.\[\]-]+", "-", item.nodeid.partition("::")[2])
-    path = here / given if given is not None else here / "recordings" / item.path.stem / f"{name}.jsonl"
-    return path, options.get("match", "strict"), options.get("contents", "full")
+    path = here / given if given is not None else here / "recordings" / item.path.stem / f"{_file_name(item)}.jsonl"
+    return path, match, contents
+
+
+def _file_name(item: pytest.Item) -> str:
+    """Return a name for a file.  Tests of a module have different ones, whatever their parameters are."""
+    test = item.nodeid.partition("::")[2].replace("::", "-")
+    name = re.sub(r"[^\w.\[\]-]+", "-", test)
+    if name == test and len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    short = os.fsencode(name)[: _LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(test.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def _warn(item: pytest.Item, text: str) -> None:
+    """Show a warning in the summary, with the place of the test, if the test has passed."""
+    if item.stash.get(_passed, False):
+        path, line, _ = item.location
+        warnings.warn_explicit(text, pytest.PytestWarning, path, (line or 0) + 1)
 
 
 @contextmanager
-def _replayed(path: Path, match: Any) -> Iterator[str]:
+def _refused(why: str) -> Iterator[str]:
+    """A server that answers nothing, for a test that has no recording; it fails if it sends a request."""
+    from .refusal import RequestError
+    from .server import ResponsesServer
+
+    def refuse(_: object) -> Any:
+        raise RequestError(why, code="no_recording", status=404)
+
+    with ResponsesServer(checks=False) as server:
+        server.on("", refuse)
+        yield server.url
+    if server.requests:
+        pytest.fail(why, pytrace=False)
+
+
+@contextmanager
+def _replayed(item: pytest.Item, path: Path, match: Any) -> Iterator[str]:
     from .server import ResponsesServer
 
     with ResponsesServer(checks=False) as server:
@@ -113,22 +159,20 @@ def _replayed(path: Path, match: Any) -> Iterator[str]:
         yield server.url
     if playback.missing:
         pytest.fail("\n".join([*playback.missing, _AGAIN]), pytrace=False)
+    if playback.unplayed:
+        names = ", ".join(playback.unplayed)
+        _warn(item, f"the test did not send the requests {names} of the recording {path}.  {_AGAIN}")
 
 
 _AGAIN = "To record the test again, run it with --responses-record=all."
 
 
 @contextmanager
-def _recorded(item: pytest.Item, path: Path, contents: Any) -> Iterator[str]:
+def _recorded(item: pytest.Item, path: Path, contents: Any, upstream: str | None) -> Iterator[str]:
+    from ..recording.file import load_recording
     from ..recording.proxy import RecordingProxy
     from ..recording.recorder import Recorder
 
-    upstream = os.environ.get("OPENAI_BASE_URL") or None
-    if upstream is None and not os.environ.get("OPENAI_API_KEY"):
-        pytest.fail(
-            f"there is no recording {path}: to make it, set OPENAI_API_KEY, or OPENAI_BASE_URL for another service",
-            pytrace=False,
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
@@ -137,7 +181,9 @@ def _recorded(item: pytest.Item, path: Path, contents: Any) -> Iterator[str]:
             yield proxy.url
         if recorder.error is not None:
             raise recorder.error
-        if not item.stash.get(_failed, False):
+        if not load_recording(part).events():
+            _warn(item, "nothing was recorded, because the test got no answer from the URL of `responses_url`")
+        elif item.stash.get(_passed, False):
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)

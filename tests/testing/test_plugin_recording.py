@@ -58,7 +58,7 @@ def service(monkeypatch: pytest.MonkeyPatch, suite: pytest.Pytester) -> Iterator
 
 
 def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return suite.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:rxresponses", *arguments)
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:rxresponses", "-W", "default", *arguments)
 
 
 def test_recorded_once_and_replayed_without_a_key(
@@ -68,7 +68,7 @@ def test_recorded_once_and_replayed_without_a_key(
     assert len(service.requests) == 3
     folder = suite.path / "recordings" / "test_it"
     files = sorted(path.name for path in folder.iterdir())
-    assert files == ["test_answer.jsonl", "test_each[a-b].jsonl", "test_each[c].jsonl"]
+    assert files == ["test_answer.jsonl", "test_each[a-b]-1f354e8a.jsonl", "test_each[c].jsonl"]
     for path in folder.iterdir():
         assert KEY not in path.read_text(encoding="utf-8")
         assert len(load_recording(path).requests) == 1
@@ -106,8 +106,76 @@ def test_a_test_that_fails_leaves_no_recording(suite: pytest.Pytester, service: 
 )
 def test_no_recording_and_no_key(suite: pytest.Pytester, arguments: tuple[str, ...], text: str) -> None:
     result = run(suite, "-k", "answer", *arguments)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([text])
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines([text, "*ResponseFailedError*no_recording*"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("--responses-record=none",)])
+def test_a_test_that_sends_nothing_needs_no_recording(suite: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    suite.makepyfile(test_it="import pytest\npytestmark = pytest.mark.responses_recording\ndef test_it(): pass")
+    run(suite, *arguments).assert_outcomes(passed=1)
+
+
+def test_a_test_that_sends_nothing_while_it_is_recorded_is_told(
+    suite: pytest.Pytester, service: ResponsesServer
+) -> None:
+    suite.makepyfile(test_it=f"{SUITE}\n@pytest.mark.responses_recording\ndef test_pure():\n    pass\n")
+    result = run(suite, "-k", "pure")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*test_it.py:1?: PytestWarning: nothing was recorded*"])
+    assert not list((suite.path / "recordings" / "test_it").iterdir())
+
+
+ENDINGS = """
+@pytest.mark.responses_recording
+def test_skipped():
+    ask("Hi")
+    pytest.skip("the rest")
+
+@pytest.mark.responses_recording
+@pytest.mark.xfail
+def test_expected_to_fail():
+    ask("Hi")
+    assert False
+"""
+
+
+def test_only_a_test_that_passes_leaves_a_recording(suite: pytest.Pytester, service: ResponsesServer) -> None:
+    suite.makepyfile(test_it=SUITE + ENDINGS)
+    run(suite, "-k", "skipped or expected").assert_outcomes(skipped=1, xfailed=1)
+    assert len(service.requests) == 2
+    assert not list((suite.path / "recordings" / "test_it").iterdir())
+
+
+def test_a_test_that_is_interrupted_leaves_no_recording(suite: pytest.Pytester, service: ResponsesServer) -> None:
+    suite.makepyfile(
+        test_it=SUITE.replace("    assert ask", "    if ask").replace('!"\n', '!": raise KeyboardInterrupt\n')
+    )
+    suite.inline_run("-p", "no:cacheprovider", "-p", "no:rxresponses", "-k", "answer", no_reraise_ctrlc=True)
+    assert len(service.requests) == 1
+    assert not list((suite.path / "recordings" / "test_it").iterdir())
+
+
+def test_each_parameter_has_a_file_of_its_own(suite: pytest.Pytester, service: ResponsesServer) -> None:
+    values = '["a b", "a/b", "a-b", "x" * 300 + "1", "x" * 300 + "2", "é" * 150]'
+    suite.makepyfile(test_it=SUITE.replace('["a b", "c"]', f"{values}, ids=str"))
+    run(suite, "-k", "each").assert_outcomes(passed=6)
+    assert len(list((suite.path / "recordings" / "test_it").iterdir())) == 6
+    run(suite, "-k", "each").assert_outcomes(passed=6)
+    assert len(service.requests) == 6
+
+
+def test_recorded_requests_that_are_not_sent_any_more_are_told(
+    suite: pytest.Pytester, service: ResponsesServer
+) -> None:
+    suite.makepyfile(test_it=SUITE.replace("assert ask", 'ask("First"); assert ask'))
+    run(suite, "-k", "answer").assert_outcomes(passed=1)
+    suite.makepyfile(test_it=SUITE)
+    result = run(suite, "-k", "answer")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*test_it.py:*: PytestWarning: the test did not send the requests r1 of *"])
+    suite.makepyfile(test_it=SUITE.replace("assert ask", "assert not ask"))
+    run(suite, "-k", "answer").assert_outcomes(failed=1)  # a test that fails may have more to send
 
 
 def test_the_settings_of_the_mark(suite: pytest.Pytester, service: ResponsesServer) -> None:
@@ -120,8 +188,13 @@ def test_the_settings_of_the_mark(suite: pytest.Pytester, service: ResponsesServ
     assert "Hello" not in text
     run(suite, "-k", "answer").assert_outcomes(passed=1)
     assert len(service.requests) == 1
-    suite.makepyfile(test_it=SUITE.replace("responses_recording\ndef", "responses_recording(mode=1)\ndef"))
+
+
+@pytest.mark.parametrize("arguments", ["mode=1", "match='exact'", "contents='none'", "'a', 'b'", "'a', path='b'"])
+def test_wrong_settings_of_the_mark(suite: pytest.Pytester, service: ResponsesServer, arguments: str) -> None:
+    suite.makepyfile(test_it=SUITE.replace("responses_recording\ndef", f"responses_recording({arguments})\ndef"))
     result = run(suite, "-k", "answer")
+    result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*wrong arguments of the mark*"])
 
 
