@@ -11,6 +11,7 @@ from typing import Any
 from .format import KINDS, MARK, VERSION, EventRecord, Record, Recording, RecordingHeader, dumps
 
 _ENDING_TYPES = frozenset({"error", "response.completed", "response.failed", "response.incomplete"})
+_LATEST = 1e12  # seconds, far more than any recording has, which every clock can add and subtract
 _TORN_BEGIN = "{\0"  # a file system may have filled the file with zeros before the computer stopped
 _FRAME = ',"frame":'  # before the last field of the line of an event
 _FIELDS = {cls: frozenset(each.name for each in fields(cls)) for cls in KINDS.values()}
@@ -38,6 +39,8 @@ def read_recording(lines: Iterable[str]) -> Recording:
     problem = ""
     for number, line in enumerate(lines, start=1):
         text = line.strip(" \t\r\n")
+        if number == 1:
+            text = text.removeprefix("\ufeff")  # which some editors write
         if not text:
             continue
         if torn is not None:
@@ -83,7 +86,9 @@ class _Reader:
 
     def read(self, line: str) -> None:
         data, frame_text = _parse(line)
-        if MARK in data and not self._records:
+        if MARK in data:
+            if self._header is not None or self._records:
+                raise ValueError("a second header: a file holds one recording")
             self._header = _header(data)
         elif "kind" in data and "t" in data:
             record = _record(data, frame_text)
@@ -96,8 +101,8 @@ class _Reader:
     def _read_event(self, data: dict[str, Any], line: str) -> None:
         if data.keys() == {"offset", "event"}:
             offset, data = data["offset"], data["event"]
-            if isinstance(offset, bool) or not isinstance(offset, (int, float)):
-                raise ValueError("`offset` is no number")
+            if not _is_time(offset):
+                raise ValueError("`offset` is no number of seconds")
             self._offset, self._has_times, line = float(offset), True, ""
         if not isinstance(data, dict) or not isinstance(data.get("type"), str):
             raise ValueError("neither a record nor an event with a type")
@@ -180,8 +185,8 @@ def _record(data: dict[str, Any], frame_text: str | None) -> Record | None:
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         return None
-    if isinstance(t, bool) or not isinstance(t, (int, float)):
-        raise ValueError("`t` is no number")
+    if not _is_time(t):
+        raise ValueError("`t` is no number of seconds")
     for name, expected in _REQUIRED[kind].items():
         if not isinstance(data.get(name), expected):
             raise ValueError(f"the record of kind {kind!r} has no valid `{name}`")
@@ -195,9 +200,18 @@ def _record(data: dict[str, Any], frame_text: str | None) -> Record | None:
     return record
 
 
+def _is_time(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and -_LATEST <= value <= _LATEST  # type: ignore[operator]
+
+
 def _event_fields(data: Mapping[str, Any], frame_text: str | None) -> dict[str, Any]:
     frame, text = data.get("frame"), data.get("text")
     if isinstance(text, str):
+        try:
+            text.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise ValueError("`text` holds half a character, which no frame can hold") from None
         try:
             frame = json.loads(text)  # JSON with line breaks is written as a text
         except (ValueError, RecursionError):

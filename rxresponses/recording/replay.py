@@ -18,12 +18,14 @@ from ..net.loops import running_loop
 from ..net.observable import EventObservable
 from ..net.run_check import check_run
 from ..raised import as_exception
+from ..scalars import plain_scalar
 from ..wire.codec import decode, undecodable
 from ..wire.events.base import ServerEvent
 from .errors import error_from
 from .file import load_recording
 from .format import EndRecord, EventRecord, Record, Recording, RequestRecord
 
+_LONGEST_WAIT = 1e8  # seconds, which every timer takes: more than three years
 _AT_ONCE = 100  # events that are due and are emitted in one turn of a loop, so that others have theirs
 
 
@@ -43,25 +45,31 @@ def replay(
         replay(path, speed=2):  -created-"He"--"llo"-completed|
 
     `recording` is the path of a file that `record` has written, or of one with one event a line, or what
-    `load_recording` has read.  `request` is the name of a request in it, such as `r1`; by default the events of all
-    requests are emitted, in the order in which they came.  The events are equal to those recorded, `raw` included, but
-    for secrets, and for texts if these were hidden.
+    `load_recording` has read.  `request` is the name of a request in it, such as `r1`; by default all events are
+    emitted, in the order in which they came, those that belong to no request included.  The events are equal to those
+    recorded, `raw` included, but for secrets, and for texts if these were hidden.  Those that this library has made
+    itself, such as `ToolCallStartedEvent`, are each an `UnknownEvent` of the same `type`.
 
     Times count from the moment when the request was written; with all requests, from that of the first.  `speed` is
     how many times as fast: 2.0 halves all times, and `math.inf` emits everything without waiting, as it is for a file
     without times.
 
-    A stream that ended with an error ends with an error of the same class, if it is the only request or the chosen one;
-    of several requests, errors are not replayed.  A stream whose end is not recorded, or that was disposed, completes
-    after its last event.
+    A stream that ended with an error of this library ends there with an error of the same class, if it is the only
+    request or the chosen one; any other error becomes a `RequestError` with its text.  Of several requests, errors are
+    not replayed.  A stream whose end is not recorded, or that was disposed, completes after its last event.
 
-    Cold: each subscription begins anew.  Runs on `scheduler`, else on that of the subscription, else on the running
-    asyncio loop, else on a thread; never inside of `subscribe`.  Can be disposed at any time.
+    Cold: each subscription begins anew.  Runs on `scheduler`, else on that of the subscription if it suits timers, else
+    on the running asyncio loop, else on a thread.  Nothing is emitted inside of `subscribe`, but with a `scheduler`
+    that runs there; `ImmediateScheduler`, which never waits, needs a `speed` of `math.inf`.  Can be disposed at any
+    time.
 
-    Raises `OSError` if the file cannot be read, and `ValueError` if it is no recording, if there is no such request, or
-    if `speed` is not positive.
+    Raises `OSError` if the file cannot be read, `TypeError` if `speed` is no number, and `ValueError` if the file is no
+    recording, if there is no such request, or if `speed` is not positive.
     """
-    if not speed > 0:
+    rate = plain_scalar(speed)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+        raise TypeError(f"`speed` must be a number, not {speed!r}")
+    if not rate > 0:
         raise ValueError(f"`speed` must be positive, not {speed!r}")
     if not isinstance(recording, Recording):
         recording = load_recording(recording)
@@ -75,7 +83,7 @@ def replay(
     def subscribe(observer: ObserverBase[ServerEvent], inherited: SchedulerBase | None = None) -> DisposableBase:
         if running_loop() is not None:
             check_run(observer)
-        return _Replay(steps, speed, clock_for(scheduler, inherited), observer).start()
+        return _Replay(steps, rate, clock_for(scheduler, inherited), observer).start()
 
     return EventObservable(subscribe)
 
@@ -103,6 +111,7 @@ def _steps(recording: Recording, request: str | None, only: str | None) -> Seque
             steps.append(_Step(latest, partial(_emit, record.raw.encode("utf-8", "surrogateescape"))))
         elif isinstance(record, EndRecord) and record.request == only and record.how == "error":
             end = _Step(latest, partial(_fail, dict(record.error or {})))
+            break  # events of a response that its subscriber gave up may follow
     return [*steps, _Step(latest, end.notify)]
 
 
@@ -152,7 +161,8 @@ class _Replay:
     def _delay(self) -> float:
         """Return the seconds until the next step; not more than 0 if it is due."""
         t = self._steps[self._next].t
-        return (0.0 if math.isinf(self._speed) else t / self._speed) - (self._clock.now() - self._begin)
+        due = 0.0 if math.isinf(self._speed) else min(t / self._speed, _LONGEST_WAIT)
+        return due - (self._clock.now() - self._begin)
 
     def _wait(self) -> None:
         self._timer.disposable = self._clock.start(max(0.0, self._delay()), self._run)

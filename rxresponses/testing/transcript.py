@@ -17,6 +17,7 @@ from ..recording.format import MARK
 from ..recording.reader import read_recording
 from .jsontext import JSON, decode, encode
 
+_LATEST = 1e12  # seconds, far more than any recording has, which every clock can add and subtract
 _RECORDING = f'{{"{MARK}"'  # how the header begins
 
 TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
@@ -80,12 +81,12 @@ class Recording:
             ValueError: if a line is not an event (the error names the line), if there is no event at all, or
                 if `speed` is not positive.
         """
-        if speed is not None and speed <= 0:
+        if speed is not None and not speed > 0:
             raise ValueError(f"speed must be positive or None, not {speed}")
         name = "events"
         if isinstance(source, (str, os.PathLike)):
             name = str(source)
-            text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+            text = Path(source).read_text(encoding="utf-8", errors="surrogateescape").removeprefix("\ufeff")
             source = text.split("\n")  # `splitlines` would also split at U+2028
             if text.startswith(_RECORDING):
                 source = _of_recording(source, name)
@@ -120,8 +121,8 @@ def _frames(lines: Iterable[Mapping[str, Any] | str], name: str) -> Iterator[Fra
         text = line.strip() if isinstance(line, str) else encode(event)
         if isinstance(event, dict) and event.keys() == {"offset", "event"}:
             offset, event = event["offset"], event["event"]
-            if isinstance(offset, bool) or not isinstance(offset, (int, float)):
-                raise ValueError(f"{name}, line {number}: offset is not a number")
+            if isinstance(offset, bool) or not isinstance(offset, (int, float)) or not abs(offset) <= _LATEST:
+                raise ValueError(f"{name}, line {number}: offset is not a number of seconds")
             text = json.dumps(event, separators=(",", ":"))
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             raise ValueError(f"{name}, line {number}: not an event with a type")

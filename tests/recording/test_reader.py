@@ -155,6 +155,12 @@ def test_requests_and_their_events() -> None:
         ('{"t":0,"kind":"event"}', "line 2: the event has neither a `frame` nor a `text`"),
         ('{"no":"type"}', "line 2: neither a record nor an event with a type"),
         ('{"offset":"1","event":{"type":"x"}}', "line 2: `offset` is no number"),
+        ('{"offset":NaN,"event":{"type":"x"}}', "line 2: `offset` is no number of seconds"),
+        ('{"t":NaN,"kind":"stopped","why":"x"}', "line 2: `t` is no number of seconds"),
+        ('{"t":1e999,"kind":"stopped","why":"x"}', "line 2: `t` is no number of seconds"),
+        (f'{{"t":1{"0" * 400},"kind":"stopped","why":"x"}}', "line 2: `t` is no number of seconds"),
+        ('{"t":0,"kind":"event","text":"\\ud83c"}', "line 2: `text` holds half a character"),
+        (HEADER, "line 2: a second header: a file holds one recording"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(line: str, problem: str) -> None:
@@ -165,6 +171,10 @@ def test_a_line_that_cannot_be_read_is_named(line: str, problem: str) -> None:
 def test_a_file_that_is_no_recording_is_not_a_torn_one() -> None:
     with pytest.raises(ValueError, match="line 1: no JSON object"):
         read_recording(["Dear reader,"])
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_line() -> None:
+    assert read_recording([f"\ufeff{HEADER}", '{"t":0,"kind":"stopped","why":"x"}']).header.library == "0.1.0"
 
 
 def test_zeros_at_the_end_of_a_file_are_a_torn_line() -> None:

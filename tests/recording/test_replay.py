@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import reactivex
 from reactivex import operators as ops
+from reactivex.scheduler import ImmediateScheduler
 from reactivex.testing import TestScheduler
 
 import rxresponses
@@ -100,6 +101,29 @@ def test_all_requests_in_the_order_of_their_events() -> None:
 def test_one_request_and_its_error() -> None:
     assert timed(TestScheduler(), replay(TWO, request="r1")) == [(3.0, "a"), (4.0, "ConnectionLostError")]
     assert timed(TestScheduler(), replay(TWO, request="r2")) == [(1.0, "b"), (4.0, "|")]
+
+
+def test_what_came_after_the_error_of_a_stream_is_not_emitted() -> None:
+    error = {"type": "IdleTimeoutError", "message": "nothing came", "delivery": "started"}
+    late = EventRecord(3, "r1", delta("late"))  # the response of a request that was given up
+    given_up = recording(
+        RequestRecord(0, "r1", {}), EventRecord(1, "r1", delta("a")), EndRecord(2, "r1", "error", error)
+    )
+    source = Recording(given_up.header, (*given_up.records, late, EventRecord(4, None, {"type": "x"})))
+    assert timed(TestScheduler(), replay(source)) == [(1, "a"), (2, "IdleTimeoutError")]
+    assert timed(TestScheduler(), replay(source, request="r1")) == [(1, "a"), (2, "IdleTimeoutError")]
+    disposed = Recording(given_up.header, (*given_up.records[:2], EndRecord(2, "r1", "disposed"), late))
+    assert timed(TestScheduler(), replay(disposed)) == [(1, "a"), (3, "late"), (3, "|")]
+
+
+def test_a_speed_so_small_that_no_timer_could_wait() -> None:
+    assert timed(TestScheduler(), replay(ONE, speed=5e-324))[0] == (1e8, "response.created")
+
+
+def test_the_immediate_scheduler_without_waiting() -> None:
+    values: list[ServerEvent] = []
+    replay(ONE, speed=math.inf, scheduler=ImmediateScheduler()).subscribe(values.append)
+    assert len(values) == 3
 
 
 def test_an_end_that_is_not_recorded_and_times_that_go_back() -> None:
@@ -207,6 +231,12 @@ def test_a_file_with_bytes_that_are_no_utf_8_and_a_torn_line(tmp_path: Path) -> 
 @pytest.mark.parametrize("speed", [0, -1, math.nan])
 def test_a_speed_that_is_not_positive(speed: float) -> None:
     with pytest.raises(ValueError, match="`speed` must be positive"):
+        replay(ONE, speed=speed)
+
+
+@pytest.mark.parametrize("speed", ["2", None, True])
+def test_a_speed_that_is_no_number(speed: Any) -> None:
+    with pytest.raises(TypeError, match="`speed` must be a number"):
         replay(ONE, speed=speed)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def test_lines_with_times() -> None:
         ('{"type": 1}', "line 2: not an event with a type"),
         ('{"offset": "1", "event": {"type": "x"}}', "line 2: offset is not a number"),
         ('{"offset": true, "event": {"type": "x"}}', "line 2: offset is not a number"),
+        ('{"offset": 1e999, "event": {"type": "x"}}', "line 2: offset is not a number of seconds"),
         ('{"offset": 1, "event": "x"}', "line 2: not an event with a type"),
     ],
 )
@@ -97,7 +99,7 @@ def test_an_empty_transcript_is_an_error(tmp_path: Path) -> None:
         Recording.load(tmp_path / "missing.jsonl")
 
 
-@pytest.mark.parametrize("speed", [0, -1.0])
+@pytest.mark.parametrize("speed", [0, -1.0, math.nan])
 def test_a_speed_that_is_not_positive_is_an_error(speed: float) -> None:
     with pytest.raises(ValueError, match="speed must be positive or None"):
         Recording.load([CREATED], speed=speed)
