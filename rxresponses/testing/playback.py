@@ -123,7 +123,8 @@ class Playback:
         differences, nearest = min(compared, key=lambda pair: len(pair[0]))
         if not differences:
             times = sum(not found for found, _ in compared)
-            return f"{beginning} any more: it was recorded {times} times ({nearest.name}), and played as often."
+            counted = "once" if times == 1 else f"{times} times"
+            return f"{beginning} any more: it was recorded {counted} ({nearest.name}), and played as often."
         shown = "; ".join(differences[:_MOST_DIFFERENCES])
         more = len(differences) - _MOST_DIFFERENCES
         rest = f"; and {more} more differences" if more > 0 else ""
@@ -167,9 +168,10 @@ def _loss(end: EndRecord | None, count: int) -> Close | None:
 def _content(frame: JSON) -> JSON:
     body = {name: value for name, value in frame.items() if name not in _NOT_CONTENT and value is not None}
     body = without_tool_secrets(body)
-    if isinstance(body.get("input"), (str, list)):
-        body["input"] = [_item(item) for item in normalize_input(body["input"])]
-    return body
+    given = body.get("input")
+    if isinstance(given, str) or (isinstance(given, list) and all(isinstance(item, dict) for item in given)):
+        body["input"] = [_item(item) for item in normalize_input(given)]
+    return body  # other inputs stay as they are: a recording may hold a request that the service has refused
 
 
 def _item(item: JSON) -> JSON:
@@ -186,13 +188,18 @@ def _fits(exchange: _Exchange, body: JSON) -> bool:
 
 def _shape(body: JSON) -> tuple[Any, ...]:
     """Return what makes a request similar to another: its model, tools, format, and the kind of its input."""
-    items = body.get("input") or [{}]
-    tools = [(tool.get("type"), tool.get("name")) for tool in body.get("tools") or () if isinstance(tool, dict)]
-    text_format = (body.get("text") or {}).get("format") or {}
+    tools = [(tool.get("type"), tool.get("name")) for tool in _objects(body.get("tools"))]
+    (text,) = _objects([body.get("text")]) or [{}]
+    (text_format,) = _objects([text.get("format")]) or [{}]
+    latest = (_objects(body.get("input")) or [{}])[-1]
     return (
         *(body.get("model"), sorted(map(repr, tools)), text_format.get("type"), text_format.get("name")),
-        *(items[-1].get("type"), "previous_response_id" in body),
+        *(latest.get("type"), "previous_response_id" in body),
     )
+
+
+def _objects(value: object) -> list[JSON]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _differences(recorded: Any, sent: Any, path: str = "") -> Iterator[str]:

@@ -150,6 +150,21 @@ def test_lenient() -> None:
     assert "The recording has no answer" in problem(playback, input="z", model="other")
 
 
+@pytest.mark.parametrize("match", ["strict", "lenient"])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        *({"input": [5]}, {"input": ["a"]}, {"input": 5}, {"text": "x"}, {"text": {"format": 5}}),
+        *({"tools": 5}, {"tools": [5]}, {"tools": [{"type": "namespace", "tools": 5}]}),
+    ],
+)
+def test_a_recorded_request_that_the_service_has_refused_disturbs_no_other(match: Any, refused: dict[str, Any]) -> None:
+    playback = Playback.of(session(refused, {"input": "Hi"}), "", match=match)
+    assert answer(playback, input="Hi") == "2"
+    assert answer(playback, **refused) == "1"
+    assert "has no answer" in problem(playback, model="other", input="Ho")
+
+
 def test_texts_that_are_hidden() -> None:
     body = redacted({"model": "m", "input": "Hello", "instructions": "Be kind"})
     playback = Playback.of(session(body, contents="redacted"), "")
