@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 // The rules of clusters.py; a test compares both.
 const PITCH = 20, LEVELS = 4, BIN = 4, FEWEST_PIECES = 4, FEWEST_OTHERS = 24, BADGE = 40;
-const LEVEL = 17, MARGIN = 24, CELL = 6.6, HALF_BAND = 9, MOST_LISTED = 500, LONGEST = 40;
+const LEVEL = 17, MARGIN = 24, CELL = 6.6, HALF_BAND = 9, MOST_LISTED = 500, LONGEST = 40, FIRST_LEVEL = 14;
 // Places are times as they are drawn: without what is cut of idle times (`breaks.py`).
 const span = () => data.end - data.begin;
 const byId = (id) => document.getElementById(id);
@@ -128,7 +128,7 @@ function draw(row) {
     Object.assign(row, clusters(row, view.scale));
     row.scale = view.scale;
     const highest = row.items.reduce((level, item) => Math.max(level, item.level || 0), 0);
-    row.y = Math.max(row.y, 14 + LEVEL * highest);
+    row.y = Math.max(row.y, FIRST_LEVEL + LEVEL * highest);
     row.height = row.kind === "connection" ? 24 : row.y + 40;
     row.svg.setAttribute("height", row.height);
   }

@@ -104,7 +104,7 @@ const observer = new IntersectionObserver((entries) => {
 
 function makeRow(row) {
   row.place = row.place || row.at;
-  Object.assign(row, { kept: [], y: row.kind === "connection" ? 10 : 14, onScreen: false, version: -1, scale: null });
+  Object.assign(row, { kept: [], y: row.kind === "connection" ? 10 : FIRST_LEVEL, onScreen: false, version: -1, scale: null });
   row.section = document.createElement("section");
   row.section.className = `row ${row.kind}`;
   row.svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

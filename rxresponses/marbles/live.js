@@ -104,6 +104,7 @@ function dropBefore(row, begin) {
   for (const list of [row.at, row.type, row.text, row.record]) list.splice(0, count);
   row.kept = row.kept.filter((index) => index >= count).map((index) => index - count);
   row.scale = null;
+  row.y = FIRST_LEVEL; // as high as what is left needs
   const moved = (place) => (place && place.row === row ? (place.index >= count ? { row, index: place.index - count } : null) : place);
   [focus, shown] = [moved(focus), moved(shown)];
 }
