@@ -57,18 +57,12 @@ def _line_of_call(event: ToolCallEvent) -> str | None:
     if isinstance(event, ToolCallStartedEvent):
         return f"tool: {event.name} {arguments_of(event.call)}"
     if isinstance(event, ToolCallOutputEvent):
-        return f"tool: {event.name} -> {_short(_text_of(event.output))} ({event.seconds:.1f} s)"
+        return f"tool: {event.name} -> {_short(event.text)} ({event.seconds:.1f} s)"
     if isinstance(event, ToolCallFailedEvent):
         return f"tool: {event.name} failed: {_short(error_line(event.error))}"
     if isinstance(event, ToolApprovalEvent):
         return f"tool: {event.name} waits for approval"
     return None
-
-
-def _text_of(output: Any) -> str:
-    item = plain_json(output)
-    found = item.get("output", item) if isinstance(item, dict) else item
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
 
 
 def _short(text: str) -> str:

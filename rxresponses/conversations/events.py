@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import field
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from ..wire.base import Model, model
 from ..wire.events import ServerEvent
 from ..wire.json_config import json_config
 from ..wire.requests import InputItem, ResponseCreate
+from ..wire.requests.sent import plain_json
 from .settings import without_secrets
 
 
@@ -59,28 +61,32 @@ class HistorySentEvent(ConversationEvent):
 
 @model
 class ToolCallEvent(ConversationEvent):
-    """Base of the events about one call: `call` is its output item, and `name` the name of its tool."""
+    """Base of the events about one call: `call` is its output item, and `name` the name of its tool.
+
+    `arguments` is what the call asks for: the JSON data of the arguments of a function, the text for a custom tool, or
+    the whole item for a shell, a patch or a computer.  Arguments that are no JSON are there as the text that came.
+    """
 
     call: Model
     call_id: str
     name: str
+    arguments: Any = None
 
 
 @model
 class ToolApprovalEvent(ToolCallEvent):
-    """A call waits for the user: `approve` of the run is asked with this event.
+    """A call waits for the user: `approve` of the run is asked with this event."""
 
-    `arguments` is what the call asks for: the JSON data of the arguments of a function, the text for a custom tool, or
-    the whole item for a shell, a patch or a computer.
-    """
-
-    arguments: Any
     type: Literal["rxresponses.tool_approval"] = "rxresponses.tool_approval"
 
 
 @model
 class ToolCallStartedEvent(ToolCallEvent):
-    """The tool starts to run."""
+    """The tool starts to run; its output or its error follows in a `ToolCallOutputEvent` or a `ToolCallFailedEvent`.
+
+    A call that is not made has no such event: its arguments do not fit, no tool has its name, the user did not approve
+    it, the response was cut inside it, or its output comes from the ledger of an earlier run.
+    """
 
     type: Literal["rxresponses.tool_call_started"] = "rxresponses.tool_call_started"
 
@@ -90,16 +96,29 @@ class ToolCallOutputEvent(ToolCallEvent):
     """A call has an output: `output` is the input item for the next request, `seconds` is how long the tool ran.
 
     `seconds` is 0 if the output comes from the ledger of an earlier run, and for an approval request of the server.
+    `text` is the output alone, to be shown.
     """
 
     output: InputItem
     seconds: float
     type: Literal["rxresponses.tool_call_output"] = "rxresponses.tool_call_output"
 
+    @property
+    def text(self) -> str:
+        """What the model reads: the text of the output, and JSON for an output of several parts."""
+        item = plain_json(self.output)
+        found = item.get("output", item) if isinstance(item, dict) else item
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
+
 
 @model
 class ToolCallFailedEvent(ToolCallEvent):
-    """A call has no result: `error` says why; `output` is the input item for the model, `None` if the run ends."""
+    """A call has no result: `error` says why; `output` is the input item for the model, `None` if the run ends.
+
+    `error` is the exception of the tool, a `DecodeError` for arguments that do not fit, or a `ToolCallError`, whose
+    `reason` says why the call was not made or not awaited.  Only a call that was made has a `ToolCallStartedEvent`
+    before.
+    """
 
     error: Any = field(metadata=json_config(encoder=_text_of_error))
     output: InputItem | None

@@ -164,7 +164,7 @@ class TurnCalls:
                 ConfigurationError(f"the server asks whether {call.name!r} may be called: pass `approve` to the run")
             )
             return
-        event = ToolApprovalEvent(**self._about(call), arguments=subject_of(call))
+        event = ToolApprovalEvent(**self._about(call))
         self._emit(event)
         if self._stopped:  # by the observer
             return
@@ -300,7 +300,13 @@ class TurnCalls:
         return True
 
     def _about(self, call: ClientCall) -> dict[str, Any]:
-        return {"call": call.item, "call_id": call.call_id, "name": call.name, "stream_id": self._stream_id}
+        return {
+            "call": call.item,
+            "call_id": call.call_id,
+            "name": call.name,
+            "arguments": subject_of(call),
+            "stream_id": self._stream_id,
+        }
 
     def _guarded(self, act: Callable[[object], None]) -> Callable[[object], None]:
         """Return what a task calls at its end: an observer that raises there ends the run, and the loop reports it."""

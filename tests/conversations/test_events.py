@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import reactivex
 from reactivex import operators as ops
 
 from rxresponses import ResponseCreate, ServerEvent
 from rxresponses import operators as rops
-from rxresponses.conversations.events import ConversationEvent, HistorySentEvent, TurnStartedEvent
+from rxresponses.conversations.events import (
+    ConversationEvent,
+    HistorySentEvent,
+    ToolCallOutputEvent,
+    TurnStartedEvent,
+)
 from rxresponses.wire import codec
 from rxresponses.wire.events.base import REGISTRY, UnknownEvent
+from rxresponses.wire.models import ResponseFunctionToolCall
+from rxresponses.wire.requests import ApplyPatchCallOutput, FunctionCallOutput
 
 from ..support.events import completed, created, delta
 from ..support.recorder import Recorder
@@ -46,6 +55,20 @@ def test_neither_repr_nor_json_show_a_secret() -> None:
     assert "sesame" not in repr(event)
     assert "sesame" not in event.to_json()
     assert event.to_dict()["request"]["input"] == "hi"
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ({"type": "function_call_output", "call_id": "c", "output": "sunny"}, "sunny"),
+        (FunctionCallOutput(call_id="c", output=[{"type": "refusal"}]), '[{"type": "refusal"}]'),
+        (ApplyPatchCallOutput(call_id="c", status="completed"), '"status": "completed"'),
+    ],
+)
+def test_the_output_of_a_call_as_text(output: Any, text: str) -> None:
+    call = ResponseFunctionToolCall(call_id="c", name="weather", arguments="{}")
+    event = ToolCallOutputEvent(call=call, call_id="c", name="weather", output=output, seconds=0.0)
+    assert text in event.text
 
 
 def test_operators_for_the_events_of_a_server_ignore_them() -> None:

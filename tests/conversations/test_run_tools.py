@@ -126,7 +126,8 @@ class TestTurns:
         output = next(event for event in got.values if isinstance(event, ToolCallOutputEvent))
         assert (started.call, started.call_id, started.name) == (add_call(), "call_1", "add")
         assert (started.stream_id, started.raw, started.is_terminal) == ("main", None, False)
-        assert output.output.output == "3"  # type: ignore[union-attr]
+        assert started.arguments == output.arguments == {"a": 1, "b": 2}
+        assert output.output.output == output.text == "3"  # type: ignore[union-attr]
         assert output.seconds >= 0
 
     def test_what_the_request_continues_is_continued(self) -> None:

@@ -217,6 +217,40 @@ class TestToolsThatRaiseAnything:
         assert "SystemExit" in output_of(leave, add_call(name="leave", arguments="{}"))
 
 
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+class TestErrorsOfARun:
+    """With `on_error="raise"`: the error itself before any call was made, and a `ToolRunError` afterwards."""
+
+    @pytest.mark.parametrize("arguments", ["{}", "{"])
+    def test_arguments_that_do_not_fit(self, arguments: str) -> None:
+        sender = HandSender()
+        got = Recorder(run_tools(sender, ASK, [add], on_error="raise"))
+        sender.call(add_call(arguments=arguments))
+        assert type(got.error) is DecodeError
+        assert "rxresponses.tool_call_started" not in got.types
+        [failed] = [event for event in got.values if isinstance(event, ToolCallFailedEvent)]
+        assert failed.arguments == ({} if arguments == "{}" else "{")
+
+    def test_a_name_that_no_tool_has(self) -> None:
+        sender = HandSender()
+        got = Recorder(run_tools(sender, ASK, [add], on_error="raise"))
+        sender.call(add_call(name="multiply"))
+        assert type(got.error) is ToolCallError
+        assert got.error.reason == "no_tool"
+
+    def test_after_a_call_that_was_made(self) -> None:
+        sender = HandSender()
+        got = Recorder(run_tools(sender, ASK, [add], on_error="raise"))
+        sender.call(add_call())
+        sender.call(add_call(2, name="multiply"))
+        assert isinstance(got.error, ToolRunError)
+        assert isinstance(got.error.__cause__, ToolCallError)
+
+
 class TestTime:
     def test_a_call_that_takes_too_long(self, server: ResponsesServer) -> None:
         go_on = threading.Event()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
-from rxresponses.testing import ResponsesServer
+from rxresponses import ResponsesError, ToolRunError
+from rxresponses.testing import Close, Fault, RefuseUpgrade, ResponsesServer
 from tests.support.pages import ANSWERS, blocks_of
 from tests.support.paths import ROOT
 
@@ -32,5 +34,33 @@ def test_the_user_decides_about_a_call(
         assert sorted(printed.splitlines()) == sorted(program.output.splitlines())
         assert printed.splitlines()[-1] == program.output.splitlines()[-1]
     else:
-        assert program.output.splitlines()[0] in printed.splitlines()
+        assert next(line for line in program.output.splitlines() if line.endswith("[y/N]")) in printed.splitlines()
+        assert "book_table has no result: book_table: the user did not approve this call" in printed
         assert printed.endswith("It is sunny, but you have no table.\n")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(RefuseUpgrade(401), connection=1), ResponsesError),
+        (Fault(Close(1006, after=3), request=2), ToolRunError),
+    ],
+)
+def test_a_run_that_was_interrupted_goes_on(
+    fault: Fault,
+    kind: type[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = next(block for block in PAGE if "open_ledger" in block.code)
+    monkeypatch.chdir(tmp_path)
+    with ResponsesServer(script=ANSWERS, faults=[fault]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        with pytest.raises(SystemExit, match="can go on") as caught:
+            exec(program.code, {"__name__": "__main__"})
+        assert isinstance(caught.value.__cause__, kind)
+        exec(program.code, {"__name__": "__main__"})
+    assert capsys.readouterr().out == program.output  # also no second booking
+    assert list(tmp_path.iterdir()) == []
