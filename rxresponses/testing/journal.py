@@ -20,7 +20,8 @@ from .replies import Intervention
 Outcome = Literal["completed", "incomplete", "failed", "refused", "lost"]
 """How a request ended: see `Exchange.outcome`."""
 
-Condition = Callable[[], bool]
+Condition = Callable[[], object]
+"""What a test waits for: a function whose result is true or false, of any type."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +92,7 @@ class Exchange:
     """The number of the request on the server, counted from 1 in the order of arrival."""
 
     ordinal: int
-    """The number of the request on its connection, counted like `number`."""
+    """The number of the request on its connection, counted from 1 in the order of arrival."""
 
     connection: int
     """The number of the connection, counted from 1."""
@@ -113,14 +114,15 @@ class Exchange:
 
     `completed`, `incomplete`, `failed`: the response ended so, or with an `error` after other events (`failed`).
     `refused`: the first event of the answer was an `error`.
-    `lost`: the connection ended before the response.
+    `lost`: the connection ended before the response, by whichever side.  So this is also the outcome of a response that
+    the client has cancelled, which it does by closing the connection (`on_dispose="close"`).
     """
 
     faults: tuple[Intervention, ...] = ()
-    """The faults that the server chose for this request."""
+    """What the fault plan did to this request: the `what` of each `Fault` that matched it."""
 
     events: int = 0
-    """How many events of the response the server sent.  The client may have received fewer."""
+    """How many events of the response the server has sent so far.  The client may have received fewer."""
 
     size: int = 0
     """The size of the message, in bytes or characters of JSON."""

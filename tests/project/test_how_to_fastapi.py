@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from rxresponses.testing import Failure, Hold, ResponsesServer, Text
-from tests.support.pages import ANSWERS, Block, blocks_of
+from rxresponses import (
+    ConfigurationError,
+    IdleTimeoutError,
+    InvalidRequestError,
+    QueueFullError,
+    QueueTimeoutError,
+    ResponseIncompleteError,
+    ResponseRefusedError,
+)
+from rxresponses.testing import Failure, Hold, Incomplete, ResponsesServer, Text
+from tests.support.pages import ANSWERS, Block, blocks_of, environment
 from tests.support.paths import ROOT
 
 uvicorn: Any = pytest.importorskip("uvicorn", reason="needs uvicorn, of the extra `docs`")
 pytest.importorskip("fastapi", reason="needs fastapi, of the extra `docs`")
+pytest.importorskip("httpx", reason="needs httpx, of the extra `docs`")
 
 pytestmark = pytest.mark.full
 
@@ -27,6 +40,9 @@ PAGE = blocks_of((ROOT / "docs/how-to/fastapi.md").read_text(encoding="utf-8"))
 def only(language: str, start: str = "") -> Block:
     (block,) = (block for block in PAGE if block.language == language and block.code.startswith(start))
     return block
+
+
+APPLICATION, TESTS = (block.code for block in PAGE if block.language == "python")
 
 
 @pytest.fixture
@@ -41,7 +57,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ResponsesServer]:
 def address(server: ResponsesServer, tmp_path: Path) -> Iterator[str]:
     """Run the application of the page with uvicorn on a thread, and return the address where it listens."""
     names: dict[str, Any] = {"__name__": "app"}
-    exec(compile(only("python").code, str(tmp_path / "app.py"), "exec"), names)
+    exec(compile(APPLICATION, str(tmp_path / "app.py"), "exec"), names)
     started = threading.Event()
 
     class Server(uvicorn.Server):  # type: ignore[misc]  # the class is unknown where uvicorn is absent
@@ -88,7 +104,51 @@ def test_a_client_that_goes_away_ends_the_response(server: ResponsesServer, addr
     assert [exchange.outcome for exchange in server.exchanges] == ["lost"]
 
 
-def test_an_error_becomes_an_event(server: ResponsesServer, address: str) -> None:
-    server.reply(Failure("invalid_prompt", after=0))
+def test_a_cut_answer_is_no_whole_answer(server: ResponsesServer, address: str) -> None:
+    server.reply(["Once upon", Incomplete()])
     with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
-        assert ask(connection, "anything").read() == b'event: error\ndata: "ResponseFailedError"\n\n'
+        shown = ask(connection, "anything").read().decode()
+    assert shown.startswith("event: delta\n")
+    assert "event: done" not in shown
+    assert shown.endswith('event: error\ndata: "The answer ends here, because it became too long or was filtered."\n\n')
+
+
+def test_what_a_reader_is_told_is_no_text_of_an_error(server: ResponsesServer, address: str) -> None:
+    server.reply(Failure("invalid_prompt", "of the service", after=0))
+    with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+        assert (
+            ask(connection, "anything").read() == b'event: error\ndata: "There is no answer, because of a failure."\n\n'
+        )
+
+
+def test_each_error_has_its_sentence() -> None:
+    names: dict[str, Any] = {"__name__": "app"}
+    exec(APPLICATION, names)
+    told = names["told"]
+    errors = [
+        ResponseRefusedError("", event=None),
+        ResponseIncompleteError("max_output_tokens", event=None),
+        InvalidRequestError("no"),
+        QueueTimeoutError(10.0),
+        IdleTimeoutError(120.0, delivery="started"),
+        ConfigurationError("no"),
+    ]
+    assert len({told(error) for error in errors}) == len(errors)
+    assert told(QueueFullError("full", delivery="not_sent")) == told(QueueTimeoutError(10.0))
+
+
+def test_the_tests_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APPLICATION, encoding="utf-8")
+    (tmp_path / "test_app.py").write_text(TESTS, encoding="utf-8")
+    name = "rxresponses.testing.plugin"  # of the installed package; a source tree has to name it
+    installed = any(plugin.value == name for plugin in entry_points(group="pytest11"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *([] if installed else ["-p", name])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env=environment(NO_PROXY="127.0.0.1"),
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "4 passed" in ended.stdout
