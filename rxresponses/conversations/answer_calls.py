@@ -59,6 +59,12 @@ def answer_calls(
         raise ConfigurationError(f"`on_error` must be 'output' or 'raise', not {on_error!r}")
 
     def answer(call: ResponseFunctionToolCall) -> Observable[FunctionCallOutput]:
+        if not isinstance(call, ResponseFunctionToolCall):
+            raise TypeError(
+                f"`answer_calls` takes function calls, and got a value of type {type(call).__name__}: put it behind "
+                "`rops.function_calls()`"
+            )
+
         def output_of(error: Exception, _: Observable[Any]) -> Observable[FunctionCallOutput]:
             logging.getLogger("rxresponses").warning("the tool %r raised", call.name, exc_info=error)
             if isinstance(error, (ObserverExitError, NoLoopError)):

@@ -29,7 +29,7 @@ class Answers:
     program.  The operator sets the functions `on_…`, which get the answer.
     """
 
-    def __init__(self, observer: ObserverBase[Any]) -> None:
+    def __init__(self, observer: ObserverBase[Any], operator: str) -> None:
         self.on_begin: Callable[[], None] = _ignore
         """Called when a message begins, which may be the answer."""
         self.on_piece: Callable[[str], None] | None = None
@@ -37,6 +37,7 @@ class Answers:
         self.on_answer: Callable[[str], None] = _ignore
         """Called with the text of the answer when the response has ended."""
         self._observer = observer
+        self._operator = operator
         self._text = TextReader("final_answer")
         self._refusals = RefusalReader()
         self._calls: set[str] = set()  # ids of the calls in the response that the program has to answer
@@ -47,7 +48,9 @@ class Answers:
 
     def subscribe(self, source: Observable[ServerEvent], scheduler: SchedulerBase | None) -> DisposableBase:
         """Subscribe to the events."""
-        on_other = read_results(self._observer, on_event=self._on_event, on_result=self._on_result)
+        on_other = read_results(
+            self._observer, on_event=self._on_event, on_result=self._on_result, operator=self._operator
+        )
         on_next = self._text.reader(on_other, self.on_piece)
         return source.subscribe(on_next, self._observer.on_error, self._observer.on_completed, scheduler=scheduler)
 

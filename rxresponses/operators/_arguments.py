@@ -1,4 +1,4 @@
-"""The check that a function which makes an operator is called before `pipe` gets the operator."""
+"""The mistakes in a pipeline that are told apart: an operator without parentheses, and one that gets no events."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from reactivex import Observable
+
+from ..wire.events import ServerEvent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,3 +36,21 @@ def makes_operator(make: Callable[P, R]) -> Callable[P, R]:
         return make(*args, **kwargs)
 
     return checked
+
+
+def no_event(operator: str, value: object) -> TypeError:
+    """Return the error of an operator that got something else than an event, as behind another reducing operator.
+
+    Operators look for it where `value` lacks an attribute of events, so that an event costs no check.
+    """
+    kind = type(value).__name__
+    return TypeError(
+        f"`{operator}` takes the events of a response, and got {'an' if kind[:1] in 'AEIOaeio' else 'a'} {kind}: put "
+        f"`{operator}` directly behind `send_request`, before operators that emit anything else than events"
+    )
+
+
+def check_event(operator: str, value: object) -> None:
+    """Raise the error of `no_event` for what is no event."""
+    if not isinstance(value, ServerEvent):
+        raise no_event(operator, value)

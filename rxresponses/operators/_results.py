@@ -12,6 +12,7 @@ from ..wire.assembly import Scope
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of, pending_of
 from ..wire.fields import begins_response, shows_output
+from ._arguments import no_event
 
 E = TypeVar("E", bound=ServerEvent)
 
@@ -29,9 +30,12 @@ def subscribe_to_results(
     on_pending: Callable[[E], None] | None = None,
     on_completed: Callable[[], None] | None = None,
     scope: Scope | None = None,
+    operator: str,
 ) -> DisposableBase:
     """Subscribe to the events of responses; `read_results` says which function gets which event."""
-    on_next = read_results(observer, on_event=on_event, on_result=on_result, on_pending=on_pending, scope=scope)
+    on_next = read_results(
+        observer, on_event=on_event, on_result=on_result, on_pending=on_pending, scope=scope, operator=operator
+    )
     return source.subscribe(on_next, observer.on_error, on_completed or observer.on_completed, scheduler=scheduler)
 
 
@@ -42,13 +46,15 @@ def read_results(
     on_result: Callable[[E], None],
     on_pending: Callable[[E], None] | None = None,
     scope: Scope | None = None,
+    operator: str,
 ) -> Callable[[E], None]:
     """Return a function that reads the events of responses.
 
     The events before the terminal event go to `on_event`, or without it to the observer; with a `scope`, only those of
     its types, since a call for each event costs more than this look at its type.  The terminal event goes to
     `on_result`; if it is a failure, its error goes to the observer's `on_error`.  `response.steer.pending` ends its
-    stream without a result, so it becomes an error too, unless there is `on_pending`.
+    stream without a result, so it becomes an error too, unless there is `on_pending`.  What is no event raises
+    `TypeError`, with the name of the `operator`.
     """
     first: ServerEvent | None = None  # the first event of the running response, else of the steer it follows from
     types = None if scope is None else scope.folds
@@ -56,7 +62,11 @@ def read_results(
 
     def on_next(event: E) -> None:
         nonlocal first, has_output
-        if event.type not in _END_TYPES:
+        try:
+            kind = event.type
+        except AttributeError:
+            raise no_event(operator, event) from None
+        if kind not in _END_TYPES:
             if first is None or first.type == "response.steer.accepted":
                 first = event if begins_response(event) else first
             if not has_output:
@@ -66,7 +76,7 @@ def read_results(
             elif types is None or type(event) in types:
                 on_event(event)
             return
-        if event.type == _STEER_PENDING:
+        if kind == _STEER_PENDING:
             if on_pending is None:
                 observer.on_error(pending_of(event))
             else:

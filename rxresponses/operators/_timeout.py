@@ -16,6 +16,7 @@ from ..net.observable import EventObservable
 from ..scalars import plain_scalar
 from ..wire.events import TERMINAL_TYPES, ServerEvent
 from ..wire.fields import begins_response, response_id_of
+from ._arguments import check_event, no_event
 from ._results import E
 
 # The states of a subscription: the timer runs, it was stopped in time, the timeout has come, `other` or the error
@@ -29,6 +30,7 @@ def time_out(
     scheduler: SchedulerBase | None,
     error: type[FirstEventTimeoutError | IdleTimeoutError | TerminalTimeoutError],
     *,
+    name: str,
     first_event_settles: bool = False,
     events_restart: bool = False,
 ) -> Callable[[Observable[E]], Observable[E]]:
@@ -66,7 +68,11 @@ def time_out(
 
             def on_next(event: E) -> None:
                 nonlocal delivering, first, response_id, latest
-                if event.type in TERMINAL_TYPES and not settle():
+                try:
+                    is_end = event.type in TERMINAL_TYPES
+                except AttributeError:
+                    raise no_event(name, event) from None
+                if is_end and not settle():
                     return
                 delivering += 1
                 try:
@@ -84,6 +90,8 @@ def time_out(
 
             def on_next_that_settles(event: E) -> None:
                 # After the first event in time there is no timeout, so the event need not count itself.
+                if state != _IN_TIME:
+                    check_event(name, event)
                 if state == _IN_TIME or (begins_response(event) and settle()):
                     observer.on_next(event)
                 else:

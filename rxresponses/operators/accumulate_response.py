@@ -60,7 +60,13 @@ def accumulate_response() -> Callable[[Observable[ServerEvent]], Observable[Resp
                     observer.on_next(whole)
 
             return subscribe_to_results(
-                source, observer, scheduler, on_event=on_event, on_result=on_result, scope=WHOLE
+                source,
+                observer,
+                scheduler,
+                on_event=on_event,
+                on_result=on_result,
+                scope=WHOLE,
+                operator="accumulate_response",
             )
 
         return EventObservable(subscribe)

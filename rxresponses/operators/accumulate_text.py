@@ -61,7 +61,7 @@ def accumulate_text(*, phase: str | None = None) -> Callable[[Observable[ServerE
                     observer.on_next(text.text)
                 observer.on_completed()
 
-            read = read_results(observer, on_event=on_event, on_result=on_result)
+            read = read_results(observer, on_event=on_event, on_result=on_result, operator="accumulate_text")
 
             def on_other(event: ServerEvent) -> None:
                 text.restore()

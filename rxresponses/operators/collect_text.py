@@ -59,7 +59,9 @@ def collect_text(*, phase: str | None = None) -> Callable[[Observable[ServerEven
                     observer.on_next(text.text)
                 observer.on_completed()
 
-            on_next = text.reader(read_results(observer, on_event=on_event, on_result=on_result))
+            on_next = text.reader(
+                read_results(observer, on_event=on_event, on_result=on_result, operator="collect_text")
+            )
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)

@@ -58,7 +58,7 @@ def elements(
 
     def operator(source: Observable[ServerEvent]) -> Observable[Any]:
         def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            answers = Answers(observer)
+            answers = Answers(observer, "elements")
             parser: PartialJson | None = None  # `None` if the text is no JSON
             count = 0  # of elements that were emitted
 

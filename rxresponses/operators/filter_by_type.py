@@ -10,7 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
 from ..net.observable import EventObservable
 from ..wire.events import ServerEvent
-from ._arguments import makes_operator
+from ._arguments import makes_operator, no_event
 
 A = TypeVar("A", bound=ServerEvent)
 B = TypeVar("B", bound=ServerEvent)
@@ -63,7 +63,11 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
     def operator(source: Observable[ServerEvent]) -> Observable[ServerEvent]:
         def subscribe(observer: ObserverBase[ServerEvent], scheduler: SchedulerBase | None = None) -> DisposableBase:
             def by_name(event: ServerEvent) -> None:
-                if event.type in names:
+                try:
+                    is_wanted = event.type in names
+                except AttributeError:
+                    raise no_event("filter_by_type", event) from None
+                if is_wanted:
                     observer.on_next(event)
 
             def by_class(event: ServerEvent) -> None:
@@ -71,7 +75,11 @@ def filter_by_type(*types: type[ServerEvent] | str) -> Callable[[Observable[Serv
                 match = matches.get(cls)
                 if match is None:
                     match = matches[cls] = issubclass(cls, classes)
-                if match or event.type in names:
+                try:
+                    is_wanted = match or event.type in names
+                except AttributeError:
+                    raise no_event("filter_by_type", event) from None
+                if is_wanted:
                     observer.on_next(event)
 
             return source.subscribe(

@@ -49,7 +49,13 @@ def final_response() -> Callable[[Observable[ServerEvent]], Observable[Response]
                     observer.on_next(response)
 
             return subscribe_to_results(
-                source, observer, scheduler, on_event=assembly.add, on_result=on_result, scope=WHOLE
+                source,
+                observer,
+                scheduler,
+                on_event=assembly.add,
+                on_result=on_result,
+                scope=WHOLE,
+                operator="final_response",
             )
 
         return EventObservable(subscribe)

@@ -54,4 +54,6 @@ def first_event_timeout(
     Disposing stops the timer and disposes the source, or `other`.  `seconds` must be a positive number; the call
     raises `ValueError` or `TypeError` otherwise.
     """
-    return time_out(seconds, other, scheduler, FirstEventTimeoutError, first_event_settles=True)
+    return time_out(
+        seconds, other, scheduler, FirstEventTimeoutError, name="first_event_timeout", first_event_settles=True
+    )

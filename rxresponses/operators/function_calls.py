@@ -89,6 +89,7 @@ def function_calls() -> Callable[[Observable[ServerEvent]], Observable[ResponseF
                 on_result=on_result,
                 on_completed=on_completed,
                 scope=CALLS,
+                operator="function_calls",
             )
 
         return EventObservable(subscribe)

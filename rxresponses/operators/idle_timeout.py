@@ -62,4 +62,4 @@ def idle_timeout(
     not stop the timer.  `seconds` must be a positive number; the call raises `ValueError` or `TypeError`
     otherwise.
     """
-    return time_out(seconds, other, scheduler, IdleTimeoutError, events_restart=True)
+    return time_out(seconds, other, scheduler, IdleTimeoutError, name="idle_timeout", events_restart=True)

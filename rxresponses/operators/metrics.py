@@ -23,7 +23,7 @@ from ..wire.fields import begins_response, response_id_of, shows_output
 from ..wire.models import Response, ResponseUsage
 from ..wire.output_text import TextReader
 from ..wire.redacted import hide_secrets
-from ._arguments import makes_operator
+from ._arguments import check_event, makes_operator
 from ._results import E
 
 
@@ -174,6 +174,7 @@ class _Stopwatch:
     def read(self, event: ServerEvent) -> ResponseMetrics | None:
         """Measure an event; return the metrics if it is the terminal event."""
         if self._first is None:
+            check_event("metrics", event)
             if not begins_response(event):
                 return None  # a heartbeat
             self._first, self._first_event = event, self._now()

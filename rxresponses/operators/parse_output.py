@@ -54,7 +54,7 @@ def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observ
 
     def operator(source: Observable[ServerEvent]) -> Observable[Any]:
         def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            answers = Answers(observer)
+            answers = Answers(observer, "parse_output")
 
             def on_answer(text: str) -> None:
                 try:

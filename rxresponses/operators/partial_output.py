@@ -75,7 +75,7 @@ def partial_output(answer_type: Any, *, validate: bool = False) -> Callable[[Obs
 
     def operator(source: Observable[ServerEvent]) -> Observable[Any]:
         def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
-            answers = Answers(observer)
+            answers = Answers(observer, "partial_output")
             json: PartialJson | None = None  # `None` if the text is no JSON
             shown: Any = NOTHING  # the JSON data of what was emitted last
             latest: Any = NOTHING  # what was emitted last

@@ -40,6 +40,7 @@ def raise_on_failure() -> Callable[[Observable[E]], Observable[E]]:
                 scheduler,
                 on_result=latest_on_next(observer),
                 on_pending=latest_on_next(observer),
+                operator="raise_on_failure",
             )
 
         return EventObservable(subscribe)

@@ -10,7 +10,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..net.observable import EventObservable
 from ..wire.endings import cut, is_cut
 from ..wire.output_text import TextReader
-from ._arguments import makes_operator
+from ._arguments import makes_operator, no_event
 from ._results import E
 
 
@@ -36,7 +36,11 @@ def raise_on_incomplete() -> Callable[[Observable[E]], Observable[E]]:
             text = TextReader()
 
             def on_other(event: E) -> None:
-                if not event.is_terminal:
+                try:
+                    is_terminal = event.is_terminal
+                except AttributeError:
+                    raise no_event("raise_on_incomplete", event) from None
+                if not is_terminal:
                     text.read(event)
                     observer.on_next(event)
                     return

@@ -11,7 +11,7 @@ from ..net.observable import EventObservable
 from ..wire.assembly_scopes import REFUSALS
 from ..wire.endings import RefusalReader, refused
 from ..wire.events import TERMINAL_TYPES
-from ._arguments import makes_operator
+from ._arguments import makes_operator, no_event
 from ._results import E
 
 
@@ -38,7 +38,11 @@ def raise_on_refusal() -> Callable[[Observable[E]], Observable[E]]:
             reader = RefusalReader()
 
             def on_next(event: E) -> None:
-                if type(event) not in REFUSALS.folds and event.type not in TERMINAL_TYPES:
+                try:
+                    is_passed = type(event) not in REFUSALS.folds and event.type not in TERMINAL_TYPES
+                except AttributeError:
+                    raise no_event("raise_on_refusal", event) from None
+                if is_passed:
                     observer.on_next(event)  # without a call of the reader, which passes over such events
                     return
                 refusal = reader.read(event)

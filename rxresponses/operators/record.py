@@ -19,7 +19,7 @@ from ..recording.tape import Ended, Tape
 from ..wire.codec import encode
 from ..wire.events import ServerEvent
 from ..wire.events.base import secrets_of
-from ._arguments import makes_operator
+from ._arguments import makes_operator, no_event
 
 E = TypeVar("E", bound=ServerEvent)
 
@@ -63,7 +63,11 @@ def record(
                 stream = _Stream(recorder, closes=True)
 
             def on_next(event: E) -> None:
-                stream.note(event)
+                try:
+                    raw = event.raw
+                except AttributeError:
+                    raise no_event("record", event) from None
+                stream.note(event, raw)
                 observer.on_next(event)
 
             def on_error(error: Exception) -> None:
@@ -93,8 +97,7 @@ class _Stream:
         self._tape.entries.append(self)
         self._has_ended = False
 
-    def note(self, event: ServerEvent) -> None:
-        raw = event.raw
+    def note(self, event: ServerEvent, raw: bytes | str | None) -> None:
         if raw is None:  # made by the program, or by this library
             raw = encode(event)
         elif isinstance(raw, str):

@@ -42,7 +42,7 @@ def refusals() -> Callable[[Observable[ServerEvent]], Observable[str]]:
                     observer.on_next(piece)
 
             return subscribe_to_results(
-                source, observer, scheduler, on_event=on_event, on_result=on_event, scope=REFUSALS
+                source, observer, scheduler, on_event=on_event, on_result=on_event, scope=REFUSALS, operator="refusals"
             )
 
         return EventObservable(subscribe)

@@ -131,7 +131,8 @@ def sentences(
                 observer.on_completed()
 
             failing: Observer[str] = Observer(on_error=on_error)
-            read = text.reader(read_results(failing, on_event=on_event, on_result=on_result), on_piece)
+            on_other = read_results(failing, on_event=on_event, on_result=on_result, operator="sentences")
+            read = text.reader(on_other, on_piece)
 
             def on_next(value: ServerEvent | str) -> None:
                 if isinstance(value, str):

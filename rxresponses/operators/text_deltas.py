@@ -64,7 +64,10 @@ def text_deltas(*, phase: str | None = None) -> Callable[[Observable[ServerEvent
                     observer.on_next(rest)
                 observer.on_completed()
 
-            on_next = text.reader(read_results(observer, on_event=on_event, on_result=on_result), pieces_to=observer)
+            on_next = text.reader(
+                read_results(observer, on_event=on_event, on_result=on_result, operator="text_deltas"),
+                pieces_to=observer,
+            )
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
         return EventObservable(subscribe)

@@ -61,4 +61,4 @@ def timeout_on_terminal(
     observer that raises does not stop the timer.  `seconds` must be a positive number; the call raises
     `ValueError` or `TypeError` otherwise.
     """
-    return time_out(seconds, other, scheduler, TerminalTimeoutError)
+    return time_out(seconds, other, scheduler, TerminalTimeoutError, name="timeout_on_terminal")

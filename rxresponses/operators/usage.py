@@ -47,7 +47,13 @@ def usage() -> Callable[[Observable[ServerEvent]], Observable[ResponseUsage]]:
                     observer.on_next(response.usage)
 
             return subscribe_to_results(
-                source, observer, scheduler, on_event=assembly.add, on_result=on_result, scope=RESPONSES
+                source,
+                observer,
+                scheduler,
+                on_event=assembly.add,
+                on_result=on_result,
+                scope=RESPONSES,
+                operator="usage",
             )
 
         return EventObservable(subscribe)

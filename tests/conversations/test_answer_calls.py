@@ -35,6 +35,7 @@ from rxresponses.structured.function import tool
 from rxresponses.testing import FunctionCall, ResponsesServer
 from rxresponses.wire.base import build_received
 
+from ..support.events import created
 from ..support.recorder import AsyncRecorder, Recorder
 from .raisers import cancelled, empty, empty_later, leave, leave_later
 
@@ -141,6 +142,12 @@ class TestFailures:
         functions = {"add": lambda a, b: object()}
         assert isinstance(answers(call(), functions=functions, on_error="raise").error, InvalidRequestError)
         assert "InvalidRequestError" in str(answers(call(), functions=functions).values[0].output)
+
+    def test_what_is_no_call(self) -> None:
+        events: Any = reactivex.of(created())
+        got = Recorder(events.pipe(answer_calls({})))
+        assert isinstance(got.error, TypeError)
+        assert "got a value of type ResponseCreatedEvent: put it behind `rops.function_calls()`" in str(got.error)
 
     def test_an_error_of_the_source_passes(self) -> None:
         got = Recorder(reactivex.throw(KeyError("x")).pipe(answer_calls({})))
