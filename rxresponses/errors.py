@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from .error_event import ErrorEvent
 from .headers import Headers
 from .required_input import RequiredInput
 
@@ -192,7 +193,7 @@ class ResponseFailedError(RequestError):
         message: str,
         *,
         delivery: Delivery,
-        event: object,
+        event: ErrorEvent,
         code: str | None = None,
         type: str | None = None,
         status: int | None = None,
@@ -223,7 +224,7 @@ class UnreadableResponseError(RequestError, DecodeError):
     """
 
     def __init__(
-        self, message: str, *, event: object, response_id: str | None = None, stream_id: str | None = None
+        self, message: str, *, event: ErrorEvent, response_id: str | None = None, stream_id: str | None = None
     ) -> None:
         super().__init__(message, delivery="started", response_id=response_id, stream_id=stream_id)
         self.event = event
@@ -241,7 +242,7 @@ class SteerPendingError(RequestError):
         self,
         required_input: Sequence[RequiredInput],
         *,
-        event: object,
+        event: ErrorEvent,
         response_id: str | None = None,
         stream_id: str | None = None,
     ) -> None:

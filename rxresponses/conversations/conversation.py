@@ -291,8 +291,11 @@ class Conversation:
         A lane as the sender takes the place of the saved lane.  The next turn continues the latest response if that was
         stored, and sends everything if not.
 
-        Raises `DecodeError` for other text, and `ConfigurationError` if `settings` lack one that `to_json` left out.
+        Raises `DecodeError` for other text, `ConfigurationError` if `settings` lack one that `to_json` left out, and
+        `TypeError` if the sender comes first, as it does in the constructor.
         """
+        if hasattr(text, "send_request"):
+            raise TypeError("the text comes first: write `Conversation.from_json(text, sender)`")
         try:
             saved = msgspec.convert(json.loads(text), _Saved)
             TurnSettings(saved.settings)

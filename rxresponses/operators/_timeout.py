@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
@@ -19,6 +20,8 @@ from ..wire.fields import begins_response, response_id_of
 from ._arguments import check_event, no_event
 from ._results import E
 
+T = TypeVar("T")
+
 # The states of a subscription: the timer runs, it was stopped in time, the timeout has come, `other` or the error
 # has taken over.  From `_TIMED_OUT` on, nothing of the source reaches the observer.
 _WAITING, _IN_TIME, _TIMED_OUT, _ENDED = range(4)
@@ -26,14 +29,14 @@ _WAITING, _IN_TIME, _TIMED_OUT, _ENDED = range(4)
 
 def time_out(
     seconds: float,
-    other: Observable[E] | None,
+    other: Observable[T] | None,
     scheduler: SchedulerBase | None,
     error: type[FirstEventTimeoutError | IdleTimeoutError | TerminalTimeoutError],
     *,
     name: str,
     first_event_settles: bool = False,
     events_restart: bool = False,
-) -> Callable[[Observable[E]], Observable[E]]:
+) -> Callable[[Observable[E]], Observable[E | T]]:
     """Give a source `seconds` until its terminal event; then go on with `other`, else end with an `error`.
 
     With `first_event_settles`, the first event of the response stops the timer.  With `events_restart`, the time
@@ -47,8 +50,8 @@ def time_out(
     if other is not None and not isinstance(other, Observable):
         raise TypeError(f"other must be an Observable, not {other!r}")
 
-    def operator(source: Observable[E]) -> Observable[E]:
-        def subscribe(observer: ObserverBase[E], subscribe_scheduler: SchedulerBase | None = None) -> DisposableBase:
+    def operator(source: Observable[E]) -> Observable[E | T]:
+        def subscribe(observer: ObserverBase[E | T], inherited: SchedulerBase | None = None) -> DisposableBase:
             state = _WAITING
             closed = False  # `state >= _TIMED_OUT`, in one look for each event
             lock = threading.Lock()  # for changes of `state`; never held during a call of foreign code
@@ -58,7 +61,7 @@ def time_out(
             upstream = SingleAssignmentDisposable()
             fallback = SingleAssignmentDisposable()
             timer = SerialDisposable()
-            now, start = clock_for(scheduler, subscribe_scheduler)
+            now, start = clock_for(scheduler, inherited)
             # `latest` is the time of the latest event, `checked` the value of `latest` when the timer was started.
             latest = checked = now() if events_restart else 0.0
 
@@ -157,7 +160,7 @@ def time_out(
                         latest_on_next(observer),
                         observer.on_error,
                         observer.on_completed,
-                        scheduler=subscribe_scheduler,
+                        scheduler=inherited,
                     )
                     return
                 observer.on_error(
@@ -179,7 +182,7 @@ def time_out(
                 on_next_that_settles if first_event_settles else on_next,
                 on_error,
                 on_completed,
-                scheduler=subscribe_scheduler,
+                scheduler=inherited,
             )
             return CompositeDisposable(Disposable(dispose), timer, upstream, fallback)
 

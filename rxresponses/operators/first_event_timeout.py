@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import overload
+from typing import TypeVar, overload
 
 from reactivex import Observable
 from reactivex.abc import SchedulerBase
@@ -12,6 +12,8 @@ from ..errors import FirstEventTimeoutError
 from ._arguments import makes_operator
 from ._results import E
 from ._timeout import time_out
+
+T = TypeVar("T")
 
 
 # Without `other`, a type checker must not look for its type: mypy cannot chain two such operators.
@@ -23,14 +25,14 @@ def first_event_timeout(
 
 @overload
 def first_event_timeout(
-    seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
-) -> Callable[[Observable[E]], Observable[E]]: ...
+    seconds: float, other: Observable[T] | None = None, *, scheduler: SchedulerBase | None = None
+) -> Callable[[Observable[E]], Observable[E | T]]: ...
 
 
 @makes_operator
 def first_event_timeout(
-    seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
-) -> Callable[[Observable[E]], Observable[E]]:
+    seconds: float, other: Observable[T] | None = None, *, scheduler: SchedulerBase | None = None
+) -> Callable[[Observable[E]], Observable[E | T]]:
     """Emit all events, but give up when no event of the response comes within `seconds` of subscribing.
 
     Marble::

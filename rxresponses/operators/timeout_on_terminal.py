@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import overload
+from typing import TypeVar, overload
 
 from reactivex import Observable
 from reactivex.abc import SchedulerBase
@@ -12,6 +12,8 @@ from ..errors import TerminalTimeoutError
 from ._arguments import makes_operator
 from ._results import E
 from ._timeout import time_out
+
+T = TypeVar("T")
 
 
 # Without `other`, a type checker must not look for its type: mypy cannot chain two such operators.
@@ -23,14 +25,14 @@ def timeout_on_terminal(
 
 @overload
 def timeout_on_terminal(
-    seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
-) -> Callable[[Observable[E]], Observable[E]]: ...
+    seconds: float, other: Observable[T] | None = None, *, scheduler: SchedulerBase | None = None
+) -> Callable[[Observable[E]], Observable[E | T]]: ...
 
 
 @makes_operator
 def timeout_on_terminal(
-    seconds: float, other: Observable[E] | None = None, *, scheduler: SchedulerBase | None = None
-) -> Callable[[Observable[E]], Observable[E]]:
+    seconds: float, other: Observable[T] | None = None, *, scheduler: SchedulerBase | None = None
+) -> Callable[[Observable[E]], Observable[E | T]]:
     """Emit all events, but give up when no terminal event comes within `seconds` of subscribing.
 
     Marble::
@@ -46,7 +48,7 @@ def timeout_on_terminal(
     gets `TerminalTimeoutError`.  Its `delivery` is `unknown` before the first event, even if the request still
     waited in this client to be sent, and `started` after the first event.  Its `response_id` and `stream_id` are
     those of the events until then.  With `other`, the observer is subscribed to `other` instead, without a
-    timeout.
+    timeout; its values may be of any type.
 
     Each subscription has one timer.  The timer runs on `scheduler`, else on the scheduler given to `subscribe`,
     else on the asyncio loop that runs where `subscribe` is called, else on a daemon thread.  A scheduler given to

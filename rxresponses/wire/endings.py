@@ -27,7 +27,7 @@ class ResponseRefusedError(RequestError):
     """
 
     def __init__(
-        self, refusal: str, *, event: object, response_id: str | None = None, stream_id: str | None = None
+        self, refusal: str, *, event: ServerEvent | None, response_id: str | None = None, stream_id: str | None = None
     ) -> None:
         super().__init__(
             f"the model refused to answer: {refusal or 'no reason given'}",
@@ -51,7 +51,7 @@ class ResponseIncompleteError(RequestError):
         self,
         reason: str | None,
         *,
-        event: object,
+        event: ServerEvent | None,
         text: str = "",
         response_id: str | None = None,
         stream_id: str | None = None,

@@ -220,6 +220,11 @@ class TestLanes:
         talk(Conversation.from_json(saved, socket), "c")
         assert lanes(server) == ["mine", "mine", "yours"]
 
+    def test_the_sender_before_the_text(self, socket: ResponsesWebSocket) -> None:
+        saved: Any = Conversation(socket, model="m").to_json()
+        with pytest.raises(TypeError, match=r"write `Conversation\.from_json\(text, sender\)`"):
+            Conversation.from_json(socket, saved)  # type: ignore[arg-type]
+
     def test_more_branches_than_names(self, server: ResponsesServer, socket: ResponsesWebSocket) -> None:
         chat = Conversation(socket, model="m", store=False)
         talk(chat, "a")

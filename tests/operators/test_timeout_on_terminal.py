@@ -8,7 +8,13 @@ from reactivex import Observable
 from typing_extensions import assert_type
 
 from rxresponses.errors import TerminalTimeoutError
-from rxresponses.operators import filter_by_type, timeout_on_terminal
+from rxresponses.operators import (
+    collect_text,
+    filter_by_type,
+    first_event_timeout,
+    idle_timeout,
+    timeout_on_terminal,
+)
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
 from ..support.events import completed, created, delta
@@ -157,4 +163,9 @@ def test_type_is_kept() -> None:
 
     assert_type(source.pipe(timeout_on_terminal(5)), Observable[ServerEvent])
     assert_type(source.pipe(timeout_on_terminal(5, source)), Observable[ServerEvent])
+    assert_type(source.pipe(timeout_on_terminal(5, None)), Observable[ServerEvent])
+    assert_type(source.pipe(timeout_on_terminal(5, reactivex.of("late"))), Observable[ServerEvent | str])
+    assert_type(source.pipe(first_event_timeout(5, reactivex.of("late"))), Observable[ServerEvent | str])
+    assert_type(source.pipe(idle_timeout(5, reactivex.of("late"))), Observable[ServerEvent | str])
+    assert_type(source.pipe(timeout_on_terminal(5, source), collect_text()), Observable[str])
     assert_type(deltas.pipe(timeout_on_terminal(5)), Observable[ResponseTextDeltaEvent])
