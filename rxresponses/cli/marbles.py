@@ -67,7 +67,16 @@ def problem_of(args: argparse.Namespace) -> str | None:
         return "--from is later than --to"
     if args.format is None and args.output != "-" and _suffix(args.output) not in _FORMATS:
         return f"the output {args.output!r} is neither .svg nor .html: choose with --format"
+    if _is_same_file(args.recording, args.output):
+        return "the output is the recording itself, which the picture would overwrite"
     return None
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them does not exist, or is standard input or output
+        return False
 
 
 def _suffix(name: str) -> str:

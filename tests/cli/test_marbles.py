@@ -180,6 +180,15 @@ def test_wrong_usage(recorded: str, capsys: pytest.CaptureFixture[str], options:
     assert message in fails(capsys, recorded, *options)
 
 
+def test_the_recording_is_never_overwritten(recorded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(recorded).read_bytes()
+    with pytest.raises(SystemExit) as caught:
+        main(["marbles", recorded, "-o", recorded, "--format", "svg"])
+    assert caught.value.code == 2
+    assert "the output is the recording itself" in capsys.readouterr().err
+    assert Path(recorded).read_bytes() == before
+
+
 def test_an_output_that_cannot_be_written(recorded: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     err = fails(capsys, recorded, "-o", os.path.join(tmp_path, "no", "a.svg"))
     assert err.startswith("rxresponses: cannot write the picture: ")
