@@ -26,6 +26,7 @@ its first run, and replay it afterwards.  By default the file is recordings/MODU
 _NO_KEY = "not-needed-in-a-replay"
 _LONGEST_NAME = 180  # bytes of the name of a file
 _passed = pytest.StashKey[bool]()
+_owners = pytest.StashKey[dict[Path, str]]()  # of the files that marks name: the first test, by its id
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,8 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Give each test with the mark the fixture, whether or not it asks for the URL."""
     names: list[str] = getattr(item, "fixturenames", [])
-    if item.get_closest_marker(_MARK) is not None and "responses_url" not in names:
+    mark = item.get_closest_marker(_MARK)
+    if mark is not None and "responses_url" not in names:
         names.insert(0, "responses_url")
+    given = _given_path(mark)
+    if given is not None:
+        item.config.stash.setdefault(_owners, {}).setdefault(item.path.parent / given, item.nodeid)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -91,6 +96,8 @@ def responses_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         needed = "to make it, set OPENAI_API_KEY, or OPENAI_BASE_URL for another service"
         made = _refused(f"there is no recording {path}: {needed}")
     else:
+        if _of_another(request.node, path):
+            pytest.fail(_of_another(request.node, path), pytrace=False)
         made = _recorded(request.node, path, contents, upstream)
         has_key = True
     if not has_key:
@@ -111,10 +118,22 @@ def _settings(
     match, contents = options.get("match", "strict"), options.get("contents", "full")
     if match not in ("strict", "lenient") or contents not in ("full", "redacted"):
         pytest.fail(f"wrong arguments of the mark: {_MARK}{_HELP}", pytrace=False)
-    given = args[0] if args else options.get("path")
+    given = _given_path(mark)
     here = item.path.parent
     path = here / given if given is not None else here / "recordings" / item.path.stem / f"{_file_name(item)}.jsonl"
     return path, match, contents
+
+
+def _given_path(mark: pytest.Mark | None) -> Any:
+    if mark is None:
+        return None
+    return mark.args[0] if mark.args else mark.kwargs.get("path")
+
+
+def _of_another(item: pytest.Item, path: Path) -> str:
+    """Return what is wrong if the mark of an earlier test names the same file, else an empty text."""
+    owner = item.config.stash.get(_owners, {}).get(path, item.nodeid)
+    return "" if owner == item.nodeid else f"{path} is the recording of {owner}: each test needs a file of its own."
 
 
 def _file_name(item: pytest.Item) -> str:
@@ -158,7 +177,7 @@ def _replayed(item: pytest.Item, path: Path, match: Any) -> Iterator[str]:
         playback = server.play(path, match=match)
         yield server.url
     if playback.missing:
-        pytest.fail("\n".join([*playback.missing, _AGAIN]), pytrace=False)
+        pytest.fail("\n".join([*playback.missing, _of_another(item, path) or _AGAIN]), pytrace=False)
     if playback.unplayed:
         names = ", ".join(playback.unplayed)
         _warn(item, f"the test did not send the requests {names} of the recording {path}.  {_AGAIN}")

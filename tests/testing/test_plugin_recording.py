@@ -165,6 +165,19 @@ def test_each_parameter_has_a_file_of_its_own(suite: pytest.Pytester, service: R
     assert len(service.requests) == 6
 
 
+def test_a_file_is_the_recording_of_one_test_and_may_be_replayed_by_several(
+    suite: pytest.Pytester, service: ResponsesServer
+) -> None:
+    both = SUITE.replace("responses_recording\n", 'responses_recording("one.jsonl")\n')
+    suite.makepyfile(test_it=both)
+    for arguments in ((), ("--responses-record=all",)):
+        result = run(suite, *arguments)
+        assert (result.parseoutcomes()["passed"], result.parseoutcomes()["errors"]) == (1, 2)
+        result.stdout.fnmatch_lines(["*one.jsonl is the recording of test_it.py::test_answer: each test needs a file*"])
+    suite.makepyfile(test_it=both.replace("ask(text, r", 'ask("Hi", r'))
+    run(suite).assert_outcomes(passed=3)
+
+
 def test_recorded_requests_that_are_not_sent_any_more_are_told(
     suite: pytest.Pytester, service: ResponsesServer
 ) -> None:
