@@ -10,13 +10,14 @@ import secrets
 import socket
 import sys
 import threading
+import weakref
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reactivex.abc import DisposableBase
 
-from ..net.loops import acquire_loop, on_background_thread, release_loop, start_task
+from ..net.loops import acquire_loop, after_fork, on_background_thread, release_loop, start_task
 from ..recording.collector import TapeCollector
 from ..recording.format import Contents
 from ..redaction import terminal_line
@@ -95,6 +96,7 @@ class Inspector(DisposableBase):
         token = secrets.token_urlsafe(32)
         listening = socket.create_server((HOST, port))
         listening.setblocking(False)
+        self._listening = listening
         self._port: int = listening.getsockname()[1]
         self._url = f"http://{HOST}:{self._port}/{token}/"
         name = terminal_line(os.path.basename(sys.argv[0]) or "Python", 100, 20)
@@ -106,6 +108,7 @@ class Inspector(DisposableBase):
             self._announce(Running(self._process, name, started, self._url, file))
         self._loop, _ = acquire_loop()
         self._server: InspectorServer | None = None
+        _living.add(self)
         self._loop.call_soon_threadsafe(self._start, listening, token, name, about)
 
     def __repr__(self) -> str:
@@ -176,3 +179,15 @@ class Inspector(DisposableBase):
     def _stop(self) -> None:
         assert self._server is not None  # since `_start` was called before
         self._server.stop()
+
+
+_living: weakref.WeakSet[Inspector] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a forked process, close what listens: else nobody would be refused when the parent has ended."""
+    for inspector in tuple(_living):
+        inspector._listening.close()
+
+
+after_fork(_leave_to_parent)

@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,7 +36,7 @@ class Running:
     pid: int
     title: str
     started: str
-    url: str
+    url: str = field(repr=False)
     file: Path
     """A page that leads to `url`.  A browser is given this file, since every user can see the arguments of programs."""
 

@@ -26,10 +26,12 @@ _LOGGER = discreet_logger("rxresponses.inspector.websockets")
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    return record.msg != "opening handshake failed"  # something that is no browser has connected, and was told so
+    """Leave out what has the token or texts, and that something which is no browser has connected."""
+    return record.levelno > logging.DEBUG and record.msg != "opening handshake failed"
 
 
 _LOGGER.addFilter(_is_relevant)
+_LOGGER.setLevel(logging.INFO)  # websockets need not make the records that are left out
 
 # Besides what the policy says: nothing is kept on the disk, no other site may load anything, and none learns the URL.
 _HEADERS = {
@@ -123,14 +125,16 @@ class InspectorServer:
         self._feed.pages.add(page)
         self.connections.add(connection)
         sending = asyncio.ensure_future(_feed(connection, page))
+        closing = asyncio.ensure_future(connection.wait_closed())
         try:
-            await connection.wait_closed()
+            await asyncio.wait((sending, closing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.connections.discard(connection)
             self._feed.pages.discard(page)
+            closing.cancel()
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
-                await sending
+                await sending  # raises an error of this library, which closes the connection
 
 
 async def _feed(connection: ServerConnection, page: PageQueue) -> None:

@@ -13,6 +13,16 @@ from urllib.parse import urlsplit
 from websockets.sync.client import ClientConnection, connect
 
 PATIENCE = 20.0
+KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
+REQUEST: dict[str, Any] = {"model": "m", "input": "Hi"}
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, http.client.HTTPMessage, str]:

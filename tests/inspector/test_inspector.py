@@ -9,8 +9,6 @@ import os
 import socket
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +23,7 @@ from rxresponses.inspector.inspector import Inspector
 from rxresponses.inspector.runtime_files import running_programs
 from rxresponses.testing import Hold, ResponsesServer, Text
 
-from .client import PATIENCE, Page, get, open_socket
-
-KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
-REQUEST: dict[str, Any] = {"model": "m", "input": "Hi"}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where running programs write their files."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path / "rxresponses"
-
-
-@pytest.fixture
-def server() -> Iterator[ResponsesServer]:
-    with ResponsesServer(api_key=KEY) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ResponsesServer) -> Iterator[ResponsesClient]:
-    with ResponsesClient(server.url, api_key=KEY) as client:
-        yield client
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from .client import KEY, PATIENCE, REQUEST, Page, get, open_socket, wait_until
 
 
 def test_a_page_sees_all_events_of_a_stream(client: ResponsesClient) -> None:
@@ -316,16 +285,6 @@ def test_an_error_of_the_inspector_ends_no_stream(
         assert "The inspector has failed" in caplog.text
         assert client.send_request(REQUEST).run().type == "response.completed"
     caplog.clear()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_does_not_close_it(client: ResponsesClient, folder: Path) -> None:
-    with serve_inspector(client) as inspector:
-        inspector._process += 1  # as in a fork
-        inspector.close()
-        inspector._process -= 1
-        assert get(inspector.url)[0] == 200
-        assert len(list(folder.iterdir())) == 1
 
 
 def test_closing_the_recorder_ends_what_is_noted(client: ResponsesClient) -> None:
