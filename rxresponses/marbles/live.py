@@ -23,6 +23,7 @@ _MOST_ROWS = 1_000  # lines, of which those that have ended are dropped first
 _FACTS_EVERY = 2.0  # seconds between two looks at the duration and the count of a line that only goes on
 _MOST_HEADS = 1_000
 _PIECE_HEAD = re.compile(rb'\{"type": ?"([a-z0-9_.]{1,80}\.delta)",')
+_OBJECTS = 240  # bytes that the objects of a chunk take, besides what they hold
 _BREAK = b"\n"
 
 
@@ -36,7 +37,7 @@ class _Piece(NamedTuple):
     is_text: bool
 
 
-@dataclass
+@dataclass(slots=True)
 class _Chunk:
     """Marbles that were added to a row at one time, as pages are told of them."""
 
@@ -48,7 +49,7 @@ class _Chunk:
 
     @property
     def size(self) -> int:
-        return len(bytes(self.marbles)) + len(self.frames)
+        return len(bytes(self.marbles)) + len(self.frames) + _OBJECTS
 
 
 @dataclass(eq=False)

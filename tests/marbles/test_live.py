@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -119,6 +120,23 @@ def test_what_is_too_much_is_dropped() -> None:
     one.events([100.0] * 20, "r1", None, [delta("x" * 1000)] * 20)
     one.update(100.5)
     assert one._size == 0  # a page gets what came at once, nobody gets it later
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_the_memory_is_bounded(count: int) -> None:
+    """Also by events that come one by one, each with objects of its own."""
+    shown = diagram(window=1e6, max_bytes=100_000)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2000 // count):
+            at = [number + place / 100 for place in range(count)]
+            shown.events(at, f"r{number % 5}", None, [delta(f"{number} {place}") for place in range(count)])
+            shown.update(number + 1, is_wanted=False)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 50_000 < taken < 150_000
 
 
 def test_lines_that_have_ended_are_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
