@@ -35,10 +35,11 @@ def read(path: Path) -> Recording:
 
 @pytest.mark.skipif(not RECORDED, reason="the recorded streams in ../shared/transcripts are not here")
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_a_transcript(path: Path, show: Open) -> None:
+def test_a_transcript(path: Path, show: Open, picture: Open) -> None:
     found = read(path)
     page = show(found, width=1000, height=2000)
-    assert page.value(COUNT) == len(found.events())
+    assert page.value(COUNT) == len(found.events()) > 0
+    assert picture(found).value(COUNT) == len(found.events())
 
 
 def test_a_session_of_10_000_events(show: Open, picture: Open) -> None:
