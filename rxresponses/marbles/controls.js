@@ -299,19 +299,46 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-let drag = null;
+// One finger, or the mouse, moves the view.  Two fingers zoom too: what is below each of them stays there.
+const pointers = new Map(); // where each of them is
+let drag = null; // where they were when the first or the second was put down, and what was there
+
+function hold() {
+  const [one, other = one] = [...pointers.values()];
+  return { x: (one.x + other.x) / 2, spread: Math.hypot(one.x - other.x, one.y - other.y) };
+}
+
+function grasp(moved) {
+  if (!pointers.size) return void (drag = null);
+  const held = hold();
+  drag = { ...held, at: placeAt(held.x), scale: view.scale, moved };
+}
+
+const placeAt = (x) => view.begin + (x - main.getBoundingClientRect().left - MARGIN) / (view.scale || 1);
 main.addEventListener("pointerdown", (event) => {
-  if (event.button === 0 && !event.target.closest("h2")) drag = { x: event.clientX, begin: view.begin, moved: false };
+  if (event.button !== 0 || event.target.closest("h2") || pointers.size > 1) return;
+  pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  grasp(pointers.size > 1);
 });
 main.addEventListener("pointermove", (event) => {
-  if (!drag) return;
-  if (!drag.moved && Math.abs(event.clientX - drag.x) < 5) return;
+  if (!drag || !pointers.has(event.pointerId)) return;
+  pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  const held = hold();
+  if (!drag.moved && Math.abs(held.x - drag.x) < 5) return;
   if (!drag.moved) main.setPointerCapture(event.pointerId);
   drag.moved = true;
-  moveTo(drag.begin - (event.clientX - drag.x) / (view.scale || 1), view.scale);
+  const wanted = drag.spread ? drag.scale * held.spread / drag.spread : drag.scale;
+  const scale = Math.min(Math.max(wanted, fitScale()), mostScale());
+  const x = held.x - main.getBoundingClientRect().left;
+  moveTo(drag.at - (x - MARGIN) / (scale || 1), scale);
 });
 for (const name of ["pointerup", "pointercancel"]) {
-  main.addEventListener(name, () => { setTimeout(() => { drag = null; }); });
+  window.addEventListener(name, (event) => {
+    if (pointers.delete(event.pointerId)) setTimeout(() => grasp(true)); // after the click that follows
+  });
+}
+for (const name of ["touchstart", "touchmove"]) { // else the browser would scroll with two fingers
+  main.addEventListener(name, (event) => { if (event.touches.length > 1) event.preventDefault(); }, { passive: false });
 }
 main.addEventListener("click", (event) => {
   if (drag && drag.moved) return;

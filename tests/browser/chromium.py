@@ -167,6 +167,13 @@ class Page:
         )
         self.settle()
 
+    def touch(self, *steps: list[tuple[float, float]]) -> None:
+        """Put fingers down where the first step says, move them to the others, and lift them."""
+        for kind, points in (("touchStart", steps[0]), *(("touchMove", step) for step in steps[1:]), ("touchEnd", [])):
+            where = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=where)
+            self.settle()
+
     @property
     def problems(self) -> list[str]:
         """What the console shows of errors and warnings, and what the page has asked the network for."""

@@ -143,6 +143,33 @@ class TestMouse:
         page.wheel(x, y, down=-400, control=True)
         page.wait(f"Number(document.querySelector('#rows').dataset.scale) > {fit * 1.5}")
 
+    def test_two_fingers_zoom(self, show: Open) -> None:
+        page = show(few(), height=300)
+        page.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+        fit = scale(page)
+        x, y = page.middle_of(".row.request .item[aria-label*='Hel']")
+        left, right = (x - 20, y), (x + 20, y + 2)
+        wide = [[(x - far, y), (x + far, y + 2)] for far in (40, 60, 80)]
+        page.touch([left, right], *wide)
+        assert scale(page) == pytest.approx(fit * 4, rel=0.02)
+        assert page.middle_of(".row.request .item[aria-label*='Hel']")[0] == pytest.approx(x, abs=3)
+        assert page.value("document.querySelector('#panel').hidden")
+        assert page.value("window.visualViewport.scale") == 1  # the browser itself does not zoom
+        page.touch([(x, y)], [(x + 30, y)], [(x + 60, y)])  # one finger moves
+        assert scale(page) == pytest.approx(fit * 4, rel=0.02)
+        assert page.middle_of(".row.request .item[aria-label*='Hel']")[0] == pytest.approx(x + 60, abs=3)
+        page.touch(wide[-1], [left, right])
+        assert scale(page) == pytest.approx(fit, rel=0.02)
+        page.touch([left, right], [(x - 5, y), (x + 5, y)])  # not smaller than all of it
+        assert scale(page) == pytest.approx(fit)
+
+    def test_a_tap_shows_the_event(self, show: Open) -> None:
+        page = show(few())
+        page.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+        page.touch([page.middle_of(".row.request .item[aria-label*='Hel']")])
+        page.wait("!document.querySelector('#panel').hidden")
+        assert shown(page)["delta"] == "Hel"
+
     def test_a_drag_moves_and_opens_nothing(self, show: Open) -> None:
         page = show(few())
         page.click("#in")
