@@ -45,7 +45,7 @@ def response_events(text: str | Frames, body: JSON | None = None, salt: str = ""
             if token.kind in ("completed", "error"):
                 continue
             if ending is not None:
-                raise ValueError(f"{token} stands behind the terminal event {ending[1]}")
+                raise token.wrong(f"{token} stands behind the terminal event {ending[1]}")
             if token.kind == "text":
                 if not outputs or not outputs[-1].texts:
                     outputs.append(_Planned(Text(), []))
@@ -58,14 +58,14 @@ def response_events(text: str | Frames, body: JSON | None = None, salt: str = ""
             elif token.text in _FIRST:
                 first.append((frame, token.text))
             else:
-                raise ValueError(f"{token} stands for no event; these do: {', '.join(EVENTS)}")
+                raise token.wrong(f"{token} stands for no event; these do: {', '.join(EVENTS)}")
     return list(_numbered(_events(first, outputs, ending, body or {}, salt)))
 
 
 def _call(token: Token) -> FunctionCall:
     name, _, arguments = token.text.strip().partition(" ")
     if not name:
-        raise ValueError("{} needs the name of a function, and its arguments as JSON behind a space")
+        raise token.wrong("{} needs the name of a function, and its arguments as JSON behind a space")
     return FunctionCall(name, arguments.strip() or "{}")
 
 

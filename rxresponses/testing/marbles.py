@@ -17,7 +17,9 @@ several of them at once.  A letter is an event: `c` created, `q` queued, `p` in 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reactivex import Observable
@@ -26,7 +28,6 @@ from reactivex.testing import ReactiveTest, TestScheduler
 from ..codec import decode
 from ..errors import ConnectionLostError
 from ..events import ServerEvent
-from ..redaction import shortened
 from .jsontext import encode
 from .marble_events import response_events
 from .marble_text import EVENTS, Frames, Token, aligned, parse
@@ -38,6 +39,7 @@ _SUBSCRIBED = 200.0  # virtual seconds, as in all tests with RxPY's scheduler
 _AFTERWARDS = 100  # frames in which a pipeline may emit what is not expected
 _TOLERANCE = 1e-6  # frames
 _LONGEST = 60  # characters of a value in a message
+_AROUND = 20  # characters on both sides of a difference
 _LETTERS = {kind: letter for letter, kind in EVENTS.items()}
 _BOOKKEEPING = frozenset(
     f"response.{name}"
@@ -98,9 +100,18 @@ def assert_marbles(
     Raises `AssertionError`, which shows the lines one above the other, and `ValueError` for a wrong diagram.
     """
     __tracebackhide__ = True
+    if not isinstance(source, (str, Observable)):
+        raise TypeError(f"`source` must be a marble diagram or an Observable, not {source!r}")
+    if not isinstance(expected, str):
+        raise TypeError(f"`expected` must be a marble diagram, not {expected!r}")
+    if not frame > 0:
+        raise ValueError(f"`frame` must be more than 0 seconds, not {frame!r}")
     wanted = parse(expected)
     given = parse(source) if isinstance(source, str) else ()
     named = values or {}
+    for token in itertools.chain.from_iterable(wanted):
+        if token.kind == "letter" and token.text not in named and token.text not in EVENTS:
+            raise token.wrong(f"{token} is none of `values`, and stands for no event; these do: {', '.join(EVENTS)}")
     scheduler = TestScheduler()
     observable = _cold(scheduler, given, named, frame) if isinstance(source, str) else source
     last = max(len(given), len(wanted)) + _AFTERWARDS
@@ -132,9 +143,11 @@ def assert_marbles(
     for place in differing:
         shown[place] = matcher.cell(actual_line[place])
     lines.append(("actual", shown[: len(actual)]))
-    details = [text for place in differing for text in map(matcher.detail, actual_line[place]) if text]
+    details = [text for place in differing for text in matcher.details(place, expected_line[place], actual_line[place])]
     text = aligned(lines, differing)
-    raise AssertionError("\n".join(["the pipeline emitted something else than expected", text, *details, *between]))
+    unexpected = next((one.exception for place in differing for one in actual_line[place] if one.kind == "E"), None)
+    summary = "the pipeline emitted something else than expected"
+    raise AssertionError("\n".join([summary, text, *details, *between])) from unexpected
 
 
 def _cold(scheduler: TestScheduler, frames: Frames, values: Mapping[str, Any], frame: float) -> Observable[Any]:
@@ -185,7 +198,7 @@ class _Matcher:
             return seen.kind == "E" and token.kind == "error" and self._is_expected(seen.exception)
         value = seen.value
         if token.kind == "text":
-            return bool((value if isinstance(value, str) else _delta(value)) == token.text)
+            return _text_of(value) == token.text
         if _is_named(token, self._values):
             return bool(self._values[token.text] == value)
         return token.text in (_type(value), _LETTERS.get(_type(value) or "")) or (
@@ -203,20 +216,24 @@ class _Matcher:
         if seen.kind != "N":
             return "|" if seen.kind == "C" else "#"
         value = seen.value
-        text = value if isinstance(value, str) else _delta(value)
+        text = _text_of(value)
         if text is not None:
             return str(Token("text", _short(text)))
         named = next((letter for letter, wanted in self._values.items() if wanted == value), None)
         kind = _type(value)
         return named or _LETTERS.get(kind or "") or f"{{{kind or _short(repr(value))}}}"
 
-    def detail(self, seen: Any) -> str:
-        """Return what there is to say of an error."""
-        if seen.kind != "E":
-            return ""
-        wanted = self._error
-        name = wanted.__name__ if isinstance(wanted, type) else "" if wanted is None else repr(wanted)
-        return f"# is {seen.exception!r}" + (f", expected {name}" if name else "")
+    def details(self, place: int, tokens: Sequence[Token], seen: Sequence[Any]) -> Iterator[str]:
+        """Yield what the lines do not show: errors, and the difference of texts that look alike there."""
+        for one in seen:
+            if one.kind == "E":
+                wanted = self._error
+                name = wanted.__name__ if isinstance(wanted, type) else "" if wanted is None else repr(wanted)
+                yield f"# is {one.exception!r}" + (f", expected {name}" if name else "")
+        for token, one in zip(tokens, _without_bookkeeping(seen), strict=False):
+            text = _text_of(one.value) if one.kind == "N" else None
+            if token.kind == "text" and text is not None and text != token.text and _look_alike(text, token.text):
+                yield f"frame {place}: {_difference(token.text, text)}"
 
 
 def _type(value: Any) -> str | None:
@@ -224,10 +241,11 @@ def _type(value: Any) -> str | None:
     return value.type if isinstance(value, ServerEvent) else None
 
 
-def _delta(value: Any) -> str | None:
-    """Return the text that an event brings, `None` for any other value."""
-    is_text = _type(value) == "response.output_text.delta"
-    return str(value.delta) if is_text else None
+def _text_of(value: Any) -> str | None:
+    """Return a text, or that which an event brings; `None` for any other value."""
+    if isinstance(value, str):
+        return value
+    return str(value.delta) if _type(value) == "response.output_text.delta" else None
 
 
 def _without_bookkeeping(seen: Sequence[Any]) -> list[Any]:
@@ -235,11 +253,31 @@ def _without_bookkeeping(seen: Sequence[Any]) -> list[Any]:
 
 
 def _short(text: str) -> str:
-    return shortened(text, _LONGEST, _LONGEST // 4)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 3 // 4]}…{text[-_LONGEST // 4 :]}"
+
+
+def _look_alike(one: str, other: str) -> bool:
+    """Whether a reader cannot tell two texts apart in a message: long ones, or an `é` as one character and as two."""
+    return max(len(one), len(other)) > _LONGEST or _plain(one) == _plain(other)
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+def _difference(expected: str, actual: str) -> str:
+    pairs = zip(expected, actual, strict=False)
+    shared = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(expected), len(actual)))
+    begin, end = max(0, shared - _AROUND), shared + _AROUND
+    shown = [
+        ascii(("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")).replace(r"\u2026", "…")
+        for text in (expected, actual)
+    ]
+    return f"the texts differ at character {shared + 1}: expected {shown[0]}, not {shown[1]}"
 
 
 def _cells(frames: Sequence[Sequence[Token]]) -> list[str]:
-    return [_cell(list(map(str, tokens))) for tokens in frames]
+    return [_cell([str(replace(token, text=_short(token.text))) for token in tokens]) for tokens in frames]
 
 
 def _cell(texts: Sequence[str]) -> str:

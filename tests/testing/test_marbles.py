@@ -53,14 +53,16 @@ class TestText:
     def test_spaces_and_line_breaks_are_nothing(self) -> None:
         assert parse(" c -\n (a b) ") == parse("c-(a b)")
 
-    @pytest.mark.parametrize("text", ["a) b", "\\", "two\nlines", "(", "{}", ""])
+    @pytest.mark.parametrize("text", ["a) b", "\\", "two\nlines", "(", "{}", "", "\t\r\x1b[31m", "\u202e😀\U000e0001"])
     def test_escapes(self, text: str) -> None:
         token = Token("text", text)
         assert parse(str(token)) == ((token,),)
 
     @given(st.text())
     def test_any_text_can_be_written(self, text: str) -> None:
-        assert parse(str(Token("text", text))) == ((Token("text", text),),)
+        shown = str(Token("text", text))
+        assert parse(shown) == ((Token("text", text),),)
+        assert shown.isprintable()
 
     def test_braces_are_in_pairs(self) -> None:
         assert parse('{f {"a": {}}}') == ((Token("braces", 'f {"a": {}}'),),)
@@ -80,18 +82,62 @@ class TestText:
             ("|a", "character 2: nothing may follow the end"),
             ("#|", "character 2: nothing may follow the end"),
             ("é", "character 1: 'é' has no meaning here"),
+            ("(f(x))", r"character 6: ')' has no meaning here; in a text it is written \)"),
+            ("(\\x1)", "character 2: \\x needs the 2 hexadecimal digits of a character"),
+            ("(\\u12_4)", "character 2: \\u needs the 4 hexadecimal digits of a character"),
+            ("(\\U00110000)", "character 2: \\U needs the 8 hexadecimal digits of a character"),
         ],
     )
     def test_a_wrong_diagram_says_where(self, text: str, problem: str) -> None:
         with pytest.raises(ValueError, match="marble diagram") as raised:
             parse(text)
-        assert str(raised.value).endswith(problem)
+        said, shown, mark = str(raised.value).split("\n")
+        assert said == f"marble diagram, {problem}"
+        assert shown == f"    {text}"
+        assert mark.index("^") == 4 + int(problem.split()[1].rstrip(":")) - 1
+
+    @pytest.mark.parametrize(
+        ("text", "lines"),
+        [
+            ("c-(日本)-?", ["    c-(日本)-?", "             ^"]),
+            ("c\n\t?", ["    c \\t?", "      ^"]),
+            ("-" * 50 + "?" + "-" * 50, ["    …" + "-" * 30 + "?" + "-" * 29 + "…", " " * 35 + "^"]),
+        ],
+    )
+    def test_a_wrong_diagram_shows_where(self, text: str, lines: list[str]) -> None:
+        with pytest.raises(ValueError, match="marble diagram") as raised:
+            parse(text)
+        assert str(raised.value).split("\n")[1:] == lines
 
     def test_lines_one_above_the_other(self) -> None:
         assert aligned([("a", ["-", "(x)"]), ("long", ["(yy)", "-", "|"])], [1]) == (
             "a     -    (x)\nlong  (yy) -   |\n           ^^^"
         )
         assert aligned([("a", []), ("b", [])]) == "a\nb"
+
+    def test_wide_and_combining_characters(self) -> None:
+        assert aligned([("a", ["(日本)", "-"]), ("b", ["(e\u0301)", "|"])], [1]) == (
+            "a  (日本) -\nb  (e\u0301)    |\n          ^"
+        )
+
+    def test_long_lines_are_shown_in_parts(self) -> None:
+        cells = [f"({number:04})" for number in range(200)]
+        other = [*cells[:100], "(x)", *cells[101:]]
+        assert aligned([("expected", cells), ("actual", other)], [100]).splitlines() == [
+            "frames 91 to 103:",
+            "expected  " + " ".join(cells[91:104]),
+            "actual    " + " ".join([*cells[91:100], "(x)   ", *cells[101:104]]),
+            " " * (10 + 9 * 7) + "^" * 6,
+        ]
+        shown = aligned([("expected", cells), ("actual", [])], range(200)).splitlines()
+        assert len(shown) == 5 * 4 + 1
+        assert shown[-1] == "and more behind frame 64"
+        assert len(aligned([("a", cells)]).splitlines()) == 10 + 1
+        assert aligned([("a", ["-", "x" * 300, "-"])], [1]).splitlines() == [
+            "frames 1 to 1:",
+            f"a  {'x' * 300}",
+            f"   {'^' * 300}",
+        ]
 
 
 class TestEvents:
@@ -152,8 +198,10 @@ class TestEvents:
         ],
     )
     def test_what_is_no_stream(self, stream: str, problem: str) -> None:
-        with pytest.raises(ValueError, match=problem):
+        with pytest.raises(ValueError, match=problem) as raised:
             response_events(stream)
+        place = {"x": 0, "C(a)": 1, "{ }": 0}[stream]
+        assert str(raised.value).endswith(f"\n    {stream}\n    {' ' * place}^")
 
 
 class TestServer:
@@ -282,17 +330,51 @@ class TestAssertions:
     def test_values_in_messages(self) -> None:
         said = message("ab|", "ba|", values={"a": 1, "b": {"k": 2}})
         assert "actual    a b |" in said
-        assert "{[1]}" in message("a|", "b|", ops.map(lambda value: [value]), values={"a": 1})
-        assert len(message("a|", "b|", values={"a": "x" * 500})) < 600
-        assert "(c)" not in message("c(a)C|", "x")
+        assert "{[1]}" in message("a|", "b|", ops.map(lambda value: [value]), values={"a": 1, "b": 2})
+        assert len(message("a|", "b|", values={"a": "x" * 500, "b": 2})) < 600
+        assert "(c)" not in message("c(a)C|", "E")
 
     def test_between_two_frames(self) -> None:
         said = message("a|", "a|", ops.delay(0.5), values={"a": 1})
         assert "something came between two frames, at frame 0.500: choose another `frame`" in said
 
+    def test_texts_that_look_alike(self) -> None:
+        said = message(f"c({'x' * 300}y)C|", f"-({'x' * 300}z)-|", rops.text_deltas())
+        assert "…xxxxxxxxxxxxxxz)" in said
+        assert f"frame 1: the texts differ at character 301: expected '…{'x' * 20}z', not '…{'x' * 20}y'" in said
+        assert max(map(len, said.splitlines())) < 120
+        said = message("c(e\u0301)C|", "-(\xe9)-|", rops.text_deltas())
+        assert r"frame 1: the texts differ at character 1: expected '\xe9', not 'e\u0301'" in said
+        said = message("c(a )[(b)(c)]C|", "-(a)[(b)(d)]-|", rops.text_deltas())
+        assert said.splitlines()[-1] == "frame 1: the texts differ at character 2: expected 'a', not 'a '"
+
+    def test_characters_that_cannot_be_seen(self) -> None:
+        said = message("c(a\x1b[31m\tb)C|", "-(a)-|", rops.text_deltas())
+        assert r"actual    - (a\x1b[31m\tb) - |" in said
+        assert "\x1b" not in said
+
+    def test_the_cause_of_an_error(self) -> None:
+        with pytest.raises(AssertionError) as raised:
+            assert_marbles("c(a)C|", "-(a)-|", rops.text_deltas(), ops.map(lambda _: 1 / 0))
+        assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
     def test_a_wrong_diagram(self) -> None:
         with pytest.raises(ValueError, match="has no meaning"):
             assert_marbles("c", "?")
+        with pytest.raises(ValueError, match="x is none of `values`, and stands for no event") as raised:
+            assert_marbles("c(a)|", "-[(a)x]|", values={"y": 1})
+        assert str(raised.value).endswith("\n    -[(a)x]|\n         ^")
+
+    def test_wrong_arguments(self) -> None:
+        wrong: Any
+        for wrong in (0, -1.0, float("nan")):
+            with pytest.raises(ValueError, match="`frame` must be more than 0"):
+                assert_marbles("c", "c", frame=wrong)
+        for wrong in (None, 1, ["c"]):
+            with pytest.raises(TypeError, match="`source` must be a marble diagram or an Observable"):
+                assert_marbles(wrong, "|")
+            with pytest.raises(TypeError, match="`expected` must be a marble diagram"):
+                assert_marbles("|", wrong)
 
 
 def both(text: str) -> reactivex.Observable[Any]:
