@@ -12,7 +12,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..errors import DecodeError
 from ..wire.base import Model
 from ..wire.client_calls import is_client_call
-from ..wire.endings import OutputParseError, RefusalReader, cut, is_cut, refused
+from ..wire.endings import OutputParseError, RefusalReader, cut, has_json_format, is_cut, refused
 from ..wire.events import ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent, ServerEvent
 from ..wire.fields import response_id_of, was_steered
 from ..wire.output_text import TextReader
@@ -44,6 +44,7 @@ class Answers:
         self._outputs: set[str] = set()  # ids of the calls that the server has answered
         self._message: object = None
         self._latest: ServerEvent | None = None  # the latest event that is no piece of text
+        self._has_format = False  # the response says that its request asked for the type
         self._response_id: str | None = None  # that of `_latest`, if it is a terminal event
 
     def subscribe(self, source: Observable[ServerEvent], scheduler: SchedulerBase | None) -> DisposableBase:
@@ -57,6 +58,7 @@ class Answers:
     def _on_event(self, event: ServerEvent) -> None:
         self._latest = event
         if event.type == "response.created":
+            self._has_format = has_json_format(event)
             self._forget_calls()
         if isinstance(event, (ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent)):
             self._note(event.item)
@@ -68,6 +70,7 @@ class Answers:
 
     def _on_result(self, event: ServerEvent) -> None:
         self._latest, self._response_id = event, response_id_of(event) or self._text.response_id
+        self._has_format = self._has_format or has_json_format(event)
         refusal = self._refusals.read(event)
         problem = self._text.finish(event)
         for item in getattr(getattr(event, "response", None), "output", ()):
@@ -86,6 +89,7 @@ class Answers:
             self._begin(self._text.message)
             self.on_answer(self._text.last_message)
         self._message = self._response_id = None
+        self._has_format = False
 
     def _note(self, item: Model) -> None:
         call_id = getattr(item, "call_id", None) or getattr(item, "id", None) or ""
@@ -113,6 +117,7 @@ class Answers:
                 shown,
                 text=hide_secrets(self._latest, text),
                 path=path and path[1],
+                has_format=self._has_format,
                 response_id=self._response_id or self._text.response_id,
                 stream_id=self._latest.stream_id,
             )

@@ -45,8 +45,10 @@ def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observ
 
     Runs on the source's thread.  Disposing disposes the source.  A refusal becomes `on_error(ResponseRefusedError)`,
     and a response that was cut short becomes `on_error(ResponseIncompleteError)`, with the reason and the text so far.
-    A text that is no JSON or does not fit the type becomes `on_error(OutputParseError)`, which has the text and the
-    path.  An exception that code of the type raises, such as a validator, is passed to `on_error` as it is.
+    A text that is no JSON or does not fit the type becomes `on_error(OutputParseError)`, which has the text, the reason
+    and the path.  So does a `ValueError` that code of the type raises, such as a `field_validator` of pydantic or
+    `__post_init__` of a dataclass: it says that the value does not fit.  pydantic adds `AssertionError`, and the other
+    types add `TypeError`.  Any other exception of such code is passed to `on_error` as it is.
     `response.failed`, `error` and `response.steer.failed` become `on_error(ResponseFailedError)`, and
     `response.steer.pending` becomes `on_error(SteerPendingError)`.
     """

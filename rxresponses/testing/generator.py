@@ -142,14 +142,14 @@ class EventGenerator:
         error: JSON = {
             "type": failure.error_type,
             "code": failure.code,
-            "message": failure.message,
+            "message": failure.error_message,
             "param": failure.param,
         }
         if failure.headers is not None:
             error["headers"] = dict(failure.headers)
         yield {"type": "error", "status": failure.http_status, "error": error}
         if created:
-            self.response |= {"status": "failed", "error": {"code": failure.code, "message": failure.message}}
+            self.response |= {"status": "failed", "error": {"code": failure.code, "message": failure.error_message}}
             yield self._response_event("failed")
 
     def _events_of(self, output: Output) -> Iterator[Event | Frame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,7 +205,11 @@ def _check_reply(reply: object) -> None:
         return
     parts = reply if isinstance(reply, Sequence) else [reply]
     if not all(isinstance(part, (str, Recording, *PARTS)) for part in parts):
-        raise TypeError(f"Not a reply: {reply!r}")
+        raise TypeError(
+            f"Not a reply: {reply!r}; a reply is a text, an output such as `FunctionCall` or `Json`, a `Failure` or "
+            "another intervention, or a list of these"
+            + ("; for a JSON answer, write `Json({…})`" if any(isinstance(part, Mapping) for part in parts) else "")
+        )
     recordings = sum(isinstance(part, Recording) for part in parts)
     others = sum(isinstance(part, (str, *OUTPUTS, *SETTINGS)) or _is_placed(part) for part in parts)
     if recordings > 1 or (recordings and others):

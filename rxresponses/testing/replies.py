@@ -31,6 +31,12 @@ _STATUSES = {
     "invalid_prompt": 400,
     "rate_limit_exceeded": 429,
 }
+_MESSAGES = {
+    "context_length_exceeded": "Your input is longer than the context window of this model.",
+    "insufficient_quota": "Your quota is used up. Check your plan and billing details.",
+    "invalid_prompt": "The prompt was refused, because it may violate the usage policy.",
+    "rate_limit_exceeded": "Rate limit reached for requests.",
+}
 _ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
 _CLOSE_CODES = (range(1000, 1004), range(1006, 1015), range(3000, 5000))  # RFC 6455, section 7.4
 _REASON_LIMIT = 123  # bytes of UTF-8: RFC 6455, section 5.5
@@ -46,7 +52,7 @@ class Failure(CheckedArguments):
 
     Args:
         code: the code of the error.
-        message: the message of the error.
+        message: the message of the error; by default a sentence for `code`.
         after: how many events of the response are sent before.
         status: the HTTP status in the event; by default that which the service uses for `code`.
         type: the type of the error; by default that which the service uses for `code` and `status`.
@@ -55,7 +61,7 @@ class Failure(CheckedArguments):
     """
 
     code: str | None = "server_error"
-    message: str = "The server had an error while processing your request."
+    message: str | None = None
     after: int | Literal["here"] = 2
     status: int | None = None
     type: str | None = None
@@ -66,6 +72,15 @@ class Failure(CheckedArguments):
     def http_status(self) -> int:
         """The status that the server sends."""
         return self.status if self.status is not None else _STATUSES.get(self.code or "", 500)
+
+    @property
+    def error_message(self) -> str:
+        """The message that the server sends."""
+        if self.message is not None:
+            return self.message
+        if self.http_status >= 500:
+            return "The server had an error while processing your request."
+        return _MESSAGES.get(self.code or "", f"The request was refused with status {self.http_status}.")
 
     @property
     def error_type(self) -> str:

@@ -71,7 +71,8 @@ class OutputParseError(RequestError, DecodeError):
     """The answer is whole, but its text is no JSON, or does not fit the type.
 
     Emitted by the operators that make values of the answer.  `text` is the text of the answer, or of the element of a
-    list.  `path` is the place of the first mistake in the text, such as `$.days[0].name`; `None` if the text is no
+    list.  `reason` says what is wrong with it, with the place of each mistake; an application can show it alone, or
+    send it to the model.  `path` is the place of the first mistake, such as `$.days[0].name`; `None` if the text is no
     JSON.
     """
 
@@ -81,15 +82,18 @@ class OutputParseError(RequestError, DecodeError):
         *,
         text: str,
         path: str | None = None,
+        has_format: bool = False,
         response_id: str | None = None,
         stream_id: str | None = None,
     ) -> None:
+        advice = "" if has_format else "ask for the type with `text_format`, or "
         super().__init__(
-            f"the answer does not fit: {reason}; ask for the type with `text_format`, or send the request again",
+            f"the answer does not fit: {reason}; {advice}send the request again",
             delivery="started",
             response_id=response_id,
             stream_id=stream_id,
         )
+        self.reason = reason
         self.text = text
         self.path = path
 
@@ -176,6 +180,12 @@ def cut(event: ServerEvent, text: str) -> ResponseIncompleteError:
 def response_in(event: ServerEvent) -> object:
     """Return the response of an event, as an object or, if the event could not be read, as a mapping."""
     return getattr(event, "response", None) or event.extra.get("response")
+
+
+def has_json_format(event: ServerEvent) -> bool:
+    """Whether the response of an event says that its request asked for JSON of a schema."""
+    kind: object = _get(_get(_get(response_in(event), "text"), "format"), "type")
+    return kind == "json_schema"
 
 
 def refusal_of(output: object) -> str | None:

@@ -22,9 +22,9 @@ from rxresponses.known_secrets import Secrets
 from rxresponses.operators import elements, parse_output, partial_output
 from rxresponses.wire.base import UnknownItem
 from rxresponses.wire.codec import decode
-from rxresponses.wire.events import ServerEvent
+from rxresponses.wire.events import ResponseCompletedEvent, ResponseCreatedEvent, ServerEvent
 from rxresponses.wire.events.base import set_secrets
-from rxresponses.wire.models import ResponseOutputMessage, ResponseOutputRefusal, ResponseOutputText
+from rxresponses.wire.models import Response, ResponseOutputMessage, ResponseOutputRefusal, ResponseOutputText
 
 from ..support.events import (
     call,
@@ -233,10 +233,25 @@ def test_an_answer_that_does_not_fit(text: str, path: str | None, reason: str) -
         error = run(operator, created(), delta(text), completed()).errors[0][1]
         assert isinstance(error, OutputParseError)
         assert (error.text, error.path, error.response_id, error.delivery) == (text, path, "resp_1", "started")
-        assert reason in str(error)
+        assert reason in error.reason
+        advice = "ask for the type with `text_format`, or send the request again"
+        assert str(error) == f"the answer does not fit: {error.reason}; {advice}"
         assert "does not fit" in str(error)
         assert error.__cause__ is not None
         assert not is_retryable(error)
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_the_advice_depends_on_whether_the_request_asked_for_the_type(place: str) -> None:
+    text = {"format": {"type": "json_schema", "name": "Place", "schema": {}}}
+    asked, plain = Response(id="resp_1", text=text), Response(id="resp_1", text={"format": {"type": "text"}})
+    first = ResponseCreatedEvent(response=asked if place == "first" else plain)
+    last = ResponseCompletedEvent(response=asked if place == "last" else plain)
+    error = run(parse_output(Place), first, delta("{}"), last).error
+    assert isinstance(error, OutputParseError)
+    assert str(error) == f"the answer does not fit: {error.reason}; send the request again"
+    in_the_middle = run(elements(Place), first, delta("[{}"), completed()).error
+    assert ("text_format" in str(in_the_middle)) is (place == "last")
 
 
 def test_an_error_of_code_of_the_type_passes_as_it_is() -> None:
@@ -257,7 +272,7 @@ def test_secrets_that_come_back_are_in_no_error() -> None:
         set_secrets(end, secrets)
         error = run(parse_output(Place), created(), end).error
         assert isinstance(error, OutputParseError)
-        assert "sk-secret" not in f"{error} {error.text} {error.__cause__}"
+        assert "sk-secret" not in f"{error} {error.text} {error.reason} {error.__cause__}"
 
 
 def test_a_type_without_a_schema_is_an_error_at_once() -> None:
@@ -286,6 +301,24 @@ def test_a_model_of_pydantic() -> None:
     error = seen_of('{"city": "Rome", "days": 0}').errors[0][1]
     assert isinstance(error, OutputParseError)
     assert error.path == "$.days"
+
+
+def test_errors_of_code_of_a_model_of_pydantic() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class Model(pydantic.BaseModel):  # type: ignore[name-defined, misc]
+        city: str
+
+        @pydantic.field_validator("city")  # type: ignore[untyped-decorator]
+        @classmethod
+        def check(cls, city: str) -> str:
+            raise {"Atlantis": ValueError, "Utopia": AssertionError, "Oz": TypeError}[city]
+
+    def kind_of(city: str) -> type[Exception]:
+        return type(run(parse_output(Model), created(), delta(f'{{"city": "{city}"}}'), completed()).error)
+
+    assert [*map(kind_of, ("Atlantis", "Utopia"))] == [OutputParseError] * 2
+    assert [*map(kind_of, ("Oz", "Rome"))] == [TypeError, KeyError]
 
 
 def test_unknown_items_are_no_calls() -> None:

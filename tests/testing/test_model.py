@@ -125,7 +125,9 @@ def test_errors_in_rules_are_raised() -> None:
     with pytest.raises(re.error):
         model.on("(", "text")
     model.on("", lambda request: 5)  # type: ignore[arg-type,return-value]
-    with pytest.raises(TypeError, match="Not a reply: 5"):
+    with pytest.raises(TypeError, match=r"Not a reply: {'a': 1}; .*; for a JSON answer, write `Json"):
+        model.on("hi", {"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"Not a reply: 5; a reply is a text, .* or a list of these$"):
         model.resolve(request())
 
 

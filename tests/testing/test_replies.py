@@ -35,6 +35,23 @@ def test_a_failure_has_a_status_and_a_type(failure: Failure, status: int, error_
     assert (failure.http_status, failure.error_type) == (status, error_type)
 
 
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (Failure(), "The server had an error"),
+        (Failure("rate_limit_exceeded"), "Rate limit reached"),
+        (Failure("invalid_prompt"), "The prompt was refused"),
+        (Failure("invalid_prompt", status=500), "The server had an error"),
+        (Failure("model_not_found", status=404), "The request was refused with status 404."),
+        (Failure("invalid_prompt", "No."), "No."),
+        (Failure(message=""), ""),
+    ],
+)
+def test_the_message_of_a_failure_fits_its_code(failure: Failure, message: str) -> None:
+    assert failure.error_message.startswith(message)
+    assert bool(failure.error_message) is bool(message)
+
+
 def test_a_gate_stays_open_and_calls_back() -> None:
     calls = []
     gate = Gate(lambda: calls.append(1))
