@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from .errors import (
+    BudgetExceededError,
     ConfigurationError,
     ConnectFailedError,
     InvalidRequestError,
@@ -23,7 +24,10 @@ from .reasons import Reason, reason_of, tells_of_rate_limit, tells_of_spent_quot
 from .scalars import take_plain_scalars
 from .waits import wait_for_limits, wait_for_used_up_limits
 
-_HOPELESS = (ConfigurationError, InvalidRequestError, LaneLimitError, MessageTooBigError, SocketClosedError)
+_HOPELESS = (
+    *(BudgetExceededError, ConfigurationError, InvalidRequestError, LaneLimitError, MessageTooBigError),
+    SocketClosedError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,17 @@ class QueueFullError(RequestError):
     """`max_queued` requests wait in the client already, so it refuses this one."""
 
 
+class BudgetExceededError(RequestError):
+    """A `Budget` has no room for the request, so nothing was sent; never retried.
+
+    `unit` is "usd", "tokens" or "requests", `None` after `Budget.stop`; `limit` and `spent` are in this unit.
+    """
+
+    def __init__(self, message: str, *, unit: str | None, limit: float, spent: float) -> None:
+        super().__init__(message, delivery="not_sent")
+        self.unit, self.limit, self.spent = unit, limit, spent
+
+
 class PreviousResponseLostError(RequestError):
     """The response that a request continues or steers is not stored, and no open connection holds it.
 

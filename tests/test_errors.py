@@ -11,6 +11,7 @@ import pytest
 
 from rxresponses import errors
 from rxresponses.errors import (
+    BudgetExceededError,
     BufferOverflowError,
     ConfigurationError,
     ConnectFailedError,
@@ -114,6 +115,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (QueueTimeoutError, (), {"seconds": 1.5, "stream_id": "main"}),
     (SteerTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
     (ObserverExitError, ("broken",), {}),
+    (BudgetExceededError, ("broken",), {"unit": "usd", "limit": 1.0, "spent": 0.5}),
     (BufferOverflowError, (), {"max_buffered": 5, "unit": "bytes", "delivery": "started", **WHERE}),
 ]
 IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]

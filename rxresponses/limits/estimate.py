@@ -1,0 +1,106 @@
+"""What a request is expected to use, by its size and by what the latest responses of its model used."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from ..wire.models import ResponseUsage
+from ..wire.requests import ResponseCreate
+from .admission import Estimate
+from .prices import PER_USD, Prices, is_known, tokens_of, units_of
+
+BYTES_PER_TOKEN = 4  # of English text as JSON, by the usual rule of thumb
+OUTPUT_TOKENS = 1000  # of a response, while nothing is known of its model and the request sets no limit
+_WEIGHT = 1 / 8  # of the latest response in an average
+_REMEMBERED = 256  # models
+
+
+class RequestSize(NamedTuple):
+    """What is known of a request before it is sent.  `continues` says that the server adds input from its memory."""
+
+    model: str | None
+    frame_bytes: int
+    max_output_tokens: int | None = None
+    continues: bool = False
+    generates: bool = True
+
+
+def size_of(create: ResponseCreate, frame_bytes: int) -> RequestSize:
+    """Return what is known of a request of which the frame has so many bytes."""
+    most = create.max_output_tokens
+    return RequestSize(
+        create.model if isinstance(create.model, str) else None,
+        frame_bytes,
+        most if isinstance(most, int) else None,
+        any(isinstance(value, str) for value in (create.previous_response_id, create.conversation)),
+        create.generate is not False,
+    )
+
+
+class _Averages:
+    """Averages of the latest responses of a model, for requests that continue a response or that do not."""
+
+    __slots__ = ("input_tokens", "output_tokens", "tokens_per_byte")
+
+    def __init__(self) -> None:
+        self.input_tokens: float | None = None
+        self.output_tokens: float | None = None
+        self.tokens_per_byte: float | None = None
+
+
+class Estimator:
+    """Estimates what requests use, and learns from what they have used.
+
+    At first a token of input is taken for 4 bytes of the frame, and the output for `max_output_tokens`, or 1,000 tokens
+    without such a limit.  Once responses of the model have been settled, their averages count: of the tokens for each
+    byte of a frame, or of the input where the server adds input from its memory, and of the output.
+    """
+
+    def __init__(self, prices: Prices | None = None) -> None:
+        self._prices = prices
+        self._averages: OrderedDict[tuple[str | None, bool], _Averages] = OrderedDict()
+
+    def estimate(self, size: RequestSize) -> Estimate:
+        """Return what a request is expected to use; the cost of a model without a price is 0."""
+        averages = self._averages.get((size.model, size.continues)) or _Averages()
+        input_tokens = size.frame_bytes * (averages.tokens_per_byte or 1 / BYTES_PER_TOKEN)
+        if size.continues:
+            input_tokens = max(averages.input_tokens or 0.0, size.frame_bytes / BYTES_PER_TOKEN)
+        most = size.max_output_tokens
+        output_tokens = averages.output_tokens
+        if output_tokens is None:
+            output_tokens = OUTPUT_TOKENS if most is None else most
+        elif most is not None:
+            output_tokens = min(output_tokens, most)
+        usage = ResponseUsage(
+            input_tokens=max(1, round(input_tokens)), output_tokens=round(output_tokens) if size.generates else 0
+        )
+        price = None if self._prices is None else self._prices.find(size.model)
+        usd = 0.0 if price is None else units_of(usage, price) / PER_USD
+        return Estimate(*tokens_of(usage), usd, size.model)
+
+    def learn(self, size: RequestSize, usage: ResponseUsage | None) -> None:
+        """Learn from what a response used."""
+        if usage is None or not is_known(usage):
+            return
+        input_tokens, output_tokens = tokens_of(usage)
+        key = (size.model, size.continues)
+        averages = self._averages.setdefault(key, _Averages())
+        self._averages.move_to_end(key)
+        if len(self._averages) > _REMEMBERED:
+            self._averages.popitem(last=False)
+        if usage.input_tokens is not None:
+            averages.input_tokens = _average(averages.input_tokens, input_tokens)
+            averages.tokens_per_byte = _average(averages.tokens_per_byte, input_tokens / max(1, size.frame_bytes))
+        if size.generates:
+            averages.output_tokens = _average(averages.output_tokens, output_tokens)
+
+
+def estimate_of(create: ResponseCreate, frame_bytes: int, estimator: Estimator) -> Estimate:
+    """Return what a request is expected to use, of which the frame has so many bytes."""
+    return estimator.estimate(size_of(create, frame_bytes))
+
+
+def _average(before: float | None, latest: float) -> float:
+    return latest if before is None else before + (latest - before) * _WEIGHT

@@ -1,0 +1,86 @@
+"""`LocalAdmission`: the admission of one client, by its own gate and a budget that it may share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ..errors import BudgetExceededError
+from ..wire.models import ResponseUsage
+from .admission import Admitted, Answer, Estimate, Refused, Reservation, ServerLimits, Wait
+from .budget import Budget
+from .gate import Gate, Passage
+from .prices import Prices, is_known, tokens_of
+
+
+class LocalAdmission:
+    """Admits a request when the gate lets it begin and the budget has room for it."""
+
+    def __init__(self, gate: Gate | None = None, budget: Budget | None = None) -> None:
+        self._gate = Gate() if gate is None else gate
+        self._budget = budget
+        self._latest_number = 0
+        self._open: dict[int, tuple[Passage, Reservation | None]] = {}
+
+    @property
+    def prices(self) -> Prices | None:
+        """The prices of the budget."""
+        return None if self._budget is None else self._budget.prices
+
+    def ask(self, request_key: int, estimate: Estimate, now: float) -> Answer:
+        """Return whether a request may be sent.  A budget that has no room refuses it before the gate lets it wait."""
+        if self._budget is not None and (refusal := self._budget.refusal(estimate)) is not None:
+            return Refused(refusal)
+        ready_at = self._gate.ready_at(now)
+        return Wait(ready_at) if ready_at > now else self._admit(estimate, now, waits=True)
+
+    def ask_now(self, estimate: Estimate, now: float) -> Admitted | Refused:
+        """Return whether something may be sent that cannot wait."""
+        answer = self._admit(estimate, now, waits=False)
+        assert not isinstance(answer, Wait)
+        return answer
+
+    def forget(self, request_key: int) -> None:
+        """Do nothing: nothing is kept for a request that waits."""
+
+    def settle(self, reservation: Reservation, usage: ResponseUsage | None, now: float) -> None:
+        """Note what a request has used: `None` if it was not sent."""
+        if usage is not None and not is_known(usage):
+            self.settle_unknown(reservation, now)
+        elif reservation.number in self._open:
+            passage, reserved = self._open.pop(reservation.number)
+            self._gate.settle(passage, None if usage is None else tokens_of(usage))
+            if self._budget is not None and reserved is not None:
+                self._budget.settle(reserved, usage)
+
+    def settle_unknown(self, reservation: Reservation, now: float) -> None:
+        """Note that it is unknown what a request has used: it counts as estimated."""
+        if reservation.number in self._open:
+            _, reserved = self._open.pop(reservation.number)
+            if self._budget is not None and reserved is not None:
+                self._budget.settle_unknown(reserved)
+
+    def limited(self, now: float, requested_wait: float | None) -> None:
+        """Let nothing begin for so long as the server asks."""
+        self._gate.limited(now, requested_wait)
+
+    def told(self, limits: ServerLimits, now: float) -> None:
+        """Take over the limits of the server."""
+        self._gate.told(limits, now)
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called when the budget, which others may share, has room again."""
+        return (lambda: None) if self._budget is None else self._budget.on_change(callback)
+
+    def _admit(self, estimate: Estimate, now: float, *, waits: bool) -> Answer:
+        reserved = None
+        if self._budget is not None:
+            try:
+                reserved = self._budget.reserve(estimate, waits=waits)
+            except BudgetExceededError as error:
+                return Refused(error)
+            if reserved is None:
+                return Wait(math.inf)
+        self._latest_number += 1
+        self._open[self._latest_number] = self._gate.begin(estimate, now), reserved
+        return Admitted(Reservation(self._latest_number, estimate))
