@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .conversations.run_tools import run_tools
     from .conversations.toolset import ClientTool
     from .errors import (
+        BudgetExceededError,
         BufferOverflowError,
         ConfigurationError,
         ConnectFailedError,
@@ -73,6 +74,10 @@ if TYPE_CHECKING:
         UnreadableResponseError,
     )
     from .inspector.inspector import Inspector, serve_inspector
+    from .limits.admission import Estimate
+    from .limits.budget import Budget
+    from .limits.limits import Limits
+    from .limits.prices import Prices
     from .net.sender import Sender
     from .operators.metrics import ResponseMetrics
     from .operators.to_async_iterable import AsyncStream
@@ -403,6 +408,8 @@ _MODULES = {
     "AsyncStream": "operators.to_async_iterable",
     "AttemptTimeoutError": "conversations.errors",
     "Backoff": "backoff",
+    "Budget": "limits.budget",
+    "BudgetExceededError": "errors",
     "BudgetReachedEvent": "conversations.events",
     "BufferOverflowError": "errors",
     "CallRecord": "conversations.ledger",
@@ -419,6 +426,7 @@ _MODULES = {
     "ConversationEvent": "conversations.events",
     "DecodeError": "errors",
     "Delivery": "errors",
+    "Estimate": "limits.admission",
     "FallbackEvent": "conversations.events",
     "FallbackSender": "conversations.fallback",
     "FirstEventTimeoutError": "errors",
@@ -429,6 +437,7 @@ _MODULES = {
     "InvalidRequestError": "errors",
     "Lane": "senders.source",
     "LaneLimitError": "errors",
+    "Limits": "limits.limits",
     "MaxTurnsError": "conversations.errors",
     "MessageTooBigError": "errors",
     "ObserverExitError": "errors",
@@ -436,6 +445,7 @@ _MODULES = {
     "PongTimeoutError": "errors",
     "PoolOptions": "options",
     "PreviousResponseLostError": "errors",
+    "Prices": "limits.prices",
     "QueueFullError": "errors",
     "QueueTimeoutError": "errors",
     "Recorder": "recording.recorder",
@@ -507,6 +517,8 @@ __all__ = [
     "AsyncStream",
     "AttemptTimeoutError",
     "Backoff",
+    "Budget",
+    "BudgetExceededError",
     "BudgetReachedEvent",
     "BufferOverflowError",
     "CallRecord",
@@ -546,6 +558,7 @@ __all__ = [
     "DecodeError",
     "Delivery",
     "EasyInputMessage",
+    "Estimate",
     "FailedSteer",
     "FallbackEvent",
     "FallbackSender",
@@ -581,6 +594,7 @@ __all__ = [
     "Lane",
     "LaneLimitError",
     "LifecycleEvent",
+    "Limits",
     "LocalEnvironment",
     "LocalShell",
     "LocalShellCall",
@@ -621,6 +635,7 @@ __all__ = [
     "PongTimeoutError",
     "PoolOptions",
     "PreviousResponseLostError",
+    "Prices",
     "Program",
     "ProgramOutput",
     "ProgrammaticToolCalling",

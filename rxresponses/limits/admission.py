@@ -67,6 +67,9 @@ class ServerLimits(NamedTuple):
 NOTHING_USED = ResponseUsage(input_tokens=0, output_tokens=0, total_tokens=0)
 """The usage of a request that was sent and refused: it counts as a request, and no tokens count."""
 
+UNKNOWN_USAGE = ResponseUsage()
+"""The usage of a response of which the server told no counts: it counts as estimated."""
+
 
 class Admission(Protocol):
     """Decides which requests may be sent, and learns what they used.
@@ -78,7 +81,11 @@ class Admission(Protocol):
 
     @property
     def prices(self) -> Prices | None:
-        """The prices by which estimates are made, `None` if no estimate needs a price."""
+        """The prices by which estimates are made, `None` if there are none."""
+
+    @property
+    def needs_price(self) -> bool:
+        """Whether a model without a price is refused, as with a budget in USD."""
 
     def ask(self, request_key: int, estimate: Estimate, now: float) -> Answer:
         """Return whether a request may be sent.  `request_key` is the same each time the same request is asked for."""
@@ -90,7 +97,10 @@ class Admission(Protocol):
         """Note that a request that was told to wait will not be asked for again."""
 
     def settle(self, reservation: Reservation, usage: ResponseUsage | None, now: float) -> None:
-        """Note what a request has used: `None` if it was not sent.  A second call for a reservation does nothing."""
+        """Note what a request has used: `None` if it was not sent, `NOTHING_USED` if the server refused it.
+
+        A usage without counts is unknown.  A second call for a reservation does nothing.
+        """
 
     def settle_unknown(self, reservation: Reservation, now: float) -> None:
         """Note that it is unknown what a request has used, as after a lost connection: it counts as estimated."""

@@ -36,7 +36,7 @@ class Budget:
 
     Clients, conversations and agents on them, operators and batches may share a budget, on any threads.  A request
     reserves what it is expected to use before it is sent, and the reservation is settled with what the server says it
-    used.  A request for which nothing is left is not sent, and ends with `BudgetExceededError`; a request for which
+    used.  A request for which nothing is left is not sent, and ends with `BudgetExceededError`.  A request for which
     something is left only if running requests use less than they have reserved, waits.  What runs finishes.  So a
     budget is exceeded by no more than running requests use beyond their estimates.
 

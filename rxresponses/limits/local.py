@@ -27,6 +27,11 @@ class LocalAdmission:
         """The prices of the budget."""
         return None if self._budget is None else self._budget.prices
 
+    @property
+    def needs_price(self) -> bool:
+        """Whether the budget has a limit in USD."""
+        return self._budget is not None and self._budget.limits_usd
+
     def ask(self, request_key: int, estimate: Estimate, now: float) -> Answer:
         """Return whether a request may be sent.  A budget that has no room refuses it before the gate lets it wait."""
         if self._budget is not None and (refusal := self._budget.refusal(estimate)) is not None:

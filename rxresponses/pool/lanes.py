@@ -6,6 +6,8 @@ from collections.abc import Iterator, MutableMapping
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
+from ..limits.admission import Reservation
+from ..limits.estimate import RequestSize
 from ..protocol.lanes import MAX_NAMED_LANES
 from .ordering import RequestHeap
 
@@ -32,7 +34,7 @@ class PoolRequest:
 
     __slots__ = (
         *("answered_calls", "deadline", "has_history", "heap", "hits_when_sent", "lane", "number", "parent_id"),
-        *("parent_lane", "retries", "route", "sends_history", "state", "stores", "stream_id"),
+        *("parent_lane", "reservation", "retries", "route", "sends_history", "size", "state", "stores", "stream_id"),
     )
 
     def __init__(
@@ -44,7 +46,10 @@ class PoolRequest:
         route: str | None = None,
         answered_calls: frozenset[str] | None = None,
         has_history: bool = False,
+        size: RequestSize | None = None,
     ) -> None:
+        self.size = size
+        self.reservation: Reservation | None = None
         self.stream_id = stream_id
         self.parent_id = parent_id
         self.stores = stores
@@ -85,7 +90,16 @@ class PoolLane:
 
     __slots__ = (
         *("connection", "continuations_of_held", "continuations_of_running", "forks", "held", "held_before"),
-        *("open_steers", "running", "running_response_id", "running_stores", "stream_id", "wire_name"),
+        *(
+            "latest_settled_id",
+            "latest_size",
+            "open_steers",
+            "running",
+            "running_response_id",
+            "running_stores",
+            "stream_id",
+            "wire_name",
+        ),
     )
 
     def __init__(self, connection: PoolConnection, wire_name: str | None) -> None:
@@ -100,6 +114,8 @@ class PoolLane:
         self.continuations_of_held: RequestHeap[PoolRequest] = RequestHeap()  # wait to run on this lane
         self.forks: dict[PoolRequest, None] = {}  # continue `held` on other lanes, and need it until they have started
         self.open_steers = 0  # steers from which a response may follow
+        self.latest_size: RequestSize | None = None  # of the latest request
+        self.latest_settled_id: str | None = None  # of the response that followed the latest steer
         self.connection = connection  # the last one, since a new lane changes nothing before it is used
 
     def __setattr__(self, name: str, value: object) -> None:

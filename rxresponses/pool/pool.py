@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ..backoff import is_rate_limit, requested_wait
-from ..errors import QueueFullError, QueueTimeoutError, RequestError
+from ..errors import QueueTimeoutError
+from ..limits.admission import Admission
 from ..options import PoolOptions
 from .actions import Action, SendRequest
+from .admission import PoolAdmission
 from .connections import PoolConnections, Route
 from .lanes import HeldResponse, PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
 from .queue import RequestQueue
 from .rate_limit import RateLimit
-from .routing import RequestRouter
+from .routing import GivenUp, RequestRouter
 
 
 class Pool:
@@ -37,16 +38,17 @@ class Pool:
         max_active: int = 16,
         queue_timeout: float | None = None,
         draw: Callable[[], float] = random.random,
+        admission: Admission | None = None,
     ) -> None:
         self.options = options
+        self.admission = None if admission is None else PoolAdmission(admission)
         self.rate_limit = RateLimit(options.backoff, draw=draw)
         self._queue = RequestQueue(options.max_queued, queue_timeout)
         self._connections = PoolConnections(options, has_lanes=has_lanes, max_active=max_active, draw=draw)
         self._actions: list[Action] = []
         self._router = RequestRouter(self._queue, self._connections, self._actions)
         self._lost_requests: list[PoolRequest] = []  # ran on connections that are gone
-        # Failed connections: the route, the error, and the latest request that waited for such a connection.
-        self._given_up: list[tuple[Route, Exception, int]] = []
+        self._given_up: list[GivenUp] = []
 
     @property
     def connections(self) -> list[PoolConnection]:
@@ -61,6 +63,11 @@ class Pool:
     def in_state(self, state: PoolConnectionState) -> int:
         """Return how many connections are in a state."""
         return self._connections.in_state(state)
+
+    @property
+    def limited_until(self) -> float | None:
+        """Until when the admission lets requests wait, `None` if it lets none wait; infinity for the end of others."""
+        return None if self.admission is None else self.admission.until
 
     @property
     def queued(self) -> int:
@@ -93,13 +100,18 @@ class Pool:
         if request.state is PoolRequestState.WAITING:
             self._router.end(request)
 
+    def close(self, now: float) -> None:
+        """Settle what has not ended, so that nothing of a budget stays reserved: nothing more will be heard of it."""
+        if self.admission is not None:
+            self.admission.close(self.requests(), now)
+
     def prewarm(self, count: int, route: Route) -> None:
         """Keep so many connections open from now on, with work or without."""
         self._connections.prewarm(count, route)
 
     def waiting(self) -> list[PoolRequest]:
         """Return the requests that wait, in the order of their arrival."""
-        return sorted(self._queue, key=lambda request: request.number)
+        return self._queue.in_order()
 
     def requests(self) -> Iterator[PoolRequest]:
         """Return the requests that wait or run."""
@@ -108,23 +120,36 @@ class Pool:
             yield from connection.running()
 
     def awaits_responses(self, now: float) -> bool:
-        """Whether requests wait for running responses to end, not for a connection or a rate limit."""
+        """Whether requests wait for running responses to end, not for a connection, a limit or a rate limit."""
         if self.queued == 0 or self.rate_limit.remaining_pause(now) is not None:
+            return False
+        if self.limited_until is not None and self.limited_until < math.inf:
             return False
         return self.in_state(PoolConnectionState.CONNECTING) == 0
 
     # What happens to connections.
 
-    def connection_opened(self, connection: PoolConnection, now: float, *, requested_wait: float | None = None) -> None:
-        """Note that a connection is open.
+    def connection_opened(
+        self,
+        connection: PoolConnection,
+        now: float,
+        *,
+        requested_wait: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note that a connection is open; `headers` are those of the handshake.
 
         `requested_wait` are the seconds for which the server says, in the headers of the handshake, that it will refuse
         requests.  If that is too long a wait, requests are sent all the same, and each gets its own refusal.
         """
         if connection.state is PoolConnectionState.CONNECTING:
             self._connections.opened(connection, now)
-        if requested_wait is not None and not self.options.backoff.is_too_long(requested_wait):
+        if self.options.backoff.is_too_long(requested_wait):
+            requested_wait = None
+        if requested_wait is not None:
             self.rate_limit.told(now, requested_wait)
+        if self.admission is not None:
+            self.admission.accepted(headers or {}, requested_wait, now)
 
     def connection_ended(self, connection: PoolConnection, error: Exception | None, now: float) -> None:
         """Note that a connection is lost, or could not be made.
@@ -135,9 +160,9 @@ class Pool:
         if connection.state is PoolConnectionState.GONE:
             return
         if error is not None and is_rate_limit(error):
-            self.rate_limited(now, requested_wait(error), hits_when_sent=self.rate_limit.hits)
+            self.rate_limited(error, now, hits_when_sent=self.rate_limit.hits)
         if self._connections.ended(connection, error, now) and error is not None:
-            self._given_up.append((connection.route, error, self._queue.latest_number))
+            self._given_up.append(GivenUp(connection.route, error, self._queue.latest_number))
         self._lost_requests.extend(connection.running())
         for lane in connection.lanes.values():
             lane.running = None
@@ -148,14 +173,17 @@ class Pool:
         """Note that the server refused the name of this lane as one too many on its connection."""
         lane.connection.lane_refused(lane)
 
-    def rate_limited(self, now: float, requested_wait: float | None, *, hits_when_sent: int) -> None:
-        """Note that the server reported a rate limit; `requested_wait` are the seconds that it asks to wait.
+    def rate_limited(self, error: Exception, now: float, *, hits_when_sent: int) -> None:
+        """Note that the server reported a rate limit.
 
         If the server asks for too long a wait, as with a spent quota, no request waits: each gets its own refusal.
         `hits_when_sent` is the value of `RateLimit.hits` when the refused request was sent.
         """
-        if not self.options.backoff.is_too_long(requested_wait):
-            self.rate_limit.limited(now, self.active, requested_wait, hits_when_sent=hits_when_sent)
+        wait = requested_wait(error)
+        if not self.options.backoff.is_too_long(wait):
+            self.rate_limit.limited(now, self.active, wait, hits_when_sent=hits_when_sent)
+            if self.admission is not None:
+                self.admission.limited(error, wait, now)
 
     # What happens to requests.
 
@@ -187,7 +215,7 @@ class Pool:
             return
         if response_id is not None:
             self.rate_limit.succeeded(self.active + self.queued, hits_when_sent=request.hits_when_sent)
-        self._vacate(lane, now)
+        self._vacate(request, lane, now)
         if response_id is not None:
             self.hold(lane, response_id, stores=request.stores, open_calls=open_calls)
         self._router.end(request)
@@ -197,7 +225,7 @@ class Pool:
         lane = request.lane
         if request.state is not PoolRequestState.RUNNING or lane is None:
             return
-        self._vacate(lane, now)
+        self._vacate(request, lane, now, sent=False)
         if lane.held_before is not None and lane.connection.accepts_continuations:
             self._router.locations.hold(lane, lane.held_before)
         self._router.end(request)
@@ -210,7 +238,7 @@ class Pool:
         lane = request.lane
         if request.state is not PoolRequestState.RUNNING or lane is None:
             return
-        self._vacate(lane, now)
+        self._vacate(request, lane, now, sent=False)
         self._queue.add_again(request, now + delay if delay > 0 else None)
 
     # What happens to responses.
@@ -261,8 +289,9 @@ class Pool:
 
     def next_actions(self, now: float) -> list[Action]:
         """Return what to do now, in this order; the pool counts it as done."""
-        self._end_lost_requests()
-        self._fail_without_connection()
+        self._end_lost_requests(now)
+        self._router.fail_without_connection(self._given_up)
+        self._given_up.clear()
         while (overdue := self._queue.overdue(now)) is not None:
             error = QueueTimeoutError(self._queue.timeout or 0.0, stream_id=overdue.stream_id)
             self._router.fail(overdue, error)
@@ -273,7 +302,7 @@ class Pool:
                 self._router.drop_all(connection)
             self._router.route_all()
             self._send(now)
-            self._fail_excess()
+            self._router.fail_excess()
             opens = self._open(now)
         for connection in self._connections.close_drained():
             self._router.drop_all(connection)
@@ -287,6 +316,8 @@ class Pool:
         times = [self._queue.deadline(), self._connections.deadline()]
         if now < self.rate_limit.resumes_at:
             times.append(self.rate_limit.resumes_at)
+        if self.limited_until is not None:
+            times.append(self.limited_until)
         retry_at = self.retry_at(now)
         if retry_at is not None:
             times.append(retry_at)
@@ -301,43 +332,31 @@ class Pool:
         """Return when the next connection is tried after a failure, `None` if none waits for that."""
         return self._connections.retry_at(now, self._queue.by_route)
 
-    def _end_lost_requests(self) -> None:
+    def _end_lost_requests(self, now: float) -> None:
         """End the requests that ran on connections that are gone, so that no other request waits for them."""
         for request in self._lost_requests:
             if request.state is PoolRequestState.RUNNING:
+                if self.admission is not None:
+                    self.admission.ended(request, now, sent=True)
                 self._router.end(request)
         self._lost_requests.clear()
 
-    def _fail_without_connection(self) -> None:
-        """Fail the requests that have waited for connections that cannot be made."""
-        for route, error, latest_number in self._given_up:
-            for request in () if self._connections.is_open(route) else self.waiting():
-                needs_any = request.route == route and request.lane is request.parent_lane is None
-                if needs_any and request.number <= latest_number:
-                    own = copy.copy(error)
-                    if isinstance(own, RequestError):
-                        own.stream_id = request.stream_id
-                    own.__cause__ = error.__cause__
-                    self._router.fail(request, own)
-        self._given_up.clear()
-
-    def _fail_excess(self) -> None:
-        """Fail the requests that are too many; those that could be sent at once did not have to wait."""
-        for request in self._queue.excess():
-            message = (
-                f"{self.options.max_queued} requests wait in this client already (`max_queued`), so this one was not "
-                "taken: send fewer at once, or allow more connections"
-            )
-            self._router.fail(request, QueueFullError(message, delivery="not_sent", stream_id=request.stream_id))
-
     def _send(self, now: float) -> None:
         """Send the requests that may be sent, the oldest first."""
+        if self.admission is not None:
+            self.admission.begin()
         while self.rate_limit.allows(now, self.active):
             found = min(self._router.candidates(), key=lambda candidate: candidate[0], default=None)
             if found is None:
                 return
             _, request, lane = found
-            self._start(request, lane)
+            admitted = self.admission is None or self.admission.ask(request, now)
+            if admitted is True:
+                self._start(request, lane)
+            elif admitted is False:
+                return
+            else:
+                self._router.fail(request, admitted)
             self._router.route_all()
 
     def _start(self, request: PoolRequest, lane: PoolLane) -> None:
@@ -349,12 +368,15 @@ class Pool:
         self._router.clear(lane)
         lane.held_before = held
         lane.stream_id, lane.running, lane.running_stores = request.stream_id, request, request.stores
+        lane.latest_size = request.size
         lane.connection.mark_used(lane)
         lane.connection.active += 1
         self._actions.append(SendRequest(request))
 
-    def _vacate(self, lane: PoolLane, now: float) -> None:
-        """Note that a lane runs its request no more."""
+    def _vacate(self, request: PoolRequest, lane: PoolLane, now: float, *, sent: bool = True) -> None:
+        """Note that a lane runs its request no more, which was sent or not."""
+        if self.admission is not None:
+            self.admission.ended(request, now, sent=sent)
         lane.running = None
         lane.connection.active -= 1
         lane.connection.idle_since = now
@@ -364,6 +386,8 @@ class Pool:
         """Open connections for the requests that wait, and those that stay open; return whether any is opened."""
         before = len(self._connections.actions)
         may_run = self.rate_limit.max_active - self.active if self.rate_limit.allows(now, 0) else 0
+        if self.limited_until is not None:
+            may_run = 0  # the request that waits for its admission has a lane
         by_route = self._queue.by_route
         for route in sorted(by_route, key=lambda route: by_route[route].first_priority):
             self._connections.open_for(route, min(len(by_route[route]), may_run), now)

@@ -19,7 +19,7 @@ class RequestQueue:
         self.timeout = timeout
         self.by_route: dict[str | None, RequestHeap[PoolRequest]] = {}  # may run on any lane of their route
         self.latest_number = 0
-        self._max_waiting = max_waiting
+        self.max_waiting = max_waiting
         self._waiting: dict[PoolRequest, None] = {}
         self._lane_order: LaneOrder[PoolRequest] = LaneOrder()
         self._deadlines: RequestHeap[PoolRequest] = RequestHeap()  # by `request.deadline`
@@ -33,6 +33,10 @@ class RequestQueue:
     def __iter__(self) -> Iterator[PoolRequest]:
         """Iterate in no particular order."""
         return iter(self._waiting)
+
+    def in_order(self) -> list[PoolRequest]:
+        """Return the requests in the order of their arrival."""
+        return sorted(self._waiting, key=lambda request: request.number)
 
     def add(self, request: PoolRequest, now: float) -> None:
         """Add a new request."""
@@ -60,7 +64,7 @@ class RequestQueue:
         New are those since the last call.  The caller has to end each request before it takes the next one.
         """
         new, self._new = self._new, []
-        while new and len(self) > self._max_waiting:
+        while new and len(self) > self.max_waiting:
             request = new.pop()
             if request.state is PoolRequestState.WAITING:
                 yield request

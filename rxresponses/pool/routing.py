@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, QueueFullError, RequestError
 from .actions import Action, FailRequest
-from .connections import PoolConnections
+from .connections import PoolConnections, Route
 from .lanes import HeldResponse, PoolConnection, PoolLane, PoolRequest, PoolRequestState
 from .ordering import RequestHeap
 from .queue import RequestQueue
 from .responses import ResponseLocations, lost_error
+
+
+class GivenUp(NamedTuple):
+    """A connection that could not be made: the error, and the latest request that waited for such a connection."""
+
+    route: Route
+    error: Exception
+    latest_number: int
 
 
 class RequestRouter:
@@ -42,6 +52,27 @@ class RequestRouter:
         """Fail a request that waits."""
         self._actions.append(FailRequest(request, error))
         self.end(request)
+
+    def fail_without_connection(self, given_up: Iterable[GivenUp]) -> None:
+        """Fail the requests that have waited for connections that cannot be made."""
+        for route, error, latest_number in given_up:
+            for request in () if self._connections.is_open(route) else self._queue.in_order():
+                needs_any = request.route == route and request.lane is request.parent_lane is None
+                if needs_any and request.number <= latest_number:
+                    own = copy.copy(error)
+                    if isinstance(own, RequestError):
+                        own.stream_id = request.stream_id
+                    own.__cause__ = error.__cause__
+                    self.fail(request, own)
+
+    def fail_excess(self) -> None:
+        """Fail the requests that are too many; those that could be sent at once did not have to wait."""
+        for request in self._queue.excess():
+            message = (
+                f"{self._queue.max_waiting} requests wait in this client already (`max_queued`), so this one was not "
+                "taken: send fewer at once, or allow more connections"
+            )
+            self.fail(request, QueueFullError(message, delivery="not_sent", stream_id=request.stream_id))
 
     def end(self, request: PoolRequest) -> None:
         """Mark a request as ended, so that no other request waits for it."""

@@ -16,6 +16,8 @@ from reactivex import Observable
 from reactivex.abc import ObserverBase
 
 from ..errors import ConfigurationError, PreviousResponseLostError, SocketClosedError
+from ..limits.budget import Budget
+from ..limits.limits import Limits
 from ..net.connection import Connection, ConnectionListener
 from ..net.credentials import ApiKey
 from ..net.endpoint import is_official
@@ -29,6 +31,7 @@ from ..scalars import plain_scalar
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
 from ..wire.requests.create import on_lane
+from .client_admission import local_admission, priced_size
 from .client_request import ClientRequest, ClientSteer, History, answered_calls, check_history
 from .client_state import ClientState as ClientState
 from .client_state import ClientStateChanges
@@ -48,6 +51,11 @@ class ResponsesClient(Source):
     each no longer than `options.queue_timeout` seconds.  With `on_dispose="close"` a connection runs one request, so
     that disposing a request ends no other one.
 
+    `limits` spread the requests and their tokens over time, and `budget`, which other clients may share, ends with
+    `BudgetExceededError` the requests for which nothing is left, before they are sent; what runs finishes.  Both ask
+    for each try of a request, and know what a response used from its terminal event.  A steer is not delayed, but
+    delays the requests after it.
+
     A client lives on a loop as a socket does, and is closed if it is forgotten; all methods may be called from any
     thread.  Raises `ConfigurationError` for a URL, key or option that cannot be used, and `TypeError` for `options` or
     `pool` of a wrong class.
@@ -63,9 +71,12 @@ class ResponsesClient(Source):
         api_key: ApiKey | None = None,
         options: ConnectionOptions | None = None,
         pool: PoolOptions | None = None,
+        limits: Limits | None = None,
+        budget: Budget | None = None,
     ) -> None:
         super().__init__(url, api_key, options)
         self._pool_options = options_of(PoolOptions, "pool", pool)
+        self._admission = local_admission(limits, budget)
         # The time in the client's own queue counts: a connection gets only requests that it can send at once.
         self._connection_options = dataclasses.replace(self._options, queue_timeout=None)
         query = dict(parse_qsl(urlsplit(self._endpoint).query, keep_blank_values=True))
@@ -116,13 +127,14 @@ class ResponsesClient(Source):
         Disposing a request that waits means that nothing is sent.  Disposing it later does what `on_dispose` says.
 
         Errors are those of a socket, and `QueueFullError`, `QueueTimeoutError`, `PreviousResponseLostError`,
-        `InvalidRequestError` for a continuation without outputs for its parent's function calls, and
-        whatever the `history` function raises.
+        `BudgetExceededError`, `InvalidRequestError` for a continuation without outputs for its parent's function calls,
+        and whatever the `history` function raises.
         """
         create = create_from(request, stream_id)
         fields = request_fields(create)
         create = on_lane(create, UNSET)
         frame = self._frame(create)
+        size = None if self._admission is None else priced_size(self._admission, create, len(frame))
         answered = answered_calls(create)
         items = check_history(history)
 
@@ -137,6 +149,7 @@ class ResponsesClient(Source):
                 route=fields.model if self._routes_by_model else None,
                 answered_calls=answered,
                 history=partial(copy_context().run, items) if callable(items) else items,
+                size=size,
             )
             made.sends_history = fields.parent_id is None and bool(items)
             return made
@@ -248,6 +261,7 @@ class ResponsesClient(Source):
     def _forget_parent(self) -> None:
         keep_for_parent(self._driver, self._drain_timer)
         if self._driver is not None:
+            self._driver.detach()
             self._has_lanes = self._driver.pool.has_lanes
         self._driver = self._drain_timer = None
         super()._forget_parent()
@@ -296,6 +310,7 @@ class ResponsesClient(Source):
                 has_lanes=self._has_lanes,
                 max_active=1 if closes else self._options.max_active,
                 queue_timeout=self._options.queue_timeout,
+                admission=self._admission,
             )
             callbacks = DriverCallbacks(
                 # A driver acts for subscribers and connections, never after its client is gone, which closes all.

@@ -8,16 +8,18 @@ from reactivex.abc import ObserverBase
 
 from ..backoff import is_rate_limit, is_retryable, requested_wait
 from ..errors import RequestError, ResponseFailedError
+from ..limits.admission import NOTHING_USED, UNKNOWN_USAGE, Reservation
+from ..limits.prices import is_known
 from ..net.connection import Connection
 from ..net.request import NO_OBSERVER, ConnectionRequest
-from ..pool.lanes import PoolConnectionState, PoolLane
+from ..pool.lanes import PoolConnection, PoolConnectionState, PoolLane
 from ..pool.pool import Pool
 from ..protocol.routing import BUSY_CODES
 from ..wire.events.base import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response, shows_output
 from ..wire.ids import id_key
-from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
+from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem, ResponseUsage
 from .client_request import ClientRequest, ClientSteer
 
 _MOST_CALLS = 1024  # function calls of a response that are remembered until the next request on its lane
@@ -105,6 +107,10 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         """Tell the pool that the lane is free: `event` was the terminal one, or the request was taken back."""
         pool, request, now = self._pool, self._request, self._driver.now()
         self._driver.wake()
+        if pool.admission is not None and event is not None:
+            failure = self._failure(event)
+            is_refused = failure is not None and (failure.delivery == "rejected" or failure.without_output)
+            pool.admission.settle(request, usage_of(event, is_refused=is_refused), now)
         if self._retry_after is not None and not request.cancelled:
             request.take_back()
             pool.requeue(request, now, self._retry_after)
@@ -119,7 +125,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             pool.finished(request, now, response_id=response_id, open_calls=open_calls(event))
         else:
             if is_rate_limit(failure):
-                pool.rate_limited(now, requested_wait(failure), hits_when_sent=request.hits_when_sent)
+                pool.rate_limited(failure, now, hits_when_sent=request.hits_when_sent)
             if failure.code == "previous_response_not_found" and request.parent_id is not None:
                 pool.forget(request.parent_id)
             pool.finished(request, now)
@@ -171,7 +177,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             return 0.0 if request.has_history and not request.sends_history else None
         wait = requested_wait(failure)
         if is_rate_limit(failure):
-            pool.rate_limited(self._driver.now(), wait, hits_when_sent=request.hits_when_sent)
+            pool.rate_limited(failure, self._driver.now(), hits_when_sent=request.hits_when_sent)
         if request.parent_id is not None and pool.is_lost(request.parent_id) and not request.has_history:
             return None  # the lane lost the parent when the request was sent
         had_lanes, self._is_lane_limit = pool.has_lanes is not False, failure.code == _LANE_LIMIT
@@ -190,15 +196,23 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
 class ClientSteerObserver(ObserverBase[ServerEvent]):
     """Passes the events of a steer on to the subscriber, and tells the pool of the response that follows."""
 
-    def __init__(self, driver: PoolHandle, steer: ClientSteer, lane: PoolLane) -> None:
+    def __init__(
+        self, driver: PoolHandle, steer: ClientSteer, lane: PoolLane, reservation: Reservation | None = None
+    ) -> None:
         self._driver = driver
         self._pool = driver.pool
         self._steer = steer
+        self._reservation = reservation
         self._lane = lane
         self._stores = lane.response_is_stored
         self._successor_began = False
         self.is_open = True  # a response may follow
         driver.pool.steered(lane)
+
+    @property
+    def connection(self) -> PoolConnection:
+        """The connection on which the steer was sent."""
+        return self._lane.connection
 
     @property
     def is_awaited(self) -> bool:
@@ -215,6 +229,7 @@ class ClientSteerObserver(ObserverBase[ServerEvent]):
     def on_error(self, error: Exception) -> None:
         """Pass an error on."""
         if not self._successor_began or self._lane.connection.state is PoolConnectionState.GONE:
+            self.settle_unknown(sent=getattr(error, "delivery", None) != "not_sent")
             self._end()
         observer, self._steer.observer = self._steer.observer, NO_OBSERVER
         self._steer.cancelled = True
@@ -228,15 +243,46 @@ class ClientSteerObserver(ObserverBase[ServerEvent]):
     def ended(self, event: ServerEvent | None) -> None:
         """Tell the pool that the lane holds the response that followed, if `event` completed it."""
         response_id = self._steer.response_id
+        if self._reservation is not None:
+            self._settle(event, response_id)
         if event is not None and response_id is not None and failure_of(event) is None:
             self._pool.hold(self._lane, response_id, stores=self._stores, open_calls=open_calls(event))
         self._end()
         self._driver.wake()
 
+    def _settle(self, event: ServerEvent | None, response_id: str | None) -> None:
+        """Settle what the successor used; several steers may share a successor, which counts once."""
+        reservation, self._reservation = self._reservation, None
+        assert reservation is not None
+        assert self._pool.admission is not None
+        usage = None if event is None else NOTHING_USED
+        if event is not None and response_id is not None and self._lane.latest_settled_id != response_id:
+            self._lane.latest_settled_id = response_id
+            usage = usage_of(event, is_refused=False)
+        self._pool.admission.settle_steer(reservation, usage, self._driver.now())
+
+    def settle_unknown(self, *, sent: bool = True) -> None:
+        """Settle the steer, of which nothing more will be heard, unless it is settled."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None and self._pool.admission is not None:
+            usage = UNKNOWN_USAGE if sent else None
+            self._pool.admission.settle_steer(reservation, usage, self._driver.now())
+
     def _end(self) -> None:
         if self.is_open:
             self.is_open = False
             self._pool.steer_ended(self._lane, self._driver.now())
+
+
+def usage_of(event: ServerEvent, *, is_refused: bool) -> ResponseUsage:
+    """Return what the response of a terminal event used.
+
+    Without such a count in the event, that is nothing if the server refused the request, and otherwise unknown.
+    """
+    usage = getattr(getattr(event, "response", None), "usage", None)
+    if isinstance(usage, ResponseUsage) and is_known(usage):
+        return usage
+    return NOTHING_USED if is_refused else UNKNOWN_USAGE
 
 
 def open_calls(event: ServerEvent) -> frozenset[str]:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from reactivex.abc import ObserverBase
 
 from ..errors import Delivery, InvalidRequestError, ObserverExitError
+from ..limits.estimate import RequestSize
 from ..net.connection import Connection
 from ..net.request import ConnectionRequest, ConnectionSteer
 from ..net.timing import Timings
@@ -42,6 +43,7 @@ class ClientRequest(PoolRequest):
         route: str | None = None,
         answered_calls: frozenset[str] | None = None,
         history: History | None = None,
+        size: RequestSize | None = None,
     ) -> None:
         super().__init__(
             stream_id=stream_id,
@@ -50,6 +52,7 @@ class ClientRequest(PoolRequest):
             route=route,
             answered_calls=answered_calls,
             has_history=history is not None,
+            size=size,
         )
         self.create = create
         self.frame = frame  # without `stream_id`

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from ..backoff import wait_after_handshake
-from ..errors import ConnectionLostError, SocketClosedError
+from ..errors import ConnectionLostError, ResponsesError, SocketClosedError
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
 from ..net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, RequestSubscription
@@ -54,6 +55,9 @@ class PoolDriver:
         self._woken = False  # `_act` is scheduled
         self._awaited = False  # what the connections were told last
         self._timer: asyncio.TimerHandle | None = None
+        self._end_watch: Callable[[], None] | None = None  # of the admission
+        if pool.admission is not None:
+            self._end_watch = pool.admission.on_change(self._wake_from_any_thread)
 
     # Requests.
 
@@ -63,8 +67,16 @@ class PoolDriver:
         self.wake()
 
     def steer(self, steer: ClientSteer, lane: PoolLane) -> None:
-        """Send a steer on the lane that runs, or has run, its target."""
-        observer = ClientSteerObserver(self, steer, lane)
+        """Send a steer on the lane that runs, or has run, its target, unless the admission of the client refuses it."""
+        reservation = None
+        if self.pool.admission is not None:
+            answer = self.pool.admission.ask_for_steer(lane, len(steer.frame), self.now())
+            if isinstance(answer, ResponsesError):
+                # In a later turn of the loop: an observer that steers again on every error would otherwise block it.
+                self._loop.call_soon(self._client.deliver_error, steer, answer)
+                return
+            reservation = answer
+        observer = ClientSteerObserver(self, steer, lane, reservation)
         self._steers = {other for other in self._steers if other.is_open} | {observer}
         steer.connection = lane.connection.net_connection
         steer.connection_steer = sent = ConnectionSteer(steer.frame, steer.target_id, observer)
@@ -114,9 +126,22 @@ class PoolDriver:
     def stop(self) -> None:
         """Do nothing more."""
         self._stopped = True
+        self.detach()
+        for steer in self._steers:
+            steer.settle_unknown()
+        self.pool.close(self.now())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def detach(self) -> None:
+        """Be told no more that requests may be admitted which waited for a budget."""
+        if self._end_watch is not None:
+            self._end_watch()
+
+    def _wake_from_any_thread(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            self._loop.call_soon_threadsafe(self.wake)
 
     def _act(self) -> None:
         if self._stopped:
@@ -219,13 +244,17 @@ class PoolDriver:
         connection.net_connection.open(connection.route)
 
     def _opened(self, connection: PoolConnection) -> None:
-        wait = wait_after_handshake(connection.net_connection.response_headers)
-        self.pool.connection_opened(connection, self.now(), requested_wait=wait)
+        headers = connection.net_connection.response_headers
+        wait = wait_after_handshake(headers)
+        self.pool.connection_opened(connection, self.now(), requested_wait=wait, headers=headers)
         self.wake()
 
     def _ended(self, connection: PoolConnection, net_connection: Connection) -> None:
         error = net_connection.error_for(ConnectionRequest(b"", None, None, NO_OBSERVER))
         self.pool.connection_ended(connection, None if _is_own(error) else error, self.now())
+        for steer in self._steers:
+            if steer.connection is connection:
+                steer.settle_unknown()
         if net_connection.cancelled_outside:
             self._client.connection_cancelled()
             if self._client.loop_is_ending():

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from rxresponses.backoff import Backoff
 from rxresponses.errors import ConnectFailedError, ConnectionLostError
+from rxresponses.limits.admission import Admission
 from rxresponses.options import PoolOptions
 from rxresponses.pool.actions import Action, CloseConnection, FailRequest, OpenConnection, SendRequest
 from rxresponses.pool.lanes import PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
@@ -32,6 +33,7 @@ class Driver:
         max_active: int = 16,
         queue_timeout: float | None = None,
         connects: bool = True,
+        admission: Admission | None = None,
         **options: Any,
     ) -> None:
         options = {"backoff": BACKOFF, "age_jitter": 0.0, **options}
@@ -41,6 +43,7 @@ class Driver:
             max_active=max_active,
             queue_timeout=queue_timeout,
             draw=lambda: 0.0,
+            admission=admission,
         )
         self.connects = connects
         self.now = 0.0

@@ -366,7 +366,7 @@ class TestNextActions:
         assert not driver.pool.awaits_responses(driver.now)  # the requests wait for the connection
         driver.connect(driver.connection)
         assert driver.pool.awaits_responses(driver.now)
-        driver.pool.rate_limited(driver.now, 7.0, hits_when_sent=0)
+        driver.pool.rate_limited(ConnectFailedError("limit", status=429, retry_after=7.0), driver.now, hits_when_sent=0)
         assert not driver.pool.awaits_responses(driver.now)  # nothing is sent before that, whichever response ends
         driver.wait(7.0)
         assert driver.pool.awaits_responses(driver.now)
@@ -404,7 +404,9 @@ class TestNextActions:
 
     def test_a_requested_wait_that_is_too_long_pauses_nothing(self) -> None:
         driver = Driver()
-        driver.pool.rate_limited(driver.now, 601.0, hits_when_sent=0)
+        driver.pool.rate_limited(
+            ConnectFailedError("limit", status=429, retry_after=601.0), driver.now, hits_when_sent=0
+        )
         assert driver.pool.rate_limit.remaining_pause(driver.now) is None
 
     def test_the_error_of_the_latest_connection_is_shown_until_one_is_open(self) -> None:

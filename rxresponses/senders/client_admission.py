@@ -1,0 +1,35 @@
+"""The limits and the budget that a client is given, and which requests have no price."""
+
+from __future__ import annotations
+
+from ..limits.admission import Admission
+from ..limits.budget import Budget
+from ..limits.estimate import RequestSize, size_of
+from ..limits.gate import Gate
+from ..limits.limits import Limits
+from ..limits.local import LocalAdmission
+from ..wire.requests import ResponseCreate
+
+
+def local_admission(limits: Limits | None, budget: Budget | None) -> Admission | None:
+    """Return the admission for these limits and this budget, `None` without both.
+
+    Raises `TypeError` for arguments of other classes.
+    """
+    for name, value, kind in (("limits", limits, Limits), ("budget", budget, Budget)):
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"`{name}` must be a {kind.__name__}, not {type(value).__name__}")
+    if limits is None and budget is None:
+        return None
+    return LocalAdmission(None if limits is None else Gate(limits), budget)
+
+
+def priced_size(admission: Admission, create: ResponseCreate, frame_bytes: int) -> RequestSize:
+    """Return what is known of what a request will use.
+
+    Raises `ConfigurationError` if a budget in USD has no price for its model.
+    """
+    size = size_of(create, frame_bytes)
+    if admission.needs_price and admission.prices is not None:
+        admission.prices.price_of(size.model)
+    return size
