@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ..errors import ResponsesError
+from ..errors import RequestError
 from ..wire.models import ResponseUsage
 from .prices import Prices
 
@@ -49,7 +49,7 @@ class Wait(NamedTuple):
 class Refused(NamedTuple):
     """The request must not be sent; it ends with this error."""
 
-    error: ResponsesError
+    error: RequestError
 
 
 Answer: TypeAlias = Admitted | Wait | Refused

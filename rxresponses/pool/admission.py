@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..errors import RequestError, ResponsesError
+from ..errors import RequestError
 from ..limits.admission import Admission, Refused, Reservation, Wait
 from ..limits.estimate import Estimator, RequestSize
 from ..limits.server_limits import limits_in_headers, limits_in_message
@@ -34,7 +34,7 @@ class PoolAdmission:
             del self._asked[request]
             self._admission.forget(request.number)
 
-    def ask(self, request: PoolRequest, now: float) -> bool | ResponsesError:
+    def ask(self, request: PoolRequest, now: float) -> bool | RequestError:
         """Return whether a request may be sent now, or the error with which it ends."""
         answer = self._admission.ask(request.number, self._estimator.estimate(request.size or _NO_SIZE), now)
         if isinstance(answer, Wait):
@@ -43,13 +43,12 @@ class PoolAdmission:
             return False
         self._asked.pop(request, None)
         if isinstance(answer, Refused):
-            if isinstance(answer.error, RequestError):
-                answer.error.stream_id = request.stream_id
+            answer.error.stream_id = request.stream_id
             return answer.error
         request.reservation = answer.reservation
         return True
 
-    def ask_for_steer(self, lane: PoolLane, frame_bytes: int, now: float) -> Reservation | ResponsesError:
+    def ask_for_steer(self, lane: PoolLane, frame_bytes: int, now: float) -> Reservation | RequestError:
         """Return the reservation of a steer, which cannot wait, or the error with which it ends."""
         target = lane.latest_size or _NO_SIZE
         size = RequestSize(target.model, frame_bytes, target.max_output_tokens, continues=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..backoff import wait_after_handshake
-from ..errors import ConnectionLostError, ResponsesError, SocketClosedError
+from ..errors import ConnectionLostError, RequestError, SocketClosedError
 from ..net.connection import Connection
 from ..net.connection_errors import closed_error
 from ..net.request import NO_OBSERVER, ConnectionRequest, ConnectionSteer, RequestSubscription
@@ -71,7 +71,7 @@ class PoolDriver:
         reservation = None
         if self.pool.admission is not None:
             answer = self.pool.admission.ask_for_steer(lane, len(steer.frame), self.now())
-            if isinstance(answer, ResponsesError):
+            if isinstance(answer, RequestError):
                 # In a later turn of the loop: an observer that steers again on every error would otherwise block it.
                 self._loop.call_soon(self._client.deliver_error, steer, answer)
                 return

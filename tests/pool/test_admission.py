@@ -95,9 +95,13 @@ class TestLimits:
     def test_estimates_learn_from_the_responses_of_the_model(self) -> None:
         budget = Budget()
         driver = Driver(admission=LocalAdmission(budget=budget))
-        settle(driver, driver.submit(size=SIZE))
+        request = driver.submit(size=SIZE)
+        settle(driver, request)
+        assert driver.pool.admission is not None
+        driver.pool.admission.settle(request, ResponseUsage(total_tokens=9999), driver.now)  # a second time
         driver.submit(size=SIZE)
         assert budget.reserved == Amount(0.0, 30, 1)
+        assert budget.spent == Amount(0.0, 30, 1)
 
     def test_a_request_that_sends_its_history_teaches_nothing(self) -> None:
         budget = Budget()
