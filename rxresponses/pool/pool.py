@@ -316,8 +316,8 @@ class Pool:
         times = [self._queue.deadline(), self._connections.deadline()]
         if now < self.rate_limit.resumes_at:
             times.append(self.rate_limit.resumes_at)
-        if self.limited_until is not None:
-            times.append(self.limited_until)
+        if self.admission is not None and self.admission.until is not None:
+            times.append(self.admission.until)
         retry_at = self.retry_at(now)
         if retry_at is not None:
             times.append(retry_at)
@@ -368,7 +368,8 @@ class Pool:
         self._router.clear(lane)
         lane.held_before = held
         lane.stream_id, lane.running, lane.running_stores = request.stream_id, request, request.stores
-        lane.latest_size = request.size
+        if self.admission is not None:
+            lane.latest_size = request.size
         lane.connection.mark_used(lane)
         lane.connection.active += 1
         self._actions.append(SendRequest(request))
@@ -386,7 +387,7 @@ class Pool:
         """Open connections for the requests that wait, and those that stay open; return whether any is opened."""
         before = len(self._connections.actions)
         may_run = self.rate_limit.max_active - self.active if self.rate_limit.allows(now, 0) else 0
-        if self.limited_until is not None:
+        if self.admission is not None and self.admission.until is not None:
             may_run = 0  # the request that waits for its admission has a lane
         by_route = self._queue.by_route
         for route in sorted(by_route, key=lambda route: by_route[route].first_priority):
