@@ -72,6 +72,8 @@ def answering() -> Iterator[ResponsesServer]:
         server.on("^Knock", "Who is there?")
         lunch = [FunctionCall("get_weather", {"city": "Lisbon"}), FunctionCall("book_table", {"restaurant": "Ramiro"})]
         server.on("^Lunch", lunch)
+        server.on("^Plan a lunch", FunctionCall("get_weather", {"city": "Lisbon"}))
+        server.on(When(message="^Plan a lunch", tool="get_weather"), Json({"place": "Ramiro", "outside": True}))
         server.on(When(tool="get_weather", output="clear"), "It is sunny, and you have a table.")
         server.on("^Invoice 17", Json({"number": "17", "total": 4.5}))
         cities = [{"name": "Rome", "country": "Italy"}, {"name": "Oslo", "country": "Norway"}]
