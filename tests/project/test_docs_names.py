@@ -37,7 +37,16 @@ def test_errors(page: object) -> None:
     """Every name that ends with `Error`, and is of this package, is public."""
     code = inline_code((ROOT / str(page)).read_text(encoding="utf-8"))
     named = {name for text in code for name in re.findall(r"\b[A-Z]\w+Error\b", text)}
-    others = {"RuntimeError", "TimeoutError", "ValueError", "TypeError", "AssertionError", "FileExistsError", "OSError"}
+    others = {
+        "RuntimeError",
+        "TimeoutError",
+        "ValueError",
+        "TypeError",
+        "AssertionError",
+        "KeyError",
+        "FileExistsError",
+        "OSError",
+    }
     sdk = {"RateLimitError", "BadRequestError", "APIConnectionError", "APITimeoutError"}
     rx = {"SequenceContainsNoElementsError"}
     assert named - others - sdk - rx - set(rxresponses.__all__) == set()

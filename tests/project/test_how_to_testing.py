@@ -30,7 +30,7 @@ def test_a_recorded_test_needs_the_service_once(pytester: pytest.Pytester, monke
     pytester.makepyfile(test_mine=program.code)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    run(pytester, "--responses-record=none").assert_outcomes(errors=1)
+    run(pytester, "--responses-record=none").assert_outcomes(failed=1, errors=1)
     with ResponsesServer(script=ANSWERS) as server, monkeypatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", server.url)
         patch.setenv("OPENAI_API_KEY", "sk-test-123456789")
