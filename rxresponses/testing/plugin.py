@@ -174,16 +174,21 @@ def _replayed(item: pytest.Item, path: Path, match: Any) -> Iterator[str]:
     from .server import ResponsesServer
 
     with ResponsesServer(checks=False) as server:
-        playback = server.play(path, match=match)
+        try:
+            playback = server.play(path, match=match)
+        except ValueError as error:
+            pytest.fail(f"{error}\n{_AGAIN}", pytrace=False)
         yield server.url
     if playback.missing:
-        pytest.fail("\n".join([*playback.missing, _of_another(item, path) or _AGAIN]), pytrace=False)
+        advice = _of_another(item, path) or (_AGAIN if match == "lenient" else f"{_AGAIN} {_EACH_RUN}")
+        pytest.fail("\n".join([*playback.missing, advice]), pytrace=False)
     if playback.unplayed:
         names = ", ".join(playback.unplayed)
         _warn(item, f"the test did not send the requests {names} of the recording {path}.  {_AGAIN}")
 
 
 _AGAIN = "To record the test again, run it with --responses-record=all."
+_EACH_RUN = 'If the request differs in each run, as with a date in it, use responses_recording(match="lenient").'
 
 
 @contextmanager

@@ -91,7 +91,20 @@ def test_a_request_without_a_recorded_answer_fails_the_test(suite: pytest.Pytest
     result = run(suite, "-k", "answer")
     result.assert_outcomes(failed=1, errors=1)
     result.stdout.fnmatch_lines(['*input*0*.content*text (recorded: "Hi", sent: "Ho")*'])
+    result.stdout.fnmatch_lines(["To record the test again, run it with --responses-record=all. *match=?lenient?*"])
+    mark = 'responses_recording(match="lenient")'
+    suite.makepyfile(test_it=SUITE.replace("responses_recording\ndef", f"{mark}\ndef").replace('"m"', '"another"'))
+    result = run(suite, "-k", "answer")
     result.stdout.fnmatch_lines(["To record the test again, run it with --responses-record=all."])
+
+
+def test_a_recording_that_cannot_be_read_is_told(suite: pytest.Pytester, service: ResponsesServer) -> None:
+    path = suite.path / "recordings" / "test_it" / "test_answer.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("<<<<<<< a conflict\n", encoding="utf-8")
+    result = run(suite, "-k", "answer")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*test_answer.jsonl: line 1: no JSON object*", "To record the test again,*"])
 
 
 def test_a_test_that_fails_leaves_no_recording(suite: pytest.Pytester, service: ResponsesServer) -> None:
