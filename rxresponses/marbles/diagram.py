@@ -10,6 +10,7 @@ from .breaks import Breaks
 from .texts import number, seconds
 
 SIGNS = {
+    "subscribed": "subscribed",
     "completed": "completed",
     "incomplete": "completed with an incomplete or cancelled response",
     "failed": "completed with a failed response",
@@ -17,7 +18,7 @@ SIGNS = {
     "disposed": "disposed",
     "open": "no end in the recording",
 }
-"""The signs at the end of lines, and what they mean."""
+"""The signs on lines, and what they mean: all but the first are ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Row:
     """When its first text came, for a line that has a text and whose begin is known."""
     record: int | None = None
     """The index of the record of the request, if it is in the recording."""
+    marks: tuple[Ending, ...] = ()
+    """When the pipeline was subscribed to, and the ends after which it was subscribed to again, as by `retry`."""
     group: str = ""
     """The same for a request and for the stages of its pipelines."""
 

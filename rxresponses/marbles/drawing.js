@@ -141,7 +141,8 @@ function draw(row) {
   parts.push(view.ticks.map((x) => `<path class="grid" d="M${px(x)} 0V${row.height}"/>`).join(""));
   const begin = Math.max(xOf(row.begin), -9), end = Math.min(xOf(row.end) + behind, view.width + 9);
   if (end >= begin) parts.push(`<path class="line" d="M${px(begin)} ${y}H${px(end)}"/>`);
-  parts.push(`<path class="end" d="M${px(xOf(row.begin))} ${y - 4}v8"/>`);
+  if (!row.marks.length) parts.push(`<path class="end" d="M${px(xOf(row.begin))} ${y - 4}v8"/>`);
+  for (const [place, name] of row.marks) parts.push(sign(name, xOf(place), y, name === "subscribed" ? 11 : 6));
   if (row.firstText !== null) {
     const to = Math.min(xOf(row.firstText), view.width + 9);
     if (to > begin) parts.push(`<path class="wait" d="M${px(begin)} ${y}H${px(to)}"/>`);
@@ -198,11 +199,12 @@ function sign(name, x, y, half) {
     incomplete: `M${up}v${px(half * 0.75)}m0 ${px(half * 0.5)}v${px(half * 0.75)}m-4 ${px(-half)}h8`,
     failed: `${crossed}M${px(x)} ${px(y - half - 2)}v${px(2 * half + 4)}`,
     error: crossed,
-    disposed: `M${px(x - 5)} ${px(y - half)}h5v${px(2 * half)}h-5`,
+    disposed: `M${up}v${px(half * 1.2)}m0 ${px(half * 0.5)}v${px(half * 0.3)}`,
+    subscribed: `M${px(x - 4)} ${px(y + half)}l4 ${px(-half * 0.6)}l4 ${px(half * 0.6)}`,
     open: `M${px(x - tip)} ${px(y - tip)}l${px(tip)} ${px(tip)}l${px(-tip)} ${px(tip)}`,
   };
-  const bad = name === "failed" || name === "error" ? " bad" : "";
-  return `<path class="end${bad} sign-${name}" d="${paths[name]}"><title>${escape(data.signs[name])}</title></path>`;
+  const style = name === "failed" || name === "error" ? " bad" : name === "disposed" ? " bang" : "";
+  return `<path class="end${style} sign-${name}" d="${paths[name]}"><title>${escape(data.signs[name])}</title></path>`;
 }
 
 // -- texts below the line, where they fit ------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class PlacedRow:
     begin: float
     end: float
     first_text: float | None
+    marks: list[float]
     items: list[Item]
     labels: list[Label]
     peak: int
@@ -176,7 +177,8 @@ def _place(
     bottom = y + (_CONNECTION - _HEADING + 8 if is_small else _TEXT + _COUNT * has_second_line + _BELOW)
     peak = max((count for item in items if isinstance(item, Band) for count in item.bars.values()), default=1)
     first_text = None if row.first_text is None else x_of(row.first_text)
-    return PlacedRow(row, top, y, x_of(row.begin), end, first_text, items, labels, peak), bottom
+    marks = [x_of(mark.at) for mark in row.marks]
+    return PlacedRow(row, top, y, x_of(row.begin), end, first_text, marks, items, labels, peak), bottom
 
 
 def _highest(items: Sequence[Item]) -> int:
@@ -324,9 +326,9 @@ def noun_of(row: Row, band: Band) -> str:
 def _legend(diagram: Diagram, rows: Sequence[PlacedRow], top: float, width: float) -> tuple[list[LegendEntry], float]:
     """Return the entries for what is in the picture, and the height of the whole picture."""
     counts: dict[str, int] = {}
-    signs = set()
+    signs: set[str] = set()
     for row in diagram.rows:
-        signs.add(row.ending.sign)
+        signs.update(end.sign for end in (row.ending, *row.marks))
         for marble in row.marbles:
             counts[marble.family] = counts.get(marble.family, 0) + 1
     wanted = [("family", name, f"{name} {counts[name]:,}") for name in FAMILIES if name in counts]

@@ -112,6 +112,7 @@ def row_head(row: Row, breaks: Breaks) -> dict[str, Any]:
         "endText": row.ending.text,
         "note": row.note,
         "facts": row.facts,
+        "marks": [(breaks.place(mark.at), mark.sign) for mark in row.marks],
         "firstText": None if row.first_text is None else breaks.place(row.first_text),
         "request": row.record,
     }

@@ -35,6 +35,7 @@ _SIGNS = {
     "response.error": "error",
 }
 """The sign of a terminal event: a stream that completes behind it still says how the response has ended."""
+_MOST_MARKS = 100  # of a line; the earliest are left out
 _STATUSES = {"failed": "failed", "incomplete": "incomplete", "cancelled": "incomplete", "canceled": "incomplete"}
 
 
@@ -57,6 +58,8 @@ class Line:
     stage: int = 0
     count: int = 0
     """The marbles that the line has had; those of a live diagram are taken away."""
+    marks: list[Ending] = field(default_factory=list)
+    subscriptions: int = 0
     first: float = math.inf
     last: float = -math.inf
 
@@ -64,6 +67,15 @@ class Line:
         """Add a marble."""
         self.marbles.append(marble)
         self.passed(marble.at, marble.at, 1)
+
+    def mark(self, *marks: Ending) -> None:
+        """Add marks; an end that was none, since the line goes on, becomes a mark too."""
+        if self.ending is not None:
+            self.marks.append(self.ending)
+            self.ending = None
+        self.marks += marks
+        self.subscriptions += len(marks)
+        del self.marks[:-_MOST_MARKS]
 
     def passed(self, first: float, last: float, count: int) -> None:
         """Count marbles between these times."""
@@ -252,7 +264,10 @@ class Lines:
         if record.what == "next" and self._selection.has_family("value"):
             line.add(Marble(at, "next", "value", value, True, index))
             self.frames[index] = record.value
-        elif record.what not in ("next", "subscribed"):
+        elif record.what == "subscribed":
+            line.mark(Ending(at, "subscribed"))
+        elif record.what != "next":
+            line.mark()
             line.ending = Ending(at, record.what if record.what in SIGNS else "error", value)
         return line
 
@@ -328,6 +343,7 @@ class Lines:
             facts=self._facts(line, starts, ending),
             first_text=line.first_text if knows_first_text else None,
             record=line.record,
+            marks=tuple(line.marks),
             group=line.group,
         )
 
@@ -336,6 +352,8 @@ class Lines:
             return ending.text
         facts = [number(line.count, "value" if line.kind == "stage" else "event")]
         if self._has_times and line.kind != "other":
+            if line.subscriptions > 1:
+                facts.append(number(line.subscriptions, "subscription"))
             if line.first_text is not None and line.begin is not None:
                 facts.insert(0, f"first text {seconds(line.first_text - line.begin)}")
             facts.append(seconds(ending.at - starts))

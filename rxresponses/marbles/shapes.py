@@ -42,6 +42,7 @@ svg.rxm{font:11px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",
 .rxm .line,.rxm .end{stroke:var(--line);stroke-width:2;fill:none}
 .rxm .wait{stroke:var(--text);stroke-width:6;opacity:.35}
 .rxm .bad{stroke:var(--error);stroke-width:2.5}
+.rxm .bang{stroke-width:3.6}
 .rxm .box{fill:var(--box);stroke:var(--grid)}
 .rxm .badge{fill:var(--dim)}
 .rxm .b{fill:var(--bg);font-weight:700;font-size:9px}

@@ -98,8 +98,10 @@ def _row(placed: PlacedRow, layout: Layout) -> Iterator[str]:
         box = layout.width - 2 * MARGIN
         yield f'<rect class="box" x="{_n(MARGIN)}" y="{_n(placed.top)}" width="{_n(box)}" height="22" rx="5"/>'
     yield f'<path class="line" d="M{_n(placed.begin)} {_n(y)}H{_n(placed.end)}"/>'
-    if row.kind != "other":
+    if row.kind != "other" and not row.marks:
         yield f'<path class="end" d="M{_n(placed.begin)} {_n(y - 4)}v8"/>'
+    for mark, x in zip(row.marks, placed.marks, strict=True):
+        yield _sign(mark, x, y, 11 if mark.sign == "subscribed" else 6)
     if placed.first_text is not None and row.first_text is not None:
         yield (
             f'<path class="wait" d="M{_n(placed.begin)} {_n(y)}H{_n(placed.first_text)}">'
@@ -156,7 +158,10 @@ def _tooltip(marble: Marble, diagram: Diagram) -> str:
 
 
 def _sign(ending: Ending, x: float, y: float, half: float) -> str:
-    """Draw how a line ends; each sign differs in its shape."""
+    """Draw how a line ends, or a mark on it; each sign differs in its shape.
+
+    `^` and `!` are what the marble diagrams of Rx have for subscribing and disposing.
+    """
     left, up = _n(x), _n(y - half)
     cross, tip = half * 0.8, half * 0.5
     crossed = (
@@ -168,7 +173,8 @@ def _sign(ending: Ending, x: float, y: float, half: float) -> str:
         "incomplete": ("end", f"M{left} {up}v{_n(half * 0.75)}m0 {_n(half * 0.5)}v{_n(half * 0.75)}m-4 {_n(-half)}h8"),
         "failed": ("end bad", f"{crossed}M{left} {_n(y - half - 2)}v{_n(2 * half + 4)}"),
         "error": ("end bad", crossed),
-        "disposed": ("end", f"M{_n(x - 5)} {up}h5v{_n(2 * half)}h-5"),
+        "disposed": ("end bang", f"M{left} {up}v{_n(half * 1.2)}m0 {_n(half * 0.5)}v{_n(half * 0.3)}"),
+        "subscribed": ("end", f"M{_n(x - 4)} {_n(y + half)}l4 {_n(-half * 0.6)}l4 {_n(half * 0.6)}"),
         "open": (
             "end",
             f"M{_n(x - tip)} {_n(y - tip)}l{_n(tip)} {_n(tip)}l{_n(-tip)} {_n(tip)}",

@@ -12,7 +12,7 @@ from rxresponses.marbles.layout import MARGIN
 from rxresponses.marbles.rows import diagram_of
 from rxresponses.recording.format import EndRecord, Record, Recording
 from rxresponses.recording.reader import read_recording
-from tests.marbles.builders import HOSTILE, event, large, recording, request, session, text
+from tests.marbles.builders import HOSTILE, event, large, recording, request, session, stage, text
 from tests.support.paths import TRANSCRIPTS
 
 from .chromium import Page
@@ -81,6 +81,19 @@ def with_pauses() -> Recording:
     for hour in range(3):
         records += [request(3600 * hour, f"r{hour}"), text(3600 * hour + 1, name=f"r{hour}")]
     return recording(*records)
+
+
+def test_marks_of_subscriptions(show: Open, picture: Open) -> None:
+    whats = ("subscribed", "next", "error", "subscribed", "next", "disposed")
+    found = recording(*[stage(at, what) for at, what in enumerate(whats)])
+    signs = "[...document.querySelectorAll('.row [class*=sign-]')].map((one) => one.classList.value)"
+    wanted = ["end sign-subscribed", "end bad sign-error", "end sign-subscribed", "end bang sign-disposed"]
+    page = show(found)
+    assert sorted(page.value(signs)) == sorted(wanted)
+    page.click("#in")
+    page.click("#right")
+    assert page.value("document.querySelectorAll('.sign-subscribed').length") == 1
+    assert picture(found).value(signs) == wanted
 
 
 def test_pauses_are_not_drawn(show: Open, picture: Open) -> None:

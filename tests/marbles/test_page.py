@@ -52,6 +52,7 @@ def test_the_data_of_the_page() -> None:
             request(0, "r1", "a", input="Hi"),
             event(1, "response.created", lane="a"),
             text(2, "Hel", lane="a"),
+            stage(0.5, "subscribed"),
             stage(2.5, "next", "HEL"),
             EndRecord(3, "r1", "disposed"),
         )
@@ -68,6 +69,7 @@ def test_the_data_of_the_page() -> None:
     assert found["frames"]["2"] == {"type": "response.output_text.delta", "delta": "Hel"}
     assert found["frames"][str(row["request"])]["input"] == "Hi"
     assert found["frames"][str(stage_row["record"][0])] == "HEL"
+    assert (row["marks"], stage_row["marks"]) == ([], [[0.5, "subscribed"]])
 
 
 def test_the_page_may_ask_nobody_and_run_no_other_script() -> None:

@@ -173,7 +173,7 @@ class TestEndings:
         assert found.rows[0].ending == Ending(4, "open")
 
     def test_all_signs_have_a_meaning(self) -> None:
-        assert set(SIGNS) == {"completed", "incomplete", "failed", "error", "disposed", "open"}
+        assert set(SIGNS) == {"subscribed", "completed", "incomplete", "failed", "error", "disposed", "open"}
 
 
 class TestStages:
@@ -220,6 +220,29 @@ class TestStages:
     def test_two_pipelines_of_a_request(self) -> None:
         found = diagram(request(0), stage(1, "next", "a"), stage(1, "next", "b", pipeline="p2", operator="usage"))
         assert names(found) == ["r1", "text_deltas", "usage"]
+
+    def test_a_pipeline_that_is_subscribed_to_again(self) -> None:
+        """As by `retry`: the ends before the last one are marks."""
+        whats = [(1, "subscribed"), (2, "error"), (3, "subscribed"), (4, "next"), (5, "disposed"), (5.5, "subscribed")]
+        (going,) = diagram(*[stage(at, what) for at, what in whats]).rows
+        assert [(mark.at, mark.sign) for mark in going.marks] == [one for one in whats if one[1] != "next"]
+        assert going.ending.sign == "open"
+        assert going.facts == "1 value · 3 subscriptions · 4.5 s"
+        (ended,) = diagram(*[stage(at, what) for at, what in whats[:-1]]).rows
+        assert [mark.sign for mark in ended.marks] == ["subscribed", "error", "subscribed"]
+        assert ended.ending == Ending(5, "disposed")
+        assert ended.begin == 1
+
+    def test_two_subscriptions_at_a_time(self) -> None:
+        whats = [(1, "subscribed"), (2, "subscribed"), (3, "completed"), (4, "next"), (5, "completed")]
+        (only,) = diagram(*[stage(at, what) for at, what in whats]).rows
+        assert [(mark.at, mark.sign) for mark in only.marks] == whats[:3]
+        assert only.ending == Ending(5, "completed")
+
+    def test_marks_are_bounded(self) -> None:
+        (only,) = diagram(*[stage(at, "subscribed") for at in range(500)]).rows
+        assert [mark.at for mark in only.marks] == list(range(400, 500))
+        assert "500 subscriptions" in only.facts
 
     def test_what_is_not_known_ends_the_line_as_an_error(self) -> None:
         assert diagram(stage(0, "exploded")).rows[0].ending.sign == "error"

@@ -76,6 +76,14 @@ def test_each_way_to_end_has_a_shape(how: str) -> None:
     assert any(f"sign-{how}" in element.get("class", "") for element in root.iter())
 
 
+def test_subscriptions_have_marks() -> None:
+    root = picture(stage(0, "subscribed"), stage(1, "error", "no"), stage(2, "subscribed"), stage(3, "disposed"))
+    signs = [element.get("class", "") for element in root.iter() if "sign-" in element.get("class", "")]
+    assert signs[:4] == ["end sign-subscribed", "end bad sign-error", "end sign-subscribed", "end bang sign-disposed"]
+    assert {"subscribed", "an error", "disposed"} <= set(words(root))  # the legend
+    assert "an error: no" in words(root, "title")
+
+
 @pytest.mark.parametrize(("kind", "sign"), [("response.failed", "failed"), ("response.incomplete", "incomplete")])
 def test_a_response_that_did_not_complete_has_its_own_shape(kind: str, sign: str) -> None:
     root = picture(request(0), event(1, kind), EndRecord(1, "r1", "completed"))
