@@ -99,6 +99,7 @@ PICTURES = {
     "raise_on_failure": Picture("rops.raise_on_failure()", "c-(He)-F|"),
     "raise_on_refusal": Picture("rops.raise_on_refusal()", Refusal("I cannot")),
     "raise_on_incomplete": Picture("rops.raise_on_incomplete()", "c-(He)-N|"),
+    "charge": Picture("rops.charge(Budget(tokens=1000))", title="charge(budget)"),
     "retry_with_backoff": Picture("rops.retry_with_backoff(Backoff(initial=2, jitter=0))", "--#", "-c-(He)-(llo)-C|"),
     "to_async_iterable": Picture("rops.text_deltas(), rops.to_async_iterable()"),
 }
@@ -127,7 +128,7 @@ def _operators(code: str, path: Path) -> tuple[list[str], list[Any]]:
     assert isinstance(expression, ast.Expr)
     assert isinstance(expression.value, ast.List)
     labels = [ast.unparse(operator) for operator in expression.value.elts]
-    names = {name: getattr(rxresponses, name) for name in ("Backoff", "ResponseTextDeltaEvent")}
+    names = {name: getattr(rxresponses, name) for name in ("Backoff", "Budget", "ResponseTextDeltaEvent")}
     known = {**names, "rops": rops, "ops": ops, "Place": Place, "path": path}
     return labels, [eval(label, known) for label in labels]
 

@@ -127,8 +127,11 @@ class Budget:
 
         `on_change` tells when to try again.  With `waits=False` it does not wait, and may exceed the budget.
 
-        Raises `BudgetExceededError` if the request can never be admitted.
+        Raises `BudgetExceededError` if the request can never be admitted, and `ConfigurationError` if the budget has a
+        limit of USD and no price for the model.
         """
+        if self.limits_usd and self.prices is not None:
+            self.prices.price_of(estimate.model)
         wanted = _wanted(estimate)
         with self._lock:
             refusal = self._account.refusal(wanted)
@@ -149,6 +152,12 @@ class Budget:
             self.settle_unknown(reservation)
         else:
             self._settle(reservation, Sum() if usage is None else self._used(usage, model, reservation))
+
+    def spend(self, usage: ResponseUsage, *, model: str | None = None) -> None:
+        """Note what was used without a reservation, also beyond the limits."""
+        with self._lock:
+            reservation = Reservation(self._account.reserve(Sum(requests=1)), Estimate(0, 0, 0.0, model))
+        self.settle(reservation, usage)
 
     def settle_unknown(self, reservation: Reservation) -> None:
         """Note that it is unknown what a request has used: it counts as estimated."""

@@ -16,6 +16,7 @@ A refused or an incomplete response is no failure, since it has a response.  `ra
 
 from .accumulate_response import accumulate_response
 from .accumulate_text import accumulate_text
+from .charge import charge
 from .collect_text import collect_text
 from .elements import elements
 from .filter_by_type import filter_by_type
@@ -42,6 +43,7 @@ from .usage import usage
 __all__ = [
     "accumulate_response",
     "accumulate_text",
+    "charge",
     "collect_text",
     "elements",
     "filter_by_type",

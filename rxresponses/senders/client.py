@@ -76,6 +76,7 @@ class ResponsesClient(Source):
     ) -> None:
         super().__init__(url, api_key, options)
         self._pool_options = options_of(PoolOptions, "pool", pool)
+        # What shares limits with other machines puts an admission of its own here, before the first request.
         self._admission = local_admission(limits, budget)
         # The time in the client's own queue counts: a connection gets only requests that it can send at once.
         self._connection_options = dataclasses.replace(self._options, queue_timeout=None)

@@ -9,7 +9,7 @@ from reactivex.abc import ObserverBase
 from ..backoff import is_rate_limit, is_retryable, requested_wait
 from ..errors import RequestError, ResponseFailedError
 from ..limits.admission import NOTHING_USED, UNKNOWN_USAGE, Reservation
-from ..limits.prices import is_known
+from ..limits.used import usage_of
 from ..net.connection import Connection
 from ..net.request import NO_OBSERVER, ConnectionRequest
 from ..pool.lanes import PoolConnection, PoolConnectionState, PoolLane
@@ -19,7 +19,7 @@ from ..wire.events.base import TERMINAL_TYPES, ServerEvent
 from ..wire.failures import failure_of
 from ..wire.fields import begins_response, shows_output
 from ..wire.ids import id_key
-from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem, ResponseUsage
+from ..wire.models import ResponseFunctionToolCall, ResponseFunctionToolCallOutputItem
 from .client_request import ClientRequest, ClientSteer
 
 _MOST_CALLS = 1024  # function calls of a response that are remembered until the next request on its lane
@@ -108,9 +108,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         pool, request, now = self._pool, self._request, self._driver.now()
         self._driver.wake()
         if pool.admission is not None and event is not None:
-            failure = self._failure(event)
-            is_refused = failure is not None and (failure.delivery == "rejected" or failure.without_output)
-            pool.admission.settle(request, usage_of(event, is_refused=is_refused), now)
+            pool.admission.settle(request, usage_of(event, self._failure(event)), now)
         if self._retry_after is not None and not request.cancelled:
             request.take_back()
             pool.requeue(request, now, self._retry_after)
@@ -258,7 +256,7 @@ class ClientSteerObserver(ObserverBase[ServerEvent]):
         usage = None if event is None else NOTHING_USED
         if event is not None and response_id is not None and self._lane.latest_settled_id != response_id:
             self._lane.latest_settled_id = response_id
-            usage = usage_of(event, is_refused=False)
+            usage = usage_of(event)
         self._pool.admission.settle_steer(reservation, usage, self._driver.now())
 
     def settle_unknown(self, *, sent: bool = True) -> None:
@@ -272,17 +270,6 @@ class ClientSteerObserver(ObserverBase[ServerEvent]):
         if self.is_open:
             self.is_open = False
             self._pool.steer_ended(self._lane, self._driver.now())
-
-
-def usage_of(event: ServerEvent, *, is_refused: bool) -> ResponseUsage:
-    """Return what the response of a terminal event used.
-
-    Without such a count in the event, that is nothing if the server refused the request, and otherwise unknown.
-    """
-    usage = getattr(getattr(event, "response", None), "usage", None)
-    if isinstance(usage, ResponseUsage) and is_known(usage):
-        return usage
-    return NOTHING_USED if is_refused else UNKNOWN_USAGE
 
 
 def open_calls(event: ServerEvent) -> frozenset[str]:

@@ -70,6 +70,19 @@ def test_a_request_that_was_not_sent_counts_nothing_and_a_refused_one_counts_as_
     assert budget.spent == Amount(0.0, 0, 1)
 
 
+def test_what_has_no_reservation_is_spent_beyond_the_limits() -> None:
+    budget = Budget(usd=0.001, tokens=5, prices=PRICES)
+    budget.spend(ResponseUsage(input_tokens=100, output_tokens=1000), model="m")
+    budget.spend(ResponseUsage(), model="m")
+    assert budget.spent == Amount(0.0082, 1100, 2)
+    assert budget.stopped
+
+
+def test_a_model_without_a_price_is_refused_by_a_budget_in_usd() -> None:
+    with pytest.raises(ConfigurationError, match="none for the model 'other'"):
+        Budget(usd=1, prices=PRICES).reserve(Estimate(1, 1, 0.0, "other"))
+
+
 def test_an_unknown_usage_counts_as_estimated() -> None:
     budget = Budget()
     budget.settle(reserve(budget, 100), ResponseUsage())

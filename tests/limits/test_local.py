@@ -27,6 +27,8 @@ def admitted(admission: Admission, estimate: Estimate = ONE, now: float = 0.0) -
 def test_without_gate_and_budget_everything_is_admitted() -> None:
     admission = LocalAdmission()
     assert admission.prices is None
+    assert not admission.needs_price
+    assert LocalAdmission(budget=Budget(usd=1)).needs_price
     first, second = admitted(admission), admitted(admission)
     assert first.number != second.number
     admission.settle(first, USED, 1.0)

@@ -12,6 +12,7 @@ import reactivex
 from reactivex import operators as ops
 from reactivex.testing import TestScheduler
 
+from rxresponses import Budget
 from rxresponses import operators as rops
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 
@@ -43,6 +44,7 @@ class Case:
 CASES = {
     "accumulate_response": Case(rops.accumulate_response, 5),
     "accumulate_text": Case(rops.accumulate_text, 2),
+    "charge": Case(lambda: rops.charge(Budget()), 5),
     "collect_text": Case(rops.collect_text, 1, on_empty=1),
     "elements": Case(lambda: rops.elements(int), 3, events=ANSWER),
     "filter_by_type": Case(lambda: rops.filter_by_type(ResponseTextDeltaEvent), 2),
@@ -70,6 +72,7 @@ CASES = {
     "usage": Case(rops.usage, 1),
 }
 NOT_REDUCING = {
+    "charge",
     "filter_by_type",
     "first_event_timeout",
     "idle_timeout",

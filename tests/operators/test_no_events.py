@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import reactivex
 
-from rxresponses import ResponsesClient, ResponseTextDeltaEvent
+from rxresponses import Budget, ResponsesClient, ResponseTextDeltaEvent
 from rxresponses import operators as rops
 from rxresponses.testing import ResponsesServer
 
@@ -32,6 +32,7 @@ def operators(folder: Path) -> dict[str, Any]:
         "partial_output": rops.partial_output(Answer),
         "elements": rops.elements(Answer),
         "filter_by_type": rops.filter_by_type("error"),
+        "charge": rops.charge(Budget()),
         "record": rops.record(folder / "stream.jsonl"),
         "idle_timeout": rops.idle_timeout(60),
         "first_event_timeout": rops.first_event_timeout(60),

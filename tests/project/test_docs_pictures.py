@@ -46,6 +46,7 @@ EXPECTED: dict[str, list[str]] = {
     "raise_on_failure": ["0 created", "2 He", "4 error ResponseFailedError"],
     "raise_on_refusal": ["0 created", "2 I", "4  cannot", "8 error ResponseRefusedError"],
     "raise_on_incomplete": ["0 created", "2 He", "4 error ResponseIncompleteError"],
+    "charge": ["0 created", "2 He", "4 llo", "6 completed", "7 completed"],
     "retry_with_backoff": ["5 created", "7 He", "9 llo", "11 completed", "12 completed"],
     "to_async_iterable": ["2 He", "4 llo", "7 completed"],
 }
