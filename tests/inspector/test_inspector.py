@@ -77,10 +77,22 @@ def test_no_page_sees_a_secret(server: ResponsesServer, client: ResponsesClient,
         "server_label": "s",
         "server_url": "https://user:pass-12345@host/p",
         "headers": {"X": "y9-secret-8"},
+        "authorization": "tok-55AbCdEfGhJk",
+    }
+    shell = {
+        "type": "shell",
+        "environment": {
+            "type": "container_auto",
+            "network_policy": {
+                "type": "allowlist",
+                "allowed_domains": ["a.example"],
+                "domain_secrets": [{"domain": "a.example", "name": "KEY", "value": "dom-77QwErTyUi"}],
+            },
+        },
     }
     with serve_inspector(client, contents=contents) as inspector, Page(inspector.url) as page:
         text = rops.observe_pipeline(inspector.recorder, rops.text_deltas())
-        client.send_request({**REQUEST, "input": f"Ada has {KEY}", "tools": [tool]}).pipe(text).run()
+        client.send_request({**REQUEST, "input": f"Ada has {KEY}", "tools": [tool, shell]}).pipe(text).run()
         page.wait(lambda page: page.of("request") and page.of("request")[0]["sign"] == "completed")
         with Page(inspector.url) as late:
             late.read()
@@ -90,6 +102,8 @@ def test_no_page_sees_a_secret(server: ResponsesServer, client: ResponsesClient,
             assert KEY[4:20] not in sent
             assert "pass-12345" not in sent
             assert "y9-secret-8" not in sent
+            assert "tok-55AbCdEfGhJk" not in sent
+            assert "dom-77QwErTyUi" not in sent
         assert ("Ada" in page.text) == (contents == "full")
 
 
