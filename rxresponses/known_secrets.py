@@ -26,6 +26,7 @@ LONGEST = 2**20  # characters of a text that are searched, which takes up to a s
 _LEVELS = 4  # how often a text may be quoted: not at all, or up to three times
 _DEEPEST = 100  # levels of nesting in JSON
 _WORD = re.compile(r"[a-z_.]+")
+_RARE = "+/=-zqwvjxk"  # characters of secrets, in lower case, that are rare in other texts
 
 
 def handshake_secrets(headers: Mapping[str, str], *urls: str) -> Iterator[str]:
@@ -204,24 +205,35 @@ class Secrets:
         hidden = self.hide(text)
         return data if hidden is text else hidden.encode("latin-1")
 
-    def may_be_in(self, data: bytes) -> bool:
-        """Whether ASCII text without quoted characters may hold a secret; `False` is sure, and costs little.
+    def have(self, character: str) -> bool:
+        """Whether a secret has this character."""
+        return any(character in form for form in self._all_forms())
 
-        A form of a secret is not in a text that lacks one of its characters.  That excludes nearly all forms, and
-        `bytes` looks for a single character about 20 times as fast as for several.
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a secret is in this text as it is, or its beginning at the end; `False` is sure, and costs little.
+
+        Not found are secrets with quoted characters, and those with others than characters of ASCII.
+
+        A form of a secret is not in a text that lacks one of its characters, and `bytes` looks for a single character
+        about 20 times as fast as for several.
         """
-        forms = self._all_forms()
-        present = {character: _has(data, character) for character in set("".join(forms))}
+        forms = [form for form in self._all_forms() if form.isascii()]
+        present: dict[str, bool] = {}
         text: bytes | None = None
         for form in forms:
-            least = max(_SHORTEST, (len(form) + 1) // 2)
-            # As in `_occurrences`; the first characters are also those that may be all that is left at the end.
-            for part in (form[:_SHORTEST], form[-least:]):
-                if all(map(present.__getitem__, part)):
+            for half in _halves(form):
+                for character in _RARE:
+                    if character in half:
+                        if character not in present:
+                            present[character] = character.encode() in data or character.upper().encode() in data
+                        if not present[character]:
+                            break
+                else:
                     text = data.lower() if text is None else text
-                    if part.encode() in text:
+                    if half.encode() in text:
                         return True
-        return False
+        end = data[-max(map(len, forms), default=0) :].decode("ascii", "replace")  # it may be the beginning of a secret
+        return any(True for _ in _occurrences(end, forms))
 
     def _all_forms(self) -> list[str]:
         forms = [] if self._within is None else self._within._all_forms()
@@ -229,10 +241,6 @@ class Secrets:
             for some in tuple(known.values()):
                 forms += some
         return forms
-
-
-def _has(data: bytes, character: str) -> bool:
-    return character.isascii() and (character.encode() in data or character.upper().encode() in data)
 
 
 def _is(one: object, other: object) -> bool:
@@ -262,12 +270,18 @@ def _lower(text: str) -> str:
     return lower if len(lower) == len(text) else text
 
 
+def _halves(form: str) -> tuple[str, str]:
+    """Return what is hidden of a form by itself: its first and its second half, of at least 8 characters."""
+    least = max(_SHORTEST, (len(form) + 1) // 2)
+    return form[:least], form[-least:]
+
+
 def _occurrences(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield where a text has one of these, its first or second half, or its beginning at the end of the text."""
     text = _lower(text)
     for form in forms:
-        least = max(_SHORTEST, (len(form) + 1) // 2)
-        begin, rest = form[:least], form[-least:]
+        begin, rest = _halves(form)
+        least = len(begin)
         at = text.find(begin)
         while at >= 0:
             end = at + least

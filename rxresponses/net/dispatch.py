@@ -146,12 +146,12 @@ class EventDispatcher:
         To read the head takes a fifth of the time of decoding.  That time would be lost for each event that is decoded
         as well, so heads are read only while no response has an observer.
         """
-        if self._events.observers or self._unrouted.observers or self.tape is not None:
-            return False
         for request in self._receivers:
             if request.observer is not NO_OBSERVER:
                 self._looks_at_heads = False
                 return False
+        if self._events.observers or self._unrouted.observers or self.tape is not None:
+            return False
         head = read_head(frame)
         return head is not None and self._protocol.request_of_plain(head.type, head.stream_id) is not None
 

@@ -21,8 +21,8 @@ class Tape(Protocol):
         It takes the place of `receive` while a recording runs.  So without one, an event takes no step more.
         """
 
-    def mark(self) -> None:
-        """Note the time: what follows was read from the socket now."""
+    def mark(self, size: int) -> None:
+        """Note the time: what follows was read from the socket now; `size` is the number of bytes that were read."""
 
     def undecodable(self, frame: bytes) -> None:
         """Note a frame that is no JSON object."""
@@ -56,9 +56,9 @@ class Tapes:
             receive = tape.noting(receive)
         return receive
 
-    def mark(self) -> None:
+    def mark(self, size: int) -> None:
         for tape in self._tapes:
-            tape.mark()
+            tape.mark(size)
 
     def undecodable(self, frame: bytes) -> None:
         for tape in self._tapes:

@@ -116,7 +116,7 @@ class FrameConnection(HandshakeConnection, asyncio.BufferedProtocol):
             return
         tape = self._listener.tape
         if tape is not None:
-            tape.mark()
+            tape.mark(len(data))
         previous = set_current_read_pause(self._listener.read_pause)
         try:
             rest = self._text_frames.receive(data)
@@ -236,7 +236,7 @@ class FrameConnection(HandshakeConnection, asyncio.BufferedProtocol):
             return
         tape = self._listener.tape
         if tape is not None:
-            tape.mark()
+            tape.mark(0)
         previous = set_current_read_pause(self._listener.read_pause)
         try:
             while held and self._held is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from time import monotonic
 from typing import TypeVar
 
 from reactivex import Observable
@@ -94,7 +93,6 @@ class _Stream:
         self._recorder = recorder
         self._closes = closes
         self._tape = recorder.add(Tape())
-        self._tape.entries.append(self)
         self._has_ended = False
 
     def note(self, event: ServerEvent, raw: bytes | str | None) -> None:
@@ -108,7 +106,7 @@ class _Stream:
         if self.stream_id is None:
             self.stream_id = event.stream_id
         if self._recorder.is_open:
-            self._tape.entries += (monotonic(), raw)
+            self._tape.received(self, raw)
 
     def end(self, how: str, error: Exception | None = None) -> None:
         if self._has_ended:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +15,7 @@ from .format import ConnectionRecord, Contents, EndRecord, EventRecord, Record, 
 from .hiding import Hider
 from .tape import NOTES, Ended, Sent, Staged, State, Tape
 
+_SOME = 500  # frames of each tape that become lines at a time: usually, the processor keeps them in its cache
 _KEPT = 256  # requests that have ended
 _HAS_OBJECT: dict[str, Any] = {}  # only `raw` is written
 _time = attrgetter("time")
@@ -28,6 +30,24 @@ class Part:
     request: Any
     frames: list[bytes]
     note: Any = None
+    has_line_breaks: bool = False  # in the frames
+
+
+def _parts(tape: Tape, entries: list[Any]) -> Iterator[Part]:
+    others = [index for index, entry in enumerate(entries) if type(entry) is not bytes]
+    before = 0
+    for index in (*others, len(entries)):
+        if index > before:
+            yield Part(tape.time, tape, tape.request, entries[before:index])
+        before = index + 1
+        if index < len(entries):
+            entry = entries[index]
+            if type(entry) is float:
+                tape.time = entry
+            elif type(entry) in NOTES:
+                yield Part(tape.time, tape, None, [], entry)
+            else:
+                tape.request = entry
 
 
 class RecordMaker:
@@ -41,35 +61,42 @@ class RecordMaker:
         self._ended: deque[Hashable] = deque()  # events of these may follow, as of a response that was disposed
         self._count = 0
 
-    def parts(self, taken: Iterable[tuple[Tape, list[Any]]]) -> Iterator[Part]:
+    def parts(self, taken: Sequence[tuple[Tape, list[Any]]]) -> Iterator[Part]:
         """Yield the entries that were taken from tapes, each of which goes on where it was before."""
-        parts = [part for tape, entries in taken for part in self._parts(tape, entries)]
+        parts = [part for tape, entries in taken for part in _parts(tape, entries)]
         parts.sort(key=_time)  # stable: what was noted at the same time on one tape stays in order
-        yield from parts
+        some: list[Part] = []
+        count = 0
+        for part in parts:
+            some.append(part)
+            count += len(part.frames)
+            if count >= _SOME * len(taken):
+                yield from self._hidden(some)
+                some, count = [], 0
+        yield from self._hidden(some)
         self._forget_ended()
+
+    def _hidden(self, parts: list[Part]) -> list[Part]:
+        """Hide what is in the frames of these parts, for all frames of a tape together."""
+        by_tape: dict[Tape, list[Part]] = {}
+        for part in parts:
+            by_tape.setdefault(part.tape, []).append(part)
+        for tape, own in by_tape.items():
+            frames = [frame for part in own for frame in part.frames]
+            hider = Hider(tape.secrets, self._contents)
+            hidden = hider.frames(frames)
+            if hidden is not frames:
+                each = iter(hidden)
+                for part in own:
+                    part.frames = list(islice(each, len(part.frames)))
+            if hider.has_line_breaks:
+                for part in own:
+                    part.has_line_breaks = any(b"\n" in frame for frame in part.frames)
+        return parts
 
     def _forget_ended(self) -> None:
         while len(self._ended) > _KEPT:
             self._names.pop(self._ended.popleft(), None)
-
-    def _parts(self, tape: Tape, entries: list[Any]) -> Iterator[Part]:
-        frames: list[bytes] = [entry for entry in entries if type(entry) is bytes]
-        others = [index for index, entry in enumerate(entries) if type(entry) is not bytes]
-        frames = Hider(tape.secrets, self._contents).frames(frames)
-        at = before = 0  # in `frames`; in `entries`
-        for index in (*others, len(entries)):
-            if index > before:
-                yield Part(tape.time, tape, tape.request, frames[at : at + index - before])
-                at += index - before
-            before = index + 1
-            if index < len(entries):
-                entry = entries[index]
-                if type(entry) is float:
-                    tape.time = entry
-                elif type(entry) in NOTES:
-                    yield Part(tape.time, tape, None, [], entry)
-                else:
-                    tape.request = entry
 
     def name_of(self, request: Hashable | None) -> str | None:
         """Return the name of a request."""
@@ -155,21 +182,20 @@ class GroupMaker(RecordMaker):
 class LineMaker(RecordMaker):
     """Makes the lines of one recording."""
 
-    def lines(self, taken: Iterable[tuple[Tape, list[Any]]]) -> Iterator[bytes]:
-        """Yield the lines of entries that were taken from tapes."""
+    def lines(self, taken: Sequence[tuple[Tape, list[Any]]]) -> Iterator[Sequence[bytes]]:
+        """Yield the lines of entries that were taken from tapes: some whole lines at a time, in pieces."""
         for part in self.parts(taken):
-            yield self._event_lines(part) if part.note is None else _encoded(self.record_of(part))
+            yield self._event_lines(part) if part.note is None else (_encoded(self.record_of(part)),)
 
-    def _event_lines(self, part: Part) -> bytes:
+    def _event_lines(self, part: Part) -> Sequence[bytes]:
         lane = None if part.request is None else part.request.stream_id
         t, name, connection = self.time_of(part), self.name_of(part.request), part.tape.connection
-        begin = f'{event_head(t, name, connection, lane)}"frame":'.encode()
-        frames = (b"}\n" + begin).join(part.frames)
-        if frames.count(b"\n") == len(part.frames) - 1:
-            return b"%b%b}\n" % (begin, frames)
+        if not part.has_line_breaks:
+            begin = f'{event_head(t, name, connection, lane)}"frame":'.encode()
+            return begin, (b"}\n" + begin).join(part.frames), b"}\n"
         texts = (frame.decode(errors="surrogateescape") for frame in part.frames)  # frames with line breaks
         records = (EventRecord(t, name, _HAS_OBJECT, connection, lane, text) for text in texts)
-        return b"".join(map(_encoded, records))
+        return tuple(map(_encoded, records))
 
 
 def _encoded(record: Record) -> bytes:

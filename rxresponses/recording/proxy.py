@@ -9,7 +9,6 @@ import json
 import threading
 from collections import deque
 from http import HTTPStatus
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -177,7 +176,7 @@ class _RecordedConnection:
             self._tape.note(Undecodable(frame))
             return
         asked = self._owner(data)
-        self._tape.entries += (asked, monotonic(), frame)
+        self._tape.received(asked, frame)
         if asked is not None and asked in self._waiting and data.get("type") in TERMINAL_TYPES:
             self._waiting.remove(asked)
             self._tape.note(Ended(asked, "completed"))

@@ -8,9 +8,9 @@ import logging
 import math
 import os
 import threading
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from sys import getsizeof
 from time import monotonic
 from typing import IO, Literal
 
@@ -27,6 +27,7 @@ _CALM = 2_000  # entries in an interval: while more come, they wait, so that str
 _LONGEST_WAIT = 10  # intervals, after which also a fast stream is written
 _MOST_WAITING = 16 * 2**20  # bytes that wait, after which they are written at once
 _TOO_MUCH_WAITING = 16 * _MOST_WAITING  # bytes, after which the recording stops: the file is slower than the streams
+_AT_ONCE = 2**18  # bytes that are written at once
 _LEAST_BYTES = 1_000  # of `max_bytes`: the header, and the last line
 
 Existing = Literal["refuse", "overwrite"]
@@ -112,20 +113,20 @@ class Recorder(TapeCollector):
 
     def _run(self) -> None:
         seen: dict[Tape, int] = {}  # how many entries of each tape were there at the last look
-        size = waited = 0
+        waited = 0
         while not self._ending.wait(_INTERVAL):
-            more = 0
+            more = size = 0
             for tape in tuple(self._tapes):
-                count, before = len(tape.entries), seen.get(tape, 0)
-                more += count - before
-                size += sum(map(getsizeof, tape.entries[before:count]))
+                count = len(tape.entries)
+                more += count - seen.get(tape, 0)
+                size += tape.waiting_bytes
                 seen[tape] = count
             if more < _CALM or waited >= _LONGEST_WAIT or size > _MOST_WAITING:
                 with self._lock:
                     stop = "the file is slower than the streams" if size > _TOO_MUCH_WAITING else None
                     self._write_all(stop, until=monotonic())
                 seen.clear()
-                size = waited = 0
+                waited = 0
             else:
                 waited += 1
 
@@ -141,13 +142,26 @@ class Recorder(TapeCollector):
         self._forget_closed()
         try:
             if stop is None:
-                self._write_lines(b"".join(self._lines.lines(taken)))
+                self._write_lines(self._lines.lines(taken))
             else:
                 self._stop(stop)
         except Exception as error:
             self._fail(error)
 
-    def _write_lines(self, lines: bytes) -> None:
+    def _write_lines(self, lines: Iterable[Sequence[bytes]]) -> None:
+        some: list[bytes] = []
+        size = 0
+        for pieces in lines:
+            some += pieces
+            size += sum(map(len, pieces))
+            if size >= _AT_ONCE:
+                self._write_some(b"".join(some))
+                some, size = [], 0
+                if self._file is None:
+                    return
+        self._write_some(b"".join(some))
+
+    def _write_some(self, lines: bytes) -> None:
         if self._max_bytes is not None:
             room = self._max_bytes - self._size - len(self._stop_line("max_bytes"))
             if len(lines) > room:

@@ -73,13 +73,21 @@ class Tape:
         self.connection = connection
         self.secrets = secrets if secrets is not None else Secrets()
         self.entries: list[Any] = []
+        self.size = 0  # bytes of all frames so far
         self.is_closed = False  # nothing more will be appended
         # Where the writing of `entries` stands.
         self.time = monotonic()
         self.request: Any = None
+        self._size_taken = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """About how many bytes of frames wait."""
+        return self.size - self._size_taken
 
     def take(self, until: float) -> list[Any]:
         """Remove and return the entries from before a time; those of the same time stay together."""
+        self._size_taken = self.size
         entries = self.entries
         end = len(entries)
         for index in range(end - 1, -1, -1):
@@ -91,8 +99,15 @@ class Tape:
         del entries[:end]
         return taken
 
+    def received(self, request: Any, frame: bytes) -> None:
+        """Append the frame of an event that belongs to a request, with its time."""
+        self.size += len(frame)
+        self.entries += (request, monotonic(), frame)
+
     def note(self, note: Sent | Undecodable | Ended | State | Staged) -> None:
         """Append a note with its time."""
+        if isinstance(note, (Sent, Undecodable)):
+            self.size += len(note.frame)
         self.entries += (monotonic(), note)
 
     def request_of(self, frame: object) -> Any:
@@ -116,7 +131,8 @@ class ConnectionTape(Tape):
         self._running: set[AnyConnectionRequest] = set()  # those that were sent and have not ended
         self._has_ended = False
 
-    def mark(self) -> None:
+    def mark(self, size: int) -> None:
+        self.size += size
         self.entries.append(monotonic())
 
     def noting(self, receive: Receive) -> Receive:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +15,16 @@ from typing import Any
 import reactivex
 from reactivex import operators as ops
 
-from rxresponses import ResponsesClient, ServerEvent, load_recording, replay
+from rxresponses import ResponsesClient, ResponsesWebSocket, ServerEvent, load_recording, replay
 from rxresponses.known_secrets import Secrets
 from rxresponses.recording.lines import LineMaker
 from rxresponses.recording.tape import ConnectionTape
 from rxresponses.testing import Raw, ResponsesServer
 from rxresponses.wire.codec import decode
+
+from .suite.orders import Order
+
+DELTAS = 20_000
 
 
 def frames(count: int) -> list[str]:
@@ -58,12 +65,48 @@ def test_what_recording_costs_for_each_event() -> None:
         tape.entries = [entry for entry in tape.entries if entry is not request]
         lines = LineMaker("full", 0.0)
         start = time.process_time()
-        sum(map(len, lines.lines([(tape, tape.entries)])))
+        sum(len(b"".join(pieces)) for pieces in lines.lines([(tape, tape.entries)]))
         writing.append((time.process_time() - start) / alone)
     print(f"noting: {min(noting) - 1:.0%} of the decoding of an event, writing: {min(writing):.0%}")
     # To decode an event is less than half of what is done for it.
     assert min(noting) < 1.25
-    assert min(writing) < 3
+    assert min(writing) < 1.5
+
+
+def test_what_recording_costs_a_stream_at_full_speed(tmp_path: Path) -> None:
+    """Processor time with and without recording, in turn: until the stream has ended, and until the file is written."""
+    streaming, all_in_all = [], []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.suite.server"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["plain"]
+    with process, ResponsesWebSocket(url, api_key="sk-9fQ2mZ8vTt31LpXc7Hn5BbYw") as socket:
+        request = {"model": "m", "input": str(Order(deltas=DELTAS))}
+
+        def processor_time() -> float:
+            start = time.process_time()
+            assert socket.send_request(request).pipe(ops.count()).run() == DELTAS + 2
+            return time.process_time() - start
+
+        processor_time()  # the first one costs more
+        for number in range(9):
+            alone = processor_time()
+            start = time.process_time()
+            with socket.record(tmp_path / f"{number}.jsonl"):
+                recorded = processor_time()
+            streaming.append(recorded / alone)
+            all_in_all.append((time.process_time() - start) / alone)
+        process.stdin.close()
+    stream, total = statistics.median(streaming), statistics.median(all_in_all)
+    print(f"a stream: {stream - 1:.0%} more, and with the writing of the file {total - 1:.0%} more")
+    assert stream < 1.4
+    assert total < 3
 
 
 def _processor_time(receive: Callable[[ServerEvent], object]) -> float:

@@ -125,6 +125,25 @@ def test_each_event_goes_to_the_request_of_its_lane(case: Case) -> None:
     ]
 
 
+def test_while_a_response_has_an_observer_no_event_is_looked_at_twice(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bytes] = []
+    is_for_nobody = case.dispatcher._is_for_nobody
+
+    def look(frame: bytes) -> bool:
+        looks.append(frame)
+        return is_for_nobody(frame)
+
+    monkeypatch.setattr(case.dispatcher, "_is_for_nobody", look)
+    case.send()
+    case.receive(event("created"), event("completed"))
+    looks.clear()
+    case.send()
+    case.receive(event("created"), *[event("in_progress")] * 5)
+    assert len(looks) <= 1
+
+
 def test_events_gets_each_event_before_the_request_does(case: Case) -> None:
     case.send()
     case.dispatcher.frame_received(json.dumps(event("created")).encode())

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxresponses.known_secrets import LONGEST, Secrets
+from rxresponses.recording import hiding
 from rxresponses.recording.hiding import Hider
 from rxresponses.recording.redacting import redacted, without_tool_secrets
 from tests.effort import examples
@@ -59,6 +60,40 @@ def test_no_form_of_a_secret_is_left(
     assert json.loads(hidden[len(before)])["type"] == "response.output_text.delta"
 
 
+QUOTINGS = [
+    str,
+    str.upper,
+    lambda character: f"%{ord(character):02x}",
+    lambda character: f"\\u{ord(character):04x}",
+    lambda character: f"&#{ord(character)};",
+    lambda character: f"{character}\n  ",
+    lambda character: f"\\x{ord(character):02X}",
+    lambda character: f"\\{character}" if character == "/" else character,
+]
+
+
+@settings(max_examples=examples(300))
+@given(
+    st.sampled_from([KEY, TOKEN, TOKEN + '"']),
+    st.lists(st.sampled_from(QUOTINGS), min_size=33, max_size=33),
+    st.integers(0, 2),
+    FILLING,
+    FILLING,
+    st.booleans(),
+)
+def test_the_quick_search_of_frames_finds_what_the_thorough_one_finds(
+    key: str, quotings: list[Any], times: int, left: str, right: str, ascii_only: bool
+) -> None:
+    text = "".join(quote(character) for quote, character in zip(quotings, key, strict=False))
+    for _ in range(times):
+        text = json.dumps(text)
+    frame = json.dumps({"type": "x", "delta": f"{left}{text}{right}"}, ensure_ascii=ascii_only).encode()
+    hider = Hider(Secrets([key]), "full")
+    if hider._is_changed(frame):
+        assert hider._may_change([event("a"), frame, event("ü")])
+        assert hider._may_change([frame])
+
+
 @settings(max_examples=examples(100))
 @given(st.lists(FILLING, max_size=8))
 def test_frames_without_a_secret_stay_the_same_objects(texts: list[str]) -> None:
@@ -91,6 +126,30 @@ def test_many_frames_are_searched_in_parts() -> None:
     hidden = HIDER.frames(frames)
     assert [one is other for one, other in zip(hidden, frames, strict=True)].count(False) == 1
     assert KEY.encode() not in hidden[300]
+
+
+def test_frames_that_are_large_together_are_searched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hiding, "_LARGE", 100)
+    frames = [event("a"), event(KEY), event("b\n")]
+    hidden = HIDER.frames(frames)
+    assert [one is other for one, other in zip(hidden, frames, strict=True)] == [True, False, True]
+
+
+@pytest.mark.parametrize("count", [3, 1200])
+def test_only_frames_with_quoted_characters_are_searched_for_quoted_secrets(count: int) -> None:
+    quoted = "".join(f"%{ord(character):02x}" for character in KEY)
+    frames = [event("one\nline"), *[event("plain")] * count, event(f"100 % {quoted}"), event("& the end \\")]
+    hidden = HIDER.frames(frames)
+    assert [one is other for one, other in zip(hidden, frames, strict=True)].index(False) == count + 1
+    assert hidden[-2].count(b"%") == 1
+
+
+def test_frames_with_braces_in_their_text_hide_no_tools() -> None:
+    tools = [{"type": "mcp", "authorization": "abc"}]
+    frames = [event("{"), json.dumps({"type": "x", "tools": tools}).encode(), event("}")]
+    hidden = HIDER.frames(frames)
+    assert [one is other for one, other in zip(hidden, frames, strict=True)] == [True, False, True]
+    assert b"abc" not in hidden[1]
 
 
 @pytest.mark.parametrize("place", [10, LONGEST - 10, LONGEST + 2000])

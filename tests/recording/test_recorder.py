@@ -47,7 +47,7 @@ def tape_of(recorder: Recorder, connection: str = "c1") -> Tape:
 
 def note(tape: Tape, what: Any, request: object = None) -> None:
     if isinstance(what, bytes):
-        tape.entries += (request, time.monotonic(), what)
+        tape.received(request, what)
     else:
         tape.note(what)
 
@@ -179,6 +179,34 @@ def test_the_bound_is_kept_and_said(path: Path, most: int, caplog: pytest.LogCap
     assert events == [json.loads(event(number)) for number in range(len(events))]
     assert ended == [1]
     assert caplog.text.count("stops here: max_bytes") == 1
+
+
+def test_the_bound_is_kept_where_lines_are_written_in_several_pieces(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    with Recorder(path, max_bytes=1500) as recorder:
+        tape = tape_of(recorder)
+        with recorder._lock:  # so that all is written together
+            for number in range(200):
+                note(tape, event(number))
+    records = load_recording(path).records
+    assert isinstance(records[-1], StoppedRecord)
+    assert [record.frame for record in records[:-1] if isinstance(record, EventRecord)] == [
+        json.loads(event(number)) for number in range(len(records) - 1)
+    ]
+
+
+def test_frames_with_line_breaks_are_written_as_texts_and_others_of_their_time_are_not(path: Path) -> None:
+    with Recorder(path) as recorder:
+        tape = tape_of(recorder)
+        tape.entries += (time.monotonic(), event(1), b'{\n"type":"x"}', event(2))
+    assert [record.raw for record in load_recording(path).events()] == [
+        event(1).decode(),
+        '{\n"type":"x"}',
+        event(2).decode(),
+    ]
+    assert path.read_text(encoding="utf-8").count('"text":') == 1
 
 
 def test_a_bound_that_is_not_reached(path: Path) -> None:
