@@ -21,7 +21,7 @@ from ..headers import Headers
 from ..known_secrets import Secrets
 from ..options import ConnectionOptions
 from ..protocol.protocol import Protocol
-from ..protocol.request import ENDED, ProtocolSteer
+from ..protocol.request import ENDED, QUEUED, ProtocolSteer
 from ..protocol.timeouts import Timeouts
 from ..redaction import clear_locals
 from ..wire.events.base import ServerEvent
@@ -111,13 +111,18 @@ class Connection:
         before = self._tapes.pop(collector, None)
         if before is not None:
             before.close()
-        tape = None if make_tape is None else make_tape(self._secrets)
+        tape = None if make_tape is None else make_tape(self._secrets, self._in_flight())
         if tape is not None:
             self._tapes[collector] = tape
         self._tape = one_tape(tuple(self._tapes.values()))
         self._dispatcher.record(self._tape)
         if tape is not None and not self._ended:
             tape.state("connecting" if self._websocket is None else "open")
+
+    def _in_flight(self) -> list[AnyConnectionRequest]:
+        """Return the requests that were sent, and whose subscribers wait for more."""
+        requests = cast("list[AnyConnectionRequest]", self._protocol.open_requests())
+        return [request for request in requests if request.state is not QUEUED and not request.cancelled]
 
     # Requests.
 

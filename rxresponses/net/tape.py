@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
 from ..known_secrets import Secrets
@@ -91,5 +91,5 @@ def one_tape(tapes: Sequence[Tape]) -> Tape | None:
     return tapes[0] if len(tapes) == 1 else Tapes(tapes) if tapes else None
 
 
-MakeTape = Callable[[Secrets], Tape]
-"""Makes the tape of a connection that knows these secrets."""
+MakeTape = Callable[[Secrets, "Collection[AnyConnectionRequest]"], Tape]
+"""Makes the tape of a connection that knows these secrets, and on which these requests are in flight."""

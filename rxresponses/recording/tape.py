@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -124,11 +125,14 @@ class Tape:
 
 
 class ConnectionTape(Tape):
-    """The tape of a connection.  `net.tape.Tape` describes its methods."""
+    """The tape of a connection.  `net.tape.Tape` describes its methods.
 
-    def __init__(self, connection: str, secrets: Secrets) -> None:
+    The ends of `running` are noted as well: these requests were sent before anything could be noted.
+    """
+
+    def __init__(self, connection: str, secrets: Secrets, running: Iterable[AnyConnectionRequest] = ()) -> None:
         super().__init__(connection, secrets)
-        self._running: set[AnyConnectionRequest] = set()  # those that were sent and have not ended
+        self._running = set(running)  # those that were sent and have not ended
         self._has_ended = False
 
     def mark(self, size: int) -> None:

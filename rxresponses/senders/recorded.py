@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from functools import partial
 
 from ..known_secrets import Secrets
 from ..net.connection import Connection
+from ..net.request import AnyConnectionRequest
 from ..recording.collector import TapeCollector
 from ..recording.format import Contents
 from ..recording.recorder import Existing, Recorder
@@ -94,5 +96,5 @@ def _set_tape(connection: Connection, collector: TapeCollector) -> None:
     connection.record(collector, partial(_new_tape, collector) if collector.is_open else None)
 
 
-def _new_tape(collector: TapeCollector, secrets: Secrets) -> ConnectionTape:
-    return collector.add(ConnectionTape(collector.next_connection(), secrets))
+def _new_tape(collector: TapeCollector, secrets: Secrets, running: Collection[AnyConnectionRequest]) -> ConnectionTape:
+    return collector.add(ConnectionTape(collector.next_connection(), secrets, running))

@@ -140,6 +140,8 @@ def _exchanges(session: Session, speed: float | None) -> Iterator[_Exchange]:
             events.setdefault(event.request, []).append(event)
     for name in session.requests:
         request, answer = requests.get(name), events.get(name, [])
+        if request is None and requests:
+            continue  # it was sent before the recording began, so the answer may lack its beginning
         if request is not None and request.frame.get("type") == "response.steer":
             continue
         begin = request.t if request is not None else answer[0].t if answer else 0.0

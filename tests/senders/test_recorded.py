@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +225,31 @@ def test_a_stream_that_is_paused_and_one_that_was_running_already(server: Respon
     assert raws
     assert raws == [event.raw for event in seen][-len(raws) :]
     assert [r.state for r in found.records if isinstance(r, ConnectionRecord)] == ["open", "closed"]
+
+
+def test_the_end_of_a_request_that_was_running_already(server: ResponsesServer, path: Path) -> None:
+    gate = server.gate()
+    server.on("long", ["Hello.", Hold(gate, after=2)])
+    server.on("disposed", Hold())
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket:
+        disposed = socket.send_request({**REQUEST, "input": "disposed"}, stream_id="b").subscribe()
+        begun, done = threading.Event(), threading.Event()
+        first = socket.send_request({**REQUEST, "input": "long"}, stream_id="a")
+        first.subscribe(lambda _: begun.set(), on_completed=done.set)
+        assert begun.wait(20)
+        disposed.dispose()
+        with socket.record(path):
+            gate.open()
+            assert done.wait(20)
+            socket.send_request({**REQUEST, "input": "long"}, stream_id="a").run()
+    assert ends(path) == [("r1", "completed"), ("r2", "completed")]
+    records = load_recording(path).records
+    assert [record.request for record in records if isinstance(record, RequestRecord)] == ["r2"]
+    last = replay(path, speed=math.inf, request="r1").pipe(ops.last()).run()
+    assert last.type == "response.completed"
+    with ResponsesServer(recording=path) as player, ResponsesWebSocket(player.url) as socket:
+        again = socket.send_request({**REQUEST, "input": "long"}).pipe(rops.collect_text()).run()
+    assert again == "Hello."
 
 
 def test_two_recordings_one_after_the_other_on_one_connection(
