@@ -90,6 +90,9 @@ def start_recording(sender: RecordedSender, args: argparse.Namespace) -> None:
     if args.record is not None:
         try:
             sender.record(args.record)
+        except FileExistsError as error:
+            text = f"cannot record: {args.record} exists already; name another file, or remove this one"
+            raise ConfigurationError(text) from error
         except OSError as error:
             raise ConfigurationError(f"cannot record: {error}") from error
 

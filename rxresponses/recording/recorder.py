@@ -62,7 +62,8 @@ class Recorder(TapeCollector):
         if contents not in ("full", "redacted"):
             raise ValueError(f"`contents` must be 'full' or 'redacted', not {contents!r}")
         if existing not in ("refuse", "overwrite"):
-            raise ValueError(f"`existing` must be 'refuse' or 'overwrite', not {existing!r}")
+            why = "; a recording has one beginning, from which its times count, so nothing is appended to it"
+            raise ValueError(f"`existing` must be 'refuse' or 'overwrite', not {existing!r}{why}")
         if max_bytes is not None and (isinstance(max_bytes, bool) or max_bytes < _LEAST_BYTES):
             raise ValueError(f"`max_bytes` must be at least {_LEAST_BYTES}, not {max_bytes!r}")
         super().__init__()
@@ -72,7 +73,11 @@ class Recorder(TapeCollector):
         self._ending = threading.Event()
         created = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if existing == "overwrite" else os.O_EXCL)
-        handle = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            handle = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        except FileExistsError as error:
+            text = "the file exists, and nothing is appended to it; name another file, or pass existing='overwrite'"
+            raise FileExistsError(error.errno, text, str(self._path)) from None
         self._file: IO[bytes] | None = os.fdopen(handle, "wb", buffering=0)
         self._start = monotonic()
         self._lines = LineMaker(contents, self._start)

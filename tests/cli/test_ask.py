@@ -452,6 +452,12 @@ class TestRecord:
         path.write_text("precious", encoding="utf-8")
         code, out, err = ask("--record", str(path))
         assert (code, out) == (2, "")
-        assert "cannot record: " in err
+        assert f"cannot record: {path} exists already; name another file, or remove this one" in err
         assert path.read_text(encoding="utf-8") == "precious"
+        assert not server.requests
+
+    def test_a_file_that_cannot_be_made_is_reported(self, ask: Ask, tmp_path: Path, server: ResponsesServer) -> None:
+        code, out, err = ask("--record", str(tmp_path))
+        assert (code, out) == (2, "")
+        assert "cannot record: " in err
         assert not server.requests

@@ -218,7 +218,7 @@ def test_a_bound_that_is_not_reached(path: Path) -> None:
 
 def test_an_existing_file_is_refused_or_overwritten(path: Path) -> None:
     path.write_text("precious", encoding="utf-8")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match=r"nothing is appended to it; name another file, or .*session\.jsonl"):
         Recorder(path)
     assert path.read_text(encoding="utf-8") == "precious"
     with Recorder(path, existing="overwrite"):
@@ -233,6 +233,12 @@ def test_a_wrong_option_is_refused_before_the_file_is_made(path: Path, options: 
     with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
         Recorder(path, **options)
     assert not path.exists()
+
+
+def test_why_nothing_is_appended_is_said(path: Path) -> None:
+    existing: Any = "append"
+    with pytest.raises(ValueError, match="its times count, so nothing is appended"):
+        Recorder(path, existing=existing)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
