@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 from contextvars import Context
 from typing import Protocol, cast
 
-from ..errors import BufferOverflowError, DecodeError, FrameError, RequestError
+from ..errors import BufferOverflowError, FrameError, RequestError
 from ..known_secrets import Secrets
 from ..protocol import protocol as rules
 from ..protocol.request import ENDED, SENT
 from ..raised import as_exception
-from ..wire.codec import decode, undecodable
+from ..wire.codec import binary_message, decode, undecodable
 from ..wire.events.base import ServerEvent, set_secrets
 from ..wire.head import read_head
 from .backpressure import ReadPause
@@ -104,7 +104,7 @@ class EventDispatcher:
         try:
             event = decode(frame, self._secrets)
         except FrameError as error:
-            self._deliver_undecodable(frame, error)
+            self._deliver_undecodable(frame, undecodable(frame, error))
             return
         if self._events.observers:
             self._events.on_next(event)
@@ -131,7 +131,7 @@ class EventDispatcher:
 
     def binary_received(self, frame: bytes) -> None:
         """Show a binary message on `events` and `unrouted`."""
-        self._deliver_undecodable(frame, DecodeError("a binary message, which the protocol does not have"))
+        self._deliver_undecodable(frame, binary_message(frame), is_binary=True)
 
     def connection_lost(self, end: ConnectionEnd) -> None:
         """End every request at once, whatever the close code."""
@@ -172,10 +172,9 @@ class EventDispatcher:
         elif self._lanes.changed:
             self._control.unblock()
 
-    def _deliver_undecodable(self, frame: bytes, error: DecodeError) -> None:
+    def _deliver_undecodable(self, frame: bytes, event: ServerEvent, *, is_binary: bool = False) -> None:
         if self.tape is not None:
-            self.tape.undecodable(frame)
-        event = undecodable(frame, error)
+            self.tape.undecodable(frame, is_binary)
         set_secrets(event, self._secrets)
         self._events.on_next(event)
         self._unrouted.on_next(event)

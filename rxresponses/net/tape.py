@@ -24,8 +24,8 @@ class Tape(Protocol):
     def mark(self, size: int) -> None:
         """Note the time: what follows was read from the socket now; `size` is the number of bytes that were read."""
 
-    def undecodable(self, frame: bytes) -> None:
-        """Note a frame that is no JSON object."""
+    def undecodable(self, frame: bytes, is_binary: bool) -> None:
+        """Note a frame that is no JSON object, or is a binary message."""
 
     def sent(self, request: AnyConnectionRequest) -> None:
         """Note that a request is written."""
@@ -60,9 +60,9 @@ class Tapes:
         for tape in self._tapes:
             tape.mark(size)
 
-    def undecodable(self, frame: bytes) -> None:
+    def undecodable(self, frame: bytes, is_binary: bool) -> None:
         for tape in self._tapes:
-            tape.undecodable(frame)
+            tape.undecodable(frame, is_binary)
 
     def sent(self, request: AnyConnectionRequest) -> None:
         for tape in self._tapes:

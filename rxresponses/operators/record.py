@@ -14,8 +14,8 @@ from ..net.observable import EventObservable
 from ..recording.errors import error_fields
 from ..recording.format import Contents
 from ..recording.recorder import Existing, Recorder
-from ..recording.tape import Ended, Tape
-from ..wire.codec import encode
+from ..recording.tape import Ended, Tape, Undecodable
+from ..wire.codec import encode, is_binary_message
 from ..wire.events import ServerEvent
 from ..wire.events.base import secrets_of
 from ._arguments import makes_operator, no_event
@@ -106,7 +106,10 @@ class _Stream:
         if self.stream_id is None:
             self.stream_id = event.stream_id
         if self._recorder.is_open:
-            self._tape.received(self, raw)
+            if event.type == "":  # its frame may be no JSON object
+                self._tape.note(Undecodable(raw, is_binary_message(event), self))
+            else:
+                self._tape.received(self, raw)
 
     def end(self, how: str, error: Exception | None = None) -> None:
         if self._has_ended:

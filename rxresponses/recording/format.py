@@ -74,6 +74,8 @@ class EventRecord:
     connection: str | None = None
     lane: str | None = None
     raw: str = ""
+    binary: bool = False
+    """Whether it was a binary message; then `frame` is `None` also where its bytes are JSON."""
 
     def __post_init__(self) -> None:
         if not self.raw and self.frame is not None:
@@ -172,7 +174,9 @@ def line_of(record: Record) -> str:
     """Return the line of a record, without a line break."""
     if isinstance(record, EventRecord):
         head = event_head(record.t, record.request, record.connection, record.lane)
-        if record.frame is None or "\n" in record.raw:
+        if record.binary:
+            head += '"binary":true,'
+        if record.frame is None or record.binary or "\n" in record.raw:
             return f'{head}"text":{dumps(record.raw)}}}'
         return f'{head}"frame":{record.raw}}}'
     data: dict[str, Any] = {"t": time_of(record.t), "kind": _NAMES[type(record)]}

@@ -133,7 +133,8 @@ class RecordMaker:
             shown = None if value is None else hider.text(value)
             return dataclasses.replace(record, t=t, request=self.name_of(note.request), value=shown)
         text = hider.text(note.frame.decode(errors="surrogateescape"))
-        return EventRecord(t, None, None, connection, None, text)
+        lane = None if note.request is None else note.request.stream_id
+        return EventRecord(t, self.name_of(note.request), None, connection, lane, text, note.is_binary)
 
 
 @dataclass

@@ -140,7 +140,7 @@ async def _close(connection: ClientConnection | ServerConnection, *, like: Clien
 async def _pass_on(source: Any, target: Any, note: Any) -> None:
     with contextlib.suppress(ConnectionClosed):
         async for message in source:
-            note(message if isinstance(message, bytes) else message.encode())
+            note(message)
             await target.send(message)
 
 
@@ -159,21 +159,22 @@ class _RecordedConnection:
         self._waiting: deque[_Asked] = deque()  # those whose response has not ended
         self._owners: dict[str, _Asked] = {}  # by the id of the response
 
-    def sent(self, frame: bytes) -> None:
-        data = _object(frame)
-        if data is None:
+    def sent(self, message: bytes | str) -> None:
+        data = _object(message)
+        if data is None or isinstance(message, bytes):
             return  # no request
         lane = data.get("stream_id")
         asked = _Asked(lane if isinstance(lane, str) else None)
         self._tape.secrets.add_tokens(tool_secrets(data.get("tools")))
-        self._tape.note(Sent(asked, frame))
+        self._tape.note(Sent(asked, message.encode()))
         if data.get("type") == "response.create":
             self._waiting.append(asked)
 
-    def received(self, frame: bytes) -> None:
-        data = _object(frame)
-        if data is None:
-            self._tape.note(Undecodable(frame))
+    def received(self, message: bytes | str) -> None:
+        data = _object(message)
+        frame = message if isinstance(message, bytes) else message.encode()
+        if data is None or isinstance(message, bytes):
+            self._tape.note(Undecodable(frame, isinstance(message, bytes)))
             return
         asked = self._owner(data)
         self._tape.received(asked, frame)
@@ -205,7 +206,7 @@ class _RecordedConnection:
         self._tape.is_closed = True
 
 
-def _object(frame: bytes) -> dict[str, Any] | None:
+def _object(frame: bytes | str) -> dict[str, Any] | None:
     try:
         data = json.loads(frame)
     except (ValueError, RecursionError):

@@ -208,6 +208,8 @@ def _is_time(value: object) -> bool:
 def _event_fields(data: Mapping[str, Any], frame_text: str | None) -> dict[str, Any]:
     frame, text = data.get("frame"), data.get("text")
     if isinstance(text, str):
+        if data.get("binary") is True:
+            return {"request": data.get("request"), "frame": None, "raw": text, "binary": True}
         try:
             text.encode(errors="surrogateescape")
         except UnicodeEncodeError:

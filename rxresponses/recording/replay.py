@@ -19,7 +19,7 @@ from ..net.observable import EventObservable
 from ..net.run_check import check_run
 from ..raised import as_exception
 from ..scalars import plain_scalar
-from ..wire.codec import decode, undecodable
+from ..wire.codec import binary_message, decode, undecodable
 from ..wire.events.base import ServerEvent
 from .errors import error_from
 from .file import load_recording
@@ -108,7 +108,7 @@ def _steps(recording: Recording, request: str | None, only: str | None) -> Seque
             begin = record.t
         latest = max(latest, record.t - begin)  # a file that was changed by hand may go back in time
         if isinstance(record, EventRecord):
-            steps.append(_Step(latest, partial(_emit, record.raw.encode("utf-8", "surrogateescape"))))
+            steps.append(_Step(latest, partial(_emit, record.raw.encode("utf-8", "surrogateescape"), record.binary)))
         elif isinstance(record, EndRecord) and record.request == only and record.how == "error":
             end = _Step(latest, partial(_fail, dict(record.error or {})))
             break  # events of a response that its subscriber gave up may follow
@@ -121,9 +121,9 @@ def _belongs(record: Record, request: str | None) -> bool:
     return request is None or record.request == request
 
 
-def _emit(frame: bytes, observer: ObserverBase[ServerEvent]) -> None:
+def _emit(frame: bytes, is_binary: bool, observer: ObserverBase[ServerEvent]) -> None:
     try:
-        event = decode(frame)
+        event = binary_message(frame) if is_binary else decode(frame)
     except FrameError as error:
         event = undecodable(frame, error)
     observer.on_next(event)

@@ -25,9 +25,11 @@ class Sent:
 
 @dataclass(frozen=True)
 class Undecodable:
-    """A frame was received that is no JSON object."""
+    """A frame was received that is no JSON object, or is a binary message."""
 
     frame: bytes
+    is_binary: bool = False
+    request: Any = None
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ class ConnectionTape(Tape):
 
         return receive_and_note
 
-    def undecodable(self, frame: bytes) -> None:
-        self.note(Undecodable(frame))
+    def undecodable(self, frame: bytes, is_binary: bool) -> None:
+        self.note(Undecodable(frame, is_binary))
 
     def sent(self, request: AnyConnectionRequest) -> None:
         self._running.add(request)

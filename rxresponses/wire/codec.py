@@ -20,7 +20,7 @@ from ..errors import DecodeError, FrameError
 from ..known_secrets import Secrets
 from ..scalars import plain_scalar, with_finite_numbers
 from .base import Model
-from .events.base import REGISTRY, ServerEvent, event_from, set_secrets, unknown_event
+from .events.base import REGISTRY, ServerEvent, UnknownEvent, event_from, set_secrets, unknown_event
 from .events.endings import is_end_of_stream
 from .head import read_ending, read_type
 from .jsontext import TooManyValuesError, read_json
@@ -29,6 +29,7 @@ from .plans import plan_of
 _Entry = tuple[Callable[[bytes | str], ServerEvent], "str | None"] | None
 """The decoder of msgspec, and the field with a list of models, if any; `None` where msgspec cannot read the event."""
 
+_BINARY = "a binary message, which the protocol does not have"
 _UNSEEN: Any = object()  # `Any`, because `get` returns it in place of an entry
 _by_start: dict[bytes, _Entry] = {}
 """How a frame begins, up to and with the quote behind its type → entry."""
@@ -138,6 +139,16 @@ def undecodable(frame: bytes | str, error: DecodeError) -> ServerEvent:
     event = unknown_event({}, str(error))
     event.__dict__["raw"] = frame
     return event
+
+
+def binary_message(frame: bytes | str) -> ServerEvent:
+    """Return an event for a binary message."""
+    return undecodable(frame, DecodeError(_BINARY))
+
+
+def is_binary_message(event: ServerEvent) -> bool:
+    """Whether `binary_message` has made this event."""
+    return isinstance(event, UnknownEvent) and event.type == "" and event.reason == _BINARY
 
 
 def encode(value: Model | dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from reactivex import operators as ops
 from typing_extensions import assert_type
 
 from rxresponses import ResponsesWebSocket
+from rxresponses.errors import DecodeError
 from rxresponses.known_secrets import Secrets
 from rxresponses.operators import record
 from rxresponses.recording.file import load_recording
@@ -20,7 +21,7 @@ from rxresponses.recording.format import EndRecord
 from rxresponses.recording.recorder import Recorder
 from rxresponses.recording.replay import replay
 from rxresponses.testing import ResponsesServer
-from rxresponses.wire.codec import decode
+from rxresponses.wire.codec import binary_message, decode, undecodable
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.events.base import set_secrets
 
@@ -46,6 +47,17 @@ def test_marble_of_the_docstring(path: Path) -> None:
     assert seen.completions == [250]
     assert [event.frame for event in load_recording(path).events("r1")] == [json.loads(e.to_json()) for e in events]
     assert ends(path) == [("r1", "completed")]
+
+
+def test_frames_that_are_no_json_and_binary_messages(path: Path) -> None:
+    text, binary = b"no JSON", json.dumps({"type": "x"}).encode()
+    events = [decode(b"{}"), undecodable(text, DecodeError("no")), binary_message(binary), completed()]
+    reactivex.of(*events).pipe(record(path)).run()
+    found = load_recording(path).events("r1")
+    assert [(event.frame, event.binary) for event in found[:3]] == [({}, False), (None, False), (None, True)]
+    again = replay(path, speed=math.inf).pipe(ops.to_list()).run()
+    assert [event.raw for event in again[:3]] == [b"{}", text, binary]
+    assert again[2] == events[2]
 
 
 def test_the_file_is_whole_before_the_end_is_told(path: Path) -> None:

@@ -80,12 +80,15 @@ def test_a_server_without_lanes_and_a_frame_that_is_no_json(
     server: ResponsesServer, proxy: RecordingProxy, path: Path
 ) -> None:
     server.fault(Fault(DropStreamIds()))
-    server.reply(Raw(["no JSON", '{"type":"response.created"}', '{"type":"response.completed"}']))
+    server.reply(Raw(["no JSON", b'{"type":"x"}', '{"type":"response.created"}', '{"type":"response.completed"}']))
     with ResponsesWebSocket(proxy.url, api_key=KEY) as socket:
         socket.send_request(BODY, stream_id="main").run()
     close(proxy)
     found = load_recording(path)
-    assert [event.text for event in found.events() if event.frame is None] == ["no JSON"]
+    assert [(event.text, event.binary) for event in found.events() if event.frame is None] == [
+        ("no JSON", False),
+        ('{"type":"x"}', True),
+    ]
     assert len(found.events("r1")) == 2
     assert ends(path) == [("r1", "completed")]
 
@@ -186,14 +189,15 @@ def test_which_request_an_event_belongs_to() -> None:
     recorded = _RecordedConnection(tape)
 
     def owner(**event: Any) -> object:
-        recorded.received(json.dumps(event).encode())
+        recorded.received(json.dumps(event))
         return next(entry for entry in reversed(tape.entries) if type(entry).__name__ in ("_Asked", "NoneType"))
 
-    recorded.sent(b"no request")
+    recorded.sent("no request")
+    recorded.sent(b'{"type":"response.create"}')  # a binary message
     assert owner(type="x") is None
     for lane in (None, "a"):
-        recorded.sent(json.dumps({"type": "response.create", "stream_id": lane}).encode())
-    recorded.sent(b'{"type":"response.steer","input":"x"}')
+        recorded.sent(json.dumps({"type": "response.create", "stream_id": lane}))
+    recorded.sent('{"type":"response.steer","input":"x"}')
     first, second = recorded._waiting
     assert owner(type="response.created", response={"id": "r2"}, stream_id="a") is second
     assert owner(type="response.created", response={"id": "r1"}) is first

@@ -20,6 +20,7 @@ from rxresponses import (
     ResponsesClient,
     ResponsesWebSocket,
     ServerEvent,
+    UnknownEvent,
     load_recording,
     replay,
 )
@@ -28,7 +29,7 @@ from rxresponses.errors import ConnectionLostError
 from rxresponses.recording.collector import TapeCollector
 from rxresponses.recording.format import ConnectionRecord, EndRecord, EventRecord, RequestRecord
 from rxresponses.recording.tape import Sent, State, Tape, Undecodable
-from rxresponses.testing import Close, Hold, Raw, ResponsesServer, Text
+from rxresponses.testing import Close, Hold, Inject, Raw, ResponsesServer, Text
 
 KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
 REQUEST: dict[str, Any] = {"model": "m", "input": "Hi"}
@@ -148,6 +149,25 @@ def test_an_observer_that_raises_and_a_frame_that_is_no_json(server: ResponsesSe
     assert [str(error) for error in failures] == ["full"]
     (text,) = (event.text for event in load_recording(path).events() if event.text is not None)
     assert text == "no JSON \x7f"
+
+
+def test_a_binary_message_is_told_as_such(server: ResponsesServer, path: Path) -> None:
+    binary = json.dumps(next(iter(frames(3)))).encode()
+    server.reply(["Hello", Inject(binary, after=2), Inject(f"\xff {KEY}".encode("latin-1"), after=2)])
+    seen: list[ServerEvent] = []
+    with ResponsesWebSocket(server.url, api_key=KEY) as socket, socket.record(path):
+        socket.events.subscribe(seen.append)
+        socket.send_request(REQUEST).run()
+    shown = [event.raw for event in load_recording(path).events() if event.binary]
+    assert shown == [binary.decode(), "\udcff (hidden)"]
+    again = replay(path, speed=math.inf).pipe(ops.to_list()).run()
+    assert [event for event in again if event.raw != b"\xff (hidden)"] == [
+        event for event in seen if event.raw != f"\xff {KEY}".encode("latin-1")
+    ]
+    (told,) = [event for event in again if event.raw == binary]
+    assert isinstance(told, UnknownEvent)
+    assert told.reason is not None
+    assert "binary" in told.reason
 
 
 def test_recording_begins_and_ends_while_the_socket_works(server: ResponsesServer, path: Path, tmp_path: Path) -> None:
