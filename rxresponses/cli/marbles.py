@@ -102,7 +102,7 @@ def _diagram(args: argparse.Namespace) -> Diagram:
     recording = _read(args.recording)
     name = "standard input" if args.recording == "-" else args.recording
     if not recording.records:
-        raise ConfigurationError(f"nothing to draw: {name} has no records")
+        raise ConfigurationError(f"nothing to draw: {name} has no records: {recording.why_empty}")
     shift = 0 if recording.has_times else 1  # events without times are counted from 1
     selection = Selection(
         begin=None if args.begin is None else args.begin - shift,

@@ -152,6 +152,18 @@ class Recording:
     """The text of a last line that is not whole, as after a crash; `None` if all lines are whole."""
 
     @property
+    def why_empty(self) -> str | None:
+        """Why the recording has no records, as far as the file shows it; `None` if it has some."""
+        if self.records:
+            return None
+        has_header = self.has_times
+        if self.torn is not None:
+            return f"the only line{' after the header' if has_header else ''} is torn, as after a crash"
+        if has_header:
+            return "nothing was recorded, or nothing is written yet; the file is whole once the recording is closed"
+        return "the file is empty"
+
+    @property
     def requests(self) -> tuple[str, ...]:
         """The names of the requests, in the order in which they first appear."""
         names = (getattr(record, "request", None) for record in self.records)

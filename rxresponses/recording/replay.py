@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from .errors import error_from
 from .file import load_recording
 from .format import EndRecord, EventRecord, Record, Recording, RequestRecord
 
+_LOGGER = logging.getLogger("rxresponses.recording")
 _LONGEST_WAIT = 1e8  # seconds, which every timer takes: more than three years
 _AT_ONCE = 100  # events that are due and are emitted in one turn of a loop, so that others have theirs
 
@@ -63,16 +65,24 @@ def replay(
     that runs there; `ImmediateScheduler`, which never waits, needs a `speed` of `math.inf`.  Can be disposed at any
     time.
 
+    A torn last line, as after a crash, is left out, and the logger `rxresponses.recording` says so.
+
     Raises `OSError` if the file cannot be read, `TypeError` if `speed` is no number, and `ValueError` if the file is no
-    recording, if there is no such request, or if `speed` is not positive.
+    recording, if it has nothing to replay, if there is no such request, or if `speed` is not positive.
     """
     rate = plain_scalar(speed)
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
         raise TypeError(f"`speed` must be a number, not {speed!r}")
     if not rate > 0:
         raise ValueError(f"`speed` must be positive, not {speed!r}")
+    name = ""
     if not isinstance(recording, Recording):
+        name = f"{os.fsdecode(recording)}: "
         recording = load_recording(recording)
+    if not any(_belongs(record, None) for record in recording.records):
+        raise ValueError(f"{name}nothing to replay: {recording.why_empty or 'no request and no event was recorded'}")
+    if recording.torn is not None:
+        _LOGGER.warning("%sthe last line is torn, as after a crash, and is left out", name)
     names = recording.requests
     if request is not None and request not in names:
         known = f"its requests are {', '.join(names[:20])}" if names else "it has no request"

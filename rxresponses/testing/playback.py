@@ -77,7 +77,8 @@ class Playback:
             raise ValueError(f"speed must be positive or None, not {speed!r}")
         exchanges = list(_exchanges(session, speed))
         if not exchanges:
-            raise ValueError(f"{name}: the recording has no answer to a request")
+            why = "" if session.why_empty is None else f": {session.why_empty}"
+            raise ValueError(f"{name}: the recording has no answer to a request{why}")
         return cls(name, exchanges, match, session.header.contents == "redacted")
 
     @property

@@ -129,7 +129,6 @@ def test_the_immediate_scheduler_without_waiting() -> None:
 def test_an_end_that_is_not_recorded_and_times_that_go_back() -> None:
     cut = recording(EventRecord(5, "r1", delta("a")), EventRecord(4, "r1", delta("b")))
     assert timed(TestScheduler(), replay(cut)) == [(0, "a"), (0, "b"), (0, "|")]
-    assert timed(TestScheduler(), replay(recording())) == [(0, "|")]
 
 
 def test_cold_each_subscription_begins_anew() -> None:
@@ -218,6 +217,39 @@ def test_a_file_with_one_event_a_line_has_no_times(tmp_path: Path) -> None:
     assert timed(TestScheduler(), replay(path)) == [(0, "response.created"), (0, "He"), (0, "|")]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "the file is empty"),
+        ("\n\n", "the file is empty"),
+        ('{"rxresponses_rec', "the only line is torn, as after a crash"),
+        (
+            f"{header_line(RecordingHeader())}\n",
+            "nothing was recorded, or nothing is written yet; the file is whole once",
+        ),
+        (f'{header_line(RecordingHeader())}\n{{"t":0,"ki', "the only line after the header is torn, as after a crash"),
+        (
+            f'{header_line(RecordingHeader())}\n{{"t":0,"kind":"connection","connection":"c1","state":"open"}}\n',
+            "no request and no event was recorded",
+        ),
+    ],
+)
+def test_why_there_is_nothing_to_replay(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "session.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"session.jsonl: nothing to replay: {why}"):
+        replay(path)
+    with pytest.raises(ValueError, match="nothing to replay"):
+        replay(load_recording(path))
+
+
+def test_a_torn_last_line_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(f'{json.dumps(CREATED)}\n{{"type":"resp', encoding="utf-8")
+    assert len(replay(path).pipe(ops.to_list()).run()) == 1
+    assert "events.jsonl: the last line is torn, as after a crash, and is left out" in caplog.text
+
+
 def test_a_file_with_bytes_that_are_no_utf_8_and_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "session.jsonl"
     frame = b'{"type":"x","y":"\xff\xe2\x80\xa8"}'
@@ -244,7 +276,7 @@ def test_a_request_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no request 'r9': its requests are r1, r2"):
         replay(TWO, request="r9")
     with pytest.raises(ValueError, match="it has no request"):
-        replay(recording(), request="r1")
+        replay(recording(EventRecord(0, None, delta("a"))), request="r1")
     with pytest.raises(FileNotFoundError):
         replay(tmp_path / "none")
     (tmp_path / "letter").write_text("Dear reader", encoding="utf-8")

@@ -138,6 +138,15 @@ def test_equal_requests_get_their_answers_in_turn_and_no_more() -> None:
     assert "recorded 2 times (r1), and played as often" in problem(playback, input="Hi")
 
 
+def test_why_there_is_nothing_to_play(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"session\.jsonl: the recording has no answer to a request: the file is empty"
+    ):
+        ResponsesServer(recording=path)
+
+
 def test_lenient() -> None:
     tool = {"type": "function", "name": "f"}
     playback = Playback.of(
