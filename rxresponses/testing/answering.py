@@ -149,8 +149,8 @@ class AnsweringServer:
 
         Replies queued by `reply` or `replay`, and earlier rules, come first.  Requests are compared by their content:
         not by their lanes, their `metadata`, the order of keys, and secrets that the recording hides.  Each recorded
-        answer is played once; equal requests get their answers in turn.  Where a connection was lost, it is closed.
-        Steers are not played back.
+        answer is played once; equal requests get their answers in turn.  Where a connection was lost, or the recording
+        ends in the midst of an answer, the connection is closed.  Steers are not played back.
 
         Args:
             recording: the path of the file, or what `load_recording` has read.  The answers in a file with one event a

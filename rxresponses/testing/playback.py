@@ -22,11 +22,12 @@ from .jsontext import JSON
 from .refusal import RequestError
 from .replies import Close, Reply
 from .request import Request
-from .transcript import Frame, Recording
+from .transcript import TERMINAL, Frame, Recording
 
 Match = Literal["strict", "lenient"]
 
 _NOT_CONTENT = frozenset({"type", "stream_id", "metadata", "stream", "background", "event_id", "stream_options"})
+_ENDINGS = TERMINAL | {"error"}
 _MOST_DIFFERENCES = 5
 _LONGEST_VALUE = 80  # characters
 _ABSENT = object()
@@ -148,7 +149,10 @@ def _exchanges(session: Session, speed: float | None) -> Iterator[_Exchange]:
         begin = request.t if request is not None else answer[0].t if answer else 0.0
         frames = tuple(Frame(each.raw, each.frame or {}, max(0.0, each.t - begin)) for each in answer)
         replies: list[Recording | Close] = [Recording(frames, speed)] if frames else []
-        lost = _loss(ends.get(name), len(frames))
+        end = ends.get(name)
+        lost = _loss(end, len(frames))
+        if end is None and frames and _ENDINGS.isdisjoint(frame.event.get("type") for frame in frames):
+            lost = Close(1011, "the recording ends here", after=len(frames))  # otherwise its client waits for ever
         if lost is not None:
             replies = [*(replies or [Recording((), speed)]), lost]
         if replies:

@@ -226,6 +226,16 @@ def test_a_connection_that_was_lost(error: dict[str, Any], code: int | None, eve
     assert [part for part in reply if isinstance(part, Close)] == ([] if code is None else [Close(code, after=events)])
 
 
+@pytest.mark.parametrize("ending", ["response.completed", "response.incomplete", "response.failed", "error"])
+def test_an_answer_that_the_recording_cuts(ending: str) -> None:
+    asked, first = RequestRecord(0, "r1", {"type": "response.create"}), EventRecord(1, "r1", {"type": "x"})
+    cut: Any = Playback.of(Recording(RecordingHeader(), (asked, first)), "f").reply(request({}))
+    assert [part for part in cut if isinstance(part, Close)] == [Close(1011, "the recording ends here", after=1)]
+    for last in (EventRecord(2, "r1", {"type": ending}), EndRecord(2, "r1", "disposed")):
+        whole: Any = Playback.of(Recording(RecordingHeader(), (asked, first, last)), "f").reply(request({}))
+        assert not [part for part in whole if isinstance(part, Close)]
+
+
 # With a client.
 
 
