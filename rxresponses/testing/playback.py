@@ -214,7 +214,8 @@ def _differences(recorded: Any, sent: Any, path: str = "") -> Iterator[str]:
     if isinstance(recorded, dict) and isinstance(sent, dict):
         for name in {**recorded, **sent}:
             place = f"{path}.{name}" if path else name
-            yield from _differences(recorded.get(name, _ABSENT), sent.get(name, _ABSENT), place)
+            one, other = (_ABSENT if value.get(name) is None else value[name] for value in (recorded, sent))
+            yield from _differences(one, other, place)
     elif isinstance(recorded, list) and isinstance(sent, list):
         for index in range(max(len(recorded), len(sent))):
             one, other = (value[index] if index < len(value) else _ABSENT for value in (recorded, sent))

@@ -91,6 +91,8 @@ def test_a_request_fits_itself_in_any_order_and_with_what_does_not_count(body: d
             {"input": [{"type": "message", "role": "user", "content": "Hi", "id": None}]},
         ),
         ({"temperature": 1}, {"temperature": 1.0}),
+        ({"text": {"verbosity": None, "format": {"type": "text"}}}, {"text": {"format": {"type": "text"}}}),
+        ({"tools": [{"name": "f"}]}, {"tools": [{"name": "f", "strict": None}]}),
         ({"input": "My key is (hidden)!"}, {"input": "My key is sk-123!"}),
         (
             {"tools": [{"type": "mcp", "authorization": "(hidden)", "server_url": "https://h/p"}]},
@@ -110,6 +112,7 @@ def test_forms_that_mean_the_same(recorded: dict[str, Any], sent: dict[str, Any]
         ({"store": True}, {}, "store (recorded: true, sent: nothing)"),
         ({"store": True}, {"store": 1}, "store (recorded: true, sent: 1)"),
         ({"x": [1]}, {"x": [1, 2]}, "x[1] (recorded: nothing, sent: 2)"),
+        ({"x": [None]}, {"x": []}, "x[0] (recorded: null, sent: nothing)"),
         ({}, {"x": "y" * 500}, "(422 characters left out)"),
         ({}, dict.fromkeys("abcdefg", 1), "; and 2 more differences"),
         ({"input": "The key (hidden)"}, {"input": "A key"}, "input[0]"),
