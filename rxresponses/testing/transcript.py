@@ -50,12 +50,21 @@ class Frame:
 
     def on_lane(self, stream_id: str | None) -> str | bytes:
         """Return the data to send on a lane.  The recorded text stays as it is, except for its `stream_id`."""
-        if self.exact or not isinstance(self.data, str) or self.event.get("stream_id") == stream_id:
+        if self.exact or not isinstance(self.data, str):
             return self.data
+        text = self.data if self.event.get("stream_id") == stream_id else self._renamed(stream_id)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # it was received as bytes that are no UTF-8
+            return text.encode(errors="surrogateescape")
+        return text
+
+    def _renamed(self, stream_id: str | None) -> str:
         if "stream_id" in self.event:
             event = {key: value for key, value in self.event.items() if key != "stream_id"}
             return encode(event if stream_id is None else {**event, "stream_id": stream_id})
-        return f'{self.data[:-1]},"stream_id":{encode(stream_id)}}}'
+        begin = str(self.data).rstrip()[:-1]
+        return f'{begin}{"," if self.event else ""}"stream_id":{encode(stream_id)}}}'
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,18 @@ def test_a_recorded_lane_is_replaced() -> None:
     assert json.loads(frame.on_lane(None)) == {"type": "response.created"}
 
 
+@pytest.mark.parametrize(
+    ("text", "event", "sent"),
+    [
+        ('{"type":"x"} \r\n', {"type": "x"}, '{"type":"x","stream_id":"a"}'),
+        ("{}", {}, '{"stream_id":"a"}'),
+        ('{"type":"\udcff"}', {"type": "\udcff"}, b'{"type":"\xff","stream_id":"a"}'),
+    ],
+)
+def test_texts_of_other_servers_on_a_lane(text: str, event: dict[str, Any], sent: str | bytes) -> None:
+    assert Frame(text, event).on_lane("a") == sent
+
+
 def test_lines_with_times() -> None:
     timed: list[str | dict[str, Any]] = [
         f'{{"offset": 10, "event": {CREATED}}}',
