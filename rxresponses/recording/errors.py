@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from .. import errors
-from ..errors import RequestError, ResponsesError
+from ..errors import Delivery, RequestError, ResponsesError
 from ..headers import Headers
 from ..raised import text_of
 
@@ -65,6 +65,8 @@ def error_from(fields: Mapping[str, Any]) -> ResponsesError:
     if "headers" in known:
         known["headers"] = Headers(known["headers"] if isinstance(known["headers"], dict) else {})
     if issubclass(cls, RequestError):
-        known = {"response_id": None, "stream_id": None, **known, "delivery": fields.get("delivery", "unknown")}
+        delivery = fields.get("delivery")
+        known = {"response_id": None, "stream_id": None, **known}
+        known["delivery"] = delivery if delivery in get_args(Delivery) else "unknown"
     error.__dict__.update(known)
     return error

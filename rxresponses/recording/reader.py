@@ -23,6 +23,11 @@ _REQUIRED: dict[str, dict[str, type]] = {
     "stage": {"pipeline": str, "stage": int, "operator": str, "what": str},
     "stopped": {"why": str},
 }
+_OPTIONAL: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("request", "connection", "lane", "reason", "value"), (str, "string")),
+    "code": (int, "integer"),
+    "error": (dict, "object"),
+}
 
 
 def read_recording(lines: Iterable[str]) -> Recording:
@@ -190,10 +195,10 @@ def _record(data: dict[str, Any], frame_text: str | None) -> Record | None:
     for name, expected in _REQUIRED[kind].items():
         if not isinstance(data.get(name), expected):
             raise ValueError(f"the record of kind {kind!r} has no valid `{name}`")
-    for name in ("request", "connection", "lane"):
-        if not isinstance(data.get(name), (str, NoneType)):
-            raise ValueError(f"`{name}` is no string")
     known = {name: value for name, value in data.items() if name in _FIELDS[cls]}
+    for name, (expected, noun) in _OPTIONAL.items():
+        if not isinstance(known.get(name), (expected, NoneType)):
+            raise ValueError(f"`{name}` is no {noun}")
     if cls is EventRecord:
         known |= _event_fields(data, frame_text)
     record: Record = cls(**known)

@@ -152,6 +152,8 @@ def test_requests_and_their_events() -> None:
         ('{"t":0,"kind":"stopped"}', "line 2: the record of kind 'stopped' has no valid `why`"),
         ('{"t":0,"kind":"request","request":"r1","frame":[]}', "no valid `frame`"),
         ('{"t":0,"kind":"event","request":1,"frame":{}}', "line 2: `request` is no string"),
+        ('{"t":0,"kind":"end","request":"r1","how":"error","error":"lost"}', "line 2: `error` is no object"),
+        ('{"t":0,"kind":"connection","connection":"c1","state":"closed","code":"1000"}', "`code` is no integer"),
         ('{"t":0,"kind":"event"}', "line 2: the event has neither a `frame` nor a `text`"),
         ('{"no":"type"}', "line 2: neither a record nor an event with a type"),
         ('{"offset":"1","event":{"type":"x"}}', "line 2: `offset` is no number"),

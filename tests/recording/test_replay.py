@@ -322,6 +322,13 @@ def test_every_error_can_be_made_of_its_name(name: str) -> None:
         assert error.delivery == "unknown"
 
 
+@pytest.mark.parametrize("delivery", [None, 7, ["started"], "lost"])
+def test_a_delivery_that_does_not_exist_is_unknown(delivery: object) -> None:
+    error = error_from({"type": "ConnectionLostError", "message": "lost", "delivery": delivery})
+    assert isinstance(error, errors.ConnectionLostError)
+    assert error.delivery == "unknown"
+
+
 def test_the_attributes_of_a_programs_own_error_are_not_written() -> None:
     error = ValueError("wrong")
     error.__dict__["customer"] = "Alice"
