@@ -27,7 +27,7 @@ from .transcript import TERMINAL, Frame, Recording
 Match = Literal["strict", "lenient"]
 
 _NOT_CONTENT = frozenset({"type", "stream_id", "metadata", "stream", "background", "event_id", "stream_options"})
-_ENDINGS = TERMINAL | {"error"}
+_ENDINGS = (*TERMINAL, "error")
 _MOST_DIFFERENCES = 5
 _LONGEST_VALUE = 80  # characters
 _ABSENT = object()
@@ -151,7 +151,7 @@ def _exchanges(session: Session, speed: float | None) -> Iterator[_Exchange]:
         replies: list[Recording | Close] = [Recording(frames, speed)] if frames else []
         end = ends.get(name)
         lost = _loss(end, len(frames))
-        if end is None and frames and _ENDINGS.isdisjoint(frame.event.get("type") for frame in frames):
+        if end is None and frames and not any(frame.event.get("type") in _ENDINGS for frame in frames):
             lost = Close(1011, "the recording ends here", after=len(frames))  # otherwise its client waits for ever
         if lost is not None:
             replies = [*(replies or [Recording((), speed)]), lost]
