@@ -95,10 +95,10 @@ class Account:
 
 def _exceeded(unit: Unit, limit: int, spent: int, wanted: int) -> BudgetExceededError:
     shown_spent, shown_wanted, shown_limit = (_shown(unit, value) for value in (spent, wanted, limit))
+    advice = "" if unit == "requests" else ", set a lower `max_output_tokens`, or send a shorter input"
     return BudgetExceededError(
         f"the budget of {shown_limit} has no room for this request: {shown_spent} spent, and the request may take "
-        f"{shown_wanted} more; it was not sent, and what runs finishes: allow a larger budget, set a lower "
-        "`max_output_tokens`, or send a shorter input",
+        f"{shown_wanted} more; it was not sent, and what runs finishes: allow a larger budget{advice}",
         unit=unit,
         limit=limit / PER_USD if unit == "usd" else limit,
         spent=spent / PER_USD if unit == "usd" else spent,
