@@ -103,7 +103,7 @@ class Pool:
     def close(self, now: float) -> None:
         """Settle what has not ended, so that nothing of a budget stays reserved: nothing more will be heard of it."""
         if self.admission is not None:
-            self.admission.close(self.requests(), now)
+            self.admission.close([*self.requests(), *self._lost_requests], now)
 
     def prewarm(self, count: int, route: Route) -> None:
         """Keep so many connections open from now on, with work or without."""

@@ -159,6 +159,16 @@ class TestLimits:
         Driver().pool.close(0.0)
 
 
+    def test_requests_of_a_lost_connection_are_settled_when_the_pool_is_closed(self) -> None:
+        budget = Budget()
+        driver = Driver(admission=LocalAdmission(budget=budget))
+        driver.submit(size=SIZE)
+        driver.pool.connection_ended(driver.connection, LOST, driver.now)
+        driver.pool.close(driver.now)
+        assert budget.reserved == Amount(0.0, 0, 0)
+        assert budget.spent == Amount(0.0, 200, 1)
+
+
 class TestBudget:
     def test_a_request_for_which_nothing_is_left_fails_before_it_is_sent_and_what_runs_finishes(self) -> None:
         budget = Budget(requests=2)

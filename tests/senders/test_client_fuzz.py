@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from rxresponses import (
     Backoff,
+    Budget,
     ClientState,
     ConnectFailedError,
     ConnectionLostError,
@@ -242,6 +243,16 @@ class Run:
             if steer.errors:
                 assert isinstance(steer.error, RequestError)
 
+    def check_budget(self, budget: Budget) -> None:
+        """Check that each try that was sent is settled once, and that nothing stays reserved."""
+        assert budget.reserved == (0.0, 0, 0)
+        assert budget._callbacks == {}
+        assert len(self.server.requests) <= budget.spent.requests
+        ends = [
+            got.values[-1] for got in (asked.got for asked in self.asked) if got.types[-1:] == ["response.completed"]
+        ]
+        assert sum(end.response.usage.total_tokens for end in ends) <= budget.spent.tokens  # type: ignore[attr-defined]
+
     def _check(self, asked: Asked, sent: list[Exchange]) -> None:
         got, last = asked.got, sent[-1] if sent else None
         about = f"{asked}: {got.types}, {got.errors}, sent {sent}"
@@ -307,12 +318,14 @@ def test_any_faults_requests_and_losses(
 ) -> None:
     if any(isinstance(fault.what, DropStreamIds) for fault in plan):
         options = replace(options, lanes=None)  # the option would promise lanes that the server does not have
+    budget = Budget()
     with _quiet(), ResponsesServer(faults=plan) as server:
         server.on("", echo)
-        with no_thread_left(), ResponsesClient(server.url, options=options, pool=pool) as client:
+        with no_thread_left(), ResponsesClient(server.url, options=options, pool=pool, budget=budget) as client:
             run = Run(server, client, pool.backoff.max_retries)
             for step in script:
                 run.do(step)
             run.finish(end)
         server.wait_until(lambda: server.connections == 0)
         run.check()
+        run.check_budget(budget)
