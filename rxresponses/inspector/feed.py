@@ -17,7 +17,7 @@ _LOGGER = logging.getLogger("rxresponses.inspector")
 # with what the updates take: they are to take this share of the time, while the pauses are not longer than a second.
 _LEAST_PAUSE = 0.25
 _LONGEST_PAUSE = 1.0
-_SHARE = 0.006
+_SHARE = 0.012
 _ENTRIES = 6_000  # that are read before other work of the loop has its turn: about 3 ms
 _LEAST_ENTRIES = 50  # of each tape
 

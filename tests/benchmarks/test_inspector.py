@@ -14,7 +14,7 @@ from rxresponses import ResponsesClient, serve_inspector
 
 STREAMS, PAUSE = 100, 0.02  # seconds between two events of a stream
 WINDOW, ROUNDS = 0.8, 3
-SHARE = 0.08  # of a core; measured: 0.013 to 0.022, where the streams alone take 0.06
+SHARE = 0.08  # of a core; measured: 0.012 to 0.022, where the streams alone take 0.07
 
 SERVER = f"""
 import sys
