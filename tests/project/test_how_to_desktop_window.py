@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rxresponses import ResponsesClient
-from rxresponses.testing import Hold, ResponsesServer, Text
+from rxresponses.testing import Hold, Incomplete, Refusal, ResponsesServer, Text
 from tests.support.pages import blocks_of
 from tests.support.paths import ROOT
 
@@ -91,6 +91,17 @@ def test_an_error_is_shown(names: dict[str, Any], server: ResponsesServer) -> No
     answers = names["Answers"](client)
     answers.ask("a question")
     assert "closed" in taken(answers, lambda text: "]" in text)
+
+
+def test_a_refused_or_cut_answer_is_told(names: dict[str, Any], server: ResponsesServer) -> None:
+    server.on("refuse", Refusal("I cannot."))
+    server.on("cut", ["Once upon", Incomplete()])
+    with ResponsesClient(server.url, api_key="sk-test") as client:
+        answers = names["Answers"](client)
+        answers.ask("refuse")
+        assert taken(answers, lambda text: "]" in text) == "\n[the model refused to answer: I cannot.]"
+        answers.ask("cut")
+        assert taken(answers, lambda text: "]" in text).startswith("Once upon\n[the response is incomplete")
 
 
 def test_the_window(names: dict[str, Any], server: ResponsesServer, display: str) -> None:
