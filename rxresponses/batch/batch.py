@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError
 from ..options import ConnectionOptions, PoolOptions
 from ..redaction import discreet
 from ..senders.client import ResponsesClient
+from .answer_schema import AnswerSchema
 from .lines import Task, read_lines, task_of
 from .outcomes import Outcome
 from .progress import Progress
@@ -30,8 +31,9 @@ class Batch:
 
     `url` is the base URL of the API, `options` those of its connections, and `model` the model of lines that name
     none.  At most `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the
-    outcomes `failing` fail.  `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`,
-    from which the caller may stop it.
+    outcomes `failing` fail.  Answers that do not fit the `schema` are asked for again, at most `schema_retries` times,
+    and then fail.  `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`, from which
+    the caller may stop it.
 
     Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
     results.
@@ -51,6 +53,8 @@ class Batch:
         note: Callable[[str], None],
         stoppable: Callable[[Run], AbstractContextManager[None]],
         failing: Collection[Outcome] = (),
+        schema: AnswerSchema | None = None,
+        schema_retries: int = 0,
     ) -> None:
         self._requests = requests
         self._results = results
@@ -62,6 +66,8 @@ class Batch:
         self._note = note
         self._stoppable = stoppable
         self._failing = failing
+        self._schema = schema
+        self._schema_retries = schema_retries
         self._client = self._new_client()
 
     def _new_client(self) -> ResponsesClient:
@@ -91,9 +97,17 @@ class Batch:
         """Answer lines until all have a result or the client cannot go on; return the error of the latter."""
         results = self._results
         with self._client as client:
-            run = Run(client, concurrency=self._concurrency, timeout=self._timeout, failing=self._failing)
+            run = Run(
+                client,
+                concurrency=self._concurrency,
+                timeout=self._timeout,
+                failing=self._failing,
+                schema=self._schema,
+                schema_retries=self._schema_retries,
+            )
+            format = None if self._schema is None else self._schema.format
             lines = read_lines(self._requests)
-            tasks = (task_of(number, line, self._model) for number, line in lines if number not in results)
+            tasks = (task_of(number, line, self._model, format) for number, line in lines if number not in results)
             with self._stoppable(run), client.state.subscribe(progress.wait):
                 problem = write_results(run, tasks, results, progress, self._note)
         if run.stopping and problem is None:

@@ -10,13 +10,14 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from ..errors import ConfigurationError, InvalidRequestError
 
 _ENDPOINT = "/v1/responses"
+OWN = "own"  # the schema of a line that has a format of its own
 
 # Encodings by the byte order mark with which a text begins.  UTF-16 begins as UTF-32 does, so it comes later.
 _MARKS = {
@@ -32,7 +33,8 @@ _MARKS = {
 class Task:
     """A line of the input: the body of a `response.create`, or the error that says why the line is no request.
 
-    `model` is the model that the command chose, if the line names none.
+    `model` is the model that the command chose, if the line names none.  `schema` is the digest of the schema that the
+    answer must fit, `OWN` for a line that has a format of its own, and `None` in a run without a schema.
     """
 
     line: int
@@ -40,6 +42,23 @@ class Task:
     request: Mapping[str, Any] | InvalidRequestError = field(repr=False)  # a tool may have a token
     custom_id: object = None
     model: str | None = None
+    schema: str | None = None
+
+    def head(self) -> dict[str, Any]:
+        """Return what the result says of its line."""
+        facts = {"custom_id": self.custom_id, "model": self.model, "schema": self.schema}
+        return {
+            "line": self.line,
+            "digest": self.digest,
+            **{name: fact for name, fact in facts.items() if fact is not None},
+        }
+
+
+class Format(NamedTuple):
+    """The `text.format` of lines that have none, and the digest that stands for it in the results."""
+
+    format: Mapping[str, Any]
+    digest: str
 
 
 def open_input(path: str) -> BinaryIO:
@@ -149,10 +168,19 @@ def digest(line: bytes) -> str:
     return hashlib.blake2b(line, digest_size=8).hexdigest()
 
 
-def task_of(number: int, line: bytes, model: str) -> Task:
+def content_digest(data: Any) -> bytes:
+    """Return eight bytes that depend on JSON data, but not on the order of the keys."""
+    try:
+        encoded = msgspec.json.encode(data, order="sorted")
+    except (UnicodeEncodeError, TypeError, OverflowError):  # lone surrogates, or an integer of any length
+        encoded = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.blake2b(encoded, digest_size=8).digest()
+
+
+def task_of(number: int, line: bytes, model: str, format: Format | None = None) -> Task:
     """Read a line: a JSON string is a prompt, an object is a request, alone or in the envelope of the batch files.
 
-    `model` is the model of lines that name none.
+    `model` is the model of lines that name none, and `format` the format of the text of those that have none.
     """
     custom_id = None
     try:
@@ -160,11 +188,23 @@ def task_of(number: int, line: bytes, model: str) -> Task:
         if isinstance(data, dict):
             custom_id = _custom_id(data)
         body = _request(data)
-        if body.get("model") or body.get("prompt"):
-            return Task(number, digest(line), body, custom_id)
-        return Task(number, digest(line), {"model": model, **body}, custom_id, model)
     except InvalidRequestError as error:
         return Task(number, digest(line), error, custom_id)
+    schema = None if format is None else _ask_for(format, body)
+    if body.get("model") or body.get("prompt"):
+        return Task(number, digest(line), body, custom_id, schema=schema)
+    return Task(number, digest(line), {"model": model, **body}, custom_id, model, schema)
+
+
+def _ask_for(format: Format, body: dict[str, Any]) -> str:
+    """Add the format to a request that has none of its own; return the digest of the schema, or else `OWN`."""
+    text = body.get("text")
+    if text is None:
+        text = {}
+    if not isinstance(text, dict) or text.get("format") is not None:  # the client refuses what is no object
+        return OWN
+    body["text"] = {**text, "format": format.format}
+    return format.digest
 
 
 def _json(line: bytes) -> Any:
@@ -186,7 +226,7 @@ def _custom_id(data: dict[str, Any]) -> object:
     return custom_id
 
 
-def _request(data: Any) -> Mapping[str, Any]:
+def _request(data: Any) -> dict[str, Any]:
     if isinstance(data, str):
         if not data.strip():
             raise InvalidRequestError("the prompt is empty", field="input")

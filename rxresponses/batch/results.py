@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import tempfile
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
-
-import msgspec
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ConfigurationError
-from ..scalars import with_finite_numbers
-from .lines import digest
+from .lines import OWN, digest
 from .lock import lock
+from .result_lines import Head, is_torn, json_line_of, read_head
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
     from .run import Result
 
-_BEGIN = b'{"line":'
 _EMBEDDED = "embedded"
 # Appending puts each result at the end of the file, even if another program has shortened it.  Opening a FIFO must
 # not block before the check that it is no regular file.  Windows has a text mode, which changes line ends.
 _OPEN = os.O_RDWR | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-
-class _Head(msgspec.Struct):
-    """The fields of a result that a later run needs; the response is skipped."""
-
-    line: Annotated[int, msgspec.Meta(ge=1)]
-    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
-    model: str | None = None
-    server: str | None = None
-    outcome: str | None = None
-    error: dict[str, Any] | None = None
 
 
 class Results:
@@ -52,7 +37,8 @@ class Results:
     server answers.
 
     Raises `ConfigurationError` for a file that another run has locked, that is no file of results, or whose
-    answers would be mixed with others: those of another `model`, or those that the embedded server made up.
+    answers would be mixed with others: those of another `model`, those to another `schema` (its digest), or those that
+    the embedded server made up.
     """
 
     def __init__(
@@ -64,11 +50,13 @@ class Results:
         failing: Collection[str] = (),
         model: str | None = None,
         embedded: bool = False,
+        schema: str | None = None,
     ) -> None:
         self.path = path
         self._failing = failing
         self._model = model
         self._embedded = embedded
+        self._schema = schema
         self.answered = self.failed = self.refused = self.incomplete = 0
         self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
         self._checks = array("H")
@@ -129,10 +117,10 @@ class Results:
                 self._count(head.outcome, failed=self._is_failed(head))
         return count
 
-    def _heads(self) -> Iterator[_Head]:
+    def _heads(self) -> Iterator[Head]:
         with open(self._fd, "rb", closefd=False) as file:
             file.seek(0)
-            yield from filter(None, map(_head, file))
+            yield from filter(None, map(read_head, file))
 
     def _is_in_place(self) -> bool:
         try:
@@ -156,7 +144,7 @@ class Results:
             raise OSError(f"{self.path} was removed or replaced during the run, and the results in it are lost")
         self._end_last_line()
         origin = {"server": _EMBEDDED} if self._embedded else {}
-        self._write(_json({**result.to_dict(), **origin}) + b"\n")
+        self._write(json_line_of({**result.to_dict(), **origin}) + b"\n")
         self._remember(result.task.line, result.task.digest, result.outcome, failed=result.error is not None)
 
     def _write(self, data: bytes) -> None:
@@ -176,7 +164,7 @@ class Results:
             if b"\n" in tail:
                 break
         last = tail.rpartition(b"\n")[2]
-        if _head(last) is not None:
+        if read_head(last) is not None:
             self._write(b"\n")
         else:
             os.ftruncate(self._fd, size - len(last))
@@ -184,9 +172,9 @@ class Results:
     def _scan(self, lines: int, retry_failed: bool) -> None:
         with open(self._fd, "rb", closefd=False) as file:
             for number, line in enumerate(file, 1):
-                head = _head(line)
+                head = read_head(line)
                 if head is None:
-                    if _is_torn(line):
+                    if is_torn(line):
                         return
                     raise ConfigurationError(
                         f"line {number} of {self.path} is no result of a batch: give another output"
@@ -205,7 +193,7 @@ class Results:
                 self._check_origin(head)
                 self._remember(head.line, head.digest, head.outcome, failed=self._is_failed(head))
 
-    def _check_origin(self, head: _Head) -> None:
+    def _check_origin(self, head: Head) -> None:
         """Raise for an answer that must not be mixed with those of this run; the file would not show the difference."""
         if head.error is not None:
             return
@@ -225,13 +213,18 @@ class Results:
                 f"{self.path} has answers of {head.model!r} to lines that name no model, and the missing lines would "
                 f"go to {self._model!r}: go on with --model {head.model}, or give another output"
             )
+        if head.schema not in (OWN, self._schema):
+            which = "another schema" if head.schema else "no schema"
+            raise ConfigurationError(
+                f"{self.path} has answers that were asked for with {which}: go on as that run, or give another output"
+            )
 
     def _has_others(self) -> ConfigurationError:
         return ConfigurationError(
             f"{self.path} has results of lines that the input does not have: give each input its own output"
         )
 
-    def _is_failed(self, head: _Head) -> bool:
+    def _is_failed(self, head: Head) -> bool:
         return head.error is not None or head.outcome in self._failing
 
     def _remember(self, line: int, digest: str, outcome: str | None, *, failed: bool) -> None:
@@ -276,48 +269,9 @@ class Results:
 
     def _copy_answers(self, old: BinaryIO, file: BinaryIO) -> None:
         for line in old:
-            head = _head(line)
+            head = read_head(line)
             if head is not None and not self._is_failed(head):
                 file.write(line.rstrip(b"\n") + b"\n")
-
-
-def _json(data: dict[str, Any]) -> bytes:
-    """Return JSON that every parser reads: `-Infinity` as text, and U+FFFD in place of a lone surrogate."""
-    data = with_finite_numbers(data)
-    try:
-        return msgspec.json.encode(data)
-    except (UnicodeEncodeError, TypeError):
-        return msgspec.json.encode(_readable(json.loads(json.dumps(data))))
-
-
-def _readable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [_readable(item) for item in value]
-    if isinstance(value, dict):
-        return {_readable(name): _readable(item) for name, item in value.items()}
-    return value
-
-
-def _head(line: bytes) -> _Head | None:
-    """Read a line of the output; return `None` if it is no result."""
-    try:
-        return _decode(line)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return msgspec.convert(json.loads(line), _Head)  # lone surrogates, which msgspec refuses
-    except (ValueError, RecursionError):
-        return None
-
-
-_decode = msgspec.json.Decoder(_Head).decode
-
-
-def _is_torn(line: bytes) -> bool:
-    """Whether this is the beginning of a result whose end was not written; other text must not be cut off."""
-    return not line.endswith(b"\n") and (line.startswith(_BEGIN) or _BEGIN.startswith(line))
 
 
 def _check(digest: str) -> int:

@@ -16,6 +16,7 @@ from reactivex.disposable import Disposable
 
 from .. import operators as rops
 from ..errors import Delivery, TerminalTimeoutError
+from ..known_secrets import Secrets
 from ..net.sender import Sender
 from ..net.timing import Timings, recording
 from ..redaction import shown_data
@@ -28,8 +29,9 @@ from ..wire.failures import response_of, unreadable
 from ..wire.fields import response_id_of
 from ..wire.jsontext import TooManyValuesError, read_json
 from ..wire.models import ResponseUsage
+from .answer_schema import AnswerMisfitError, AnswerSchema
 from .lines import Task
-from .outcomes import Outcome, error_of, outcome_of
+from .outcomes import Outcome, error_of, outcome_of, response_id_in
 
 # Seconds after which a signal, or an answer that takes too long, is noticed at the latest.  If a signal comes just
 # before a wait, Python runs its handler only after the wait, so no wait is longer.
@@ -38,19 +40,26 @@ _CHECK_INTERVAL = 0.2
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a task: the response, or the error; both for a response that is to fail, such as a refused one."""
+    """The result of a task: the response, or the error; both for a response that is to fail, such as a refused one.
+
+    `earlier` has, for each answer before this one that did not fit the schema, the `usage` that the server told.
+    """
 
     task: Task
     response: Mapping[str, Any] | None = None
     error: Exception | None = None
+    earlier: tuple[Any, ...] = ()
+
+    @property
+    def usages(self) -> list[ResponseUsage]:
+        """What all answers to the task used, as far as the server says."""
+        told = [*self.earlier, (self.response or {}).get("usage")]
+        return [build_received(ResponseUsage, usage)[0] for usage in told if isinstance(usage, Mapping)]
 
     @property
     def output_tokens(self) -> int:
-        """The output tokens of the response, 0 if the server does not say."""
-        usage = (self.response or {}).get("usage")
-        if not isinstance(usage, Mapping):
-            return 0
-        return build_received(ResponseUsage, usage)[0].output_tokens or 0
+        """The output tokens of all answers to the task, as far as the server says."""
+        return sum(usage.output_tokens or 0 for usage in self.usages)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -59,14 +68,11 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line of the output: the response as it was received, or the facts about the failure."""
-        task = self.task
-        head = {"line": task.line, "digest": task.digest}
-        if task.custom_id is not None:
-            head["custom_id"] = task.custom_id
-        if task.model is not None:
-            head["model"] = task.model
+        head = self.task.head()
         if (outcome := self.outcome) is not None:
             head["outcome"] = outcome
+        if self.earlier:
+            head["earlier_usage"] = list(self.earlier)
         if self.error is None:
             return {**head, "response": self.response}
         kept = {} if self.response is None else {"response": self.response}
@@ -74,10 +80,14 @@ class Result:
 
 
 class _RunningTask:
-    """A task that was given to the sender: when its request was written, and which response came."""
+    """A task that was given to the sender: when its request was written, and which response came.
 
-    def __init__(self, task: Task, clock: Callable[[], float]) -> None:
+    `earlier` is the usage of the answers that did not fit.
+    """
+
+    def __init__(self, task: Task, clock: Callable[[], float], earlier: tuple[Any, ...] = ()) -> None:
         self.task = task
+        self.earlier = earlier
         self.timings = Timings(clock)
         self.subscription: DisposableBase = Disposable()
         self._started = False
@@ -103,14 +113,15 @@ class _RunningTask:
         """Return the result for an answer that takes too long."""
         delivery: Delivery = "started" if self._started else "unknown"
         error = TerminalTimeoutError(timeout, delivery=delivery, response_id=self._response_id)
-        return Result(self.task, error=error)
+        return Result(self.task, error=error, earlier=self.earlier)
 
 
 class Run:
     """Gives tasks to a sender, at most `concurrency` at once.
 
     With `timeout`, an answer may take so many seconds from when its request was written.  A response with one of the
-    outcomes `failing` gets an error.  `clock` returns seconds.
+    outcomes `failing` gets an error.  So does a whole answer that does not fit the `schema`, after `schema_retries`
+    more requests; the tasks must have been read with the format of that schema.  `clock` returns seconds.
     """
 
     def __init__(
@@ -120,9 +131,13 @@ class Run:
         concurrency: int,
         timeout: float | None = None,
         failing: Collection[Outcome] = (),
+        schema: AnswerSchema | None = None,
+        schema_retries: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._failing = failing
+        self._schema = schema
+        self._schema_retries = schema_retries
         self.stopping = False
         self._sender = sender
         self._concurrency = concurrency
@@ -164,8 +179,15 @@ class Run:
                     result = self._results.get(timeout=_CHECK_INTERVAL)
                 except Empty:
                     continue
-                if result is not None and self._running.pop(result.task.line, None) is None:
-                    continue  # its answer came just before the timeout
+                if result is not None:
+                    running = self._running.pop(result.task.line, None)
+                    if running is None:
+                        continue  # its answer came just before the timeout
+                    if isinstance(result.error, AnswerMisfitError) and len(running.earlier) < self._schema_retries:
+                        if not self.stopping:  # else the task is one that was not sent
+                            usage = (result.response or {}).get("usage")
+                            self._start(_RunningTask(result.task, self._clock, (*running.earlier, usage)))
+                        continue
                 yield result
         finally:
             for running in self._running.values():
@@ -210,20 +232,31 @@ class Run:
             response = _response(assembly, ends[-1])
             if "tools" in response:  # some servers repeat the whole request, with the credentials of its tools
                 response["tools"] = shown_data(response["tools"])
-            if outcome_of(response) not in self._failing:
-                return Result(task, response)
-            secrets = secrets_of(ends[-1])
-            if secrets is not None:  # as in all errors
-                response = secrets.hide_json(response)
-            return Result(task, response, error_of(response))
+            return self._judged(running, response, secrets_of(ends[-1]))
 
         def failed(error: Exception, _: object) -> Observable[Result]:
-            return reactivex.of(Result(task, error=error))
+            return reactivex.of(Result(task, error=error, earlier=running.earlier))
 
         events: Observable[ServerEvent] = reactivex.defer(send)
         return events.pipe(
             rops.raise_on_failure(), ops.filter(is_terminal), ops.to_list(), ops.map(answered), ops.catch(failed)
         )
+
+    def _judged(self, running: _RunningTask, response: Mapping[str, Any], secrets: Secrets | None) -> Result:
+        """Return the result for a response, with an error if the response is to fail or does not fit the schema."""
+        task, earlier, outcome, schema = running.task, running.earlier, outcome_of(response), self._schema
+        problems = None
+        if outcome is None and schema is not None and task.schema == schema.format.digest:
+            problems = schema.problems_of(response)
+        if problems is None and outcome not in self._failing:
+            return Result(task, response, earlier=earlier)
+        if secrets is not None:  # as in all errors
+            response = secrets.hide_json(response)
+            problems = problems and secrets.hide(problems)
+        if problems is None:
+            return Result(task, response, error_of(response), earlier)
+        error = AnswerMisfitError(problems, tries=1 + len(earlier), response_id=response_id_in(response))
+        return Result(task, response, error, earlier)
 
 
 def _response(assembly: Assembly, end: ServerEvent) -> dict[str, Any]:

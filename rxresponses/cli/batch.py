@@ -15,12 +15,16 @@ from .arguments import DEFAULT_MODEL, add_connection, connection_options, positi
 from .stderr import note_interrupt
 
 if TYPE_CHECKING:
+    from ..batch.answer_schema import AnswerSchema
     from ..batch.outcomes import Outcome
     from ..batch.results import Results
     from ..batch.run import Run
     from .screen import Screen
 
-_OUTCOMES = {"refused": "the model refused to answer", "incomplete": "its answer was cut, as by max_output_tokens"}
+_OUTCOMES: dict[Outcome, str] = {
+    "refused": "the model refused to answer",
+    "incomplete": "its answer was cut, as by max_output_tokens",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -58,6 +62,19 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
             help=f"count a line as failed when {meaning}; those of earlier runs too",
         )
     parser.add_argument(
+        "--schema",
+        metavar="FILE",
+        help="the JSON schema that the answers must fit; each line that has no format of its own asks for it.  Implies "
+        "--fail-refused and --fail-incomplete",
+    )
+    parser.add_argument(
+        "--schema-retries",
+        metavar="N",
+        type=_count_or_zero,
+        default=2,
+        help="how often an answer that does not fit is asked for again, before its line fails (default: %(default)s)",
+    )
+    parser.add_argument(
         "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
     )
     add_connection(parser)
@@ -81,6 +98,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _count_or_zero(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not {text!r}")
+    return int(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Answer the lines that have no result; return 0 when every line has an answer, 1 when some failed."""
     from ..batch.lines import checked_ids, open_input, read_lines, refuse_as_output
@@ -90,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
 
     with open_input(args.requests) as requests:
         refuse_as_output(requests, args.output)
-        failing: list[Outcome] = args.failing or []
+        schema = _schema(args)
+        failing = _failing(args)
         size = os.fstat(requests.fileno()).st_size  # bytes; each line has one at least, its end
         with Results(
             args.output,
@@ -99,17 +123,44 @@ def run(args: argparse.Namespace) -> int:
             failing=failing,
             model=args.model,
             embedded=is_embedded(args.url),
+            schema=None if schema is None else schema.format.digest,
         ) as results:
             total = results.check(checked_ids(read_lines(requests)))
             screen = Screen()
             if total > results.answered + results.failed:
-                total = _answer(args, requests, results, total, screen)
+                total = _answer(args, requests, results, schema, total, screen)
             else:
                 _sum_up(results, total, screen)
             return 0 if results.answered == total else 1
 
 
-def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, total: int, screen: Screen) -> int:
+def _schema(args: argparse.Namespace) -> AnswerSchema | None:
+    """Return the schema that the arguments name; raise `ConfigurationError` if it cannot be used."""
+    from ..batch.answer_schema import AnswerSchema
+    from ..errors import ConfigurationError
+    from .schema_file import read_schema
+
+    if args.schema is None:
+        return None
+    format, schema = read_schema(args.schema)
+    try:
+        return AnswerSchema(format, schema)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the schema in {args.schema} cannot be used: {error}") from error
+
+
+def _failing(args: argparse.Namespace) -> list[Outcome]:
+    return list(_OUTCOMES) if args.schema is not None else args.failing or []
+
+
+def _answer(
+    args: argparse.Namespace,
+    requests: BinaryIO,
+    results: Results,
+    schema: AnswerSchema | None,
+    total: int,
+    screen: Screen,
+) -> int:
     """Answer the lines that have no result; return the number of lines, of which some may have come meanwhile."""
     from ..batch.batch import Batch
     from ..batch.lines import read_lines
@@ -127,7 +178,9 @@ def _answer(args: argparse.Namespace, requests: BinaryIO, results: Results, tota
             timeout=args.timeout,
             note=screen.note,
             stoppable=_stop_on_interrupt,
-            failing=args.failing or [],
+            failing=_failing(args),
+            schema=schema,
+            schema_retries=args.schema_retries,
         )
         results.begin()
         progress = Progress(total, results.answered, results.failed)

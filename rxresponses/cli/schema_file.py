@@ -23,12 +23,17 @@ class NoJsonError(ResponsesError):
 
 def read_format(path: str) -> Mapping[str, Any]:
     """Return the `text.format` for the schema in a file; raise `ConfigurationError` for a file that has none."""
+    return read_schema(path)[0]
+
+
+def read_schema(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the `text.format` for the schema in a file, and that schema; raise `ConfigurationError` without one."""
     try:
         data = json.loads(Path(path).read_bytes())  # `loads` finds out which UTF it is
     except (OSError, ValueError, RecursionError) as error:  # JSON and UTF errors are `ValueError`s
         raise ConfigurationError(f"cannot read the schema in {path}: {error}") from error
     try:
-        return format_of(data, Path(path).stem)
+        return format_of(data, Path(path).stem), data["schema"] if _is_envelope(data) else data
     except ConfigurationError as error:
         raise ConfigurationError(f"the schema in {path} cannot be used: {error}") from error
 
@@ -40,7 +45,7 @@ def format_of(data: Any, name: str) -> dict[str, Any]:
     object and to require each property, so both are added: an answer that fits the result fits the schema in the file.
     """
     envelope: Mapping[str, Any] = {}
-    if isinstance(data, dict) and isinstance(data.get("schema"), dict) and "properties" not in data:
+    if _is_envelope(data):
         envelope, data = data, data["schema"]
     if not isinstance(data, dict):
         raise ConfigurationError("the schema must be a JSON object")
@@ -61,6 +66,10 @@ def format_of(data: Any, name: str) -> dict[str, Any]:
     if isinstance(envelope.get("description"), str):
         found["description"] = envelope["description"]
     return found
+
+
+def _is_envelope(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("schema"), dict) and "properties" not in data
 
 
 def _resolved(schema: Mapping[str, Any]) -> dict[str, Any]:

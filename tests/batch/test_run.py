@@ -437,3 +437,82 @@ def test_a_signal_that_interrupts_no_wait_is_noticed() -> None:
         taker.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+
+
+class TextSender:
+    """Answers with one text after another, and with the last one from then on."""
+
+    def __init__(self, *texts: str | None) -> None:
+        self.texts = list(texts)
+        self.requests: list[Mapping[str, Any]] = []
+
+    def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
+        self.requests.append(request)
+        text = self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
+        if text is None:
+            return reactivex.throw(ConnectionLostError("gone", delivery="unknown"))
+        message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+        usage = {"input_tokens": 5, "output_tokens": 7}
+        return reactivex.of(event(output=[message], usage=usage))
+
+
+class TestSchema:
+    """Answers that do not fit are asked for again."""
+
+    @pytest.fixture
+    def schema(self) -> Any:
+        pytest.importorskip("jsonschema", reason="comes with the extra `cli`")
+        from rxresponses.batch.answer_schema import AnswerSchema
+
+        return AnswerSchema({"type": "json_schema"}, {"type": "integer"})
+
+    def task(self, schema: Any, line: bytes = b'"Hi"') -> Task:
+        return task_of(1, line, "m", schema.format)
+
+    @pytest.mark.parametrize("misfits", [0, 1, 2])
+    def test_until_one_fits(self, schema: Any, misfits: int) -> None:
+        sender = TextSender(*['"x"'] * misfits, "7")
+        result = only(sender, self.task(schema), schema=schema, schema_retries=2)
+        assert result.error is None
+        assert len(sender.requests) == 1 + misfits
+        assert [request["text"] for request in sender.requests] == [{"format": schema.format.format}] * (1 + misfits)
+        assert result.output_tokens == 7 * (1 + misfits)
+        line = result.to_dict()
+        assert len(line.get("earlier_usage", [])) == misfits
+        assert line["schema"] == schema.format.digest
+
+    def test_fails_after_the_last_retry(self, schema: Any) -> None:
+        sender = TextSender('"x"', '"y"', '"z"')
+        result = only(sender, self.task(schema), schema=schema, schema_retries=2)
+        assert str(result.error) == (
+            "the answer does not fit the schema, in 3 tries; the latest: $: 'z' is not of type 'integer'"
+        )
+        line = result.to_dict()
+        assert line["error"]["type"] == "AnswerMisfitError"
+        assert line["error"]["delivery"] == "started"
+        assert line["error"]["response"]["id"] == line["error"]["response_id"] == "r"
+        assert len(sender.requests) == 3
+
+    def test_without_retries(self, schema: Any) -> None:
+        result = only(TextSender('"x"'), self.task(schema), schema=schema)
+        assert str(result.error) == "the answer does not fit the schema: $: 'x' is not of type 'integer'"
+
+    def test_another_error_ends_the_retries_and_keeps_what_was_used(self, schema: Any) -> None:
+        result = only(TextSender('"x"', None), self.task(schema), schema=schema, schema_retries=2)
+        assert isinstance(result.error, ConnectionLostError)
+        assert result.output_tokens == 7
+
+    def test_a_line_with_a_format_of_its_own_is_not_checked(self, schema: Any) -> None:
+        task = self.task(schema, b'{"input": "Hi", "text": {"format": {"type": "text"}}}')
+        assert only(TextSender("x"), task, schema=schema, schema_retries=2).error is None
+
+    def test_after_a_stop_nothing_is_asked_for_again(self, schema: Any) -> None:
+        class Stopping(TextSender):
+            def send_request(self, request: Mapping[str, Any]) -> Observable[ServerEvent]:
+                run.stop()
+                return super().send_request(request)
+
+        sender = Stopping('"x"')
+        run = Run(sender, concurrency=1, schema=schema, schema_retries=2)
+        assert [result for result in run.results([self.task(schema)]) if result] == []
+        assert len(sender.requests) == 1

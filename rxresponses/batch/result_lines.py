@@ -1,0 +1,63 @@
+"""A line of the results file: how it is written, and what a later run reads of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import msgspec
+
+from ..scalars import with_finite_numbers
+
+_BEGIN = b'{"line":'
+
+
+class Head(msgspec.Struct):
+    """The fields of a result that a later run needs; the response is skipped."""
+
+    line: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    model: str | None = None
+    server: str | None = None
+    outcome: str | None = None
+    schema: str | None = None
+    error: dict[str, Any] | None = None
+
+
+def json_line_of(data: dict[str, Any]) -> bytes:
+    """Return JSON that every parser reads: `-Infinity` as text, and U+FFFD in place of a lone surrogate."""
+    data = with_finite_numbers(data)
+    try:
+        return msgspec.json.encode(data)
+    except (UnicodeEncodeError, TypeError):
+        return msgspec.json.encode(_readable(json.loads(json.dumps(data))))
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {_readable(name): _readable(item) for name, item in value.items()}
+    return value
+
+
+def read_head(line: bytes) -> Head | None:
+    """Read a line of the output; return `None` if it is no result."""
+    try:
+        return _decode(line)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return msgspec.convert(json.loads(line), Head)  # lone surrogates, which msgspec refuses
+    except (ValueError, RecursionError):
+        return None
+
+
+_decode = msgspec.json.Decoder(Head).decode
+
+
+def is_torn(line: bytes) -> bool:
+    """Whether this is the beginning of a result whose end was not written; other text must not be cut off."""
+    return not line.endswith(b"\n") and (line.startswith(_BEGIN) or _BEGIN.startswith(line))
