@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
@@ -15,7 +15,8 @@ from ..options import ConnectionOptions, PoolOptions
 from ..redaction import discreet
 from ..senders.client import ResponsesClient
 from .answer_schema import AnswerSchema
-from .lines import Task, read_lines, task_of
+from .copies import Copies
+from .lines import Task, read_lines
 from .outcomes import Outcome
 from .progress import Progress
 from .results import Results
@@ -29,11 +30,11 @@ BACKOFF = Backoff()  # of the clients
 class Batch:
     """Answers the lines of `requests` that have no result in `results`.
 
-    `url` is the base URL of the API, `options` those of its connections, and `model` the model of lines that name
-    none.  At most `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the
-    outcomes `failing` fail.  Answers that do not fit the `schema` are asked for again, at most `schema_retries` times,
-    and then fail.  `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`, from which
-    the caller may stop it.
+    `url` is the base URL of the API, `options` those of its connections, and `task_of` reads a line.  At most
+    `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the outcomes `failing`
+    fail.  Answers that do not fit the `schema` are asked for again, at most `schema_retries` times, and then fail.  The
+    lines in `copies` are not sent, and get copies of results at the end.  `note` shows the user a line of text.  Each
+    run is inside the context `stoppable(run)`, from which the caller may stop it.
 
     Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
     results.
@@ -47,7 +48,7 @@ class Batch:
         *,
         url: str | None,
         options: ConnectionOptions,
-        model: str,
+        task_of: Callable[[int, bytes], Task],
         concurrency: int,
         timeout: float | None,
         note: Callable[[str], None],
@@ -55,12 +56,15 @@ class Batch:
         failing: Collection[Outcome] = (),
         schema: AnswerSchema | None = None,
         schema_retries: int = 0,
+        copies: Copies | None = None,
     ) -> None:
         self._requests = requests
         self._results = results
         self._url = url
         self._options = options
-        self._model = model
+        self._task_of = task_of
+        self._copies = copies
+        self._was_stopped = False
         self._concurrency = concurrency
         self._timeout = timeout
         self._note = note
@@ -76,7 +80,18 @@ class Batch:
         return ResponsesClient(self._url, options=self._options, pool=pool)
 
     def run(self, progress: Progress) -> None:
-        """Answer them; raise `KeyboardInterrupt` after a stop, or the error that every other line would meet.
+        """Answer them; raise `KeyboardInterrupt` after a stop, or the error that every other line would meet."""
+        problem = self._run_clients(progress)
+        if self._copies is not None:
+            for failed in self._copies.write(read_lines(self._requests)):
+                progress.add_copy(failed=failed)
+        if problem is not None:
+            raise problem
+        if self._was_stopped:
+            raise KeyboardInterrupt
+
+    def _run_clients(self, progress: Progress) -> Exception | None:
+        """Run one client after another until all lines have a result, or one of these errors ends the batch.
 
         A client gives up when it cannot connect.  If the server has answered in this batch, another client
         tries for `OUTAGE` seconds more.
@@ -87,15 +102,14 @@ class Batch:
             problem = self._run_client(progress)
             if self._results.answered > answered:
                 gives_up_at = time.monotonic() + OUTAGE
-            if problem is None:
-                return
-            if not is_retryable(problem) or _asks_for_long_wait(problem) or time.monotonic() >= gives_up_at:
-                raise problem
+            if problem is None or not is_retryable(problem) or _asks_for_long_wait(problem):
+                return problem
+            if time.monotonic() >= gives_up_at:
+                return problem
             self._client = self._new_client()
 
     def _run_client(self, progress: Progress) -> Exception | None:
         """Answer lines until all have a result or the client cannot go on; return the error of the latter."""
-        results = self._results
         with self._client as client:
             run = Run(
                 client,
@@ -105,14 +119,16 @@ class Batch:
                 schema=self._schema,
                 schema_retries=self._schema_retries,
             )
-            format = None if self._schema is None else self._schema.format
-            lines = read_lines(self._requests)
-            tasks = (task_of(number, line, self._model, format) for number, line in lines if number not in results)
             with self._stoppable(run), client.state.subscribe(progress.wait):
-                problem = write_results(run, tasks, results, progress, self._note)
-        if run.stopping and problem is None:
-            raise KeyboardInterrupt
+                problem = write_results(run, self._tasks(), self._results, progress, self._note)
+        self._was_stopped = run.stopping
         return problem
+
+    def _tasks(self) -> Iterator[Task]:
+        results, copies = self._results, self._copies or ()
+        for number, line in read_lines(self._requests):
+            if number not in results and number not in copies:
+                yield self._task_of(number, line)
 
 
 def write_results(

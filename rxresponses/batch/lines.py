@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from ..errors import ConfigurationError, InvalidRequestError
+from .first_lines import FirstLines
 
 _ENDPOINT = "/v1/responses"
 OWN = "own"  # the schema of a line that has a format of its own
@@ -141,14 +142,14 @@ def _utf8(line: str) -> bytes:
 
 def checked_ids(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """Yield the lines; raise `ConfigurationError` for the second line with a `custom_id`: their results look alike."""
-    seen: dict[int, int] = {}  # by hash, since an input may have millions of ids
+    first_lines = FirstLines()  # by hash, since an input may have millions of ids
     for number, line in lines:
         try:
             custom_id = _read_id(line).custom_id
         except (ValueError, RecursionError):
             custom_id = None  # no request, or for Python's parser; it becomes a failed line
         if isinstance(custom_id, (str, int, float)):
-            first = seen.setdefault(hash((type(custom_id), custom_id)), number)
+            first = first_lines.of(hash((type(custom_id), custom_id)), number)
             if first != number:
                 raise ConfigurationError(
                     f"lines {first} and {number} of the input have the same `custom_id`, {custom_id!r}"

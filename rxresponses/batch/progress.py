@@ -23,15 +23,23 @@ _INTERVAL = 10.0  # seconds from one line to the next, without a bar
 class Progress:
     """Counts results, and shows the counts while the context is open.
 
-    `answered` and `failed` are the results of earlier runs, of `total` lines.  `clock` returns seconds.
+    `answered` and `failed` are the results of earlier runs, of `total` lines.  `copies` lines need no request: they get
+    copies of results at the end.  `clock` returns seconds.
     """
 
     def __init__(
-        self, total: int, answered: int = 0, failed: int = 0, *, clock: Callable[[], float] = time.monotonic
+        self,
+        total: int,
+        answered: int = 0,
+        failed: int = 0,
+        *,
+        copies: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total = total
         self._answered = answered
         self._failed = failed
+        self._copies = copies
         self._tokens = 0
         self._clock = clock
         self._before = answered + failed
@@ -61,17 +69,24 @@ class Progress:
         if new and seconds > 0 and waiting is None:  # nobody knows how long a wait lasts
             # The time since the latest result does not count, or the time left would grow while no result comes.
             pace = (self._latest - self._start or seconds) / new
-            text += f", {timedelta(seconds=round((self._total - done) * pace))} left"
+            text += f", {timedelta(seconds=round((self._total - self._copies - done) * pace))} left"
         return text if waiting is None else f"{text}, {waiting.at(self._clock())}"
 
     def add(self, result: Result) -> None:
         """Count a result, and show the counts if a line is due."""
-        if result.error is None:
-            self._answered += 1
-        else:
-            self._failed += 1
         self._tokens += result.output_tokens
         self._latest = self._clock()
+        self._count(failed=result.error is not None)
+
+    def add_copy(self, *, failed: bool) -> None:
+        """Count the result of a line that is a copy, and show the counts if a line is due."""
+        self._copies -= 1
+        self._before += 1
+        self._count(failed=failed)
+
+    def _count(self, *, failed: bool) -> None:
+        self._answered += not failed
+        self._failed += failed
         if self._bar is not None:
             for task in self._bar.task_ids:
                 self._bar.update(task, completed=self._answered + self._failed)

@@ -21,6 +21,7 @@ class Head(msgspec.Struct):
     server: str | None = None
     outcome: str | None = None
     schema: str | None = None
+    copy_of: int | None = None
     error: dict[str, Any] | None = None
 
 
@@ -31,6 +32,21 @@ def json_line_of(data: dict[str, Any]) -> bytes:
         return msgspec.json.encode(data)
     except (UnicodeEncodeError, TypeError):
         return msgspec.json.encode(_readable(json.loads(json.dumps(data))))
+
+
+def copied_line(line: bytes, head: dict[str, Any]) -> bytes:
+    """Return a copy of a line for another line of the input, with that line's `head`.
+
+    What the answer cost stays with the line that was sent.
+    """
+    fields = _decode_fields(line)
+    fields = {"copy_of": fields["line"], **{name: raw for name, raw in fields.items() if name not in _OF_ITS_LINE}}
+    rest = [msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items()]
+    return b",".join([json_line_of(head)[:-1], *rest]) + b"}"
+
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_OF_ITS_LINE = ("line", "digest", "custom_id", "model", "schema", "earlier_usage")
 
 
 def _readable(value: Any) -> Any:

@@ -9,16 +9,17 @@ import tempfile
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import ConfigurationError
 from .lines import OWN, digest
 from .lock import lock
-from .result_lines import Head, is_torn, json_line_of, read_head
+from .result_lines import Head, copied_line, is_torn, json_line_of, read_head
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in `typing` only from Python 3.11
 
+    from .lines import Task
     from .run import Result
 
 _EMBEDDED = "embedded"
@@ -33,8 +34,8 @@ class Results:
     Opening the file locks it and reads its results; `begin` makes the first change.  A result takes two bytes of
     memory.  `lines` is the highest possible line number.  With `retry_failed`, failed lines count as missing.
     Lines whose outcome is in `failing` count as failed, those of earlier runs too.  `refused` and `incomplete` count
-    the answers with that outcome.  `model` is the model of lines that name none.  `embedded` says that the embedded
-    server answers.
+    the answers with that outcome, and `copied` those that are copies of the answer to another line.  `model` is the
+    model of lines that name none.  `embedded` says that the embedded server answers.
 
     Raises `ConfigurationError` for a file that another run has locked, that is no file of results, or whose
     answers would be mixed with others: those of another `model`, those to another `schema` (its digest), or those that
@@ -57,7 +58,7 @@ class Results:
         self._model = model
         self._embedded = embedded
         self._schema = schema
-        self.answered = self.failed = self.refused = self.incomplete = 0
+        self.answered = self.failed = self.refused = self.incomplete = self.copied = 0
         self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
         self._checks = array("H")
         self._retries = 0
@@ -110,17 +111,33 @@ class Results:
         for number, line in lines:
             count += 1
             _put(wanted, number, _check(digest(line)))
-        self.answered = self.failed = self.refused = self.incomplete = 0
-        for head in self._heads() if self._is_in_place() else ():
+        self.answered = self.failed = self.refused = self.incomplete = self.copied = 0
+        for _, head in self.places() if self._is_in_place() else ():
             if head.line < len(wanted) and wanted[head.line] == _check(head.digest):
                 wanted[head.line] = 0
-                self._count(head.outcome, failed=self._is_failed(head))
+                self._count(head)
         return count
 
-    def _heads(self) -> Iterator[Head]:
+    def places(self) -> Iterator[tuple[int, Head]]:
+        """Yield where in the file each result begins, in bytes, and its head."""
         with open(self._fd, "rb", closefd=False) as file:
             file.seek(0)
-            yield from filter(None, map(read_head, file))
+            place = 0
+            for line in file:
+                head = read_head(line)
+                if head is not None:
+                    yield place, head
+                place += len(line)
+
+    def _line_at(self, place: int) -> bytes:
+        # Without a buffer: what is written meanwhile moves the position in the file.
+        os.lseek(self._fd, place, os.SEEK_SET)
+        data = bytearray()
+        while piece := os.read(self._fd, max(4096, len(data))):
+            data += piece
+            if b"\n" in piece:
+                break
+        return bytes(data.partition(b"\n")[0])
 
     def _is_in_place(self) -> bool:
         try:
@@ -140,12 +157,28 @@ class Results:
 
     def write(self, result: Result) -> None:
         """Add a result; raise `OSError` if the file was removed or replaced: the result would be lost."""
+        task = result.task
+        error: dict[str, Any] | None = None if result.error is None else {}
+        origin = {"server": _EMBEDDED} if self._embedded else {}
+        head = Head(task.line, task.digest, outcome=result.outcome, error=error)
+        self._add(head, json_line_of({**result.to_dict(), **origin}))
+
+    def write_copy(self, task: Task, place: int) -> bool:
+        """Give a task the result at a place in the file, that of another task; return whether it is a failure."""
+        source = self._line_at(place)
+        head = read_head(source)
+        if head is None:
+            raise OSError(f"{self.path} was changed during the run")
+        head.line, head.digest, head.copy_of = task.line, task.digest, head.line
+        self._add(head, copied_line(source, task.head()))
+        return self.is_failed(head)
+
+    def _add(self, head: Head, line: bytes) -> None:
         if not self._is_in_place():
             raise OSError(f"{self.path} was removed or replaced during the run, and the results in it are lost")
         self._end_last_line()
-        origin = {"server": _EMBEDDED} if self._embedded else {}
-        self._write(json_line_of({**result.to_dict(), **origin}) + b"\n")
-        self._remember(result.task.line, result.task.digest, result.outcome, failed=result.error is not None)
+        self._write(line + b"\n")
+        self._remember(head)
 
     def _write(self, data: bytes) -> None:
         # One write, so that a kill leaves at most one torn line.  A full disk takes a part, and then raises.
@@ -187,11 +220,11 @@ class Results:
                     raise self._has_others()
                 self._size += len(line)
                 self._ended = line.endswith(b"\n")
-                if retry_failed and self._is_failed(head):
+                if retry_failed and self.is_failed(head):
                     self._retries += 1
                     continue
                 self._check_origin(head)
-                self._remember(head.line, head.digest, head.outcome, failed=self._is_failed(head))
+                self._remember(head)
 
     def _check_origin(self, head: Head) -> None:
         """Raise for an answer that must not be mixed with those of this run; the file would not show the difference."""
@@ -224,20 +257,22 @@ class Results:
             f"{self.path} has results of lines that the input does not have: give each input its own output"
         )
 
-    def _is_failed(self, head: Head) -> bool:
+    def is_failed(self, head: Head) -> bool:
+        """Whether the line of this result has failed."""
         return head.error is not None or head.outcome in self._failing
 
-    def _remember(self, line: int, digest: str, outcome: str | None, *, failed: bool) -> None:
-        _put(self._checks, line, _check(digest))
-        self._count(outcome, failed=failed)
+    def _remember(self, head: Head) -> None:
+        _put(self._checks, head.line, _check(head.digest))
+        self._count(head)
 
-    def _count(self, outcome: str | None, *, failed: bool) -> None:
-        if failed:
+    def _count(self, head: Head) -> None:
+        if self.is_failed(head):
             self.failed += 1
             return
         self.answered += 1
-        self.refused += outcome == "refused"
-        self.incomplete += outcome == "incomplete"
+        self.refused += head.outcome == "refused"
+        self.incomplete += head.outcome == "incomplete"
+        self.copied += head.copy_of is not None
 
     def _leave_failures_out(self) -> None:
         """Replace the file by a copy without the failures, in one step; the copy is locked before that."""
@@ -270,7 +305,7 @@ class Results:
     def _copy_answers(self, old: BinaryIO, file: BinaryIO) -> None:
         for line in old:
             head = read_head(line)
-            if head is not None and not self._is_failed(head):
+            if head is not None and not self.is_failed(head):
                 file.write(line.rstrip(b"\n") + b"\n")
 
 

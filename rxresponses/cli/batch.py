@@ -7,7 +7,8 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,6 +17,8 @@ from .stderr import note_interrupt
 
 if TYPE_CHECKING:
     from ..batch.answer_schema import AnswerSchema
+    from ..batch.copies import Copies
+    from ..batch.lines import Task
     from ..batch.outcomes import Outcome
     from ..batch.results import Results
     from ..batch.run import Run
@@ -62,6 +65,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
             help=f"count a line as failed when {meaning}; those of earlier runs too",
         )
     parser.add_argument(
+        "--dedupe",
+        action="store_true",
+        help="send one of the lines that ask for the same, apart from custom_id; the others get copies of its result",
+    )
+    parser.add_argument(
         "--schema",
         metavar="FILE",
         help="the JSON schema that the answers must fit; each line that has no format of its own asks for it.  Implies "
@@ -106,7 +114,8 @@ def _count_or_zero(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Answer the lines that have no result; return 0 when every line has an answer, 1 when some failed."""
-    from ..batch.lines import checked_ids, open_input, read_lines, refuse_as_output
+    from ..batch.copies import Copies
+    from ..batch.lines import checked_ids, open_input, read_lines, refuse_as_output, task_of
     from ..batch.results import Results
     from ..testing.fallback import is_embedded
     from .screen import Screen
@@ -114,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
     with open_input(args.requests) as requests:
         refuse_as_output(requests, args.output)
         schema = _schema(args)
+        format = None if schema is None else schema.format
+        reader = partial(task_of, model=args.model, format=format)
         failing = _failing(args)
         size = os.fstat(requests.fileno()).st_size  # bytes; each line has one at least, its end
         with Results(
@@ -123,12 +134,14 @@ def run(args: argparse.Namespace) -> int:
             failing=failing,
             model=args.model,
             embedded=is_embedded(args.url),
-            schema=None if schema is None else schema.format.digest,
+            schema=None if format is None else format.digest,
         ) as results:
-            total = results.check(checked_ids(read_lines(requests)))
+            copies = Copies(reader, results) if args.dedupe else None
+            lines = checked_ids(read_lines(requests))
+            total = results.check(lines if copies is None else copies.read(lines))
             screen = Screen()
             if total > results.answered + results.failed:
-                total = _answer(args, requests, results, schema, total, screen)
+                total = _answer(args, requests, results, reader, schema, copies, total, screen)
             else:
                 _sum_up(results, total, screen)
             return 0 if results.answered == total else 1
@@ -157,7 +170,9 @@ def _answer(
     args: argparse.Namespace,
     requests: BinaryIO,
     results: Results,
+    reader: Callable[[int, bytes], Task],
     schema: AnswerSchema | None,
+    copies: Copies | None,
     total: int,
     screen: Screen,
 ) -> int:
@@ -173,7 +188,7 @@ def _answer(
             results,
             url=url,
             options=connection_options(args),
-            model=args.model,
+            task_of=reader,
             concurrency=args.concurrency,
             timeout=args.timeout,
             note=screen.note,
@@ -181,9 +196,10 @@ def _answer(
             failing=_failing(args),
             schema=schema,
             schema_retries=args.schema_retries,
+            copies=copies,
         )
         results.begin()
-        progress = Progress(total, results.answered, results.failed)
+        progress = Progress(total, results.answered, results.failed, copies=0 if copies is None else len(copies))
         try:
             with progress:
                 batch.run(progress)
@@ -216,7 +232,7 @@ def _stop_on_interrupt(run: Run) -> Iterator[None]:
 
 
 def _sum_up(results: Results, total: int, screen: Screen) -> None:
-    counts = (results.refused, "refused"), (results.incomplete, "incomplete")
+    counts = (results.refused, "refused"), (results.incomplete, "incomplete"), (results.copied, "copied")
     special = ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
     answered = f"{results.answered} of {total} answered{f' ({special})' if special else ''}"
     screen.note(f"{answered}, {results.failed} failed: {results.path}")

@@ -170,3 +170,13 @@ class TestTimeLeft:
         assert str(progress).endswith(" tokens/s, cannot connect: trying again in 4.0 s")
         progress.wait(ClientState(open=1))
         assert str(progress).endswith(", 0:01:30 left")
+
+
+def test_lines_that_are_copies_take_no_time(clock: Clock) -> None:
+    progress = Progress(9, copies=4, clock=clock)
+    clock.now += 10
+    progress.add(ANSWER)
+    assert str(progress) == "1 of 9 done, 0 failed, 3 tokens/s, 0:00:40 left"
+    progress.add_copy(failed=False)
+    progress.add_copy(failed=True)
+    assert str(progress) == "3 of 9 done, 1 failed, 3 tokens/s, 0:00:40 left"
