@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO
 
 from ..backoff import Backoff, is_retryable, is_spent, requested_wait
 from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError, InvalidRequestError
@@ -16,7 +15,7 @@ from ..redaction import discreet
 from ..senders.client import ResponsesClient
 from .answer_schema import AnswerSchema
 from .copies import Copies
-from .lines import Task, read_lines
+from .lines import Task
 from .outcomes import Outcome
 from .progress import Progress
 from .results import Results
@@ -27,8 +26,12 @@ _DETAILS = re.compile(r"'[^']*'|\d+")
 BACKOFF = Backoff()  # of the clients
 
 
+class StoppedError(KeyboardInterrupt):
+    """The user has stopped the run, and what was in flight has ended."""
+
+
 class Batch:
-    """Answers the lines of `requests` that have no result in `results`.
+    """Answers those of the `lines` that have no result in `results`.
 
     `url` is the base URL of the API, `options` those of its connections, and `task_of` reads a line.  At most
     `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the outcomes `failing`
@@ -43,7 +46,7 @@ class Batch:
     @discreet
     def __init__(
         self,
-        requests: BinaryIO,
+        lines: Callable[[], Iterable[tuple[int, bytes]]],
         results: Results,
         *,
         url: str | None,
@@ -58,7 +61,7 @@ class Batch:
         schema_retries: int = 0,
         copies: Copies | None = None,
     ) -> None:
-        self._requests = requests
+        self._lines = lines
         self._results = results
         self._url = url
         self._options = options
@@ -80,15 +83,15 @@ class Batch:
         return ResponsesClient(self._url, options=self._options, pool=pool)
 
     def run(self, progress: Progress) -> None:
-        """Answer them; raise `KeyboardInterrupt` after a stop, or the error that every other line would meet."""
+        """Answer them; raise `StoppedError` after a stop, or the error that every other line would meet."""
         problem = self._run_clients(progress)
         if self._copies is not None:
-            for failed in self._copies.write(read_lines(self._requests)):
+            for failed in self._copies.write(self._lines()):
                 progress.add_copy(failed=failed)
         if problem is not None:
             raise problem
         if self._was_stopped:
-            raise KeyboardInterrupt
+            raise StoppedError
 
     def _run_clients(self, progress: Progress) -> Exception | None:
         """Run one client after another until all lines have a result, or one of these errors ends the batch.
@@ -126,7 +129,7 @@ class Batch:
 
     def _tasks(self) -> Iterator[Task]:
         results, copies = self._results, self._copies or ()
-        for number, line in read_lines(self._requests):
+        for number, line in self._lines():
             if number not in results and number not in copies:
                 yield self._task_of(number, line)
 

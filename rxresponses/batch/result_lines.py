@@ -25,7 +25,7 @@ class Head(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
-def json_line_of(data: dict[str, Any]) -> bytes:
+def json_line_of(data: Any) -> bytes:
     """Return JSON that every parser reads: `-Infinity` as text, and U+FFFD in place of a lone surrogate."""
     data = with_finite_numbers(data)
     try:

@@ -9,7 +9,7 @@ import tempfile
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from .lines import OWN, digest
@@ -274,16 +274,47 @@ class Results:
         self.incomplete += head.outcome == "incomplete"
         self.copied += head.copy_of is not None
 
+    def in_order(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes | None]]:
+        """Yield the number of each of these lines, and its result as it is in the file, `None` without one."""
+        places = self._places_by_line()
+        for number, _ in lines:
+            place = places[number] if number < len(places) else 0
+            yield number, self._line_at(place - 1) if place else None
+
+    def sort(self) -> None:
+        """Sort the file by the numbers of the lines, in one step; leave it as it is if it is sorted."""
+        if not self._is_in_place():
+            return  # what took the place of the file is not ours
+        latest = 0
+        for _, head in self.places():
+            if head.line < latest:
+                break
+            latest = head.line
+        else:
+            return
+        self._replace(self._line_at(place - 1) for place in filter(None, self._places_by_line()))
+
+    def _places_by_line(self) -> array[int]:
+        """Return for each line where its result begins, in bytes and plus 1, or 0."""
+        places = array("Q")
+        for place, head in self.places():
+            _put(places, head.line, place + 1)
+        return places
+
     def _leave_failures_out(self) -> None:
-        """Replace the file by a copy without the failures, in one step; the copy is locked before that."""
+        with open(self._fd, "rb", closefd=False) as old:
+            old.seek(0)
+            self._replace(line for line in old if (head := read_head(line)) is not None and not self.is_failed(head))
+
+    def _replace(self, lines: Iterable[bytes]) -> None:
+        """Replace the file by one with these lines, in one step; the new file is locked before that."""
         fd, new = tempfile.mkstemp(prefix=f"{os.path.basename(self._file)}.", dir=os.path.dirname(self._file))
         os.close(fd)
         fd = os.open(new, _OPEN)
         try:
             lock(fd, self.path)
-            with open(self._fd, "rb", closefd=False) as old, open(fd, "wb", closefd=False) as file:
-                old.seek(0)
-                self._copy_answers(old, file)
+            with open(fd, "wb", closefd=False) as file:
+                file.writelines(line.rstrip(b"\n") + b"\n" for line in lines)
             os.chmod(new, stat.S_IMODE(os.fstat(self._fd).st_mode))
             os.fsync(fd)
             if os.name == "nt":  # Windows does not replace a file that is open
@@ -301,12 +332,6 @@ class Results:
             raise
         os.close(self._fd)
         self._fd, self._ended = fd, True
-
-    def _copy_answers(self, old: BinaryIO, file: BinaryIO) -> None:
-        for line in old:
-            head = read_head(line)
-            if head is not None and not self.is_failed(head):
-                file.write(line.rstrip(b"\n") + b"\n")
 
 
 def _check(digest: str) -> int:
