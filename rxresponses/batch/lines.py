@@ -93,6 +93,22 @@ def refuse_as_output(requests: BinaryIO, output: str) -> None:
             raise ConfigurationError("the output is the input: give another file for the results")
 
 
+class JsonLines:
+    """A file with a request on each line; raises `ConfigurationError` if it cannot be read."""
+
+    def __init__(self, path: str) -> None:
+        self.file = open_input(path)
+
+    @property
+    def last_line(self) -> int:
+        """The highest possible line number: each line has one byte at least, its end."""
+        return os.fstat(self.file.fileno()).st_size
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of each line that is not blank, from 1, and the line."""
+        return read_lines(self.file)
+
+
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the number of each line, from 1, and the line as UTF-8; leave out blank lines.
 

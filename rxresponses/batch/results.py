@@ -274,12 +274,12 @@ class Results:
         self.incomplete += head.outcome == "incomplete"
         self.copied += head.copy_of is not None
 
-    def in_order(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes | None]]:
-        """Yield the number of each of these lines, and its result as it is in the file, `None` without one."""
+    def in_order(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield each of these lines with its number and its result as it is in the file, `None` without one."""
         places = self._places_by_line()
-        for number, _ in lines:
+        for number, line in lines:
             place = places[number] if number < len(places) else 0
-            yield number, self._line_at(place - 1) if place else None
+            yield number, line, self._line_at(place - 1) if place else None
 
     def sort(self) -> None:
         """Sort the file by the numbers of the lines, in one step; leave it as it is if it is sorted."""

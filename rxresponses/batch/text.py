@@ -24,7 +24,7 @@ def write_texts(path: str, results: Results, lines: Iterable[tuple[int, bytes]])
     """
     with new_file(path) as file:
         latest = 0
-        for number, result in results.in_order(lines):
+        for number, _, result in results.in_order(lines):
             file.write(b"\n" * (number - latest - 1))
             file.write(b"null" if result is None else _text(result))
             file.write(b"\n")

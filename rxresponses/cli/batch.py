@@ -26,14 +26,19 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "Without a key and without a URL, the embedded test server answers.",
         epilog="Exit codes: 0 when each line has its answer, 1 when some failed, 2 for wrong usage, 130 for Ctrl-C.",
     )
-    parser.add_argument("requests", metavar="REQUESTS", help="the file; - is standard input, if that is a file")
+    parser.add_argument(
+        "requests",
+        metavar="REQUESTS",
+        help="the file; Parquet if its name ends in .parquet; - is standard input, if that is a file",
+    )
     parser.add_argument(
         "-o",
         "--output",
         metavar="RESULTS",
         type=_output,
         required=True,
-        help="the file of results; a run adds to the results of earlier runs",
+        help="the file of results; a run adds to the results of earlier runs.  NAME.parquet is made at the end of each "
+        "run, from the results in NAME.jsonl",
     )
     parser.add_argument(
         "--concurrency", metavar="N", type=_count, default=16, help="requests in flight at once (default: %(default)s)"

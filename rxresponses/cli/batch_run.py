@@ -7,15 +7,16 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from types import FrameType
 
 from ..batch.answer_schema import AnswerSchema
 from ..batch.batch import Batch, StoppedError
 from ..batch.copies import Copies
-from ..batch.lines import checked_ids, open_input, read_lines, refuse_as_output, task_of
+from ..batch.lines import JsonLines, checked_ids, refuse_as_output, task_of
 from ..batch.outcomes import Outcome
+from ..batch.parquet import ParquetRows, is_parquet, require_pyarrow, write_parquet
 from ..batch.progress import Progress
 from ..batch.results import Results
 from ..batch.run import Run
@@ -27,36 +28,63 @@ from .schema_file import read_schema
 from .screen import Screen
 from .stderr import note_interrupt
 
-Lines = Callable[[], Iterable[tuple[int, bytes]]]
-
 
 def run_batch(args: argparse.Namespace) -> int:
     """Answer the lines that have no result; return 0 when every line has an answer, 1 when some failed."""
-    with open_input(args.requests) as requests:
-        for output in filter(None, (args.output, args.text)):
-            refuse_as_output(requests, output)
-        _check_text(args)
+    parquet = args.output if is_parquet(args.output) else None
+    # The JSON lines are what a later run goes on with.
+    output = args.output if parquet is None else f"{args.output[: -len('.parquet')]}.jsonl"
+    requests = ParquetRows(args.requests) if is_parquet(args.requests) else JsonLines(args.requests)
+    with requests.file:
+        _check_files(requests, [output, parquet, args.text])
         schema = _schema(args)
-        size = os.fstat(requests.fileno()).st_size  # bytes; each line has one at least, its end
         with Results(
-            args.output,
-            lines=size,
+            output,
+            lines=requests.last_line,
             retry_failed=args.retry_failed,
             failing=_failing(args),
             model=args.model,
             embedded=is_embedded(args.url),
             schema=None if schema is None else schema.format.digest,
         ) as results:
-            return _Command(args, partial(read_lines, requests), results, schema).run()
+            return _Command(args, requests, results, parquet, schema).run()
+
+
+def _check_files(requests: JsonLines | ParquetRows, outputs: Sequence[str | None]) -> None:
+    """Raise `ConfigurationError` if what is made of the results could not be written at the end."""
+    made = outputs[1:]
+    for path in filter(None, outputs):
+        refuse_as_output(requests.file, path)
+    names = [os.path.realpath(path) for path in outputs if path is not None]
+    for path in filter(None, made):
+        if names.count(os.path.realpath(path)) > 1:
+            raise ConfigurationError(f"two outputs are to be {path}: give each its own file")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ConfigurationError(f"cannot write {path}: it is no regular file")
+        if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+            raise ConfigurationError(f"cannot write {path}: its folder does not exist")
+    if made[0] is not None:
+        require_pyarrow()
+        if isinstance(requests, ParquetRows):
+            requests.check_kept()
 
 
 class _Command:
     """One run of the command, with its files open."""
 
-    def __init__(self, args: argparse.Namespace, lines: Lines, results: Results, schema: AnswerSchema | None) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        requests: JsonLines | ParquetRows,
+        results: Results,
+        parquet: str | None,
+        schema: AnswerSchema | None,
+    ) -> None:
         self._args = args
-        self._lines = lines
+        self._requests = requests
+        self._lines = requests.lines
         self._results = results
+        self._parquet = parquet
         self._schema = schema
         self._task_of = partial(task_of, model=args.model, format=None if schema is None else schema.format)
         self._copies = Copies(self._task_of, results) if args.dedupe else None
@@ -118,6 +146,9 @@ class _Command:
                 self._results.sort()
             if self._args.text is not None:
                 write_texts(self._args.text, self._results, self._lines())
+            if self._parquet is not None:
+                rows = self._requests if isinstance(self._requests, ParquetRows) else None
+                write_parquet(self._parquet, self._results, self._lines(), rows)
         finally:
             self._sum_up(total)
 
@@ -126,24 +157,11 @@ class _Command:
         counts = (results.refused, "refused"), (results.incomplete, "incomplete"), (results.copied, "copied")
         special = ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
         answered = f"{results.answered} of {total} answered{f' ({special})' if special else ''}"
-        note(f"{answered}, {results.failed} failed: {results.path}")
+        note(f"{answered}, {results.failed} failed: {self._args.output}")
         if results.failed:
             note("--retry-failed does the failed ones again")
         if missing := total - results.answered - results.failed:
             note(f"{missing} to do: the same command goes on with them")
-
-
-def _check_text(args: argparse.Namespace) -> None:
-    """Raise `ConfigurationError` if the texts could not be written at the end."""
-    path = args.text
-    if path is None:
-        return
-    if os.path.realpath(path) == os.path.realpath(args.output):
-        raise ConfigurationError("--text is the file of results: give another file for the texts")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ConfigurationError(f"cannot write the texts: {path} is no regular file")
-    if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
-        raise ConfigurationError(f"cannot write the texts: the folder of {path} does not exist")
 
 
 def _schema(args: argparse.Namespace) -> AnswerSchema | None:

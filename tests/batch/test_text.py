@@ -64,7 +64,7 @@ class TestTexts:
     def test_a_line_that_another_program_has_spoilt(
         self, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Results, "in_order", lambda self, lines: [(1, b"{")])
+        monkeypatch.setattr(Results, "in_order", lambda self, lines: [(1, b"", b"{")])
         assert texts(results, tmp_path) == ["null"]
 
 

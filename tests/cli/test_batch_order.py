@@ -74,7 +74,7 @@ def test_after_a_stop_and_an_error_they_are_written_too(
 def test_paths_that_cannot_be_used(batch: Batch, server: ResponsesServer, tmp_path: Path) -> None:
     batch.ask("one")
     for path, said in (
-        (batch.results, "--text is the file of results"),
+        (batch.results, "two outputs are to be"),
         (batch.requests, "the output is the input"),
         (tmp_path, "is no regular file"),
         (tmp_path / "none" / "x", "does not exist"),
