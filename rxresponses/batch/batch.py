@@ -9,7 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from ..backoff import Backoff, is_retryable, is_spent, requested_wait
-from ..errors import ConfigurationError, ConnectFailedError, ConnectionLostError, InvalidRequestError
+from ..errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    ConnectFailedError,
+    ConnectionLostError,
+    InvalidRequestError,
+)
+from ..limits.budget import Budget
+from ..limits.limits import Limits
 from ..options import ConnectionOptions, PoolOptions
 from ..redaction import discreet
 from ..senders.client import ResponsesClient
@@ -36,8 +44,9 @@ class Batch:
     `url` is the base URL of the API, `options` those of its connections, and `task_of` reads a line.  At most
     `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the outcomes `failing`
     fail.  Answers that do not fit the `schema` are asked for again, at most `schema_retries` times, and then fail.  The
-    lines in `copies` are not sent, and get copies of results at the end.  `note` shows the user a line of text.  Each
-    run is inside the context `stoppable(run)`, from which the caller may stop it.
+    lines in `copies` are not sent, and get copies of results at the end.  `limits` and `budget` are those of the
+    clients.  `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`, from which the
+    caller may stop it.
 
     Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
     results.
@@ -60,6 +69,8 @@ class Batch:
         schema: AnswerSchema | None = None,
         schema_retries: int = 0,
         copies: Copies | None = None,
+        limits: Limits | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._lines = lines
         self._results = results
@@ -67,6 +78,8 @@ class Batch:
         self._options = options
         self._task_of = task_of
         self._copies = copies
+        self._limits = limits
+        self._budget = budget
         self._was_stopped = False
         self._concurrency = concurrency
         self._timeout = timeout
@@ -80,7 +93,7 @@ class Batch:
     def _new_client(self) -> ResponsesClient:
         # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
         pool = PoolOptions(max_connections=self._concurrency, max_queued=self._concurrency, backoff=BACKOFF)
-        return ResponsesClient(self._url, options=self._options, pool=pool)
+        return ResponsesClient(self._url, options=self._options, pool=pool, limits=self._limits, budget=self._budget)
 
     def run(self, progress: Progress) -> None:
         """Answer them; raise `StoppedError` after a stop, or the error that every other line would meet."""
@@ -173,7 +186,7 @@ def meets_every_line(error: Exception) -> bool:
     """Whether every other line would meet this error too, so that it is no result of a line."""
     if isinstance(error, (ConnectFailedError, ConnectionLostError)):
         return error.delivery == "not_sent"
-    if isinstance(error, ConfigurationError) or is_spent(error):
+    if isinstance(error, (BudgetExceededError, ConfigurationError)) or is_spent(error):
         return True
     return is_retryable(error) and _asks_for_long_wait(error)
 

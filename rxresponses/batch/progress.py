@@ -10,8 +10,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..limits.budget import Budget
 from ..senders.client_state import ClientState
 from .run import Result
+from .spending import shown_spending
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -24,7 +26,8 @@ class Progress:
     """Counts results, and shows the counts while the context is open.
 
     `answered` and `failed` are the results of earlier runs, of `total` lines.  `copies` lines need no request: they get
-    copies of results at the end.  `clock` returns seconds.
+    copies of results at the end, as `copied` have got before.  The spending of `budget` is shown.  `clock` returns
+    seconds.
     """
 
     def __init__(
@@ -34,12 +37,16 @@ class Progress:
         failed: int = 0,
         *,
         copies: int = 0,
+        copied: int = 0,
+        budget: Budget | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total = total
         self._answered = answered
         self._failed = failed
         self._copies = copies
+        self._copied = copied
+        self._budget = budget
         self._tokens = 0
         self._clock = clock
         self._before = answered + failed
@@ -65,6 +72,9 @@ class Progress:
         text = f"{done} of {self._total} done, {self._failed} failed"
         if new and seconds > 0:
             text += f", {self._tokens / seconds:.0f} tokens/s"
+        if self._budget is not None:
+            left = self._total - self._copies - done
+            text += f", {shown_spending(self._budget, done - self._copied, left)}"
         waiting = self._waiting
         if new and seconds > 0 and waiting is None:  # nobody knows how long a wait lasts
             # The time since the latest result does not count, or the time left would grow while no result comes.
@@ -81,6 +91,7 @@ class Progress:
     def add_copy(self, *, failed: bool) -> None:
         """Count the result of a line that is a copy, and show the counts if a line is due."""
         self._copies -= 1
+        self._copied += 1
         self._before += 1
         self._count(failed=failed)
 

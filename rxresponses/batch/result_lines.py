@@ -12,8 +12,15 @@ from ..scalars import with_finite_numbers
 _BEGIN = b'{"line":'
 
 
+class Told(msgspec.Struct):
+    """What the server tells in a response of its cost."""
+
+    model: Any = None
+    usage: Any = None
+
+
 class Head(msgspec.Struct):
-    """The fields of a result that a later run needs; the response is skipped."""
+    """The fields of a result that a later run needs; the rest of the response is skipped."""
 
     line: Annotated[int, msgspec.Meta(ge=1)]
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
@@ -22,7 +29,28 @@ class Head(msgspec.Struct):
     outcome: str | None = None
     schema: str | None = None
     copy_of: int | None = None
+    earlier_usage: list[Any] = []
+    response: Told | None = None
     error: dict[str, Any] | None = None
+
+    @property
+    def usages(self) -> list[Any]:
+        """What the answers to this line used, as the server told it; nothing for a copy."""
+        told = self._told
+        return [] if self.copy_of is not None else [*self.earlier_usage, *([] if told.usage is None else [told.usage])]
+
+    @property
+    def priced_model(self) -> str | None:
+        """The model that answered, or else the one that the command chose."""
+        model = self._told.model
+        return model if isinstance(model, str) else self.model
+
+    @property
+    def _told(self) -> Told:
+        if self.response is not None:
+            return self.response
+        response = (self.error or {}).get("response")
+        return Told(response.get("model"), response.get("usage")) if isinstance(response, dict) else Told()
 
 
 def json_line_of(data: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import stat
 import tempfile
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from .lines import Task
     from .run import Result
+    from .spending import Spending
 
 _EMBEDDED = "embedded"
 # Appending puts each result at the end of the file, even if another program has shortened it.  Opening a FIFO must
@@ -35,7 +37,8 @@ class Results:
     memory.  `lines` is the highest possible line number.  With `retry_failed`, failed lines count as missing.
     Lines whose outcome is in `failing` count as failed, those of earlier runs too.  `refused` and `incomplete` count
     the answers with that outcome, and `copied` those that are copies of the answer to another line.  `model` is the
-    model of lines that name none.  `embedded` says that the embedded server answers.
+    model of lines that name none.  `embedded` says that the embedded server answers.  `spending` is told what the
+    results in the file cost; that of failures that are tried again goes into `earlier_usage` of the next result.
 
     Raises `ConfigurationError` for a file that another run has locked, that is no file of results, or whose
     answers would be mixed with others: those of another `model`, those to another `schema` (its digest), or those that
@@ -52,12 +55,15 @@ class Results:
         model: str | None = None,
         embedded: bool = False,
         schema: str | None = None,
+        spending: Spending | None = None,
     ) -> None:
         self.path = path
         self._failing = failing
         self._model = model
         self._embedded = embedded
         self._schema = schema
+        self._spending = spending
+        self._earlier: dict[int, list[Any]] = {}  # by line: the usage of failures that are tried again
         self.answered = self.failed = self.refused = self.incomplete = self.copied = 0
         self._file = os.path.realpath(path)  # a new file must not replace a link to the old one
         self._checks = array("H")
@@ -157,6 +163,8 @@ class Results:
 
     def write(self, result: Result) -> None:
         """Add a result; raise `OSError` if the file was removed or replaced: the result would be lost."""
+        earlier = self._earlier.pop(result.task.line, ())
+        result = dataclasses.replace(result, earlier=(*earlier, *result.earlier)) if earlier else result
         task = result.task
         error: dict[str, Any] | None = None if result.error is None else {}
         origin = {"server": _EMBEDDED} if self._embedded else {}
@@ -220,8 +228,12 @@ class Results:
                     raise self._has_others()
                 self._size += len(line)
                 self._ended = line.endswith(b"\n")
+                if self._spending is not None:
+                    self._spending.add(head)
                 if retry_failed and self.is_failed(head):
                     self._retries += 1
+                    if head.usages:
+                        self._earlier[head.line] = head.usages
                     continue
                 self._check_origin(head)
                 self._remember(head)

@@ -24,7 +24,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "a later run sees that the input has not changed), custom_id, and the response or the error.  After a run that "
         "was stopped or killed, the same command does what is missing.  The API key is read from OPENAI_API_KEY.  "
         "Without a key and without a URL, the embedded test server answers.",
-        epilog="Exit codes: 0 when each line has its answer, 1 when some failed, 2 for wrong usage, 130 for Ctrl-C.",
+        epilog="Exit codes: 0 when each line has its answer, 1 when some failed, 2 for wrong usage, 3 when the "
+        "budget is spent, 130 for Ctrl-C.",
     )
     parser.add_argument(
         "requests",
@@ -83,6 +84,32 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
     )
     add_connection(parser)
+    limits = parser.add_argument_group("limits and budget")
+    limits.add_argument("--rpm", metavar="N", type=positive_number, help="send at most so many requests a minute")
+    limits.add_argument(
+        "--tpm",
+        metavar="N",
+        type=positive_number,
+        help="use at most so many tokens a minute, of input and output together",
+    )
+    limits.add_argument(
+        "--max-cost",
+        metavar="USD",
+        type=positive_number,
+        help="send nothing more when all runs together would cost more; what was sent is let finish",
+    )
+    limits.add_argument(
+        "--max-tokens",
+        metavar="N",
+        type=_count,
+        help="the same for the tokens of input and output, of all runs",
+    )
+    limits.add_argument(
+        "--prices",
+        metavar="FILE",
+        help="the prices of models, as JSON, for --max-cost (default: a list that comes with this program); shows the "
+        "cost also without --max-cost",
+    )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",

@@ -20,8 +20,12 @@ from ..batch.parquet import ParquetRows, is_parquet, require_pyarrow, write_parq
 from ..batch.progress import Progress
 from ..batch.results import Results
 from ..batch.run import Run
+from ..batch.spending import Spending, shown_rest, shown_total
 from ..batch.text import write_texts
-from ..errors import ConfigurationError, ResponsesError
+from ..errors import BudgetExceededError, ConfigurationError, ResponsesError
+from ..limits.budget import Budget
+from ..limits.limits import Limits
+from ..limits.prices import Prices
 from ..testing.fallback import is_embedded, url_or_embedded_server
 from .arguments import connection_options
 from .schema_file import read_schema
@@ -37,7 +41,8 @@ def run_batch(args: argparse.Namespace) -> int:
     requests = ParquetRows(args.requests) if is_parquet(args.requests) else JsonLines(args.requests)
     with requests.file:
         _check_files(requests, [output, parquet, args.text])
-        schema = _schema(args)
+        schema, budget = _schema(args), _budget(args)
+        spending = Spending()
         with Results(
             output,
             lines=requests.last_line,
@@ -46,8 +51,11 @@ def run_batch(args: argparse.Namespace) -> int:
             model=args.model,
             embedded=is_embedded(args.url),
             schema=None if schema is None else schema.format.digest,
+            spending=spending,
         ) as results:
-            return _Command(args, requests, results, parquet, schema).run()
+            if budget is not None:
+                spending.charge(budget)
+            return _Command(args, requests, results, parquet, schema, budget).run()
 
 
 def _check_files(requests: JsonLines | ParquetRows, outputs: Sequence[str | None]) -> None:
@@ -79,6 +87,7 @@ class _Command:
         results: Results,
         parquet: str | None,
         schema: AnswerSchema | None,
+        budget: Budget | None,
     ) -> None:
         self._args = args
         self._requests = requests
@@ -86,6 +95,7 @@ class _Command:
         self._results = results
         self._parquet = parquet
         self._schema = schema
+        self._budget = budget
         self._task_of = partial(task_of, model=args.model, format=None if schema is None else schema.format)
         self._copies = Copies(self._task_of, results) if args.dedupe else None
         self._screen = Screen()
@@ -119,14 +129,23 @@ class _Command:
                 schema=self._schema,
                 schema_retries=args.schema_retries,
                 copies=copies,
+                limits=_limits(args),
+                budget=self._budget,
             )
             results.begin()
-            progress = Progress(total, results.answered, results.failed, copies=0 if copies is None else len(copies))
+            progress = Progress(
+                total,
+                results.answered,
+                results.failed,
+                copies=0 if copies is None else len(copies),
+                copied=results.copied,
+                budget=self._budget,
+            )
             try:
                 with progress:
                     batch.run(progress)
-            except (StoppedError, ResponsesError):
-                self._finish(self._recount(total))
+            except (StoppedError, ResponsesError) as error:
+                self._finish(self._recount(total), at_budget=isinstance(error, BudgetExceededError))
                 raise
             except BaseException:
                 self._sum_up(self._recount(total))
@@ -139,7 +158,7 @@ class _Command:
         # The exit code follows from the files, which another program may have changed during the run.
         return max(total, self._results.recount(self._lines()))
 
-    def _finish(self, total: int) -> None:
+    def _finish(self, total: int, *, at_budget: bool = False) -> None:
         """Write what is made of all results, and sum them up."""
         try:
             if self._args.in_order:
@@ -150,9 +169,9 @@ class _Command:
                 rows = self._requests if isinstance(self._requests, ParquetRows) else None
                 write_parquet(self._parquet, self._results, self._lines(), rows)
         finally:
-            self._sum_up(total)
+            self._sum_up(total, at_budget=at_budget)
 
-    def _sum_up(self, total: int) -> None:
+    def _sum_up(self, total: int, *, at_budget: bool = False) -> None:
         results, note = self._results, self._screen.note
         counts = (results.refused, "refused"), (results.incomplete, "incomplete"), (results.copied, "copied")
         special = ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
@@ -160,8 +179,14 @@ class _Command:
         note(f"{answered}, {results.failed} failed: {self._args.output}")
         if results.failed:
             note("--retry-failed does the failed ones again")
-        if missing := total - results.answered - results.failed:
-            note(f"{missing} to do: the same command goes on with them")
+        paid, left = results.answered + results.failed - results.copied, total - results.answered - results.failed
+        rest = ""
+        if self._budget is not None:
+            note(f"spent: {shown_total(self._budget)}")
+            rest = shown_rest(self._budget, paid, left)
+        if left:
+            how = " with a larger budget" if at_budget else ""
+            note(f"{left} to do{rest}: the same command{how} goes on with them")
 
 
 def _schema(args: argparse.Namespace) -> AnswerSchema | None:
@@ -173,6 +198,25 @@ def _schema(args: argparse.Namespace) -> AnswerSchema | None:
         return AnswerSchema(format, schema)
     except ConfigurationError as error:
         raise ConfigurationError(f"the schema in {args.schema} cannot be used: {error}") from error
+
+
+def _limits(args: argparse.Namespace) -> Limits | None:
+    if args.rpm is None and args.tpm is None:
+        return None
+    return Limits(requests_per_minute=args.rpm, tokens_per_minute=args.tpm)
+
+
+def _budget(args: argparse.Namespace) -> Budget | None:
+    """Return the budget of all runs, `None` if nothing is to be counted; raise `ConfigurationError` for bad prices."""
+    if args.max_cost is None and args.max_tokens is None and args.prices is None:
+        return None
+    prices = None
+    if args.prices is not None:
+        prices = Prices.load(args.prices)
+    elif args.max_cost is not None:
+        prices = Prices.default()
+        Screen().note(f"the prices are those of {prices.as_of} that come with this program; --prices FILE gives others")
+    return Budget(usd=args.max_cost, tokens=args.max_tokens, prices=prices)
 
 
 def _failing(args: argparse.Namespace) -> list[Outcome]:

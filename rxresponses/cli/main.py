@@ -16,7 +16,7 @@ from ..redaction import terminal_line
 from . import ask, batch, chat, marbles, serve, watch
 from .stderr import drop, end_interrupted_line, logged_errors, replace_closed_streams, unbreakable_stderr, write_line
 
-_FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
+_FAILED, _WRONG_USAGE, _BUDGET_SPENT, _INTERRUPTED = 1, 2, 3, 130
 _COMMANDS = {
     "ask": ask.run,
     "batch": batch.run,
@@ -40,9 +40,9 @@ def program() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    The code is 0 for success, 1 for a failed response, a lost connection or another error, 2 for wrong usage,
-    130 for Ctrl-C.  A reader that closes the pipe of standard output early (such as `head`) wants no more, so that is
-    success.  Standard error has no influence on the code.
+    The code is 0 for success, 1 for a failed response, a lost connection or another error, 2 for wrong usage, 3 for a
+    batch that its budget has stopped, 130 for Ctrl-C.  A reader that closes the pipe of standard output early (such as
+    `head`) wants no more, so that is success.  Standard error has no influence on the code.
     """
     replace_closed_streams()
     with unbreakable_stderr(), logged_errors():
@@ -96,12 +96,14 @@ class _Version(argparse.Action):
 
 def _run(args: argparse.Namespace) -> int:
     """Run the command; an error of this package becomes a line of text and an exit code."""
-    from ..errors import ConfigurationError, InvalidRequestError, ResponsesError
+    from ..errors import BudgetExceededError, ConfigurationError, InvalidRequestError, ResponsesError
 
     try:
         return _COMMANDS[args.command](args)
     except (ConfigurationError, InvalidRequestError) as error:
         return _complain(str(error), _WRONG_USAGE)
+    except BudgetExceededError as error:
+        return _complain(str(error), _BUDGET_SPENT)
     except ResponsesError as error:
         return _complain(str(error), _FAILED)
 
