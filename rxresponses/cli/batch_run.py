@@ -51,7 +51,7 @@ def run_batch(args: argparse.Namespace) -> int:
             model=args.model,
             embedded=is_embedded(args.url),
             schema=None if schema is None else schema.format.digest,
-            spending=spending,
+            spending=None if budget is None else spending,
         ) as results:
             if budget is not None:
                 spending.charge(budget)
@@ -183,7 +183,7 @@ class _Command:
         rest = ""
         if self._budget is not None:
             note(f"spent: {shown_total(self._budget)}")
-            rest = shown_rest(self._budget, paid, left)
+            rest = shown_rest(self._budget, paid, left - (0 if self._copies is None else len(self._copies)))
         if left:
             how = " with a larger budget" if at_budget else ""
             note(f"{left} to do{rest}: the same command{how} goes on with them")

@@ -48,6 +48,14 @@ def test_a_budget_of_tokens_of_all_runs(batch: Batch, server: ResponsesServer) -
     assert batch("--max-tokens", "1")[0] == 0  # nothing is to do
 
 
+def test_copies_need_no_budget(batch: Batch, server: ResponsesServer) -> None:
+    batch.ask(*({"model": "m", "input": f"{number // 2}", "max_output_tokens": 80} for number in range(10)))
+    code, err = batch("--max-tokens", "250", "--concurrency", "1", "--dedupe")
+    assert code == 3
+    assert "4 of 10 answered (2 copied)" in err
+    assert "6 to do, for about 300 tokens: the same command" in err
+
+
 def test_a_budget_of_usd(batch: Batch, server: ResponsesServer, prices: Path) -> None:
     ask(batch, 10)
     code, err = batch("--max-cost", "2", "--prices", str(prices), "--concurrency", "2")
