@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from ..errors import ConfigurationError, RequestError
@@ -62,21 +62,20 @@ class AnswerSchema:
                 raise ConfigurationError(f"the reference {reference!r} leads to nothing in the schema") from error
         self._validator = kind(schema, registry=registry)
 
-    def problems_of(self, response: Mapping[str, Any]) -> str | None:
-        """Return where the answer of a response does not fit, `None` if it does."""
+    def problems_of(self, response: Mapping[str, Any], hide: Callable[[str], str] = str) -> str | None:
+        """Return where the answer of a response does not fit, `None` if it does; `hide` takes secrets out of texts."""
         text = text_of(response)
         if text is None:
             return "the response has no text"
         try:
             data = json.loads(text, parse_constant=_refuse)
             found = sorted(self._validator.iter_errors(data), key=lambda error: len(error.absolute_path))
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # `json.JSONDecodeError` is one
             return f"the text is no JSON: {error}"
-        except ValueError as error:
-            return f"the text is no JSON: {_shortened(str(error))}"
         except RecursionError:
             return "the JSON, or what the schema says of it, is nested too deeply"
-        shown = [f"{error.json_path}: {_shortened(error.message)}" for error in found[:_MOST_PROBLEMS]]
+        # Hidden first: else half of a secret would stay at the cut.
+        shown = [f"{hide(error.json_path)}: {_shortened(hide(error.message))}" for error in found[:_MOST_PROBLEMS]]
         if len(found) > _MOST_PROBLEMS:
             shown.append(f"and {len(found) - _MOST_PROBLEMS} more")
         return "; ".join(shown) or None

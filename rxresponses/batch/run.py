@@ -247,12 +247,11 @@ class Run:
         task, earlier, outcome, schema = running.task, running.earlier, outcome_of(response), self._schema
         problems = None
         if outcome is None and schema is not None and task.schema == schema.format.digest:
-            problems = schema.problems_of(response)
+            problems = schema.problems_of(response, str if secrets is None else secrets.hide)
         if problems is None and outcome not in self._failing:
             return Result(task, response, earlier=earlier)
         if secrets is not None:  # as in all errors
             response = secrets.hide_json(response)
-            problems = problems and secrets.hide(problems)
         if problems is None:
             return Result(task, response, error_of(response), earlier)
         error = AnswerMisfitError(problems, tries=1 + len(earlier), response_id=response_id_in(response))

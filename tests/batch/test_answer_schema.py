@@ -58,6 +58,14 @@ class TestAnswers:
         assert told.endswith("; and 6 more")
         assert len(told) < 1100
 
+    def test_secrets_are_hidden_before_texts_are_shortened(self) -> None:
+        secret = "sk-" + "s" * 100
+        response = {"output": [message(json.dumps({"name": [secret * 9], "days": {secret: 1}, secret: 1}))]}
+        schema = {**CITY, "additionalProperties": {"type": "string"}}
+        told = str(AnswerSchema(FORMAT, schema).problems_of(response, lambda text: text.replace(secret, "***")))
+        assert "sss" not in told
+        assert told.count("***") > 3
+
     def test_no_text(self) -> None:
         assert AnswerSchema(FORMAT, CITY).problems_of({"output": []}) == "the response has no text"
 

@@ -439,6 +439,8 @@ def test_scenario_74_a_batch_that_comes_back(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     requests, results = tmp_path / "requests.jsonl", tmp_path / "results.jsonl"
     requests.write_text(json.dumps({"model": "m", "input": "hi", "tools": TOOLS}))
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"type": "object"}))
     with EchoServer(way) as server:
         arguments = [
             "--url",
@@ -449,7 +451,9 @@ def test_scenario_74_a_batch_that_comes_back(
             f"Cookie: s={COOKIE}",
         ]
         main(["batch", str(requests), "-o", str(results), "--fail-refused", "--fail-incomplete", *arguments])
-    assert shown_secrets(results.read_text(), *capsys.readouterr()) == set()
+        checked = tmp_path / "checked.jsonl"
+        main(["batch", str(requests), "-o", str(checked), "--schema", str(schema), *arguments])
+    assert shown_secrets(results.read_text(), checked.read_text(), *capsys.readouterr()) == set()
 
 
 @pytest.mark.parametrize("way", ["body", "error", "failed", "incomplete", "refusal", "text"])
