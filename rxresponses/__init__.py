@@ -81,13 +81,17 @@ if TYPE_CHECKING:
     from .net.sender import Sender
     from .operators.metrics import ResponseMetrics
     from .operators.to_async_iterable import AsyncStream
-    from .options import ConnectionOptions, PoolOptions
+    from .options import BreakerOptions, ConnectionOptions, PoolOptions
     from .parts import file_part, image_part
+    from .pool.fleet_errors import FleetUnavailableError
     from .recording.file import load_recording
     from .recording.format import Recording
     from .recording.recorder import Recorder
     from .recording.replay import replay
     from .senders.client import ClientState, ResponsesClient
+    from .senders.fleet import ResponsesFleet
+    from .senders.fleet_client import FleetMember
+    from .senders.fleet_state import FleetMemberState, FleetState
     from .senders.socket import ConnectionState, ResponsesWebSocket
     from .senders.source import Lane
     from .structured.function import CallableTool, tool
@@ -410,6 +414,7 @@ _MODULES = {
     "Backoff": "backoff",
     "Budget": "limits.budget",
     "BudgetExceededError": "errors",
+    "BreakerOptions": "options",
     "BudgetReachedEvent": "conversations.events",
     "BufferOverflowError": "errors",
     "CallRecord": "conversations.ledger",
@@ -430,6 +435,10 @@ _MODULES = {
     "FallbackEvent": "conversations.events",
     "FallbackSender": "conversations.fallback",
     "FirstEventTimeoutError": "errors",
+    "FleetMember": "senders.fleet_client",
+    "FleetMemberState": "senders.fleet_state",
+    "FleetState": "senders.fleet_state",
+    "FleetUnavailableError": "pool.fleet_errors",
     "FrameError": "errors",
     "HistorySentEvent": "conversations.events",
     "IdleTimeoutError": "errors",
@@ -458,6 +467,7 @@ _MODULES = {
     "ResponseTimeoutError": "errors",
     "ResponsesClient": "senders.client",
     "ResponsesError": "errors",
+    "ResponsesFleet": "senders.fleet",
     "ResponsesWebSocket": "senders.socket",
     "Sender": "net.sender",
     "SocketClosedError": "errors",
@@ -517,6 +527,7 @@ __all__ = [
     "AsyncStream",
     "AttemptTimeoutError",
     "Backoff",
+    "BreakerOptions",
     "Budget",
     "BudgetExceededError",
     "BudgetReachedEvent",
@@ -565,6 +576,10 @@ __all__ = [
     "FileSearchResult",
     "FileSearchTool",
     "FirstEventTimeoutError",
+    "FleetMember",
+    "FleetMemberState",
+    "FleetState",
+    "FleetUnavailableError",
     "FrameError",
     "FunctionCallOutput",
     "FunctionShellTool",
@@ -773,6 +788,7 @@ __all__ = [
     "ResponseWebSearchCallSearchingEvent",
     "ResponsesClient",
     "ResponsesError",
+    "ResponsesFleet",
     "ResponsesServerEvent",
     "ResponsesWebSocket",
     "SafetyCheck",

@@ -29,7 +29,7 @@ _TIMES = (
 HeadersSource: TypeAlias = "Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]"
 """Headers of the handshake, or a function that returns them, plain or async, and is called at each connect."""
 
-Options = TypeVar("Options", "ConnectionOptions", "PoolOptions")
+Options = TypeVar("Options", "ConnectionOptions", "PoolOptions", "BreakerOptions")
 
 
 def options_of(kind: type[Options], name: str, value: Options | None) -> Options:
@@ -255,3 +255,30 @@ class PoolOptions:
             raise ConfigurationError("`min_idle` must not be more than `max_connections`")
         if not isinstance(self.backoff, Backoff):
             raise ConfigurationError(f"`backoff` must be a Backoff, not {type(self.backoff).__name__}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerOptions:
+    """When a `ResponsesFleet` sends nothing more to a member that fails: its circuit breaker opens.
+
+    It opens after `failures` in a row, and if at least `share` (over 0, up to 1) of the latest `window` requests have
+    failed.  It opens at once if no connection can be made, or if the member refuses the key.  Failures are lost
+    connections, timeouts of the connection's options, and failures of the server: status 5xx, `server_error`,
+    overloaded.  Requests that are invalid, refused answers, rate limits and disposed requests are none.
+
+    The delays of `PoolOptions.backoff` say after how long an open breaker lets one request through, the trial.
+    """
+
+    failures: int = 5
+    share: float = 0.5
+    window: int = 20
+
+    def __post_init__(self) -> None:
+        take_plain_scalars(self)
+        for name in ("failures", "window"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"`{name}` must be a whole number of at least 1, not {value!r}")
+        share = self.share
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+            raise ConfigurationError(f"`share` must be over 0 and at most 1, not {share!r}")

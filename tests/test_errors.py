@@ -40,6 +40,8 @@ from rxresponses.errors import (
     TerminalTimeoutError,
     UnreadableResponseError,
 )
+from rxresponses.pool import fleet_errors
+from rxresponses.pool.fleet_errors import FleetUnavailableError
 from rxresponses.wire import endings
 from rxresponses.wire.endings import OutputParseError, ResponseIncompleteError, ResponseRefusedError
 from rxresponses.wire.events import ResponseErrorEvent, SteerRequiredInput
@@ -62,6 +64,11 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (RequestError, ("broken",), {"delivery": "unknown", **WHERE}),
     (LaneLimitError, ("broken",), {"delivery": "not_sent", **WHERE}),
     (QueueFullError, ("broken",), {"delivery": "not_sent", **WHERE}),
+    (
+        FleetUnavailableError,
+        ("broken",),
+        {"members": (("ws://a", "open", None),), "delivery": "rejected", "stream_id": "main"},
+    ),
     (PreviousResponseLostError, ("broken",), {"previous_response_id": "resp_0", "stream_id": "main"}),
     (SocketClosedError, ("broken",), {"delivery": "not_sent", **WHERE}),
     (
@@ -122,7 +129,7 @@ IDS = [getattr(make, "__name__", "") for make, _, _ in ALL]
 each = pytest.mark.parametrize(("make", "args", "attributes"), ALL, ids=IDS)
 CLASSES: list[type[BaseException]] = [
     cls
-    for module in (errors, endings)
+    for module in (errors, endings, fleet_errors)
     for cls in vars(module).values()
     if inspect.isclass(cls) and issubclass(cls, BaseException)
 ]

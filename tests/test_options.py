@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rxresponses.errors import ConfigurationError
-from rxresponses.options import ConnectionOptions, PoolOptions
+from rxresponses.options import BreakerOptions, ConnectionOptions, PoolOptions
 
 SECRET = "sk-secret"
 TIMES = [
@@ -262,3 +262,26 @@ def test_options_of_a_pool() -> None:
     options = PoolOptions(max_connections=2, min_idle=2, age_jitter=0, max_age=60)
     assert (options.max_connections, options.min_idle) == (2, 2)
     assert options == PoolOptions(max_connections=2, min_idle=2, age_jitter=0, max_age=60)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"failures": 0},
+        {"failures": True},
+        {"failures": 1.5},
+        {"window": 0},
+        {"window": "20"},
+        {"share": 0},
+        {"share": 1.1},
+        {"share": True},
+        {"share": "half"},
+    ],
+)
+def test_invalid_breaker_options_are_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        BreakerOptions(**options)
+
+
+def test_options_of_a_breaker() -> None:
+    assert BreakerOptions(failures=1, share=1, window=1) == BreakerOptions(failures=1, share=1.0, window=1)

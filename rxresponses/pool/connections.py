@@ -73,6 +73,11 @@ class PoolConnections:
         return self._max_active if self.has_lanes else 1
 
     @property
+    def room(self) -> int:
+        """How many requests may run at once on all connections of a route."""
+        return min(self._options.max_connections, self._max_on_route) * self.capacity
+
+    @property
     def active(self) -> int:
         """How many requests run."""
         return self._index.active

@@ -47,6 +47,7 @@ class Pool:
         self._connections = PoolConnections(options, has_lanes=has_lanes, max_active=max_active, draw=draw)
         self._actions: list[Action] = []
         self._router = RequestRouter(self._queue, self._connections, self._actions)
+        self.more_wait = False  # other requests wait, outside of the pool, for room in it
         self._lost_requests: list[PoolRequest] = []  # ran on connections that are gone
         self._given_up: list[GivenUp] = []
 
@@ -86,6 +87,10 @@ class Pool:
             for connection in self.connections:
                 self._router.only_one_lane(connection)
 
+    def room(self, now: float) -> float:
+        """Return how many requests may run at once, as far as that is known: none while all wait at a rate limit."""
+        return min(self._connections.room, self.rate_limit.max_active) if self.rate_limit.allows(now, 0) else 0
+
     # What the senders want.
 
     def submit(self, request: PoolRequest, now: float) -> None:
@@ -121,11 +126,10 @@ class Pool:
 
     def awaits_responses(self, now: float) -> bool:
         """Whether requests wait for running responses to end, not for a connection, a limit or a rate limit."""
-        if self.queued == 0 or self.rate_limit.remaining_pause(now) is not None:
+        if not (self.queued or self.more_wait) or self.rate_limit.remaining_pause(now) is not None:
             return False
-        if self.limited_until is not None and self.limited_until < math.inf:
-            return False
-        return self.in_state(PoolConnectionState.CONNECTING) == 0
+        until = self.limited_until
+        return (until is None or until == math.inf) and self.in_state(PoolConnectionState.CONNECTING) == 0
 
     # What happens to connections.
 

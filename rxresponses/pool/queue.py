@@ -98,14 +98,15 @@ class RequestQueue:
         self._stop_waiting(request)
         request.state = PoolRequestState.RUNNING
 
-    def end(self, request: PoolRequest) -> None:
-        """Mark a request, which waits or runs, as ended; the next request of its lane may be routed then."""
+    def end(self, request: PoolRequest) -> PoolRequest | None:
+        """Mark a request, which waits or runs, as ended; return the next request of its lane, which is routed then."""
         if request.state is PoolRequestState.WAITING:
             self._stop_waiting(request)
         request.state = PoolRequestState.ENDED
         following = self._lane_order.leave(request)
         if following is not None:
             self._to_route.append(following)
+        return following
 
     def overdue(self, now: float) -> PoolRequest | None:
         """Return a request that has waited too long, `None` if there is none."""

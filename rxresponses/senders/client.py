@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import copy_context
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from msgspec import UNSET
 from reactivex import Observable
 from reactivex.abc import ObserverBase
 
-from ..errors import ConfigurationError, PreviousResponseLostError, SocketClosedError
+from ..errors import ConfigurationError
 from ..limits.budget import Budget
 from ..limits.limits import Limits
 from ..net.connection import Connection, ConnectionListener
 from ..net.credentials import ApiKey
 from ..net.endpoint import is_official
 from ..net.loops import keep_for_parent, running_loop
-from ..net.request import RequestSubscription
 from ..net.subject import IsolatedSubject
 from ..options import ConnectionOptions, PoolOptions, options_of
 from ..pool.pool import Pool
@@ -30,18 +24,17 @@ from ..redaction import discreet
 from ..scalars import plain_scalar
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
-from ..wire.requests.create import on_lane
-from .client_admission import local_admission, priced_size
-from .client_request import ClientRequest, ClientSteer, History, answered_calls, check_history
+from .client_admission import local_admission
+from .client_request import ClientRequest, ClientSteer, History, PreparedRequest, no_target_error
 from .client_state import ClientState as ClientState
 from .client_state import ClientStateChanges
+from .drain import Drain, drain_seconds, draining_error
+from .endpoint_source import EndpointSource
 from .loop_bound import weakly
 from .pool_driver import DriverCallbacks, PoolDriver
-from .request_fields import request_fields
-from .source import Source
 
 
-class ResponsesClient(Source):
+class ResponsesClient(EndpointSource):
     """Many WebSockets to a Responses API behind one `send_request`.
 
     `url`, `api_key` and `options` are those of `ResponsesWebSocket`, for each connection; `pool` says how many
@@ -87,10 +80,7 @@ class ResponsesClient(Source):
         self._state_changes = ClientStateChanges()
         self._state: IsolatedSubject[ClientState] = self._subject(replay=True)
         self._state.on_next(ClientState())
-        self._drained: IsolatedSubject[bool] = self._subject(replay=True)
-        self._draining = False
-        self._drain_timer: asyncio.TimerHandle | None = None
-        self._cut_short = False  # closed before all requests had ended
+        self._drain = Drain(self._subject(replay=True))
         self._made()
 
     # Sending.
@@ -131,29 +121,10 @@ class ResponsesClient(Source):
         `BudgetExceededError`, `InvalidRequestError` for a continuation without outputs for its parent's function calls,
         and whatever the `history` function raises.
         """
-        create = create_from(request, stream_id)
-        fields = request_fields(create)
-        create = on_lane(create, UNSET)
-        frame = self._frame(create)
-        size = None if self._admission is None else priced_size(self._admission, create, len(frame))
-        answered = answered_calls(create)
-        items = check_history(history)
+        prepared = PreparedRequest(create_from(request, stream_id), history, self._frame, self._admission)
 
         def make(observer: ObserverBase[ServerEvent]) -> ClientRequest:
-            made = ClientRequest(
-                create,
-                frame,
-                observer,
-                stream_id=fields.stream_id,
-                parent_id=fields.parent_id,
-                stores=fields.stores,
-                route=fields.model if self._routes_by_model else None,
-                answered_calls=answered,
-                history=partial(copy_context().run, items) if callable(items) else items,
-                size=size,
-            )
-            made.sends_history = fields.parent_id is None and bool(items)
-            return made
+            return prepared.request(observer, prepared.history_here(), by_model=self._routes_by_model)
 
         return self._observable(make)
 
@@ -177,14 +148,19 @@ class ResponsesClient(Source):
 
         Raises `ConfigurationError` for a number that `max_connections` does not allow.
         """
+        count, route = self._what_to_prewarm(connections, model)
+        if self._choose_loop(running_loop()) is not None:
+            self._run(self._prewarm, count, route)
+
+    def _what_to_prewarm(self, connections: int | None, model: str | None) -> tuple[int, str | None]:
+        """Return how many connections to open, and on which route; raises `ConfigurationError`."""
         most = self._pool_options.max_connections
         count = plain_scalar(connections) if connections is not None else max(1, self._pool_options.min_idle)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
             raise ConfigurationError(f"`connections` must be from 0 to `max_connections` ({most}), not {count!r}")
         if self._routes_by_model and model is None:
             raise ConfigurationError("this service may route by the model in the URL: pass `model` as well")
-        if self._choose_loop(running_loop()) is not None:
-            self._run(self._prewarm, count, model if self._routes_by_model else None)
+        return count, model if self._routes_by_model else None
 
     # Watching.
 
@@ -205,30 +181,19 @@ class ResponsesClient(Source):
 
         Raises `ConfigurationError` for a `timeout` that is not a number of seconds.
         """
-        timeout = plain_scalar(timeout)
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf
-        ):
-            raise ConfigurationError(f"`timeout` must be a number of seconds, not {timeout!r}")
+        timeout = drain_seconds(timeout)
         with self._lock:
             idle = self._loop is None or self._has_ended(running_loop())
         if idle:
             self.close()
         else:
-            self._run(self._drain, timeout)
-        return self._drained.observable
+            self._run(self._start_drain, timeout)
+        return self._drain.ended.observable
 
-    def _drain(self, timeout: float | None) -> None:
-        self._draining = True
-        if self._closing or self._loop is None:
-            return
-        if timeout is not None:
-            at = self._loop.time() + timeout
-            if self._drain_timer is None or at < self._drain_timer.when():
-                if self._drain_timer is not None:
-                    self._drain_timer.cancel()
-                self._drain_timer = self._loop.call_at(at, self.close)
-        self._loop_driver().wake()
+    def _start_drain(self, timeout: float | None) -> None:
+        if not self._closing and self._loop is not None:
+            self._drain.start(self._loop, timeout, self.close)
+            self._loop_driver().wake()
 
     def _show_closing(self, *, closed: bool) -> None:
         if not closed:
@@ -236,12 +201,11 @@ class ResponsesClient(Source):
         self._stop_timers()
         self._state.on_next(ClientState(closed=True))
         self._state.on_completed()
-        self._drained.on_next(not self._cut_short)
-        self._drained.on_completed()
+        self._drain.finish()
 
     def _end_requests(self) -> None:
         if self._driver is not None:
-            self._cut_short = self._driver.has_work()
+            self._drain.cut_short = self._driver.has_work()
             self._driver.fail_waiting()
         super()._end_requests()
 
@@ -260,11 +224,12 @@ class ResponsesClient(Source):
         return end
 
     def _forget_parent(self) -> None:
-        keep_for_parent(self._driver, self._drain_timer)
+        keep_for_parent(self._driver)
+        self._drain.forget_parent()
         if self._driver is not None:
             self._driver.detach()
             self._has_lanes = self._driver.pool.has_lanes
-        self._driver = self._drain_timer = None
+        self._driver = None
         super()._forget_parent()
         if not self._closing:
             self._state_changes = ClientStateChanges()
@@ -273,30 +238,28 @@ class ResponsesClient(Source):
     def _stop_timers(self) -> None:
         if self._driver is not None:
             self._driver.stop()
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-            self._drain_timer = None
+        self._drain.stop()
 
     # On the loop.
 
     def _submit(self, request: Any) -> None:
         driver = self._loop_driver()
-        if self._draining:
-            self._refuse(request, _draining_error(request))
+        if self._drain.is_on:
+            self._refuse(request, draining_error(request, "client"))
             driver.wake()
         elif not isinstance(request, ClientSteer):
             driver.submit(request)
         elif (lane := driver.pool.lane_of(request.target_id)) is not None:
             driver.steer(request, lane)
         else:
-            self._refuse(request, _no_target_error(request))
+            self._refuse(request, no_target_error(request, "connection of this client"))
 
     def _dispose(self, request: Any) -> None:
         if self._driver is not None:
             self._driver.dispose(request)
 
     def _prewarm(self, count: int, route: str | None) -> None:
-        if not self._closing and not self._draining:
+        if not self._closing and not self._drain.is_on:
             driver = self._loop_driver()
             driver.pool.prewarm(count, route)
             driver.wake()
@@ -360,22 +323,5 @@ class ResponsesClient(Source):
         state = self._state_changes.next(driver.pool, driver.now())
         if state is not None:
             self._state.on_next(state)
-        if self._draining and not driver.has_work():
+        if self._drain.is_on and not driver.has_work():
             self.close()
-
-
-def _draining_error(request: RequestSubscription) -> SocketClosedError:
-    return SocketClosedError(
-        "the client takes no new requests: `drain()` was called, which closes it when its requests have ended; nothing "
-        "was sent",
-        delivery="not_sent",
-        stream_id=request.stream_id,
-    )
-
-
-def _no_target_error(steer: ClientSteer) -> PreviousResponseLostError:
-    return PreviousResponseLostError(
-        f"the response {steer.target_id!r} runs on no connection of this client, so it cannot be steered; "
-        "nothing was sent: send the input as a request of its own",
-        previous_response_id=steer.target_id,
-    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..limits.admission import Admission
+from ..limits.admission import Admission, ServerLimits
 from ..limits.budget import Budget
 from ..limits.estimate import RequestSize, size_of
 from ..limits.gate import Gate
 from ..limits.limits import Limits
 from ..limits.local import LocalAdmission
+from ..limits.prices import Prices
 from ..wire.requests import ResponseCreate
 
 
@@ -22,6 +23,34 @@ def local_admission(limits: Limits | None, budget: Budget | None) -> Admission |
     if limits is None and budget is None:
         return None
     return LocalAdmission(None if limits is None else Gate(limits), budget)
+
+
+class MemberAdmission:
+    """The admission that the members of a fleet share: what one server says of its limits is no limit for the others.
+
+    The pool of that member pauses by itself.
+    """
+
+    def __init__(self, shared: Admission) -> None:
+        self._shared = shared
+        self.ask, self.ask_now, self.forget = shared.ask, shared.ask_now, shared.forget
+        self.settle, self.settle_unknown, self.on_change = shared.settle, shared.settle_unknown, shared.on_change
+
+    @property
+    def prices(self) -> Prices | None:
+        """The prices of the shared one."""
+        return self._shared.prices
+
+    @property
+    def needs_price(self) -> bool:
+        """Whether the shared one refuses a model without a price."""
+        return self._shared.needs_price
+
+    def limited(self, now: float, requested_wait: float | None) -> None:
+        """Do nothing."""
+
+    def told(self, limits: ServerLimits, now: float) -> None:
+        """Do nothing."""
 
 
 def priced_size(admission: Admission, create: ResponseCreate, frame_bytes: int) -> RequestSize:

@@ -112,8 +112,7 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
         if self._retry_after is not None and not request.cancelled:
             request.take_back()
             pool.requeue(request, now, self._retry_after)
-            if self._is_lane_limit:
-                pool.lane_refused(self._lane)
+            self._note_lane_limit()
             return
         failure = None if event is None else self._failure(event)
         if event is None:
@@ -127,6 +126,11 @@ class ClientRequestObserver(ObserverBase[ServerEvent]):
             if failure.code == "previous_response_not_found" and request.parent_id is not None:
                 pool.forget(request.parent_id)
             pool.finished(request, now)
+            self._note_lane_limit()
+
+    def _note_lane_limit(self) -> None:
+        if self._is_lane_limit:
+            self._pool.lane_refused(self._lane)
 
     def _inspect(self, event: ServerEvent) -> None:
         if not begins_response(event):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import UNSET
 from reactivex.abc import ObserverBase
 
-from ..errors import Delivery, InvalidRequestError, ObserverExitError
+from ..errors import Delivery, InvalidRequestError, ObserverExitError, PreviousResponseLostError
+from ..limits.admission import Admission
 from ..limits.estimate import RequestSize
 from ..net.connection import Connection
 from ..net.request import ConnectionRequest, ConnectionSteer
@@ -20,7 +23,10 @@ from ..raised import text_of
 from ..wire.events.base import ServerEvent
 from ..wire.ids import id_key
 from ..wire.requests import InputItem, ResponseCreate, user_message
+from ..wire.requests.create import on_lane
 from ..wire.requests.input_items import without_unstored_reasoning
+from .client_admission import priced_size
+from .request_fields import request_fields
 
 History: TypeAlias = "Sequence[InputItem] | Callable[[], Sequence[InputItem]]"
 """The items of a conversation so far, or a function that returns them."""
@@ -105,6 +111,56 @@ class ClientSteer:
     def response_id(self) -> str | None:
         """The id of the response that follows from the steer, once it is known."""
         return None if self.connection_steer is None else self.connection_steer.response_id
+
+
+class PreparedRequest:
+    """What all subscriptions and tries of a request have in common: it is checked and encoded once."""
+
+    def __init__(
+        self,
+        create: ResponseCreate,
+        history: History | None,
+        encode: Callable[[ResponseCreate], bytes],
+        admission: Admission | None,
+    ) -> None:
+        self.fields = request_fields(create)
+        self.create = on_lane(create, UNSET)
+        self.frame = encode(self.create)
+        self.history = check_history(history)
+        self._answered = answered_calls(self.create)
+        self._size = None if admission is None else priced_size(admission, self.create, len(self.frame))
+
+    def history_here(self) -> History | None:
+        """Return the history for a subscription that is made now: a function is called in its context."""
+        history = self.history
+        return partial(copy_context().run, history) if callable(history) else history
+
+    def request(self, observer: ObserverBase[ServerEvent], history: History | None, *, by_model: bool) -> ClientRequest:
+        """Return the request of a subscription; with `by_model` it needs a connection for its model."""
+        fields = self.fields
+        made = ClientRequest(
+            self.create,
+            self.frame,
+            observer,
+            stream_id=fields.stream_id,
+            parent_id=fields.parent_id,
+            stores=fields.stores,
+            route=fields.model if by_model else None,
+            answered_calls=self._answered,
+            history=history,
+            size=self._size,
+        )
+        made.sends_history = fields.parent_id is None and bool(history)
+        return made
+
+
+def no_target_error(steer: ClientSteer, where: str) -> PreviousResponseLostError:
+    """Return the error of a steer whose target does not run in any such place of its sender."""
+    return PreviousResponseLostError(
+        f"the response {steer.target_id!r} runs on no {where}, so it cannot be steered; nothing was sent: send the "
+        "input as a request of its own",
+        previous_response_id=steer.target_id,
+    )
 
 
 def answered_calls(create: ResponseCreate) -> frozenset[str] | None:

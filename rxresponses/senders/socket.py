@@ -19,9 +19,9 @@ from ..pool.responses import UnstoredResponses, lost_error
 from ..redaction import discreet
 from ..wire.events.base import ServerEvent
 from ..wire.requests import InputItem, ResponseCreate, ResponseSteer, create_from
+from .endpoint_source import EndpointSource
 from .loop_bound import weakly
 from .request_fields import request_fields
-from .source import Source
 
 
 class ConnectionState(Enum):
@@ -34,7 +34,7 @@ class ConnectionState(Enum):
     CLOSED = "closed"
 
 
-class ResponsesWebSocket(Source):
+class ResponsesWebSocket(EndpointSource):
     """One WebSocket to a Responses API, as Observables.
 
     `url` is a base or full endpoint, `http(s)` or `ws(s)`; default `OPENAI_BASE_URL`, else the

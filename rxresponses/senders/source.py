@@ -1,10 +1,9 @@
-"""What a socket and a client have in common: requests as Observables, hot sources, and closing."""
+"""What a socket, a client and a fleet have in common: requests as Observables, hot sources, and closing."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,14 +16,10 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
-from ..errors import ConfigurationError, InvalidRequestError
-from ..headers import Headers
+from ..errors import InvalidRequestError
 from ..known_secrets import Secrets, tool_secrets
 from ..net.connection_errors import closed_error
 from ..net.context import in_subscribers_context
-from ..net.credentials import ApiKey, Credentials
-from ..net.endpoint import check_credentials, endpoint, is_official
-from ..net.handshake_headers import with_account_ids
 from ..net.loops import is_serving, keep_for_parent, on_background_thread, running_loop, start_task
 from ..net.observable import EventObservable
 from ..net.observe_on import ObserveOnLoop
@@ -33,7 +28,7 @@ from ..net.run_check import check_run, note_thread
 from ..net.subject import IsolatedSubject
 from ..net.timing import current_timings
 from ..options import ConnectionOptions, options_of
-from ..redaction import discreet, display
+from ..redaction import discreet
 from ..wire.codec import encode
 from ..wire.events.base import ServerEvent
 from ..wire.requests import ResponseCreate, ResponseSteer, check_stream_id
@@ -75,7 +70,7 @@ class Lane:
 
 
 class Source(RecordedSender):
-    """Base of `ResponsesWebSocket` and `ResponsesClient`.
+    """Base of a socket, a client and a fleet.
 
     The methods that a subclass implements run on the loop where the sender lives, one at a time.
 
@@ -86,49 +81,20 @@ class Source(RecordedSender):
     chooses_lanes = False
     """Whether the sender itself chooses the lane of each request."""
 
-    _endpoint = ""  # of an object that is only half made
+    url = ""
+    """The endpoint; a sender with several of them has none that is its own."""
 
-    def __init__(self, url: str | None, api_key: ApiKey | None, options: ConnectionOptions | None) -> None:
+    def __init__(self, options: ConnectionOptions | None) -> None:
         self._subjects: tuple[IsolatedSubject[Any], ...] = ()
         super().__init__()
         self._secrets = Secrets()  # those of requests; those of a handshake are the connection's
-        self._url = url or os.environ.get("OPENAI_BASE_URL") or None
         self._options = options_of(ConnectionOptions, "options", options)
-        has_ids = bool(self._options.organization or self._options.project)
-        self._options = with_account_ids(self._options, os.environ)
-        headers = () if callable(self._options.headers) else self._options.headers  # a function's are checked later
-        self._credentials = Credentials(api_key, headers)
-        self._endpoint = endpoint(self._url)
-        check_credentials(
-            self._url,
-            has_key=bool(self._credentials) or has_ids,
-            headers=(*headers, *self._options.subprotocols),
-            allow_insecure=self._options.allow_insecure_credentials,
-            proxy=self._options.proxy,
-        )
-        if is_official(self._url) and not self._credentials and not self._options.headers:
-            raise ConfigurationError(
-                "no API key: pass `api_key` or set OPENAI_API_KEY; for another service, pass `url` or set "
-                "OPENAI_BASE_URL (`rxresponses serve` runs one for tests)"
-            )
-        # The official service has lanes.  Whether another one has, its first events show: `None` till then.
-        lanes = self._options.lanes
-        self._server_has_lanes = lanes if lanes is not None else is_official(self._url) or None
         buffered = self._options.max_buffered_bytes
         self._events: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
         self._unrouted: IsolatedSubject[ServerEvent] = self._subject(max_bytes=buffered)
-        self._handshake_headers: Headers | None = None
         self._abrupt = False  # whether connections are cut without a closing handshake
         self._last_task: asyncio.Task[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.url or '(half made)'}>"
-
-    @property
-    def url(self) -> str:
-        """The endpoint, without its query, which may hold secrets."""
-        return display(self._endpoint)
 
     def _subject(self, **options: Any) -> IsolatedSubject[Any]:
         subject = IsolatedSubject[Any](weak_run(self._run), weakly(self._observer_raised, None), **options)
@@ -161,18 +127,6 @@ class Source(RecordedSender):
     def unrouted(self) -> Observable[ServerEvent]:
         """Hot, as `events`: events that belong to no request, and frames that are no JSON object (`UnknownEvent`)."""
         return self._unrouted.observable
-
-    @property
-    def handshake_headers(self) -> Mapping[str, str] | None:
-        """The headers with which the server accepted the latest connection, such as `x-request-id`; `None` before.
-
-        They are there when `state` tells that the connection is open.  Names are found in any case.  The repr shows the
-        names only.
-        """
-        return self._handshake_headers
-
-    def _accepted(self, headers: Headers) -> None:
-        self._handshake_headers = headers
 
     # Closing.
 
@@ -281,9 +235,8 @@ class Source(RecordedSender):
         return EventObservable(subscribe)
 
     def _forget_parent(self) -> None:
-        keep_for_parent(self._connections, self._last_task, *self._subjects)
+        keep_for_parent(self._last_task, *self._subjects)
         super()._forget_parent()
-        self._connections = set()
         self._last_task = None
         for subject in self._subjects:
             subject.forget_observers()
@@ -306,20 +259,17 @@ class Source(RecordedSender):
     def _show_closing(self, *, closed: bool) -> None:
         """Emit the state of a sender that closes, or is closed; when closed, complete the sources of states."""
 
+    @abstractmethod
     def _end_requests(self) -> None:
         """End every request with `SocketClosedError`."""
-        for connection in tuple(self._connections):
-            connection.begin_close()
 
-    def _abandon_loop(self) -> Callable[[], None]:
-        """Forget the connections on a loop that has ended, and return a function that ends their requests."""
-        connections, self._connections = self._connections, set()
+    @abstractmethod
+    def _begin_closing(self) -> None:
+        """Begin to close what is connected."""
 
-        def end() -> None:
-            for connection in connections:
-                connection.begin_close()
-
-        return end
+    @abstractmethod
+    async def _wait_disconnected(self) -> None:
+        """Wait until nothing is connected any more."""
 
     def _submit_open(self, request: RequestSubscription) -> None:
         """Submit a request, unless the sender is closed or its loop is about to end."""
@@ -351,26 +301,25 @@ class Source(RecordedSender):
     def _start_closing(self) -> None:
         self._show_closing(closed=False)
         assert self._loop is not None
-        self._last_task = start_task(self._loop, self._close_connections(), "rxresponses close")
+        self._last_task = start_task(self._loop, self._wait_disconnected(), "rxresponses close")
         # Not in the task itself, because a program that ends its loop may cancel the task before its first step.
         self._last_task.add_done_callback(lambda _: self._finish_closing())
         self._end_requests()
-        for connection in tuple(self._connections):
-            connection.start_closing(abrupt=self._abrupt)
-
-    async def _close_connections(self) -> None:
-        for connection in tuple(self._connections):
-            await connection.wait_closed()
+        self._begin_closing()
 
     def _finish_closing(self) -> None:
         try:
             self._show_closing(closed=True)
-            for source in (self._events, self._unrouted):
-                source.on_completed()
+            self._complete_events()
             self._close_recorder()
         finally:
             self._release_loop()
             self._closed.set_result(None)
+
+    def _complete_events(self) -> None:
+        """Complete the hot sources."""
+        for source in (self._events, self._unrouted):
+            source.on_completed()
 
 
 def is_interruption(error: BaseException | None) -> bool:

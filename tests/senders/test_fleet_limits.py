@@ -1,0 +1,54 @@
+"""Limits and a budget that all members of a fleet share."""
+
+from __future__ import annotations
+
+from rxresponses import Budget, BudgetExceededError, Limits
+from rxresponses.limits.admission import ServerLimits
+from rxresponses.limits.local import LocalAdmission
+from rxresponses.senders.client_admission import MemberAdmission
+from rxresponses.testing import Failure, Fault
+
+from ..support.clients import ask
+from ..support.fleets import counts, fleet_of, received, servers
+from ..support.recorder import Recorder
+
+
+def test_a_budget_is_for_all_members_together() -> None:
+    with servers(3) as several:
+        budget = Budget(requests=7)
+        with fleet_of(several, budget=budget) as fleet:
+            got = [Recorder(fleet.send_request(ask(str(number)))) for number in range(12)]
+            errors = [one.error for one in got if one.wait().errors]
+        assert len(errors) == 5
+        assert all(isinstance(error, BudgetExceededError) for error in errors)
+        assert sum(received(several)) == 7
+        assert set(counts(several).values()) == {1}
+
+
+def test_a_try_that_another_member_repeats_is_paid_once() -> None:
+    with servers(2) as several:
+        several[0].fault(Fault(Failure("server_error", after=0)))
+        budget = Budget(tokens=10**9)
+        with fleet_of(several, budget=budget) as fleet:
+            for number in range(4):
+                assert Recorder(fleet.send_request(ask(str(number)))).wait().types[-1] == "response.completed"
+            assert budget.reserved.tokens == 0
+            assert budget.spent.requests >= 4
+
+
+def test_limits_are_for_all_members_together() -> None:
+    with servers(2) as several, fleet_of(several, limits=Limits(requests_per_minute=60)) as fleet:
+        got = [Recorder(fleet.send_request(ask(str(number)))) for number in range(40)]
+        got[0].wait()
+        several[0].wait_until(lambda: sum(received(several)) >= 2)
+        assert sum(received(several)) < 15
+        assert not all(one.ended for one in got)
+
+
+def test_the_limit_of_one_member_is_none_for_the_others() -> None:
+    shared = LocalAdmission()
+    member = MemberAdmission(shared)
+    member.limited(0.0, 60.0)
+    member.told(ServerLimits(requests=1.0), 0.0)
+    assert shared._gate.ready_at(0.0) <= 0.0
+    assert (member.prices, member.needs_price) == (None, False)
