@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from ..backoff import Backoff, is_retryable, is_spent, requested_wait
@@ -19,8 +19,10 @@ from ..errors import (
 from ..limits.budget import Budget
 from ..limits.limits import Limits
 from ..options import ConnectionOptions, PoolOptions
+from ..pool.fleet_errors import FleetUnavailableError
 from ..redaction import discreet
 from ..senders.client import ResponsesClient
+from ..senders.fleet import ResponsesFleet
 from .answer_schema import AnswerSchema
 from .copies import Copies
 from .lines import Task
@@ -41,12 +43,12 @@ class StoppedError(KeyboardInterrupt):
 class Batch:
     """Answers those of the `lines` that have no result in `results`.
 
-    `url` is the base URL of the API, `options` those of its connections, and `task_of` reads a line.  At most
-    `concurrency` lines are in flight, each for at most `timeout` seconds.  Responses with one of the outcomes `failing`
-    fail.  Answers that do not fit the `schema` are asked for again, at most `schema_retries` times, and then fail.  The
-    lines in `copies` are not sent, and get copies of results at the end.  `limits` and `budget` are those of the
-    clients.  `note` shows the user a line of text.  Each run is inside the context `stoppable(run)`, from which the
-    caller may stop it.
+    `url` is the base URL of the API, or the list of those of several servers, which then share the lines.  `options`
+    are those of the connections, and `task_of` reads a line.  At most `concurrency` lines are in flight, each for at
+    most `timeout` seconds.  Responses with one of the outcomes `failing` fail.  Answers that do not fit the `schema`
+    are asked for again, at most `schema_retries` times, and then fail.  The lines in `copies` are not sent, and get
+    copies of results at the end.  `limits` and `budget` are those of the clients.  `note` shows the user a line of
+    text.  Each run is inside the context `stoppable(run)`, from which the caller may stop it.
 
     Raises `ConfigurationError` for a URL that cannot be used.  So make the batch before the first change to the
     results.
@@ -58,7 +60,7 @@ class Batch:
         lines: Callable[[], Iterable[tuple[int, bytes]]],
         results: Results,
         *,
-        url: str | None,
+        url: str | Sequence[str] | None,
         options: ConnectionOptions,
         task_of: Callable[[int, bytes], Task],
         concurrency: int,
@@ -90,10 +92,13 @@ class Batch:
         self._schema_retries = schema_retries
         self._client = self._new_client()
 
-    def _new_client(self) -> ResponsesClient:
+    def _new_client(self) -> ResponsesClient | ResponsesFleet:
         # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
         pool = PoolOptions(max_connections=self._concurrency, max_queued=self._concurrency, backoff=BACKOFF)
-        return ResponsesClient(self._url, options=self._options, pool=pool, limits=self._limits, budget=self._budget)
+        limits, budget = self._limits, self._budget
+        if self._url is None or isinstance(self._url, str):
+            return ResponsesClient(self._url, options=self._options, pool=pool, limits=limits, budget=budget)
+        return ResponsesFleet(self._url, options=self._options, pool=pool, limits=limits, budget=budget)
 
     def run(self, progress: Progress) -> None:
         """Answer them; raise `StoppedError` after a stop, or the error that every other line would meet."""
@@ -118,7 +123,7 @@ class Batch:
             problem = self._run_client(progress)
             if self._results.answered > answered:
                 gives_up_at = time.monotonic() + OUTAGE
-            if problem is None or not is_retryable(problem) or _asks_for_long_wait(problem):
+            if problem is None or not _may_pass(problem) or _asks_for_long_wait(problem):
                 return problem
             if time.monotonic() >= gives_up_at:
                 return problem
@@ -186,9 +191,16 @@ def meets_every_line(error: Exception) -> bool:
     """Whether every other line would meet this error too, so that it is no result of a line."""
     if isinstance(error, (ConnectFailedError, ConnectionLostError)):
         return error.delivery == "not_sent"
-    if isinstance(error, (BudgetExceededError, ConfigurationError)) or is_spent(error):
+    if isinstance(error, (BudgetExceededError, ConfigurationError, FleetUnavailableError)) or is_spent(error):
         return True
     return is_retryable(error) and _asks_for_long_wait(error)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another client may succeed where one has given up."""
+    if isinstance(error, FleetUnavailableError):
+        return any(failure is None or is_retryable(failure) for _, _, failure in error.members)
+    return is_retryable(error)
 
 
 def _asks_for_long_wait(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..limits.budget import Budget
 from ..senders.client_state import ClientState
+from ..senders.fleet_state import FleetState
 from .run import Result
 from .spending import shown_spending
 
@@ -105,8 +106,8 @@ class Progress:
             self._shown = self._clock()
             print(self, file=sys.stderr, flush=True)
 
-    def wait(self, state: ClientState) -> None:
-        """Show why no result comes for a while, if the state of the client says so.  Call from any thread."""
+    def wait(self, state: ClientState | FleetState) -> None:
+        """Show why no result comes for a while, if the state says so.  Call from any thread."""
         now = self._clock()
         self._waiting = waiting = _waiting(state, now)
         if self._bar is None and waiting is not None and now - self._wait_shown >= _INTERVAL:
@@ -124,7 +125,12 @@ class _Wait(NamedTuple):
         return self.why.format(max(self.until - now, 0.0))
 
 
-def _waiting(state: ClientState, now: float) -> _Wait | None:
+def _waiting(state: ClientState | FleetState, now: float) -> _Wait | None:
+    if isinstance(state, FleetState):
+        waits = [member.paused_for if member.trial_in is None else member.trial_in for member in state.members]
+        if not waits or None in waits:
+            return None
+        return _Wait("no server takes requests: trying again in {:.1f} s", now + min(filter(None, waits), default=0.0))
     if state.paused_for is not None:
         return _Wait("paused for {:.1f} s: the server asks for fewer requests", now + state.paused_for)
     if state.reconnect_in is not None and not state.open:

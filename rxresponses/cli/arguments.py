@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "gpt-5.2"
 
 
-def add_connection(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the service that answers."""
-    parser.add_argument("--url", help="base URL of the API (default: OPENAI_BASE_URL, else the official one)")
+def add_connection(parser: argparse.ArgumentParser, *, servers: str | None = None) -> None:
+    """Add the options for the service that answers; `servers` says what several URLs mean, if they may be given."""
+    parser.add_argument(
+        "--url",
+        action="store" if servers is None else "append",
+        help="base URL of the API (default: OPENAI_BASE_URL, else the official one)"
+        + (f"; {servers}" if servers else ""),
+    )
     parser.add_argument(
         "--header",
         metavar="'NAME: VALUE'",

@@ -83,7 +83,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "-m", "--model", default=DEFAULT_MODEL, help="the model of lines that name none (default: %(default)s)"
     )
-    add_connection(parser)
+    add_connection(parser, servers="may be repeated: the servers share the lines, and one that fails gets none")
     limits = parser.add_argument_group("limits and budget")
     limits.add_argument("--rpm", metavar="N", type=positive_number, help="send at most so many requests a minute")
     limits.add_argument(

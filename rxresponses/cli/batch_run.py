@@ -49,7 +49,7 @@ def run_batch(args: argparse.Namespace) -> int:
             retry_failed=args.retry_failed,
             failing=_failing(args),
             model=args.model,
-            embedded=is_embedded(args.url),
+            embedded=is_embedded(_first_url(args)),
             schema=None if schema is None else schema.format.digest,
             spending=None if budget is None else spending,
         ) as results:
@@ -114,11 +114,11 @@ class _Command:
     def _answer(self, total: int) -> int:
         """Answer the lines that have no result; return the number of lines, of which some may have come meanwhile."""
         args, results, copies = self._args, self._results, self._copies
-        with url_or_embedded_server(args.url) as url:
+        with url_or_embedded_server(_first_url(args)) as url:
             batch = Batch(
                 self._lines,
                 results,
-                url=url,
+                url=args.url if len(args.url or ()) > 1 else url,
                 options=connection_options(args),
                 task_of=self._task_of,
                 concurrency=args.concurrency,
@@ -217,6 +217,10 @@ def _budget(args: argparse.Namespace) -> Budget | None:
         prices = Prices.default()
         Screen().note(f"the prices are those of {prices.as_of} that come with this program; --prices FILE gives others")
     return Budget(usd=args.max_cost, tokens=args.max_tokens, prices=prices)
+
+
+def _first_url(args: argparse.Namespace) -> str | None:
+    return args.url[0] if args.url else None
 
 
 def _failing(args: argparse.Namespace) -> list[Outcome]:

@@ -15,6 +15,7 @@ from rxresponses import (
     ConfigurationError,
     ConnectFailedError,
     ConnectionLostError,
+    FleetUnavailableError,
     InvalidRequestError,
     ServerEvent,
 )
@@ -67,6 +68,8 @@ def test_a_failed_connection_stops_the_batch_and_is_no_result(tmp_path: Path, an
         (ConnectionLostError("closed at once", delivery="not_sent"), True),
         (ConnectionLostError("gone", delivery="unknown"), False),
         (InvalidRequestError("wrong"), False),
+        (FleetUnavailableError("none", members=[]), True),
+        (FleetUnavailableError("none", members=[], delivery="rejected"), True),
     ],
 )
 def test_errors_that_every_line_would_meet(error: Exception, stops: bool) -> None:

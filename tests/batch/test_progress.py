@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 
 import pytest
 
-from rxresponses import ClientState, InvalidRequestError
+from rxresponses import ClientState, FleetMemberState, FleetState, InvalidRequestError
 from rxresponses.batch.lines import Task
 from rxresponses.batch.progress import Progress
 from rxresponses.batch.run import Result
@@ -180,3 +181,16 @@ def test_lines_that_are_copies_take_no_time(clock: Clock) -> None:
     progress.add_copy(failed=False)
     progress.add_copy(failed=True)
     assert str(progress) == "3 of 9 done, 1 failed, 3 tokens/s, 0:00:40 left"
+
+
+def test_a_fleet_without_a_server_that_works(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    row = partial(FleetMemberState, url="ws://127.0.0.1")
+    progress = Progress(9, clock=clock)
+    for members in ((), (row(trial_in=5.0), row()), (row(paused_for=3.0), row(open=1))):
+        progress.wait(FleetState(members=members))
+        assert str(progress) == "0 of 9 done, 0 failed"
+    progress.wait(FleetState(members=(row(trial_in=5.0), row(paused_for=3.0))))
+    assert str(progress) == "0 of 9 done, 0 failed, no server takes requests: trying again in 3.0 s"
+    assert capsys.readouterr().err == "no server takes requests: trying again in 3.0 s\n"
+    progress.wait(FleetState(members=(row(trial_in=0.0),)))
+    assert str(progress).endswith("trying again in 0.0 s")
