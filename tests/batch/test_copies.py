@@ -170,6 +170,25 @@ def test_each_line_has_the_result_of_its_group(
             assert ("response" in result) == bool(answers)
 
 
+@settings(max_examples=examples(50))
+@given(st.lists(st.sampled_from("abc"), min_size=1), st.floats(0, 1))
+def test_a_run_that_was_killed_is_completed(
+    tmp_path_factory: pytest.TempPathFactory, prompts: list[str], share: float
+) -> None:
+    path = tmp_path_factory.mktemp("batch") / "out.jsonl"
+    lines = input_of(*prompts)
+    first = run(path, lines)
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * share)])
+    assert set(run(path, lines)) <= set(first)
+    results = read(path)
+    assert results.keys() == {number for number, _ in lines}
+    for number, result in results.items():
+        group = prompts.index(prompts[number - 1]) + 1
+        assert result["response"]["id"] == f"r{group}"
+        assert result.get("copy_of") == (None if number == group else group)
+
+
 @given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**64 - 1)))
 @settings(max_examples=examples(50))
 def test_first_lines_are_those_of_a_dictionary(keys: list[int]) -> None:
