@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _MARK = "responses_recording"
 _HELP = """(path=None, *, match="strict", contents="full"): record what the test exchanges with the service at \
-its first run, and replay it afterwards.  By default the file is recordings/MODULE/TEST.jsonl beside the test."""
+its first run, and replay it afterwards.  By default the file is recordings/MODULE/TEST.jsonl beside the test; \
+a path is relative to the folder of the test file, and a file that `client.record` has written will do."""
 _NO_KEY = "not-needed-in-a-replay"
 _LONGEST_NAME = 180  # bytes of the name of a file
 _passed = pytest.StashKey[bool]()
