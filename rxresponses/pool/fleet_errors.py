@@ -72,8 +72,6 @@ def full_error(request: FleetRequest, max_queued: int) -> QueueFullError:
 
 def _told(member: Member, now: float) -> str:
     breaker = member.breaker
-    if breaker.state == "closed":
-        return f"{member.name} is full"
     wait = max(0.0, breaker.trial_at - now)
     when = "is being tried again" if breaker.state == "half_open" else f"is tried again in {wait:.1f} s"
     return f"{member.name} has failed ({breaker.error}) and {when}"

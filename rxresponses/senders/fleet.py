@@ -26,7 +26,7 @@ from .client_admission import MemberAdmission, local_admission
 from .client_request import ClientSteer, History, PreparedRequest, no_target_error
 from .drain import Drain, drain_seconds, draining_error
 from .fleet_client import FleetClient, FleetHooks, FleetMember, with_defaults
-from .fleet_request import FleetRequestObserver, FleetSteerObserver, FleetSubscription
+from .fleet_request import FleetHandle, FleetRequestObserver, FleetSteerObserver, FleetSubscription
 from .fleet_state import FleetState, FleetStateChanges
 from .loop_bound import weakly
 from .source import Source
@@ -88,11 +88,12 @@ class ResponsesFleet(Source):
             None if self._admission is None else MemberAdmission(self._admission),
             self._events,
             self._unrouted,
-            weakly(self.wake, None),
+            weakly(self._wake, None),
             weakly(self._connection_cancelled, None),
         )
         self._rules = self._new_rules()
         self._clients: dict[Member, FleetClient] = {}
+        self._act_weakly = weakly(self._act, None)  # the loop does not keep a forgotten fleet alive
         self._woken = False  # `_act` is scheduled
         self._timer: asyncio.TimerHandle | None = None
         self._state_changes = FleetStateChanges()
@@ -104,17 +105,12 @@ class ResponsesFleet(Source):
         self._made()
 
     def __repr__(self) -> str:
-        return f"<ResponsesFleet of {', '.join(self.urls) or '(half made)'}>"
+        return f"<{type(self).__name__} {', '.join(self.urls) or '(half made)'}>"
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The endpoints of the members, without credentials."""
         return tuple(member.name for member in getattr(self, "_clients", ()))
-
-    @property
-    def rules(self) -> Fleet:
-        """The rules, for the observers of requests.  Not for programs."""
-        return self._rules
 
     # Sending.
 
@@ -164,7 +160,7 @@ class ResponsesFleet(Source):
         """Add a member while the fleet runs; does nothing once it is closed."""
         client = self._new_client(member)
         self._run(self._add, client)
-        self._run(self.wake)
+        self._run(self._wake)
 
     def remove(self, url: str) -> None:
         """Remove the members with this URL: they get nothing more, finish what they have, and are closed then.
@@ -177,7 +173,7 @@ class ResponsesFleet(Source):
             raise ConfigurationError(f"the fleet has no member with the URL {display(url)!r}")
         for member in found:
             self._run(self._remove, member)
-        self._run(self.wake)
+        self._run(self._wake)
 
     # Watching.
 
@@ -202,7 +198,7 @@ class ResponsesFleet(Source):
     def _start_drain(self, timeout: float | None) -> None:
         if not self._closing and self._loop is not None:
             self._drain.start(self._loop, timeout, self.close)
-            self.wake()
+            self._wake()
 
     def _show_closing(self, *, closed: bool) -> None:
         if closed:
@@ -254,29 +250,32 @@ class ResponsesFleet(Source):
 
     # On the loop.
 
-    def now(self) -> float:
-        """Return the time by the clock of the loop, in seconds.  Not for programs."""
+    def _now(self) -> float:
         assert self._loop is not None
         return self._loop.time()
 
-    def wake(self) -> None:
-        """Have the next actions of the rules done in a later turn of the loop.  Not for programs."""
+    def _handle(self) -> FleetHandle:
+        assert self._loop is not None
+        return FleetHandle(self._rules, self._loop.time, self._hooks.changed)
+
+    def _wake(self) -> None:
+        """Have the next actions of the rules done in a later turn of the loop."""
         loop = self._loop
         if loop is not None and not (self._woken or self._closing or loop.is_closed()):
             self._woken = True
-            loop.call_soon(self._act)
+            loop.call_soon(self._act_weakly)
 
     def _submit(self, request: Any) -> None:
         if self._drain.is_on:
             self._refuse(request, draining_error(request, "fleet"))
         elif not isinstance(request, ClientSteer):
-            self._rules.submit(request, self.now())
+            self._rules.submit(request, self._now())
         elif (member := self._rules.home_of(request.target_id)) in self._clients and member is not None:
-            request.observer = FleetSteerObserver(self, request, member, request.observer)
+            request.observer = FleetSteerObserver(self._handle(), request, member, request.observer)
             self._clients[member].give(request)
         else:
             self._refuse(request, no_target_error(request, "member of this fleet"))
-        self.wake()
+        self._wake()
 
     def _dispose(self, request: Any) -> None:
         if isinstance(request, ClientSteer):
@@ -288,7 +287,7 @@ class ResponsesFleet(Source):
             self._rules.withdraw(request)
             if current is not None and member in self._clients:
                 self._clients[member].dispose(current)
-        self.wake()
+        self._wake()
 
     def _prewarm(self, clients: Sequence[FleetClient], connections: int | None, model: str | None) -> None:
         if not self._closing and not self._drain.is_on:
@@ -302,7 +301,7 @@ class ResponsesFleet(Source):
         if self._loop_is_ending():
             self._fail_waiting()
             return
-        now = self.now()
+        now = self._now()
         while (action := self._rules.next_action(now)) is not None:
             self._do(action, now)
             if self._closing:
@@ -334,7 +333,7 @@ class ResponsesFleet(Source):
             self._rules.taken_back(request, now)
 
     def _give(self, request: FleetSubscription, client: FleetClient) -> None:
-        made = client.request(request.prepared, FleetRequestObserver(self, request), request.history)
+        made = client.request(request.prepared, FleetRequestObserver(self._handle(), request), request.history)
         made.timings = request.timings
         made.sends_history |= request.sends_history
         request.latest_try = made
@@ -354,15 +353,9 @@ class ResponsesFleet(Source):
         return self._rules.queued > 0 or any(client.has_work() for client in self._clients.values())
 
     def _set_timer(self, deadline: float | None) -> None:
-        if self._timer is not None and self._timer.when() == deadline:
-            return
         self._stop_timer()
         if deadline is not None and self._loop is not None:
-            self._timer = self._loop.call_at(deadline, self._act_in_time)
-
-    def _act_in_time(self) -> None:
-        self._timer = None
-        self.wake()
+            self._timer = self._loop.call_at(deadline, self._hooks.changed)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -395,6 +388,6 @@ class ResponsesFleet(Source):
 
     def _show_state(self) -> None:
         rows = [(member, client.pool) for member, client in self._clients.items()]
-        state = self._state_changes.next(rows, self._rules.queued, 0.0 if self._loop is None else self.now())
+        state = self._state_changes.next(rows, self._rules.queued, 0.0 if self._loop is None else self._now())
         if state is not None:
             self._state.on_next(state)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 from reactivex.abc import ObserverBase
 
-from ..errors import ConnectionLostError, Delivery, ResponseFailedError, SocketClosedError
+from ..errors import Delivery, ResponseFailedError
 from ..net.request import NO_OBSERVER
 from ..net.timing import Timings
 from ..pool.fleet import Fleet
@@ -54,18 +55,13 @@ class FleetSubscription(FleetRequest):
             self.timings.mark_unsent()
 
 
-class FleetHandle(Protocol):
-    """What the observers use of a fleet."""
+class FleetHandle(NamedTuple):
+    """What the observers use of a fleet, without a reference to it, so that a forgotten fleet can be closed."""
 
-    @property
-    def rules(self) -> Fleet:
-        """The rules."""
-
-    def now(self) -> float:
-        """Return the time by the clock of the loop, in seconds."""
-
-    def wake(self) -> None:
-        """Have the next actions done in a later turn of the loop."""
+    rules: Fleet
+    now: Callable[[], float]
+    wake: Callable[[], None]
+    """Has the next actions of the rules done in a later turn of the loop."""
 
 
 class FleetRequestObserver(ObserverBase[ServerEvent]):
@@ -100,19 +96,10 @@ class FleetRequestObserver(ObserverBase[ServerEvent]):
         current = request.latest_try
         sent = None if current is None else current.connection_request
         lane = None if current is None else current.lane
-        if isinstance(error, SocketClosedError):
-            member = request.member
-            if error.delivery == "not_sent" and member is not None and member.is_leaving:
-                request.take_back()
-                fleet.rules.taken_back(request, fleet.now())
-                return
-            fleet.rules.withdraw(request)
-        elif sent is not None and sent.cancelled:  # the subscriber's observer raised it
+        if sent is not None and sent.cancelled:  # the subscriber's observer raised it
             fleet.rules.withdraw(request)
         else:
-            connection = (id(lane.connection), lane.connection.number) if lane is not None else None
-            if not isinstance(error, ConnectionLostError):
-                connection = None
+            connection = None if lane is None else (id(lane.connection), lane.connection.number)
             if fleet.rules.failed(request, error, fleet.now(), may_move=not self._has_output, connection=connection):
                 request.take_back()
                 return

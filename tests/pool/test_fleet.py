@@ -277,6 +277,35 @@ def test_a_parent_that_was_lost_by_a_refusal_is_not_sent_again() -> None:
     assert not fleet.fail(request, failure("server_error", 500))
 
 
+def test_the_requests_of_a_lane_look_for_another_member_when_theirs_fails() -> None:
+    fleet = FleetDriver(2, rooms=(1, 2))
+    first, second = fleet.send(stream_id="a"), fleet.send(stream_id="a")
+    other, filler = fleet.send(), fleet.send()
+    assert [fleet.at(one) for one in (first, other, filler)] == [0, 1, 1]
+    taken = fleet.send()
+    fleet.succeed(first)  # the older request of the lane waits for the same member
+    assert fleet.at(second) == 0
+    third = fleet.send(stream_id="a")
+    fleet.succeed(second)
+    assert [fleet.at(taken), fleet.at(third)] == [0, None]
+    assert third in fleet.members[0].bound
+    fleet.fail(taken, DOWN)
+    fleet.succeed(other)
+    assert fleet.at(taken) == 1
+    fleet.succeed(filler)
+    assert fleet.at(third) == 1
+
+
+def test_requests_that_came_after_all_was_given_up_are_not_failed() -> None:
+    fleet = FleetDriver(1)
+    early = fleet.send()
+    fleet.leave(early)
+    assert fleet.fleet.failed(early, failure("invalid_api_key", 401), 0.0)
+    late = fleet.send()
+    assert early in fleet.errors
+    assert late not in fleet.errors
+
+
 # Failures.
 
 

@@ -16,10 +16,13 @@ from rxresponses import operators as rops
 from rxresponses.testing import FunctionCall, Hold, ResponsesServer
 
 from ..support.clients import WITH_LANES, ask, run
+from ..support.fleets import OneServerFleet
 from ..support.recorder import AsyncRecorder, Recorder
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="none")
-KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+KINDS = pytest.mark.parametrize(
+    "kind", [ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"]
+)
 
 
 def named(name: str | None, act: Callable[[], Any]) -> Any:
@@ -42,7 +45,7 @@ class Seen(Recorder[Any]):
         self.names.append(NAME.get())
 
 
-@pytest.fixture(params=[ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+@pytest.fixture(params=[ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"])
 def sender(request: pytest.FixtureRequest, server: ResponsesServer) -> Iterator[Any]:
     with request.param(server.url, options=WITH_LANES) as sender:
         yield sender

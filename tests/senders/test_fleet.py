@@ -82,7 +82,11 @@ def test_a_slow_member_gets_less() -> None:
         several[0].on("", ["text", Hold(gate)])
         with fleet_of(several, pool=fast_retries(max_connections=1)) as fleet:
             got = [Recorder(fleet.send_request(ask(str(number)))) for number in range(70)]
-            several[1].wait_until(lambda: sum(received(several)) == 70)
+            states = Recorder(fleet.state)
+            until_fleet(
+                states,
+                lambda state: sum(received(several)) == 70 and [row.active for row in state.members] == [16, 0, 0],
+            )
             assert received(several)[0] == 16
             gate.open()
             for one in got:
@@ -410,7 +414,7 @@ def test_a_forgotten_fleet_is_closed_with_one_warning() -> None:
                 server.wait_until(lambda server=server: server.connections == 0)  # type: ignore[misc]
         texts = [str(one.message) for one in warned if one.category is ResourceWarning]
         assert len(texts) == 1
-        assert "<ResponsesFleet of ws" in texts[0]
+        assert "<ResponsesFleet ws" in texts[0]
 
 
 def test_an_observer_that_raises_ends_its_own_request(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,10 +19,13 @@ from rxresponses import ConnectionOptions, ResponsesClient, ResponsesWebSocket, 
 from rxresponses.testing import FunctionCall, Hold, ResponsesServer
 
 from ..support.clients import WITH_LANES, ask, inputs, no_thread_left
+from ..support.fleets import OneServerFleet
 from ..support.raw_server import silent_listener
 from ..support.recorder import WAIT, AsyncRecorder, Recorder
 
-KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+KINDS = pytest.mark.parametrize(
+    "kind", [ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"]
+)
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from rxresponses import ConfigurationError, ConnectionOptions, InvalidRequestError, ResponsesClient, ResponsesWebSocket
+from rxresponses import (
+    ConfigurationError,
+    ConnectionOptions,
+    FleetMember,
+    InvalidRequestError,
+    ResponsesClient,
+    ResponsesFleet,
+    ResponsesWebSocket,
+)
 from rxresponses.headers import Headers
 from rxresponses.net.credentials import Credentials
 from rxresponses.senders.source import Lane
@@ -21,10 +29,13 @@ from rxresponses.testing import Hold, ResponsesServer
 from tests.effort import examples
 
 from ..support.clients import ask, no_thread_left, run
+from ..support.fleets import OneServerFleet
 from ..support.internals import spin_until
 from ..support.recorder import WAIT, AsyncRecorder, Recorder
 
-KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+KINDS = pytest.mark.parametrize(
+    "kind", [ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"]
+)
 
 
 @contextmanager
@@ -35,13 +46,14 @@ def forgetting(kind: type) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "half_made", [ResponsesWebSocket, ResponsesClient, Lane, Credentials, Headers, ResponsesServer]
+    "half_made",
+    [ResponsesWebSocket, ResponsesClient, ResponsesFleet, FleetMember, Lane, Credentials, Headers, ResponsesServer],
 )
 def test_scenario_78_the_repr_of_a_half_made_object(half_made: type) -> None:
     assert half_made.__name__ in repr(object.__new__(half_made)) or half_made is Headers
 
 
-@pytest.mark.parametrize("half_made", [ResponsesWebSocket, ResponsesClient, ResponsesServer])
+@pytest.mark.parametrize("half_made", [ResponsesWebSocket, ResponsesClient, ResponsesFleet, ResponsesServer])
 def test_scenario_78_a_half_made_object_may_be_closed(half_made: Any) -> None:
     half_made.__new__(half_made).close()
 
@@ -203,9 +215,14 @@ async def _used(sender: Any) -> None:
     await AsyncRecorder(sender.send_request(ask())).until_end()
 
 
+MADE: dict[type, str] = {
+    ResponsesWebSocket: "ResponsesWebSocket(sys.argv[1])",
+    ResponsesClient: "ResponsesClient(sys.argv[1])",
+    OneServerFleet: "ResponsesFleet([sys.argv[1]])",
+}
 AT_EXIT = """
 import sys, threading, rxresponses
-sender = rxresponses.{kind}(sys.argv[1])
+sender = rxresponses.{made}
 done = threading.Event()
 sender.send_request({{"model": "m", "input": "hi"}}).subscribe(on_completed=done.set)
 done.wait()
@@ -214,6 +231,6 @@ done.wait()
 
 @KINDS
 def test_scenario_78_a_program_may_end_without_close(server: ResponsesServer, kind: type) -> None:
-    command = [sys.executable, "-W", "error", "-c", AT_EXIT.format(kind=kind.__name__), server.url]
+    command = [sys.executable, "-W", "error", "-c", AT_EXIT.format(made=MADE[kind]), server.url]
     got = subprocess.run(command, capture_output=True, text=True, timeout=WAIT * 3)
     assert (got.returncode, got.stderr) == (0, "")

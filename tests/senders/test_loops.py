@@ -27,11 +27,14 @@ from rxresponses import operators as rops
 from rxresponses.testing import Failure, FunctionCall, Hold, ResponsesServer
 
 from ..support.clients import ONE_AT_A_TIME, WITH_LANES, ask, inputs, no_thread_left, response_id, run, states_of
+from ..support.fleets import OneServerFleet
 from ..support.internals import POOL_TIMER
 from ..support.recorder import WAIT, AsyncRecorder, Recorder
 from ..support.virtual_time import VirtualTimeLoop
 
-KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+KINDS = pytest.mark.parametrize(
+    "kind", [ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"]
+)
 
 
 @KINDS

@@ -19,11 +19,14 @@ from rxresponses import operators as rops
 from rxresponses.testing import Hold, ResponsesServer
 
 from ..support.clients import ask, no_thread_left, run
+from ..support.fleets import OneServerFleet
 from ..support.recorder import WAIT
 from ..support.threads import loop_on_a_thread
 
 Events = Observable[Any]
-SENDERS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+SENDERS = pytest.mark.parametrize(
+    "kind", [ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"]
+)
 HAS_TELEMETRY = importlib.util.find_spec("opentelemetry") is not None
 ADVICE = r"wait for ever.*await.*ops\.flat_map"
 

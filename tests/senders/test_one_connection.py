@@ -11,9 +11,12 @@ from rxresponses import ConnectionOptions, ResponsesClient, ResponsesWebSocket
 from rxresponses.testing import Hold, ResponsesServer
 
 from ..support.clients import CLOSE_ON_DISPOSE, ask, inputs, late_retries, no_thread_left, states_of
+from ..support.fleets import OneServerFleet
 from ..support.recorder import WAIT, Recorder
 
-KINDS = pytest.mark.parametrize("kind", [ResponsesWebSocket, ResponsesClient], ids=["socket", "client"])
+KINDS = pytest.mark.parametrize(
+    "kind", [ResponsesWebSocket, ResponsesClient, OneServerFleet], ids=["socket", "client", "fleet"]
+)
 
 
 def pool_of(kind: type) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from rxresponses.recording.collector import TapeCollector
 from rxresponses.recording.format import ConnectionRecord, EndRecord, EventRecord, RequestRecord
 from rxresponses.recording.tape import Sent, State, Tape, Undecodable
 from rxresponses.testing import Close, Hold, Inject, Raw, ResponsesServer, Text
+from tests.support.fleets import OneServerFleet
 
 KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
 REQUEST: dict[str, Any] = {"model": "m", "input": "Hi"}
@@ -57,7 +58,7 @@ def ends(path: Path) -> list[tuple[str, str]]:
     return [(end.request, end.how) for end in load_recording(path).records if isinstance(end, EndRecord)]
 
 
-@pytest.mark.parametrize("sender", [ResponsesWebSocket, ResponsesClient])
+@pytest.mark.parametrize("sender", [ResponsesWebSocket, ResponsesClient, OneServerFleet])
 def test_a_session_replays_to_an_equal_list(
     server: ResponsesServer, path: Path, sender: type[ResponsesWebSocket] | type[ResponsesClient]
 ) -> None:

@@ -16,6 +16,13 @@ from .recorder import Recorder
 WITH_LANES = ConnectionOptions(lanes=True)
 
 
+class OneServerFleet(ResponsesFleet):
+    """A fleet that is made as a client is, for tests of what all senders have in common."""
+
+    def __init__(self, url: str = "", **settings: Any) -> None:
+        super().__init__([url] if url else [], **settings)
+
+
 @contextmanager
 def servers(count: int = 3, **settings: Any) -> Iterator[list[ResponsesServer]]:
     """Run embedded servers; those that a test stops itself must be started by the test."""
