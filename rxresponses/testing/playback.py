@@ -20,8 +20,9 @@ from ..redaction import HIDDEN, shortened
 from .items import normalize_input
 from .jsontext import JSON
 from .refusal import RequestError
-from .replies import Close, Reply
+from .replies import Close, Reply, SteerHold
 from .request import Request
+from .steered import steered_responses
 from .transcript import TERMINAL, Frame, Recording
 
 Match = Literal["strict", "lenient"]
@@ -41,7 +42,7 @@ class _Exchange:
     body: JSON | None
     """The request without what does not count; `None` where only the answer is recorded."""
 
-    answer: list[Recording | Close]
+    answer: list[Recording | Close | SteerHold]
     played: int = 0
 
 
@@ -103,7 +104,8 @@ class Playback:
                 self.missing.append(self._problem(body))
                 raise RequestError(self.missing[-1], code="no_recorded_response", status=404)
             exchange.played += 1
-        return exchange.answer
+        # A new gate each time.
+        return [SteerHold(after=part.after) if isinstance(part, SteerHold) else part for part in exchange.answer]
 
     def _find(self, body: JSON) -> _Exchange | None:
         """Return the exchange to play: of those that fit, the first that was not played yet."""
@@ -137,18 +139,23 @@ def _exchanges(session: Session, speed: float | None) -> Iterator[_Exchange]:
     requests = {record.request: record for record in session.records if isinstance(record, RequestRecord)}
     ends = {record.request: record for record in session.records if isinstance(record, EndRecord)}
     events: dict[str, list[EventRecord]] = {}
+    answer: Sequence[EventRecord]
     for event in session.events():
         if event.request is not None and event.frame is not None:
             events.setdefault(event.request, []).append(event)
+    steers = steered_responses(session, requests, events)
     for name in session.requests:
         request, answer = requests.get(name), events.get(name, [])
         if request is None and requests:
             continue  # it was sent before the recording began, so the answer may lack its beginning
-        if request is not None and request.frame.get("type") == "response.steer":
-            continue
+        if name in steers.successors:
+            request, answer = steers.successors[name]
+        elif request is not None and request.frame.get("type") == "response.steer":
+            continue  # the server answers it by itself
         begin = request.t if request is not None else answer[0].t if answer else 0.0
         frames = tuple(Frame(each.raw, each.frame or {}, max(0.0, each.t - begin)) for each in answer)
-        replies: list[Recording | Close] = [Recording(frames, speed)] if frames else []
+        replies: list[Recording | Close | SteerHold] = [Recording(frames, speed)] if frames else []
+        replies += [SteerHold(after=count) for count in steers.holds.get(name, ())]
         end = ends.get(name)
         lost = _loss(end, len(frames))
         if end is None and frames and not any(frame.event.get("type") in _ENDINGS for frame in frames):

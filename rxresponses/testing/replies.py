@@ -149,6 +149,10 @@ class Hold(CheckedArguments):
     after: int | Literal["here"] = 2
 
 
+class SteerHold(Hold):
+    """Send nothing more of a response that is played back until the client steers it, as it was recorded."""
+
+
 @dataclass(frozen=True)
 class Delay(CheckedArguments):
     """Wait before the next event of the response.  Other lanes continue.

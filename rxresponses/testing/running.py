@@ -12,7 +12,7 @@ from .journal import Exchange
 from .jsontext import JSON
 from .model import ResolvedReply
 from .outputs import Output, Raw
-from .replies import INTERVENTIONS, ConnectionIntervention, Delay, Failure, Gate, Hold, Intervention, Pace
+from .replies import INTERVENTIONS, ConnectionIntervention, Delay, Failure, Gate, Hold, Intervention, Pace, SteerHold
 from .request import Request
 from .transcript import TERMINAL, Frame, Recording
 
@@ -82,6 +82,9 @@ class RunningResponse:
     steers: list[Steer] = field(default_factory=list)
     """The accepted steers of this response."""
 
+    steer_gates: Sequence[Gate] = ()
+    """The gates that steers open, one after the other."""
+
     successor_of: Sequence[Steer] = ()
     """The steers that this response answers, if it is the successor of a steered response."""
 
@@ -131,6 +134,7 @@ def start_response(
         started=now,
         size=size,
         due=now,
+        steer_gates=[each.gate for each in reply.interventions if isinstance(each, SteerHold)],
         interval=next((setting.seconds for setting in reply.settings if isinstance(setting, Pace)), None),
     )
 

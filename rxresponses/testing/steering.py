@@ -12,11 +12,12 @@ from typing import Any
 
 from .checks import check_steer_input
 from .history import ConnectionHistory, IdGenerator
-from .items import normalize_input, required_input, unanswered_calls
+from .items import required_input, unanswered_calls
 from .jsontext import JSON
 from .outbox import Outbox
 from .refusal import RequestError
 from .running import RunningResponse, Steer
+from .steered import successor_body
 
 _REFUSALS = {
     "unknown": ("response_not_found", "The response is not available on this connection."),
@@ -67,6 +68,8 @@ class Steering:
         response.generator.steered = True
         event = {"type": "response.steer.accepted", "sequence_number": response.take_number(), "steer": steer.identity}
         self._outbox.send(event, steer.lane)
+        for gate in response.steer_gates[: len(response.steers)]:
+            gate.open()
 
     def end_target(self, response: RunningResponse) -> JSON | None:
         """Decide what becomes of the steers of a response that has ended.
@@ -87,8 +90,8 @@ class Steering:
                 event |= {"steer": steer.identity, "reason": "waiting_for_required_input"}
                 self._outbox.send({**event, "required_input": [required_input(call) for call in calls]}, steer.lane)
             return None
-        items = [item for steer in response.steers for item in normalize_input(steer.input)]
-        return {**response.request.body, "previous_response_id": response.response_id, "input": items}
+        inputs = [steer.input for steer in response.steers]
+        return successor_body(response.request.body, response.response_id, inputs)
 
     def pending(self, target: str | None, lane: str | None) -> list[Steer]:
         """Return the pending steers whose input goes to a continuation of `target` on `lane`.
