@@ -17,27 +17,21 @@ from rxresponses.errors import DecodeError
 from rxresponses.known_secrets import Secrets
 from rxresponses.operators import record
 from rxresponses.recording.file import load_recording
-from rxresponses.recording.format import EndRecord
 from rxresponses.recording.recorder import Recorder
 from rxresponses.recording.replay import replay
 from rxresponses.testing import ResponsesServer
 from rxresponses.wire.codec import binary_message, decode, undecodable
 from rxresponses.wire.events import ResponseTextDeltaEvent, ServerEvent
 from rxresponses.wire.events.base import set_secrets
+from tests.support.recordings import KEY, ends
 
 from ..support.events import completed, created, delta
 from ..support.marbles import ManualSource, marbles
-
-KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "stream.jsonl"
-
-
-def ends(path: Path) -> list[tuple[str, str]]:
-    return [(end.request, end.how) for end in load_recording(path).records if isinstance(end, EndRecord)]
 
 
 def test_marble_of_the_docstring(path: Path) -> None:

@@ -16,13 +16,13 @@ from websockets.sync.client import connect
 from rxresponses import ResponsesWebSocket, errors, load_recording
 from rxresponses import operators as rops
 from rxresponses.known_secrets import Secrets
-from rxresponses.recording.format import ConnectionRecord, EndRecord, RequestRecord
+from rxresponses.recording.format import RequestRecord
 from rxresponses.recording.proxy import RecordingProxy, _RecordedConnection
 from rxresponses.recording.recorder import Recorder
 from rxresponses.recording.tape import Tape
 from rxresponses.testing import Close, DropStreamIds, Fault, Hold, Raw, RefuseUpgrade, ResponsesServer, Text
+from tests.support.recordings import KEY, ends, states
 
-KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
 BODY: dict[str, Any] = {"model": "m", "input": "Hi"}
 
 
@@ -47,14 +47,6 @@ def proxy(server: ResponsesServer, path: Path) -> Iterator[RecordingProxy]:
 def close(proxy: RecordingProxy) -> None:
     proxy.__exit__(None, None, None)  # waits until the end of the last connection is noted
     proxy._recorder.close()
-
-
-def states(path: Path) -> list[tuple[str, int | None]]:
-    return [(r.state, r.code) for r in load_recording(path).records if isinstance(r, ConnectionRecord)]
-
-
-def ends(path: Path) -> list[tuple[str, str]]:
-    return [(r.request, r.how) for r in load_recording(path).records if isinstance(r, EndRecord)]
 
 
 def test_requests_on_lanes_and_their_events(server: ResponsesServer, proxy: RecordingProxy, path: Path) -> None:

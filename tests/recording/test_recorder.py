@@ -29,8 +29,7 @@ from rxresponses.recording.format import (
 )
 from rxresponses.recording.recorder import Recorder
 from rxresponses.recording.tape import Ended, Sent, State, Tape, Undecodable
-
-KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
+from tests.support.recordings import KEY
 
 
 class Request:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,8 @@ from rxresponses.recording.format import ConnectionRecord, EndRecord, EventRecor
 from rxresponses.recording.tape import Sent, State, Tape, Undecodable
 from rxresponses.testing import Close, Hold, Inject, Raw, ResponsesServer, Text
 from tests.support.fleets import OneServerFleet
+from tests.support.recordings import KEY, ends, wait_for_records
 
-KEY = "sk-proj-9fQ2mZ8vTt31LpXc7Hn5BbYw"
 REQUEST: dict[str, Any] = {"model": "m", "input": "Hi"}
 
 
@@ -45,17 +44,6 @@ def server() -> Iterator[ResponsesServer]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "session.jsonl"
-
-
-def wait_for_records(path: Path, kind: type, count: int) -> None:
-    deadline = time.monotonic() + 20
-    while sum(isinstance(record, kind) for record in load_recording(path).records) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def ends(path: Path) -> list[tuple[str, str]]:
-    return [(end.request, end.how) for end in load_recording(path).records if isinstance(end, EndRecord)]
 
 
 @pytest.mark.parametrize("sender", [ResponsesWebSocket, ResponsesClient, OneServerFleet])
