@@ -158,7 +158,6 @@ class TestLimits:
         assert admission.forgotten == [waiting.number]
         Driver().pool.close(0.0)
 
-
     def test_requests_of_a_lost_connection_are_settled_when_the_pool_is_closed(self) -> None:
         budget = Budget()
         driver = Driver(admission=LocalAdmission(budget=budget))
