@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -26,7 +27,8 @@ _ABSENT: dict[str, Any] = {
     "without_output": False,
 }
 _ABSENT |= dict.fromkeys(("code", "type", "status", "param", "field", "event", "retry_after", "resets_at"))
-_ABSENT |= {"seconds": 0.0, "max_buffered": 0, "unit": "values", "previous_response_id": "", "required_input": ()}
+_ABSENT |= {"seconds": 0.0, "max_buffered": 0, "unit": "values", "limit": math.nan, "spent": math.nan}
+_ABSENT |= {"previous_response_id": "", "required_input": ()}
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
@@ -44,11 +46,19 @@ def error_fields(error: BaseException) -> dict[str, Any]:
                 for header, text in value.items()
                 if header.lower() in _KEPT_HEADERS or header.lower().startswith(_RATE_LIMITS)
             }
-        elif not name.startswith("_") and isinstance(value, (str, int, float, bool)):
+        elif not name.startswith("_") and _is_kept(name, value):
             attributes[name] = value
     if attributes:
         fields["attributes"] = attributes
     return fields
+
+
+def _is_kept(name: str, value: object) -> bool:
+    if value is None:
+        return _ABSENT.get(name) is not None  # else it is `None` again without being kept
+    if isinstance(value, float):
+        return math.isfinite(value)  # JSON has no other numbers
+    return isinstance(value, (str, int, bool))
 
 
 def error_from(fields: Mapping[str, Any]) -> ResponsesError:

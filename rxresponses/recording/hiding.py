@@ -18,6 +18,7 @@ _LARGE = 2**21  # bytes; more are searched frame by frame
 _OVERLAP = 2**16  # characters that are searched twice, so that no secret is missed between two parts of a long frame
 _QUOTING = (b"\\", b"%", b"&", b"\n")
 _TOOLS = b'"tools"'
+_PLAIN_ATTRIBUTES = frozenset({"code", "headers", "unit"})  # of errors: they say nothing of what was asked or answered
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
@@ -74,8 +75,10 @@ class Hider:
     def _hidden(self, frame: bytes) -> bytes:
         try:
             data = json.loads(frame)
-        except (ValueError, RecursionError):
-            return self.text(frame.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        except (ValueError, RecursionError):  # as for a number of 5,000 digits
+            if self._redacts:
+                return dumps({"unreadable": "x" * len(frame)}).encode()  # an object, as each frame is one
+            return self._secrets.hide(frame.decode(errors="surrogateescape")).encode(errors="surrogateescape")
         hidden = self.data(data) if isinstance(data, dict) else self._secrets.hide_json(data)
         return frame if hidden is data else dumps(hidden).encode()
 
@@ -86,6 +89,17 @@ class Hider:
             shown = redacted(shown)
         hidden: dict[str, Any] = self._secrets.hide_json(shown)
         return frame if hidden == frame else hidden
+
+    def error(self, error: dict[str, Any]) -> dict[str, Any]:
+        """Return the `error` of an `EndRecord` without what is hidden."""
+        message = self.text(str(error["message"]))
+        if "attributes" not in error:
+            return {**error, "message": message}
+        attributes = self._secrets.hide_json(error["attributes"])
+        if self._redacts:
+            plain = {name: attributes[name] for name in _PLAIN_ATTRIBUTES & attributes.keys()}
+            attributes = {**redacted(attributes), **plain}
+        return {**error, "message": message, "attributes": attributes}
 
     def text(self, text: str) -> str:
         """Return a text of the server, such as the reason of a close or a frame that is no JSON, without secrets."""

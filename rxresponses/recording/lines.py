@@ -120,10 +120,8 @@ class RecordMaker:
             name = self.name_of(note.request) or ""
             return RequestRecord(t, name, frame, connection, note.request.stream_id)
         if isinstance(note, Ended):
-            error = note.error
-            if error is not None:
-                error = {**error, "message": hider.text(str(error["message"]))}
             self._ended.append(note.request)
+            error = None if note.error is None else hider.error(note.error)
             return EndRecord(t, self.name_of(note.request) or "", note.how, error)
         if isinstance(note, State):
             reason = hider.text(note.reason) if note.reason else None

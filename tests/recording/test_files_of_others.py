@@ -7,6 +7,7 @@ import json
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from reactivex import operators as ops
@@ -14,6 +15,7 @@ from reactivex.testing import TestScheduler
 
 from rxresponses.marbles.rows import diagram_of
 from rxresponses.marbles.svg import svg_of
+from rxresponses.recording.format import ConnectionRecord
 from rxresponses.recording.reader import read_recording
 from rxresponses.recording.replay import replay
 from rxresponses.testing.playback import Match, Playback
@@ -75,6 +77,10 @@ def test_it_is_refused_or_usable(lines: list[str]) -> None:
         recording = read_recording(['{"rxresponses_recording":1}', *lines])
     assume(recording is not None)
     assert recording is not None
+    if all(isinstance(record, ConnectionRecord) for record in recording.records):
+        with pytest.raises(ValueError, match="nothing to replay"):
+            replay(recording)
+        return
     for request in (None, *recording.requests):
         scheduler, texts, ends = TestScheduler(), list[str](), list[object]()
         replay(recording, request=request).pipe(ops.map(repr)).subscribe(

@@ -171,7 +171,7 @@ def test_a_frame_that_python_cannot_read_is_searched_as_text() -> None:
     (hidden,) = HIDER.frames([frame])
     assert KEY.encode() not in hidden
     (shown,) = Hider(Secrets([KEY]), "redacted").frames([frame])
-    assert set(shown) == {ord("x")}
+    assert json.loads(shown) == {"unreadable": "x" * len(frame)}
 
 
 def test_the_credentials_of_tools_are_hidden_and_nothing_else_of_them() -> None:
@@ -273,3 +273,30 @@ def test_redacted_frames() -> None:
     (frame,) = hider.frames([event(f"my key is {KEY}")])
     assert json.loads(frame)["delta"] == "x" * len(f"my key is {KEY}")
     assert hider.text("going away") == "x" * 10
+
+
+def test_the_attributes_of_an_error_hold_no_secret_and_no_contents() -> None:
+    attributes = {
+        "close_reason": f"said hello to {KEY}",
+        "close_code": 1011,
+        "code": "server_error",
+        "param": f"{KEY} [0]",
+        "response_id": "resp_1",
+        "unit": "bytes",
+        "headers": {"retry-after": "2", "x-request-id": f"req {KEY}"},
+    }
+    error = {"type": "ConnectionLostError", "message": f"lost {KEY}", "delivery": "unknown", "attributes": attributes}
+    full = Hider(Secrets([KEY]), "full").error(error)
+    assert KEY not in str(full)
+    assert full["attributes"]["close_reason"].startswith("said hello to ")
+    shown = Hider(Secrets([KEY]), "redacted").error(error)
+    assert shown["message"] == "x" * len(error["message"])
+    assert set(shown["attributes"]["close_reason"]) == set(shown["attributes"]["param"]) == {"x"}
+    kept = {name: shown["attributes"][name] for name in ("close_code", "code", "response_id", "unit")}
+    assert kept == {"close_code": 1011, "code": "server_error", "response_id": "resp_1", "unit": "bytes"}
+    assert shown["attributes"]["headers"]["retry-after"] == "2"
+    assert KEY not in str(shown)
+    assert Hider(Secrets([KEY]), "redacted").error({"type": "ValueError", "message": "no"}) == {
+        "type": "ValueError",
+        "message": "xx",
+    }

@@ -294,6 +294,7 @@ ERRORS: list[Exception] = [
     errors.QueueTimeoutError(3.0, stream_id="a"),
     errors.IdleTimeoutError(1.5, delivery="started"),
     errors.BufferOverflowError(100),
+    errors.BudgetExceededError("used up", unit="tokens", limit=100.0, spent=99.5),
     errors.SocketClosedError("closed", delivery="not_sent"),
     errors.PreviousResponseLostError("gone", previous_response_id="resp_0"),
 ]
@@ -310,6 +311,15 @@ def test_an_error_comes_back_as_the_same(error: Exception) -> None:
         assert "cookie" not in str(fields).lower()
         expected["headers"] = {name: value for name, value in dict(expected["headers"]).items() if name != "Set-Cookie"}
     assert vars(again) == expected
+
+
+def test_the_error_of_a_budget_that_was_stopped_has_no_numbers_for_json() -> None:
+    fields = error_fields(errors.BudgetExceededError("stopped", unit=None, limit=math.nan, spent=math.nan))
+    again = error_from(json.loads(json.dumps(fields, allow_nan=False)))
+    assert isinstance(again, errors.BudgetExceededError)
+    assert again.unit is None
+    assert math.isnan(again.limit)
+    assert math.isnan(again.spent)
 
 
 @pytest.mark.parametrize("name", [name for name in errors.__dict__ if name.endswith("Error")])
