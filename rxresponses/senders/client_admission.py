@@ -36,6 +36,10 @@ class MemberAdmission:
         self.ask, self.ask_now, self.forget = shared.ask, shared.ask_now, shared.forget
         self.settle, self.settle_unknown, self.on_change = shared.settle, shared.settle_unknown, shared.on_change
 
+    def another(self) -> MemberAdmission:
+        """Return the admission of another member, which takes its turn."""
+        return MemberAdmission(self._shared.another() if isinstance(self._shared, LocalAdmission) else self._shared)
+
     @property
     def prices(self) -> Prices | None:
         """The prices of the shared one."""

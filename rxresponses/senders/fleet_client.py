@@ -12,7 +12,6 @@ from reactivex.abc import ObserverBase
 
 from ..errors import ConfigurationError
 from ..known_secrets import Secrets
-from ..limits.admission import Admission
 from ..net.credentials import ApiKey
 from ..net.loops import running_loop
 from ..net.request import detach_observer
@@ -24,6 +23,7 @@ from ..redaction import discreet, discreet_init, display
 from ..scalars import take_plain_scalars
 from ..wire.events.base import ServerEvent
 from .client import ResponsesClient
+from .client_admission import MemberAdmission
 from .client_request import ClientRequest, ClientSteer, History, PreparedRequest
 from .pool_driver import PoolDriver
 
@@ -78,8 +78,8 @@ class FleetHooks(NamedTuple):
     """What the client of a member has of its fleet."""
 
     secrets: Secrets
-    admission: Admission | None
-    """Of all members together."""
+    admission: MemberAdmission | None
+    """Of all members together; each member takes its turn."""
     events: IsolatedSubject[ServerEvent]
     unrouted: IsolatedSubject[ServerEvent]
     changed: Callable[[], None]
@@ -107,7 +107,8 @@ class FleetClient(ResponsesClient):
         self._hooks = hooks
         self._shown_base = display(member.url)
         self.weight = member.weight
-        self._secrets, self._admission = hooks.secrets, hooks.admission
+        self._secrets = hooks.secrets
+        self._admission = None if hooks.admission is None else hooks.admission.another()
         self._events, self._unrouted = hooks.events, hooks.unrouted
 
     def __del__(self) -> None:

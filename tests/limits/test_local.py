@@ -105,3 +105,71 @@ def test_the_server_may_stop_and_limit_the_gate() -> None:
     assert isinstance(admission.ask(2, ONE, 0.0), Wait)
     admission.limited(0.0, 30.0)
     assert admission.ask(2, ONE, 5.0) == Wait(30.0)
+
+
+class TestSharedGate:
+    """Several clients at one gate."""
+
+    def test_clients_pass_in_turn(self) -> None:
+        """The first client asks first each time, and still the others get as much as it does."""
+        one = LocalAdmission(Gate(Limits(requests_per_minute=600)))
+        clients = [one, one.another(), one.another()]
+        admitted_of = [0, 0, 0]
+        now = 0.0
+        for _ in range(3000):
+            now += 0.01
+            for index, client in enumerate(clients):
+                while isinstance(client.ask(index, ONE, now), Admitted):
+                    admitted_of[index] += 1
+        assert sum(admitted_of) >= 0.98 * 300
+        assert max(admitted_of) - min(admitted_of) <= 3
+
+    def test_a_client_that_does_not_come_loses_its_turn(self) -> None:
+        one = LocalAdmission(Gate(Limits(requests_per_minute=60)))
+        two = one.another()
+        admitted(one)
+        first = two.ask(1, ONE, 0.0)
+        assert isinstance(first, Wait)
+        assert one.ask(2, ONE, 0.0) == first
+        later = one.ask(2, ONE, first.until)
+        assert later == Wait(first.until + 0.05), "it is the turn of the other client"
+        admitted(one, now=first.until + 0.05)
+
+    def test_a_client_whose_request_is_forgotten_lets_the_others_pass(self) -> None:
+        one = LocalAdmission(Gate(Limits(requests_per_minute=60)))
+        two = one.another()
+        admitted(one)
+        first = two.ask(1, ONE, 0.0)
+        assert isinstance(first, Wait)
+        two.forget(1)
+        admitted(one, now=first.until)
+
+    def test_a_client_that_waits_for_the_budget_lets_the_others_pass(self) -> None:
+        one = LocalAdmission(Gate(Limits(requests_per_minute=6000)), Budget(tokens=150))
+        two = one.another()
+        reservation = admitted(one)
+        assert two.ask(1, ONE, 5.0) == Wait(math.inf)
+        admitted(one, Estimate(1, 1), 5.0)
+        one.settle(reservation, None, 6.0)
+        admitted(two, now=6.0)
+
+    def test_the_client_whose_turn_it_is_hears_that_the_gate_opens_earlier(self) -> None:
+        one = LocalAdmission(Gate(Limits(tokens_per_minute=600)), Budget())
+        two = one.another()
+        called: list[str] = []
+        one.on_change(lambda: called.append("one"))
+        end = two.on_change(lambda: called.append("two"))
+        reservation = admitted(one)
+        first = two.ask(1, ONE, 0.0)
+        assert isinstance(first, Wait)
+        one.settle(reservation, USED, 1.0)
+        assert called == ["two"]
+        earlier = two.ask(1, ONE, 1.0)
+        assert isinstance(earlier, Wait)
+        assert earlier.until < first.until
+        reservation = admitted(two, now=earlier.until)
+        two.settle(reservation, USED, 9.0)
+        assert called == ["two"], "nobody waits"
+        end()
+        two.changed()
+        assert called == ["two"]
