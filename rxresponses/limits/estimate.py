@@ -12,12 +12,17 @@ from .prices import PER_USD, Prices, is_known, tokens_of, units_of
 
 BYTES_PER_TOKEN = 4  # of English text as JSON, by the usual rule of thumb
 OUTPUT_TOKENS = 1000  # of a response, while nothing is known of its model and the request sets no limit
+_ENCODED = b";base64,"
+_BYTES_OF_FILE = 1000 * BYTES_PER_TOKEN
 _WEIGHT = 1 / 8  # of the latest response in an average
 _REMEMBERED = 256  # models
 
 
 class RequestSize(NamedTuple):
-    """What is known of a request before it is sent.  `continues` says that the server adds input from its memory."""
+    """What is known of a request before it is sent.
+
+    `frame_bytes` are those of text: see `text_bytes`.  `continues` says that the server adds input from its memory.
+    """
 
     model: str | None
     frame_bytes: int
@@ -27,7 +32,7 @@ class RequestSize(NamedTuple):
 
 
 def size_of(create: ResponseCreate, frame_bytes: int) -> RequestSize:
-    """Return what is known of a request of which the frame has so many bytes."""
+    """Return what is known of a request; `frame_bytes` is what `text_bytes` returns for its frame."""
     most = create.max_output_tokens
     return RequestSize(
         create.model if isinstance(create.model, str) else None,
@@ -52,9 +57,9 @@ class _Averages:
 class Estimator:
     """Estimates what requests use, and learns from what they have used.
 
-    At first a token of input is taken for 4 bytes of the frame, and the output for `max_output_tokens`, or 1,000 tokens
-    without such a limit.  Once responses of the model have been settled, their averages count: of the tokens for each
-    byte of a frame, or of the input where the server adds input from its memory, and of the output.
+    At first a token of input is taken for 4 bytes of text in the frame, and the output for `max_output_tokens`, or
+    1,000 tokens without such a limit.  Once responses of the model have been settled, their averages count: of the
+    tokens for each byte of a frame, or of the input where the server adds input from its memory, and of the output.
     """
 
     def __init__(self, prices: Prices | None = None) -> None:
@@ -97,9 +102,18 @@ class Estimator:
             averages.output_tokens = _average(averages.output_tokens, output_tokens)
 
 
-def estimate_of(create: ResponseCreate, frame_bytes: int, estimator: Estimator) -> Estimate:
-    """Return what a request is expected to use, of which the frame has so many bytes."""
-    return estimator.estimate(size_of(create, frame_bytes))
+def text_bytes(frame: bytes) -> int:
+    """Return how many bytes of a request are text, so that four of them are about a token.
+
+    An image or a file in Base64 has no tokens for its bytes: each counts as 1,000 tokens, a middling image.
+    """
+    count = len(frame)
+    start = frame.find(_ENCODED)
+    while start >= 0:
+        end = max(frame.find(b'"', start), start + len(_ENCODED))
+        count += min(0, _BYTES_OF_FILE - (end - start))
+        start = frame.find(_ENCODED, end)
+    return count
 
 
 def _average(before: float | None, latest: float) -> float:

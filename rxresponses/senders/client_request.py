@@ -14,7 +14,7 @@ from reactivex.abc import ObserverBase
 
 from ..errors import Delivery, InvalidRequestError, ObserverExitError, PreviousResponseLostError
 from ..limits.admission import Admission
-from ..limits.estimate import RequestSize
+from ..limits.estimate import RequestSize, text_bytes
 from ..net.connection import Connection
 from ..net.request import ConnectionRequest, ConnectionSteer
 from ..net.timing import Timings
@@ -128,7 +128,7 @@ class PreparedRequest:
         self.frame = encode(self.create)
         self.history = check_history(history)
         self._answered = answered_calls(self.create)
-        self._size = None if admission is None else priced_size(admission, self.create, len(self.frame))
+        self._size = None if admission is None else priced_size(admission, self.create, text_bytes(self.frame))
 
     def history_here(self) -> History | None:
         """Return the history for a subscription that is made now: a function is called in its context."""

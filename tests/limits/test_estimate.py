@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rxresponses.limits.admission import Estimate
-from rxresponses.limits.estimate import Estimator, RequestSize, estimate_of, size_of
+from rxresponses.limits.estimate import Estimator, RequestSize, size_of, text_bytes
 from rxresponses.limits.prices import Prices
 from rxresponses.wire.models import ResponseUsage
 from rxresponses.wire.requests import ResponseCreate
@@ -76,4 +78,23 @@ def test_the_size_of_a_request_is_what_is_known_of_it() -> None:
     assert size_of(create, 40) == RequestSize("m", 40, 5, continues=True, generates=False)
     create = ResponseCreate(prompt={"id": "p"}, conversation="c", max_output_tokens=None)
     assert size_of(create, 40) == RequestSize(None, 40, None, continues=True)
-    assert estimate_of(create, 40, Estimator()) == Estimate(10, 1000, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], 0),
+        ([b"data:image/png;base64," + b"A" * 10**6], 4000),
+        ([b"data:image/png;base64," + b"A" * 10**6, b"data:application/pdf;base64," + b"A" * 10**5], 8000),
+        ([b"data:image/png;base64,AAAA"], 12),  # a small one has no more tokens than bytes
+        ([b";base64,"], 8),  # in a text
+    ],
+)
+def test_the_bytes_of_images_and_files_are_no_tokens(files: list[bytes], expected: int) -> None:
+    frame = b'{"input":[' + b",".join(b'{"image_url":"' + file + b'"}' for file in files) + b"]}"
+    rest = len(frame) - sum(len(file) - file.find(b";base64,") for file in files)
+    assert text_bytes(frame) == rest + expected
+
+
+def test_a_frame_that_ends_within_a_file_is_counted_too() -> None:
+    assert text_bytes(b";base64,AAAA") == 12
