@@ -176,7 +176,8 @@ def busy(page: Page) -> float:
 def test_100_streams_are_fluid(browser: Chromium) -> None:
     """With 50 events a second each: an update draws the lines in sight, and most of the time the page is idle.
 
-    On a machine of two cores that has nothing else to do, the page draws more than 50 frames a second, and takes 7% of a core.
+    On a machine of two cores that has nothing else to do, the page draws more than 50 frames a second, and takes
+    7% of a core.
     """
     with (
         ResponsesServer(event_interval=0.02) as server,
