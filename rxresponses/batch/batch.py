@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 from ..backoff import Backoff, is_retryable, is_spent, requested_wait
 from ..errors import (
@@ -29,7 +29,7 @@ from .lines import Task
 from .outcomes import Outcome
 from .progress import Progress
 from .results import Results
-from .run import Run
+from .run import AnyRun, Run
 
 OUTAGE = 300.0  # seconds for which a batch waits for a server that has answered and then went away
 _DETAILS = re.compile(r"'[^']*'|\d+")
@@ -66,7 +66,7 @@ class Batch:
         concurrency: int,
         timeout: float | None,
         note: Callable[[str], None],
-        stoppable: Callable[[Run], AbstractContextManager[None]],
+        stoppable: Callable[[AnyRun], AbstractContextManager[None]],
         failing: Collection[Outcome] = (),
         schema: AnswerSchema | None = None,
         schema_retries: int = 0,
@@ -129,10 +129,10 @@ class Batch:
                 return problem
             self._client = self._new_client()
 
-    def _run_client(self, progress: Progress) -> Exception | None:
-        """Answer lines until all have a result or the client cannot go on; return the error of the latter."""
-        with self._client as client:
-            run = Run(
+    @contextmanager
+    def _open_run(self, progress: Progress) -> Iterator[AnyRun]:
+        with self._client as client, client.state.subscribe(progress.wait):
+            yield Run(
                 client,
                 concurrency=self._concurrency,
                 timeout=self._timeout,
@@ -140,8 +140,11 @@ class Batch:
                 schema=self._schema,
                 schema_retries=self._schema_retries,
             )
-            with self._stoppable(run), client.state.subscribe(progress.wait):
-                problem = write_results(run, self._tasks(), self._results, progress, self._note)
+
+    def _run_client(self, progress: Progress) -> Exception | None:
+        """Answer lines until all have a result or the client cannot go on; return the error of the latter."""
+        with self._open_run(progress) as run, self._stoppable(run):
+            problem = write_results(run, self._tasks(), self._results, progress, self._note)
         self._was_stopped = run.stopping
         return problem
 
@@ -153,7 +156,7 @@ class Batch:
 
 
 def write_results(
-    run: Run, tasks: Iterable[Task], results: Results, progress: Progress, note: Callable[[str], None]
+    run: AnyRun, tasks: Iterable[Task], results: Results, progress: Progress, note: Callable[[str], None]
 ) -> Exception | None:
     """Run the tasks and write each result as it comes; return the error that every other line would meet.
 

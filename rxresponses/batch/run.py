@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import reactivex
 from reactivex import Observable
@@ -116,6 +116,22 @@ class _RunningTask:
         return Result(self.task, error=error, earlier=self.earlier)
 
 
+class AnyRun(Protocol):
+    """What gives tasks to a sender, or to many: see `Run`."""
+
+    stopping: bool
+
+    @property
+    def in_flight(self) -> int:
+        """The number of tasks whose requests were written and that have no result yet."""
+
+    def stop(self) -> None:
+        """Send no more tasks; those in flight go on.  Call from any thread, or from a signal handler."""
+
+    def results(self, tasks: Iterable[Task]) -> Iterator[Result | None]:
+        """Yield a result for each task as it ends, and `None` for each `stop`."""
+
+
 class Run:
     """Gives tasks to a sender, at most `concurrency` at once.
 
@@ -155,6 +171,10 @@ class Run:
     def stop(self) -> None:
         """Send no more tasks; those in flight go on.  Call from any thread, or from a signal handler."""
         self.stopping = True
+        self._results.put(None)
+
+    def wake(self) -> None:
+        """Look at once whether `tasks` has another one, although it had none before; `results` yields `None`."""
         self._results.put(None)
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Result | None]:

@@ -68,14 +68,17 @@ def connection_options(args: argparse.Namespace, **more: Any) -> ConnectionOptio
             context = ssl.create_default_context(cafile=args.ca_file)
         except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
             raise ConfigurationError(f"cannot read the certificates in {args.ca_file}: {error}") from error
-    return ConnectionOptions(
-        headers=dict(args.headers),
-        allow_insecure_credentials=args.allow_insecure_credentials,
-        ssl=context,
-        proxy=True if args.proxy is None else args.proxy,
-        close_timeout=0.5,  # seconds; a slow server must not delay the end after Ctrl-C
-        **more,
-    )
+    return ConnectionOptions(ssl=context, **connection_fields(args), **more)
+
+
+def connection_fields(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of `ConnectionOptions` that these arguments ask for, without the certificates."""
+    return {
+        "headers": dict(args.headers),
+        "allow_insecure_credentials": args.allow_insecure_credentials,
+        "proxy": True if args.proxy is None else args.proxy,
+        "close_timeout": 0.5,  # seconds; a slow server must not delay the end after Ctrl-C
+    }
 
 
 def add_record(parser: argparse.ArgumentParser) -> None:

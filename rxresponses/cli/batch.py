@@ -116,6 +116,19 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         type=positive_number,
         help="give up an answer that takes longer, from when its request was sent",
     )
+    cluster = parser.add_argument_group("on a Ray cluster (with the extra ray)")
+    cluster.add_argument("--on", choices=["ray"], help="send the requests from the workers of a Ray cluster")
+    cluster.add_argument(
+        "--address",
+        help="address of the cluster, such as HOST:6379 (default: RAY_ADDRESS; without it a cluster is started on this "
+        "machine for the run)",
+    )
+    cluster.add_argument(
+        "--workers",
+        metavar="N",
+        type=_count,
+        help="worker processes, each on a CPU of the cluster (default: all CPUs); they share the N of --concurrency",
+    )
 
 
 def _output(text: str) -> str:

@@ -12,14 +12,14 @@ from functools import partial
 from types import FrameType
 
 from ..batch.answer_schema import AnswerSchema
-from ..batch.batch import Batch, StoppedError
+from ..batch.batch import StoppedError
 from ..batch.copies import Copies
 from ..batch.lines import JsonLines, checked_ids, refuse_as_output, task_of
 from ..batch.outcomes import Outcome
 from ..batch.parquet import ParquetRows, is_parquet, require_pyarrow, write_parquet
 from ..batch.progress import Progress
 from ..batch.results import Results
-from ..batch.run import Run
+from ..batch.run import AnyRun
 from ..batch.spending import Spending, shown_rest, shown_total
 from ..batch.text import write_texts
 from ..errors import BudgetExceededError, ConfigurationError, ResponsesError
@@ -28,6 +28,7 @@ from ..limits.limits import Limits
 from ..limits.prices import Prices
 from ..testing.fallback import is_embedded, url_or_embedded_server
 from .arguments import connection_options
+from .batch_engine import check_engine, make_batch
 from .schema_file import read_schema
 from .screen import Screen
 from .stderr import note_interrupt
@@ -35,6 +36,7 @@ from .stderr import note_interrupt
 
 def run_batch(args: argparse.Namespace) -> int:
     """Answer the lines that have no result; return 0 when every line has an answer, 1 when some failed."""
+    check_engine(args)
     parquet = args.output if is_parquet(args.output) else None
     # The JSON lines are what a later run goes on with.
     output = args.output if parquet is None else f"{args.output[: -len('.parquet')]}.jsonl"
@@ -115,7 +117,8 @@ class _Command:
         """Answer the lines that have no result; return the number of lines, of which some may have come meanwhile."""
         args, results, copies = self._args, self._results, self._copies
         with url_or_embedded_server(_first_url(args)) as url:
-            batch = Batch(
+            batch = make_batch(
+                args,
                 self._lines,
                 results,
                 url=args.url if len(args.url or ()) > 1 else url,
@@ -228,7 +231,7 @@ def _failing(args: argparse.Namespace) -> list[Outcome]:
 
 
 @contextlib.contextmanager
-def _stop_on_interrupt(run: Run) -> Iterator[None]:
+def _stop_on_interrupt(run: AnyRun) -> Iterator[None]:
     """Let the first Ctrl-C stop the run, and the second raise `KeyboardInterrupt`."""
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,113 @@
+"""Ray: the cluster, and the workers as actors in it.  No other module of `--on ray` imports Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+from ...errors import ConfigurationError
+from ..lines import Task
+from .run import Call, LostError
+from .worker import Opened, Worker
+
+
+def import_ray() -> Any:
+    """Return the module `ray`; raise `ConfigurationError` if it is not installed."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Ray is not installed, or cannot be imported ({error}): pip install 'rxresponses[ray]'"
+        ) from error
+    return ray
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, cpus: int | None = None) -> Iterator[Any]:
+    """Connect to the cluster at `address`, at that of `RAY_ADDRESS`, or start one here with `cpus`; give `ray`.
+
+    A program that is connected already stays connected.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None or address == "local":
+        options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    else:
+        options |= {"address": address}
+    try:
+        ray.init(**options)
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"cannot connect to the Ray cluster {address or 'here'}: {error}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+class RayCall:
+    """A call of an actor."""
+
+    def __init__(self, ray: Any, reference: Any) -> None:
+        self._ray = ray
+        self.reference = reference
+
+    def result(self) -> Any:
+        """Return what the actor has returned; raise `LostError` if it has ended, or else what it has raised."""
+        try:
+            return self._ray.get(self.reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error  # what the worker has raised
+        except self._ray.exceptions.RayError as error:
+            raise LostError(_first_line(error)) from error
+
+
+class RayWorkers:
+    """Workers as actors, each with `cpus` of the cluster.  `open_run` is called in the process of each."""
+
+    def __init__(self, ray: Any, open_run: Callable[[], Opened], *, cpus: float = 1.0) -> None:
+        self._ray = ray
+        # What a lost worker had goes to other workers by `Dispatch`, so Ray itself repeats nothing.
+        self._make = ray.remote(Worker).options(
+            num_cpus=cpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
+        )
+        self._open_run = open_run
+        self._actors: dict[str, Any] = {}
+
+    def start(self) -> str:
+        """Start a worker; return its name."""
+        name = uuid4().hex
+        self._actors[name] = self._make.remote(self._open_run)
+        return name
+
+    def ready(self, worker: str) -> Call:
+        """Begin a call that returns when the worker can be given tasks."""
+        return RayCall(self._ray, self._actors[worker].ready.remote())
+
+    def exchange(self, worker: str, tasks: list[Task], wait: float, stop: bool) -> Call:
+        """Begin a call of `Worker.exchange`."""
+        return RayCall(self._ray, self._actors[worker].exchange.remote(tasks, wait, stop))
+
+    def wait(self, calls: Sequence[Call], timeout: float) -> list[Call]:
+        """Return the calls that have ended; wait at most `timeout` seconds for the first of them."""
+        of = {call.reference: call for call in calls if isinstance(call, RayCall)}
+        references = list(of)
+        self._ray.wait(references, timeout=timeout, fetch_local=False)
+        ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        return [of[reference] for reference in ready]
+
+    def end(self, worker: str) -> None:
+        """End the process of a worker, if it has not ended."""
+        actor = self._actors.pop(worker, None)
+        if actor is not None:
+            self._ray.kill(actor)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,72 @@
+"""What each worker needs to make its client and its run, in a form that can be sent to it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import ConfigurationError
+from ...options import ConnectionOptions, PoolOptions
+from ...senders.client import ResponsesClient
+from ..answer_schema import AnswerSchema
+from ..batch import BACKOFF
+from ..outcomes import Outcome
+from ..run import Run
+from .worker import Opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """The service and the connections to it.  `concurrency` is the number of requests in flight of one client.
+
+    `url` and `api_key` default to the environment of the worker.  `connection` are fields of `ConnectionOptions`,
+    without `ssl`, which cannot be sent to another process: `ca_file` is the path of the certificates there.
+    """
+
+    url: str | None = field(default=None, repr=False)  # its query may be secret
+    api_key: str | None = field(default=None, repr=False)
+    concurrency: int = 16
+    ca_file: str | None = None
+    connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def client(self) -> ResponsesClient:
+        """Make the client; raise `ConfigurationError` for what cannot be used."""
+        more: dict[str, Any] = {}
+        if self.ca_file is not None:
+            try:
+                more["ssl"] = ssl.create_default_context(cafile=self.ca_file)
+            except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
+                raise ConfigurationError(f"cannot read the certificates in {self.ca_file}: {error}") from error
+        # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
+        return ResponsesClient(
+            self.url,
+            api_key=self.api_key,
+            options=ConnectionOptions(**self.connection, **more),
+            pool=PoolOptions(max_connections=self.concurrency, max_queued=self.concurrency, backoff=BACKOFF),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The client of a worker, and its run; the fields are those of `Run`."""
+
+    client: ClientSettings
+    timeout: float | None = None
+    failing: tuple[Outcome, ...] = ()
+    schema: AnswerSchema | None = None
+    schema_retries: int = 0
+
+    def __call__(self) -> Opened:
+        """Make both, in the process of the worker."""
+        client = self.client.client()
+        run = Run(
+            client,
+            concurrency=self.client.concurrency,
+            timeout=self.timeout,
+            failing=self.failing,
+            schema=self.schema,
+            schema_retries=self.schema_retries,
+        )
+        return Opened(client, run)
