@@ -119,7 +119,9 @@ class _RunningTask:
 class AnyRun(Protocol):
     """What gives tasks to a sender, or to many: see `Run`."""
 
-    stopping: bool
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
 
     @property
     def in_flight(self) -> int:

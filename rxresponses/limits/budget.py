@@ -163,6 +163,15 @@ class Budget:
         """Note that it is unknown what a request has used: it counts as estimated."""
         self._settle(reservation, None)
 
+    def charge(self, amount: Amount) -> None:
+        """Note what was spent elsewhere, such as by another process; what runs finishes, as always."""
+        with self._lock:
+            more = Sum(round(amount.usd * PER_USD), amount.tokens, amount.requests)
+            self._account.spent = self._account.spent.plus(more)
+            tells, self._awaited = self._awaited, False
+        if tells:
+            self._tell()
+
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have `callback` called, on any thread, when a request that `reserve` told to wait may be admitted or refused.
 

@@ -42,7 +42,7 @@ class Report(NamedTuple):
     settled: tuple[tuple[int, ResponseUsage | None], ...] = ()
     unknown: tuple[int, ...] = ()
     sent_now: tuple[Permit, ...] = ()  # without a permit: things that could not wait; their numbers are negative
-    limited: tuple[float | None, ...] = ()
+    limited: tuple[float, ...] = ()
     told: ServerLimits | None = None
 
 
@@ -68,11 +68,17 @@ class Permits:
         self._settled: list[tuple[int, ResponseUsage | None]] = []
         self._unknown: list[int] = []
         self._sent_now: list[Permit] = []
-        self._limited: list[float | None] = []
+        self._limited: list[float] = []
         self._told: ServerLimits | None = None
         self._latest_told: ServerLimits | None = None
         self._latest_own = 0
         self._reported_at = -math.inf
+        self._asks_ahead_at = -math.inf  # not before
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something that the gate does not know."""
+        return bool(self._settled or self._unknown or self._sent_now or self._limited or self._told)
 
     # As of an `Admission`.
 
@@ -122,34 +128,44 @@ class Permits:
             self._unknown.append(reservation.number)
 
     def limited(self, now: float, requested_wait: float | None) -> None:
-        """Note that the server refused a request at a rate limit.  Permits that are not used are given back."""
-        self._limited.append(requested_wait)
-        self._give_back(math.inf)
+        """Note for how long the server asks to wait, if it does.  Permits that are not used are given back."""
+        if requested_wait is not None:
+            self._limited.append(requested_wait)
+            self._give_back(math.inf)
 
     def told(self, limits: ServerLimits, now: float) -> None:
         """Note the limits that the server has told, if they are others than before."""
-        if limits != self._latest_told:
+        if limits not in (self._latest_told, ServerLimits()):
             self._latest_told = self._told = limits
 
     # With the gate.
 
+    def close(self) -> None:
+        """Want nothing more, and give back what is not used."""
+        self._waiting = None
+        self._used_at.clear()
+        self._give_back(math.inf)
+
     def next_report_at(self, now: float) -> float:
         """Return when the next report is due, infinity if there is nothing to tell and nothing is wanted."""
-        wished = self._wished(now)
-        if self._waiting is not None or self._limited or (wished and len(self._free) <= wished // 4):
+        if self._wanting() is not None or self._limited:
             return now
-        if self._settled or self._unknown or self._sent_now or self._told:
-            return self._reported_at + _NEWS
-        if self._free:
-            return self._free[0][0]
-        return self._reported_at + _HEARTBEAT if self._open else math.inf
+        due_at = self._reported_at + _HEARTBEAT if self._open else math.inf
+        if self.has_news:
+            due_at = self._reported_at + _NEWS
+        elif self._free:
+            due_at = self._free[0][0]
+        wished = self._wished(now)
+        if wished and len(self._free) <= wished // 4:
+            due_at = min(due_at, max(now, self._asks_ahead_at))
+        return due_at
 
     def report(self, now: float) -> Report:
         """Return what there is to tell and what is wanted; the news are then taken for told."""
         self._give_back(now)
         self._reported_at = now
         report = Report(
-            None if self._waiting is None else self._waiting[1],
+            self._wanting(),
             max(0, self._wished(now) - len(self._free)),
             self._similar_estimate(),
             tuple(self._settled),
@@ -163,6 +179,7 @@ class Permits:
 
     def granted(self, grant: Grant, now: float) -> bool:
         """Take over what the gate has granted; return whether a request that waits may go on."""
+        self._asks_ahead_at = -math.inf if grant.permits else now + _NEWS  # the gate has none
         self._free.extend((now + self._term, permit) for permit in grant.permits)
         if grant.refusal is not None and self._waiting is not None:
             self._refusal = self._waiting[0], grant.refusal
@@ -178,6 +195,12 @@ class Permits:
         while self._used_at and self._used_at[0] <= now - self._term:
             self._used_at.popleft()
         return min(self._most_ahead, max(0, 2 * (len(self._used_at) - 1)))
+
+    def _wanting(self) -> Estimate | None:
+        """Return the estimate of the request that waits, unless a permit for it has come."""
+        if self._waiting is None or any(_covers(permit.estimate, self._waiting[1]) for _, permit in self._free):
+            return None
+        return self._waiting[1]
 
     def _similar_estimate(self) -> Estimate:
         """Return an estimate that covers the latest requests of the latest model."""

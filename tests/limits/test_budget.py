@@ -193,3 +193,21 @@ def test_threads_may_share_a_budget() -> None:
         thread.join()
     assert budget.spent == Amount(0.0, 160, 80)
     assert budget.reserved == Amount(0.0, 0, 0)
+
+
+def test_what_was_spent_elsewhere_counts() -> None:
+    budget = Budget(usd=2, tokens=100)
+    first = budget.reserve(Estimate(60, 0))
+    assert budget.reserve(Estimate(60, 0)) is None
+    told: list[str] = []
+    budget.on_change(lambda: told.append("changed"))
+    budget.charge(Amount(0.5, 70, 3))
+    assert budget.spent == Amount(0.5, 70, 3)
+    assert told == ["changed"]
+    budget.charge(Amount(0.5, 0, 0))
+    assert told == ["changed"]
+    with pytest.raises(BudgetExceededError):
+        budget.reserve(Estimate(60, 0))
+    assert first is not None
+    budget.settle(first, NOTHING_USED)
+    assert budget.spent == Amount(1.0, 70, 4)

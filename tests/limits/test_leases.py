@@ -144,7 +144,7 @@ class TestReport:
 
     def test_limits_of_the_server(self) -> None:
         gate = leases()
-        gate.report("a", Report(limited=(2.0, None), told=ServerLimits(requests=60)), 0.0)
+        gate.report("a", Report(limited=(2.0,), told=ServerLimits(requests=60)), 0.0)
         gate.report("a", Report(waiting=ONE), 0.0)
         answers, next_at = gate.answers(0.0)
         assert answers == []

@@ -125,13 +125,42 @@ class TestReport:
         permits.settle(answer.reservation, USAGE, 10.0)
         assert 9.0 + TERM < permits.next_report_at(10.0) < 10.0
         permits.limited(10.0, None)
+        permits.told(ServerLimits(), 10.0)
+        assert permits.next_report_at(10.0) < 10.0
+        assert permits.report(10.0).limited == ()
+        permits.limited(10.0, 1.0)
         assert permits.next_report_at(10.0) == 10.0
+
+    def test_permits_in_advance_are_not_asked_for_again_at_once(self) -> None:
+        permits = holding(*(permit(number) for number in range(1, 6)))
+        for key in range(1, 6):
+            permits.ask(key, SMALL, 0.0)
+        permits.report(0.0)
+        permits.granted(Grant(), 0.01)
+        assert 0.1 < permits.next_report_at(0.01) < 0.5
+        permits.ask(6, SMALL, 0.02)
+        assert permits.next_report_at(0.02) == 0.02
+
+    def test_closing_gives_everything_back(self) -> None:
+        permits = holding(permit(1), permit(2))
+        permits.ask(1, SMALL, 0.0)
+        permits.ask(2, LARGE, 0.0)
+        permits.close()
+        assert permits.has_news
+        assert permits.report(0.0) == Report(similar=SMALL, settled=((2, None),))
+        assert not permits.has_news
+
+    def test_a_permit_that_has_come_is_not_wanted_again(self) -> None:
+        permits = Permits()
+        permits.ask(1, SMALL, 0.0)
+        permits.granted(Grant((permit(1),)), 0.0)
+        assert permits.report(0.0).waiting is None
 
     def test_a_worker_that_sends_much_asks_in_advance(self) -> None:
         permits = holding(*(permit(number) for number in range(1, 6)))
         for key in range(1, 6):
             permits.ask(key, Estimate(key, 10 - key), 0.0)
-        assert permits.next_report_at(0.0) == 0.0
+        assert permits.next_report_at(0.0) <= 0.0
         report = permits.report(0.0)
         assert (report.waiting, report.ahead, report.similar) == (None, 8, Estimate(5, 9))
         permits.granted(Grant(tuple(permit(number) for number in range(6, 14))), 0.01)

@@ -86,9 +86,10 @@ class Batch:
         self.requests = folder / "in.jsonl"
         self._capfd = capfd
 
-    def ask(self, lines: int) -> None:
-        """Write so many prompts."""
-        self.requests.write_text("".join(json.dumps(f"question {number}") + "\n" for number in range(1, lines + 1)))
+    def ask(self, lines: int, **fields: object) -> None:
+        """Write so many requests."""
+        requests = ({"input": f"question {number}", **fields} for number in range(1, lines + 1))
+        self.requests.write_text("".join(json.dumps(request) + "\n" for request in requests))
 
     def __call__(self, output: str, *more: str) -> tuple[int, str]:
         """Return the exit code and standard error."""

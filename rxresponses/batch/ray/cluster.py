@@ -65,25 +65,36 @@ class RayCall:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error  # what the worker has raised
         except self._ray.exceptions.RayError as error:
-            raise LostError(_first_line(error)) from error
+            raise LostError(first_line(error)) from error
 
 
 class RayWorkers:
-    """Workers as actors, each with `cpus` of the cluster.  `open_run` is called in the process of each."""
+    """Workers as actors, each with `cpus` of the cluster.
 
-    def __init__(self, ray: Any, open_run: Callable[[], Opened], *, cpus: float = 1.0) -> None:
+    `open_run` is called in the process of each, with its name, and `ended` here when a worker has ended.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        open_run: Callable[[str], Opened],
+        *,
+        ended: Callable[[str], None] = lambda worker: None,
+        cpus: float = 1.0,
+    ) -> None:
         self._ray = ray
         # What a lost worker had goes to other workers by `Dispatch`, so Ray itself repeats nothing.
         self._make = ray.remote(Worker).options(
             num_cpus=cpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
         )
         self._open_run = open_run
+        self._ended = ended
         self._actors: dict[str, Any] = {}
 
     def start(self) -> str:
         """Start a worker; return its name."""
         name = uuid4().hex
-        self._actors[name] = self._make.remote(self._open_run)
+        self._actors[name] = self._make.remote(self._open_run, name)
         return name
 
     def ready(self, worker: str) -> Call:
@@ -93,6 +104,10 @@ class RayWorkers:
     def exchange(self, worker: str, tasks: list[Task], wait: float, stop: bool) -> Call:
         """Begin a call of `Worker.exchange`."""
         return RayCall(self._ray, self._actors[worker].exchange.remote(tasks, wait, stop))
+
+    def close(self, worker: str) -> Call:
+        """Begin a call of `Worker.close`."""
+        return RayCall(self._ray, self._actors[worker].close.remote())
 
     def wait(self, calls: Sequence[Call], timeout: float) -> list[Call]:
         """Return the calls that have ended; wait at most `timeout` seconds for the first of them."""
@@ -107,7 +122,9 @@ class RayWorkers:
         actor = self._actors.pop(worker, None)
         if actor is not None:
             self._ray.kill(actor)
+            self._ended(worker)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of the text of an error of Ray, which may have a traceback behind it."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -43,8 +43,7 @@ class Metrics:
             self.answered += requests
         else:
             self.errors[error] += requests
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
+        self.count_tokens(input_tokens, output_tokens)
         now = self._clock()
         if self._recent and self._recent[-1][0] == now:
             self._recent[-1] = (now, self._recent[-1][1] + requests)
@@ -52,6 +51,11 @@ class Metrics:
             self._recent.append((now, requests))
         self._recent_count += requests
         self._forget(now)
+
+    def count_tokens(self, input_tokens: int, output_tokens: int) -> None:
+        """Count what answers have used."""
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
 
     def _forget(self, now: float) -> None:
         while self._recent and self._recent[0][0] <= now - WINDOW:

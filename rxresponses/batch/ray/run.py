@@ -6,20 +6,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from ...errors import ConfigurationError, RequestError
+from ...errors import ConfigurationError
 from ...senders.client_state import ClientState
 from ..lines import Task
 from ..run import Result
 from .dispatch import MOST_LOSSES, Dispatch
+from .lost import WorkerLostError
 from .metrics import Metrics
 
 WAIT = 0.2  # seconds for which a worker waits for a result, and after which a stop is noticed at the latest
 PATIENCE = 10.0  # seconds for a worker to start, after which the user is told
+CLOSING = 5.0  # seconds for all workers to close their clients, before their processes are ended
 MOST_STARTS = 3  # workers one after the other that were lost before their first answer
-
-
-class WorkerLostError(RequestError):
-    """The process that had the request ended, for the third time; nobody knows whether the server has the request."""
 
 
 class Call(Protocol):
@@ -44,6 +42,9 @@ class Workers(Protocol):
 
     def exchange(self, worker: str, tasks: list[Task], wait: float, stop: bool) -> Call:
         """Begin a call of `Worker.exchange`."""
+
+    def close(self, worker: str) -> Call:
+        """Begin a call of `Worker.close`."""
 
     def wait(self, calls: Sequence[Call], timeout: float) -> list[Call]:
         """Return the calls that have ended; wait at most `timeout` seconds for the first of them."""
@@ -113,6 +114,7 @@ class RayRun:
                     self._told_stop = True
                     yield None
                 if not self._go_on(dispatch):
+                    self._close_idle()
                     return
                 for call in self._workers.wait(list(self._calls), WAIT):
                     for result in self._ended(dispatch, call):
@@ -128,6 +130,14 @@ class RayRun:
         self._alive.add(worker)
         self._starting.add(worker)
         self._calls[self._workers.ready(worker)] = worker
+
+    def _close_idle(self) -> None:
+        """Let the workers tell the gate what they have used, and what they give back."""
+        calls = [self._workers.close(worker) for worker in self._idle]
+        until = self._clock() + CLOSING
+        while calls and self._clock() < until:
+            ended = self._workers.wait(calls, WAIT)
+            calls = [call for call in calls if call not in ended]
 
     def _end(self, worker: str) -> None:
         self._alive.discard(worker)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ConfigurationError
+from ...limits.admission import Admission
 from ...options import ConnectionOptions, PoolOptions
 from ...senders.client import ResponsesClient
 from ..answer_schema import AnswerSchema
 from ..batch import BACKOFF
 from ..outcomes import Outcome
 from ..run import Run
+from .gate import SharedGate
 from .worker import Opened
 
 
@@ -31,8 +33,8 @@ class ClientSettings:
     ca_file: str | None = None
     connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def client(self) -> ResponsesClient:
-        """Make the client; raise `ConfigurationError` for what cannot be used."""
+    def client(self, admission: Admission | None = None) -> ResponsesClient:
+        """Make the client, with an admission of its own; raise `ConfigurationError` for what cannot be used."""
         more: dict[str, Any] = {}
         if self.ca_file is not None:
             try:
@@ -40,27 +42,31 @@ class ClientSettings:
             except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
                 raise ConfigurationError(f"cannot read the certificates in {self.ca_file}: {error}") from error
         # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
-        return ResponsesClient(
+        client = ResponsesClient(
             self.url,
             api_key=self.api_key,
             options=ConnectionOptions(**self.connection, **more),
             pool=PoolOptions(max_connections=self.concurrency, max_queued=self.concurrency, backoff=BACKOFF),
         )
+        client._admission = admission
+        return client
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """The client of a worker, and its run; the fields are those of `Run`."""
+    """The client of a worker, and its run: the fields are those of `Run`, but for `gate`, which all workers share."""
 
     client: ClientSettings
     timeout: float | None = None
     failing: tuple[Outcome, ...] = ()
     schema: AnswerSchema | None = None
     schema_retries: int = 0
+    gate: SharedGate | None = None
 
-    def __call__(self) -> Opened:
-        """Make both, in the process of the worker."""
-        client = self.client.client()
+    def __call__(self, worker: str) -> Opened:
+        """Make both, in the process of the worker of this name."""
+        admission = None if self.gate is None else self.gate.admission(worker)
+        client = self.client.client(admission)
         run = Run(
             client,
             concurrency=self.client.concurrency,
@@ -69,4 +75,4 @@ class RunSettings:
             schema=self.schema,
             schema_retries=self.schema_retries,
         )
-        return Opened(client, run)
+        return Opened(client, run) if admission is None else Opened(client, run, admission.close)

@@ -32,17 +32,18 @@ class Opened(NamedTuple):
 
     client: ResponsesClient
     run: Run
+    close_admission: Callable[[], None] = lambda: None
 
 
 class Worker:
     """Answers tasks with a `Run` on a thread of its own; the driver calls `exchange`, one call at a time.
 
-    `open_run` makes the run, and is called here, in the process of the worker.
+    `open_run` makes the run for the worker of this name, and is called here, in the process of the worker.
     """
 
     @discreet
-    def __init__(self, open_run: Callable[[], Opened]) -> None:
-        self._client, self._run = open_run()
+    def __init__(self, open_run: Callable[[str], Opened], name: str) -> None:
+        self._client, self._run, self._close_admission = open_run(name)
         self._state: ClientState | None = None
         self._client.state.subscribe(self._see)
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
@@ -75,10 +76,11 @@ class Worker:
         return Exchanged(results, self._run.in_flight, state, has_ended)
 
     def close(self) -> None:
-        """Close the client, and with it what is in flight."""
+        """Close the client, and with it what is in flight; tell the gate what was used."""
         self._tasks.put(None)
         self._run.stop()
         self._client.close()
+        self._close_admission()
 
     def _see(self, state: ClientState) -> None:
         self._state = state

@@ -33,7 +33,7 @@ class ThreadCall:
 class ThreadWorkers:
     """Workers that live in this process.  `lose` is the death of one; `unstartable` ones die before they are ready."""
 
-    def __init__(self, open_run: Callable[[], Opened]) -> None:
+    def __init__(self, open_run: Callable[[str], Opened]) -> None:
         self._open_run = open_run
         self._threads = ThreadPoolExecutor()
         self.workers: dict[str, tuple[Worker, threading.Event]] = {}
@@ -49,7 +49,7 @@ class ThreadWorkers:
         is_lost = threading.Event()
         if self.started <= self.unstartable:
             is_lost.set()
-        self.workers[name] = Worker(self._open_run), is_lost
+        self.workers[name] = Worker(self._open_run, name), is_lost
         return name
 
     def lose(self, name: str) -> None:
@@ -67,6 +67,10 @@ class ThreadWorkers:
         self.given += [task.line for task in tasks]
         return self._call(worker, lambda of: of.exchange(tasks, wait, stop))
 
+    def close(self, worker: str) -> Call:
+        """Begin a call of `Worker.close`."""
+        return self._call(worker, lambda of: of.close())
+
     def _call(self, name: str, function: Callable[[Worker], Any]) -> Call:
         worker, is_lost = self.workers[name]
         return ThreadCall(self._threads.submit(function, worker), is_lost)
@@ -82,7 +86,7 @@ class ThreadWorkers:
         self.ended.append(worker)
         self.workers[worker][0].close()
 
-    def close(self) -> None:
+    def end_all(self) -> None:
         """End all of them."""
         for worker, _ in self.workers.values():
             worker.close()
@@ -101,4 +105,4 @@ def workers(server: ResponsesServer) -> Iterator[ThreadWorkers]:
     """Provide workers, each with at most 4 requests in flight."""
     workers = ThreadWorkers(RunSettings(client=ClientSettings(url=server.url, api_key="key", concurrency=4)))
     yield workers
-    workers.close()
+    workers.end_all()

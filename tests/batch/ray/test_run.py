@@ -9,7 +9,8 @@ from rxresponses import Backoff, ClientState, ConfigurationError
 from rxresponses.batch.batch import write_results
 from rxresponses.batch.ray import run as runs
 from rxresponses.batch.ray.dispatch import MOST_LOSSES
-from rxresponses.batch.ray.run import MOST_STARTS, RayRun, WorkerLostError
+from rxresponses.batch.ray.lost import WorkerLostError
+from rxresponses.batch.ray.run import MOST_STARTS, RayRun
 from rxresponses.batch.run import Result
 from rxresponses.testing import Hold, ResponsesServer
 from rxresponses.testing.request import Request

@@ -15,7 +15,7 @@ from .test_dispatch import tasks
 
 @pytest.fixture
 def worker(server: ResponsesServer) -> Iterator[Worker]:
-    worker = Worker(RunSettings(client=ClientSettings(url=server.url, api_key="key", concurrency=4)))
+    worker = Worker(RunSettings(client=ClientSettings(url=server.url, api_key="key", concurrency=4)), "one")
     yield worker
     worker.close()
 
