@@ -11,7 +11,8 @@ from uuid import uuid4
 from ...errors import ConfigurationError
 from ..lines import Task
 from .run import Call, LostError
-from .worker import Opened, Worker
+from .running import Opened
+from .worker import Worker
 
 
 def import_ray() -> Any:

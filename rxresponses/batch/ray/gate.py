@@ -65,6 +65,7 @@ class GateServer:
 
     async def metrics(self) -> dict[str, Any]:
         """Return what all workers have done, what was spent, and what the gate has done."""
+        self._turn()  # some workers may have lapsed
         leases = self._leases
         spent, reserved = self._budget.spent, self._budget.reserved
         return {

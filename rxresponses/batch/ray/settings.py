@@ -16,7 +16,7 @@ from ..batch import BACKOFF
 from ..outcomes import Outcome
 from ..run import Run
 from .gate import SharedGate
-from .worker import Opened
+from .running import Opened
 
 
 @dataclass(frozen=True, kw_only=True)

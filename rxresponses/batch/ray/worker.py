@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import NamedTuple
 
 from ...redaction import discreet
-from ...senders.client import ResponsesClient
 from ...senders.client_state import ClientState
 from ..lines import Task
-from ..run import Result, Run
+from ..run import Result
+from .running import Opened, RunningRun
 
 LINGER = 0.01  # seconds for which the first result waits for others, so that one call takes many results
 MOST_RESULTS = 256  # in one answer
@@ -27,14 +26,6 @@ class Exchanged(NamedTuple):
     has_ended: bool  # after `stop`: nothing is in flight, and no result is left
 
 
-class Opened(NamedTuple):
-    """A run and the client behind it."""
-
-    client: ResponsesClient
-    run: Run
-    close_admission: Callable[[], None] = lambda: None
-
-
 class Worker:
     """Answers tasks with a `Run` on a thread of its own; the driver calls `exchange`, one call at a time.
 
@@ -43,14 +34,12 @@ class Worker:
 
     @discreet
     def __init__(self, open_run: Callable[[str], Opened], name: str) -> None:
-        self._client, self._run, self._close_admission = open_run(name)
+        opened = open_run(name)
         self._state: ClientState | None = None
-        self._client.state.subscribe(self._see)
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        opened.client.state.subscribe(self._see)
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._problem: BaseException | None = None
-        self._thread = Thread(target=self._work, name="rxresponses-worker", daemon=True)
-        self._thread.start()
+        self._running = RunningRun(opened, self._results.put, self._end)
 
     def ready(self) -> bool:
         """Return at once: the process runs, and the client could be made."""
@@ -61,26 +50,20 @@ class Worker:
 
         With `stop`, nothing more is sent: tasks that were not sent get no result.
         """
-        for task in tasks:
-            self._tasks.put(task)
         if tasks:
-            self._run.wake()
-        if stop and not self._run.stopping:
-            self._run.stop()
-            self._tasks.put(None)
+            self._running.add(tasks)
+        if stop:
+            self._running.stop()
         results = self._take(wait)
         if self._problem is not None:
             raise self._problem
-        has_ended = stop and not self._thread.is_alive() and self._results.empty()
+        has_ended = stop and not self._running.is_alive and self._results.empty()
         state, self._state = self._state, None
-        return Exchanged(results, self._run.in_flight, state, has_ended)
+        return Exchanged(results, self._running.run.in_flight, state, has_ended)
 
     def close(self) -> None:
         """Close the client, and with it what is in flight; tell the gate what was used."""
-        self._tasks.put(None)
-        self._run.stop()
-        self._client.close()
-        self._close_admission()
+        self._running.close()
 
     def _see(self, state: ClientState) -> None:
         self._state = state
@@ -92,40 +75,12 @@ class Worker:
             try:
                 results.append(self._results.get(timeout=max(0.0, until - time.monotonic())))
             except Empty:
-                if not self._thread.is_alive() or time.monotonic() >= until:
+                if not self._running.is_alive or time.monotonic() >= until:
                     return results
                 continue
             if len(results) == 1:
                 until = time.monotonic() + min(wait, LINGER)
         return results
 
-    def _work(self) -> None:
-        try:
-            while not self._run.stopping:
-                task = self._tasks.get()  # a run ends when it has nothing to do; the next one begins with a task
-                if task is None:
-                    return
-                for result in self._run.results(_Queued(task, self._tasks)):
-                    if result is not None:
-                        self._results.put(result)
-        except BaseException as error:  # the driver gets it with its next call
-            self._problem = error
-
-
-class _Queued(Iterator[Task]):
-    """The tasks that are there now.  Unlike other iterators it may have another one after its end."""
-
-    def __init__(self, first: Task, queue: SimpleQueue[Task | None]) -> None:
-        self._first: Task | None = first
-        self._queue = queue
-
-    def __next__(self) -> Task:
-        task, self._first = self._first, None
-        if task is None:
-            try:
-                task = self._queue.get_nowait()
-            except Empty:
-                raise StopIteration from None
-        if task is None:
-            raise StopIteration
-        return task
+    def _end(self, problem: BaseException) -> None:
+        self._problem = problem  # the driver gets it with its next call

@@ -11,8 +11,9 @@ import pytest
 
 from rxresponses.batch.lines import Task
 from rxresponses.batch.ray.run import Call, LostError
+from rxresponses.batch.ray.running import Opened
 from rxresponses.batch.ray.settings import ClientSettings, RunSettings
-from rxresponses.batch.ray.worker import Opened, Worker
+from rxresponses.batch.ray.worker import Worker
 from rxresponses.testing import ResponsesServer
 
 

@@ -97,7 +97,7 @@ class TestResults:
         def fail(self: object, tasks: object) -> Any:
             raise RuntimeError("no disk")
 
-        monkeypatch.setattr("rxresponses.batch.ray.worker.Run.results", fail)
+        monkeypatch.setattr("rxresponses.batch.run.Run.results", fail)
         with pytest.raises(RuntimeError, match="no disk"):
             finish(RayRun(workers, count=1, ahead=4), 3)
         assert workers.ended == ["worker 1"]

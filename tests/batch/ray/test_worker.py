@@ -43,7 +43,7 @@ class TestExchange:
     def test_one_answer_has_a_bounded_number_of_results(self, worker: Worker) -> None:
         results = worker.exchange(tasks(MOST_RESULTS + 2), 0.0, False).results
         while len(results) + worker._results.qsize() < MOST_RESULTS + 2:
-            worker._thread.join(0.01)
+            worker._running._thread.join(0.01)
         assert len(results) < 2
         assert len(worker.exchange([], 5.0, False).results) == MOST_RESULTS
 
@@ -56,7 +56,7 @@ class TestExchange:
         assert "no model" in str(error)
 
     def test_a_stop_without_tasks(self, worker: Worker) -> None:
-        worker._thread.join(0)
+        worker._running._thread.join(0)
         worker.exchange([], 0.0, True)
-        worker._thread.join()
+        worker._running._thread.join()
         assert worker.exchange([], 0.0, True).has_ended

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rxresponses.batch.ray import ResponsesStage, SharedGate
+from rxresponses.testing import Failure, ResponsesServer
+from rxresponses.testing.request import Request
+
+ROWS = 200
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+class TestResponsesStage:
+    def test_a_dataset(self, ray: Any) -> None:
+        import ray.data
+
+        def answer(request: Request) -> Any:
+            return Failure(code="server_error") if request.text == "question 150" else f"answer to {request.text}"
+
+        gate = SharedGate.start(requests=ROWS)
+        with ResponsesServer() as server:
+            server.on(lambda request: True, answer)
+            rows = ray.data.from_items(
+                [{"prompt": f"question {number}", "number": number} for number in range(ROWS + 9)]
+            )
+            settings = {"url": server.url, "api_key": "key", "fields": {"model": "m"}, "concurrency": 16, "gate": gate}
+            answered = rows.map_batches(
+                ResponsesStage,
+                fn_constructor_kwargs=settings,
+                compute=ray.data.ActorPoolStrategy(size=2),
+                batch_size=8,
+            ).take_all()
+            assert len(server.requests) == ROWS
+        assert sorted(row["number"] for row in answered) == list(range(ROWS + 9))
+        failed = {row["number"]: row for row in answered if row["error_type"] == "ResponseFailedError"}
+        unsent = [row for row in answered if row["error_type"] == "BudgetExceededError"]
+        assert len(unsent) == 9
+        assert {(row["delivery"], row["retryable"], row["text"]) for row in unsent} == {("not_sent", False, None)}
+        assert set(failed) <= {150}
+        for row in answered:
+            if row["error_type"] is None:
+                assert row["text"] == f"answer to {row['prompt']}"
+                assert row["total_tokens"] > 0
+        while (metrics := gate.metrics())["requests"] < ROWS + 9:
+            pass
+        assert metrics["answered"] == ROWS - len(failed)
+        assert metrics["errors"]["BudgetExceededError"] == 9
+        gate.close()
