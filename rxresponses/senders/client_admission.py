@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..limits.admission import Admission, ServerLimits
 from ..limits.budget import Budget
 from ..limits.estimate import RequestSize, size_of
@@ -12,6 +14,16 @@ from ..limits.prices import Prices
 from ..wire.requests import ResponseCreate
 
 
+@dataclass(frozen=True, kw_only=True)
+class GivenLimits(Limits):
+    """For a client or a fleet in a worker of many: an admission in place of limits.  Not for programs."""
+
+    admission: Admission
+
+    def __post_init__(self) -> None:
+        """Check nothing: there are no limits."""
+
+
 def local_admission(limits: Limits | None, budget: Budget | None) -> Admission | None:
     """Return the admission for these limits and this budget, `None` without both.
 
@@ -20,6 +32,8 @@ def local_admission(limits: Limits | None, budget: Budget | None) -> Admission |
     for name, value, kind in (("limits", limits, Limits), ("budget", budget, Budget)):
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"`{name}` must be a {kind.__name__}, not {type(value).__name__}")
+    if isinstance(limits, GivenLimits):
+        return limits.admission
     if limits is None and budget is None:
         return None
     return LocalAdmission(None if limits is None else Gate(limits), budget)

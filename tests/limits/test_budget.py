@@ -196,7 +196,7 @@ def test_threads_may_share_a_budget() -> None:
 
 
 def test_what_was_spent_elsewhere_counts() -> None:
-    budget = Budget(usd=2, tokens=100)
+    budget = Budget(tokens=100)
     first = budget.reserve(Estimate(60, 0))
     assert budget.reserve(Estimate(60, 0)) is None
     told: list[str] = []

@@ -14,7 +14,7 @@ ROWS = 200
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 class TestResponsesStage:
     def test_a_dataset(self, ray: Any) -> None:
-        import ray.data
+        from ray.data import ActorPoolStrategy, from_items
 
         def answer(request: Request) -> Any:
             return Failure(code="server_error") if request.text == "question 150" else f"answer to {request.text}"
@@ -22,14 +22,12 @@ class TestResponsesStage:
         gate = SharedGate.start(requests=ROWS)
         with ResponsesServer() as server:
             server.on(lambda request: True, answer)
-            rows = ray.data.from_items(
-                [{"prompt": f"question {number}", "number": number} for number in range(ROWS + 9)]
-            )
+            rows = from_items([{"prompt": f"question {number}", "number": number} for number in range(ROWS + 9)])
             settings = {"url": server.url, "api_key": "key", "fields": {"model": "m"}, "concurrency": 16, "gate": gate}
             answered = rows.map_batches(
                 ResponsesStage,
                 fn_constructor_kwargs=settings,
-                compute=ray.data.ActorPoolStrategy(size=2),
+                compute=ActorPoolStrategy(size=2),
                 batch_size=8,
             ).take_all()
             assert len(server.requests) == ROWS

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ...errors import ConfigurationError
 from ...senders.client_state import ClientState
+from ...senders.fleet_state import FleetState
 from ..lines import Task
 from ..run import Result
 from .dispatch import MOST_LOSSES, Dispatch
@@ -67,7 +68,7 @@ class RayRun:
         *,
         count: int,
         ahead: int,
-        waits: Callable[[ClientState], None] = lambda state: None,
+        waits: Callable[[ClientState | FleetState], None] = lambda state: None,
         note: Callable[[str], None] = lambda text: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

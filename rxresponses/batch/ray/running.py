@@ -8,6 +8,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from ...senders.client import ResponsesClient
+from ...senders.fleet import ResponsesFleet
 from ..lines import Task
 from ..run import Result, Run
 
@@ -15,7 +16,7 @@ from ..run import Result, Run
 class Opened(NamedTuple):
     """A run, the client behind it, and what closes the admission of the client."""
 
-    client: ResponsesClient
+    client: ResponsesClient | ResponsesFleet
     run: Run
     close_admission: Callable[[], None] = lambda: None
 

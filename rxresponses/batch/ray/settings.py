@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from ...errors import ConfigurationError
 from ...limits.admission import Admission
 from ...options import ConnectionOptions, PoolOptions
 from ...senders.client import ResponsesClient
+from ...senders.client_admission import GivenLimits
+from ...senders.fleet import ResponsesFleet
 from ..answer_schema import AnswerSchema
 from ..batch import BACKOFF
 from ..outcomes import Outcome
@@ -23,17 +25,18 @@ from .running import Opened
 class ClientSettings:
     """The service and the connections to it.  `concurrency` is the number of requests in flight of one client.
 
-    `url` and `api_key` default to the environment of the worker.  `connection` are fields of `ConnectionOptions`,
-    without `ssl`, which cannot be sent to another process: `ca_file` is the path of the certificates there.
+    `url` is one, or several of a fleet; it and `api_key` default to the environment of the worker.  `connection` are
+    fields of `ConnectionOptions`, without `ssl`, which cannot be sent to another process: `ca_file` is the path of the
+    certificates there.
     """
 
-    url: str | None = field(default=None, repr=False)  # its query may be secret
+    url: str | Sequence[str] | None = field(default=None, repr=False)  # its query may be secret
     api_key: str | None = field(default=None, repr=False)
     concurrency: int = 16
     ca_file: str | None = None
     connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def client(self, admission: Admission | None = None) -> ResponsesClient:
+    def client(self, admission: Admission | None = None) -> ResponsesClient | ResponsesFleet:
         """Make the client, with an admission of its own; raise `ConfigurationError` for what cannot be used."""
         more: dict[str, Any] = {}
         if self.ca_file is not None:
@@ -42,14 +45,15 @@ class ClientSettings:
             except (OSError, ValueError) as error:  # `ssl.SSLError` is an `OSError`
                 raise ConfigurationError(f"cannot read the certificates in {self.ca_file}: {error}") from error
         # A client opens only the connections that it needs: one for 16 requests, if the server knows lanes.
-        client = ResponsesClient(
-            self.url,
-            api_key=self.api_key,
-            options=ConnectionOptions(**self.connection, **more),
-            pool=PoolOptions(max_connections=self.concurrency, max_queued=self.concurrency, backoff=BACKOFF),
-        )
-        client._admission = admission
-        return client
+        options: dict[str, Any] = {
+            "api_key": self.api_key,
+            "options": ConnectionOptions(**self.connection, **more),
+            "pool": PoolOptions(max_connections=self.concurrency, max_queued=self.concurrency, backoff=BACKOFF),
+            "limits": None if admission is None else GivenLimits(admission=admission),
+        }
+        if self.url is None or isinstance(self.url, str):
+            return ResponsesClient(self.url, **options)
+        return ResponsesFleet(self.url, **options)
 
 
 @dataclass(frozen=True, kw_only=True)

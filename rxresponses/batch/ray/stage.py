@@ -46,9 +46,10 @@ class ResponsesStage:
     `delivery`, `code` and `retryable`: whether another try may succeed without doing anything twice.  A request that
     fails never ends the dataset.
 
-    `url` and `api_key` default to the environment of the actor.  Each actor has at most `concurrency` requests in
-    flight, each for at most `timeout` seconds.  Answers with one of the outcomes `failing` ("refused", "incomplete")
-    fail.  `gate` is what all actors share: see `SharedGate`.  `connection` are fields of `ConnectionOptions`.
+    `url` is the base URL, or several of a fleet; it and `api_key` default to the environment of the actor. Each actor
+    has at most `concurrency` requests in flight, each for at most `timeout` seconds. Answers with one of the outcomes
+    `failing` ("refused", "incomplete") fail. `gate` is what all actors share: see `SharedGate`. `connection` are fields
+    of `ConnectionOptions`.
 
     Ray gives an actor four batches at once.  So a `batch_size` of half of `concurrency` keeps the actor busy.  When an
     actor is lost, Ray gives its whole block to another one, which sends all requests of that block again.
@@ -60,7 +61,7 @@ class ResponsesStage:
     def __init__(
         self,
         *,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         api_key: str | None = None,
         fields: Mapping[str, Any] | None = None,
         concurrency: int = 64,

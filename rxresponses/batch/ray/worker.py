@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from reactivex import Observable
 
 from ...redaction import discreet
 from ...senders.client_state import ClientState
+from ...senders.fleet_state import FleetState
 from ..lines import Task
 from ..run import Result
 from .running import Opened, RunningRun
@@ -22,7 +25,7 @@ class Exchanged(NamedTuple):
 
     results: list[Result]
     in_flight: int  # requests that were written and have no result yet
-    state: ClientState | None  # of the client, if it has changed
+    state: ClientState | FleetState | None  # of the client, if it has changed
     has_ended: bool  # after `stop`: nothing is in flight, and no result is left
 
 
@@ -35,8 +38,9 @@ class Worker:
     @discreet
     def __init__(self, open_run: Callable[[str], Opened], name: str) -> None:
         opened = open_run(name)
-        self._state: ClientState | None = None
-        opened.client.state.subscribe(self._see)
+        self._state: ClientState | FleetState | None = None
+        state: Observable[Any] = opened.client.state
+        state.subscribe(self._see)
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._problem: BaseException | None = None
         self._running = RunningRun(opened, self._results.put, self._end)
@@ -65,7 +69,7 @@ class Worker:
         """Close the client, and with it what is in flight; tell the gate what was used."""
         self._running.close()
 
-    def _see(self, state: ClientState) -> None:
+    def _see(self, state: ClientState | FleetState) -> None:
         self._state = state
 
     def _take(self, wait: float) -> list[Result]:

@@ -16,6 +16,7 @@ from rxresponses.limits.gate import Gate
 from rxresponses.limits.leases import Leases
 from rxresponses.limits.local import LocalAdmission
 from rxresponses.limits.permits import Grant, Report
+from rxresponses.senders.client_admission import GivenLimits
 from rxresponses.testing import ResponsesServer
 
 from ..conftest import Clock
@@ -137,8 +138,8 @@ class TestWithAClient:
         budget = Budget(requests=20)
         gate = LocalGate(budget)
         admission = LeasedAdmission(gate.exchange)
-        with ResponsesServer() as server, ResponsesClient(server.url, api_key="key") as client:
-            client._admission = admission
+        limits = GivenLimits(admission=admission)
+        with ResponsesServer() as server, ResponsesClient(server.url, api_key="key", limits=limits) as client:
             for _ in range(20):
                 client.send_request({"model": "m", "input": "hello"}).pipe(rops.collect_text()).run()
             with pytest.raises(BudgetExceededError):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rxresponses import Backoff, ClientState, ConfigurationError
+from rxresponses import Backoff, ClientState, ConfigurationError, FleetState
 from rxresponses.batch.batch import write_results
 from rxresponses.batch.ray import run as runs
 from rxresponses.batch.ray.dispatch import MOST_LOSSES
@@ -109,9 +109,9 @@ class TestResults:
         assert sorted(workers.ended) == ["worker 1", "worker 2"]
 
     def test_the_state_of_a_client_is_told(self, workers: ThreadWorkers) -> None:
-        states: list[ClientState] = []
+        states: list[ClientState | FleetState] = []
         finish(RayRun(workers, count=1, ahead=4, waits=states.append), 8)
-        assert any(state.open for state in states)
+        assert any(isinstance(state, ClientState) and state.open for state in states)
 
     def test_workers_without_a_cpu_are_told_of(
         self, workers: ThreadWorkers, clock: Clock, monkeypatch: pytest.MonkeyPatch
