@@ -20,6 +20,7 @@ from rxresponses.testing.request import Request
 pytest.importorskip("ray", reason="needs Ray: pip install 'rxresponses[ray]'")
 
 CPUS = 8
+LINES = int(os.environ.get("RXRESPONSES_RAY_LINES", "400"))  # more lines show the same, and take longer
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +96,11 @@ class Batch:
         """Return the exit code and standard error."""
         code = main(["batch", str(self.requests), "-o", str(self.folder / output), *more])
         return code, self._capfd.readouterr().err
+
+    def count(self, output: str) -> int:
+        """Return how many results there are by now."""
+        path = self.folder / output
+        return path.read_bytes().count(b"\n") if path.exists() else 0
 
     def lines(self, output: str) -> list[dict[str, Any]]:
         """Return the results in the order of their lines, without what differs from one response to the other."""

@@ -4,9 +4,7 @@ import threading
 
 from rxresponses.testing import Hold, ResponsesServer
 
-from .conftest import Batch, kill_a_worker
-
-LINES = 400
+from .conftest import LINES, Batch, kill_a_worker
 
 
 class TestOnRay:
