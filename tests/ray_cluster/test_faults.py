@@ -13,7 +13,7 @@ from .servers import most_in_a_window, servers
 SERVERS = 3
 WORKERS = 4
 IN_FLIGHT = 64
-PER_SECOND = max(40, LINES // 40)
+PER_SECOND = max(40, LINES // 100)
 TOKENS = 60  # of a request at most, with its estimate
 
 
