@@ -54,7 +54,7 @@ class LocalAdmission:
             return Refused(refusal)
         ready_at = self._gate.ready_at(now)
         if ready_at <= now:
-            ready_at = self._line.turn_at(self, ready_at, now)
+            ready_at = self._line.turn_at(self, now)
         if ready_at > now:
             self._line.join(self)
             return Wait(ready_at)

@@ -131,9 +131,20 @@ class TestSharedGate:
         first = two.ask(1, ONE, 0.0)
         assert isinstance(first, Wait)
         assert one.ask(2, ONE, 0.0) == first
-        later = one.ask(2, ONE, first.until)
-        assert later == Wait(first.until + 0.05), "it is the turn of the other client"
-        admitted(one, now=first.until + 0.05)
+        late = first.until + 9.0
+        assert one.ask(2, ONE, late) == Wait(late + 0.05), "it is the turn of the other client"
+        assert one.ask(2, ONE, late + 0.04) == Wait(late + 0.05)
+        admitted(one, now=late + 0.05)
+        assert isinstance(one.ask(2, ONE, late + 0.05), Wait)
+        assert isinstance(two.ask(1, ONE, late + 0.05), Wait), "it is the turn of the first one again"
+
+    def test_a_client_that_comes_late_with_the_others_keeps_its_turn(self) -> None:
+        one = LocalAdmission(Gate(Limits(requests_per_minute=60)))
+        two = one.another()
+        admitted(one)
+        assert isinstance(two.ask(1, ONE, 0.0), Wait)
+        assert isinstance(one.ask(2, ONE, 5.0), Wait)
+        admitted(two, now=5.0)
 
     def test_a_client_whose_request_is_forgotten_lets_the_others_pass(self) -> None:
         one = LocalAdmission(Gate(Limits(requests_per_minute=60)))
