@@ -160,7 +160,7 @@ class ResponsesFleet(Source):
         """Add a member while the fleet runs; does nothing once it is closed."""
         client = self._new_client(member)
         self._run(self._add, client)
-        self._run(self._wake)
+        self._run(self._members_changed)
 
     def remove(self, url: str) -> None:
         """Remove the members with this URL: they get nothing more, finish what they have, and are closed then.
@@ -172,8 +172,8 @@ class ResponsesFleet(Source):
         if not found:
             raise ConfigurationError(f"the fleet has no member with the URL {display(url)!r}")
         for member in found:
-            self._run(self._remove, member)
-        self._run(self._wake)
+            self._run(self._rules.leave, member)
+        self._run(self._members_changed)
 
     # Watching.
 
@@ -240,8 +240,6 @@ class ResponsesFleet(Source):
         self._clients = {}
         for client in clients.values():
             self._add(client)
-        if not self._closing:
-            self._state_changes = FleetStateChanges()
 
     def _collect(self, collector: TapeCollector) -> None:
         super()._collect(collector)
@@ -304,16 +302,12 @@ class ResponsesFleet(Source):
         now = self._now()
         while (action := self._rules.next_action(now)) is not None:
             self._do(action, now)
-            if self._closing:
-                return
+        if self._closing:  # by an observer that got an error just now; the others have theirs too
+            return
         self._set_timer(self._rules.deadline(now))
-        for member, client in tuple(self._clients.items()):
-            if member.is_leaving and not member.has and not client.has_work():
-                self._rules.remove(member)
-                del self._clients[member]
-                client.close()
-            else:
-                client.tell(more_wait=self._rules.queued > 0)
+        self._let_go()
+        for client in self._clients.values():
+            client.tell(more_wait=self._rules.queued > 0)
         self._show_state()
         if self._drain.is_on and not self._has_work():
             self.close()
@@ -328,6 +322,8 @@ class ResponsesFleet(Source):
                 self._rules.withdraw(request)
             else:
                 self._give(request, self._clients[action.member])
+        elif self._closing:
+            pass
         elif request.member is action.member and self._clients[action.member].take_back(request.latest_try):
             request.take_back()
             self._rules.taken_back(request, now)
@@ -382,9 +378,19 @@ class ResponsesFleet(Source):
         for collector in self._collectors:
             client._collect(collector)
 
-    def _remove(self, member: Member) -> None:
-        if member in self._clients:
-            self._rules.leave(member)
+    def _let_go(self) -> None:
+        """Close the clients of the members that leave and have nothing more to do."""
+        for member, client in tuple(self._clients.items()):
+            if member.is_leaving and not member.has and not client.has_work():
+                self._rules.remove(member)
+                del self._clients[member]
+                client.close()
+
+    def _members_changed(self) -> None:
+        if self._loop is None and not self._closing:  # nothing has been sent yet
+            self._let_go()
+            self._show_state()
+        self._wake()
 
     def _show_state(self) -> None:
         rows = [(member, client.pool) for member, client in self._clients.items()]

@@ -48,8 +48,10 @@ class FleetMember:
 
     def __post_init__(self) -> None:
         take_plain_scalars(self)
-        if not isinstance(self.url, str) or not self.url:
+        if not isinstance(self.url, str):
             raise ConfigurationError(f"the URL of a member must be a text, not {type(self.url).__name__}")
+        if not self.url:
+            raise ConfigurationError("the URL of a member must not be empty")
         weight = self.weight
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
             raise ConfigurationError(f"`weight` must be a positive number, not {weight!r}")
@@ -118,16 +120,20 @@ class FleetClient(ResponsesClient):
 
     def load(self) -> int:
         """Return how many requests run or wait here, also those whose subscribers have disposed."""
-        pool = self.driver().pool
+        pool = self._pool_here()
         return pool.active + pool.queued
 
     def room(self, now: float) -> float:
         """Return how many requests may run here at once."""
-        return self.driver().pool.room(now)
+        return self._pool_here().room(now)
 
     def has_lost(self, response_id: str) -> bool:
         """Whether it is known that this response cannot be continued here."""
-        return self.driver().pool.is_lost(response_id)
+        return self._pool_here().is_lost(response_id)
+
+    def _pool_here(self) -> Pool:
+        # Asked for each member and request: a driver that is there is on the loop of the fleet.
+        return (self._driver or self.driver()).pool
 
     # What the fleet does.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,11 +45,15 @@ class FleetMemberState:
 class FleetState:
     """What a fleet does now: a row for each of its `members`; `queued` requests wait for any of them.
 
-    The seconds in the rows count from the time when this state was emitted.
+    `limited_for` are the seconds until the next request may be sent by the `limits` of the fleet, and `awaits_budget`
+    says that requests wait because running ones have reserved what is left of the `budget`; such requests wait in the
+    clients of the members.  All seconds count from the time when this state was emitted.
     """
 
     members: tuple[FleetMemberState, ...] = ()
     queued: int = 0
+    limited_for: float | None = None
+    awaits_budget: bool = False
     closed: bool = False
 
 
@@ -60,15 +65,22 @@ class FleetStateChanges:
 
     def next(self, members: Sequence[tuple[Member, Pool | None]], queued: int, now: float) -> FleetState | None:
         """Return the state of the fleet, `None` if it is the latest one."""
-        state = FleetState(members=tuple(_row(member, pool) for member, pool in members), queued=queued)
+        rows = tuple(_row(member, pool) for member, pool in members)
+        waits = [pool.limited_until for _, pool in members if pool is not None and pool.limited_until is not None]
+        limited_until = min(waits, default=None)
+        awaits_budget = limited_until == math.inf
+        state = FleetState(members=rows, queued=queued, awaits_budget=awaits_budget)
         # The remaining seconds change all the time; they are news only if the time at their end changes.
         ends = [time for member, pool in members for time in _ends(member, pool, now)]
+        ends.append(None if awaits_budget else limited_until)
         if (state, ends) == self._latest:
             return None
         self._latest = state, ends
-        seconds = iter([None if end is None else end - now for end in ends])
-        rows = (dataclasses.replace(row, trial_in=next(seconds), paused_for=next(seconds)) for row in state.members)
-        return dataclasses.replace(state, members=tuple(rows))
+        seconds = iter([None if end is None else max(0.0, end - now) for end in ends])
+        rows = tuple(
+            dataclasses.replace(row, trial_in=next(seconds), paused_for=next(seconds)) for row in state.members
+        )
+        return dataclasses.replace(state, members=rows, limited_for=next(seconds))
 
 
 def _row(member: Member, pool: Pool | None) -> FleetMemberState:

@@ -25,6 +25,9 @@ from rxresponses import (
     load_recording,
 )
 from rxresponses import operators as rops
+from rxresponses.net.request import NO_OBSERVER
+from rxresponses.senders.client_request import PreparedRequest
+from rxresponses.senders.fleet_request import FleetSubscription
 from rxresponses.testing import Hold, ResponsesServer
 
 from ..support.clients import (
@@ -140,7 +143,7 @@ def test_a_fleet_needs_members(members: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"url": ""}, "URL of a member"),
+        ({"url": ""}, "must not be empty"),
         ({"url": None}, "URL of a member"),
         ({"url": "http://a/v1", "weight": 0}, "weight"),
         ({"url": "http://a/v1", "weight": True}, "weight"),
@@ -436,3 +439,55 @@ def test_a_shared_response_is_one_request() -> None:
         shared.connect()
         assert all(one.wait().completions for one in both)
         assert sum(received(several)) == 1
+
+
+def test_an_observer_that_closes_the_fleet_on_its_error() -> None:
+    with servers(1) as several:
+        several[0].on("hold", [Hold()])
+        fleet = fleet_of(several, options=ONE_AT_A_TIME, pool=fast_retries(max_connections=1, max_queued=1))
+        held = Recorder(fleet.send_request(ask("hold"))).wait_for(1)
+        errors: list[Exception] = []
+
+        def close(error: Exception) -> None:
+            errors.append(error)
+            fleet.close()
+
+        source = fleet.send_request(ask("more")).pipe(ops.do_action(on_error=close))
+        got = [Recorder(source) for _ in range(4)]
+        for one in (held, *got):
+            assert isinstance(one.wait().error, (QueueFullError, SocketClosedError))
+        assert len(errors) == 4
+
+
+def test_a_request_that_another_thread_disposes_just_now_is_not_sent() -> None:
+    with servers(1) as several, fleet_of(several) as fleet:
+        assert Recorder(fleet.send_request(ask("first"))).wait().completions
+        prepared = PreparedRequest(ask("disposed"), None, fleet._frame, None)
+        request = FleetSubscription(prepared, NO_OBSERVER)
+
+        def submit() -> None:
+            fleet._submit(request)
+            request.cancelled = True  # the other thread has come so far, and its call is still on its way to the loop
+
+        fleet._run(submit)
+        assert Recorder(fleet.send_request(ask("last"))).wait().completions
+        assert counts(several) == {"first": 1, "last": 1}
+        assert request.response_id is None
+
+
+def test_requests_in_the_queue_end_when_the_program_ends_its_loop() -> None:
+    async def main() -> None:
+        held = AsyncRecorder(fleet.send_request(ask("hold")))
+        await held.until_count(1)
+        got.extend([held, Recorder(fleet.send_request(ask("waits")).pipe(ops.retry(5)))])
+        await asyncio.sleep(0)
+
+    got: list[Recorder[Any]] = []
+    with servers(1) as several:
+        several[0].on("hold", [Hold()])
+        fleet = fleet_of(several, options=ONE_AT_A_TIME, pool=fast_retries(max_connections=1))
+        asyncio.run(main())
+        fleet.close()
+        for one in got:
+            assert isinstance(one.wait().error, SocketClosedError)
+        assert received(several) == [1]

@@ -17,14 +17,15 @@ from rxresponses import (
     FleetMember,
     FleetUnavailableError,
     PoolOptions,
+    QueueTimeoutError,
     ResponsesFleet,
 )
 from rxresponses import operators as rops
-from rxresponses.testing import Close, Failure, Fault, Hold, RefuseUpgrade, ResponsesServer, Stall
+from rxresponses.testing import Close, DelayUpgrade, Failure, Fault, Hold, RefuseUpgrade, ResponsesServer, Stall
 
 from ..support.clients import ask, fast_retries, late_retries, run
 from ..support.fleets import WITH_LANES, counts, fleet_of, member_of, received, servers, until_fleet
-from ..support.recorder import Recorder
+from ..support.recorder import WAIT, Recorder
 
 
 def started() -> ResponsesServer:
@@ -266,9 +267,41 @@ def test_a_member_is_added_and_another_one_removed_while_requests_run() -> None:
         several[0].wait_until(lambda: several[0].connections == 0)
 
 
+def test_the_members_of_a_fleet_that_has_sent_nothing_yet() -> None:
+    with servers(2) as several, fleet_of(several[:1]) as fleet:
+        states = Recorder(fleet.state)
+        fleet.add(several[1].url)
+        fleet.remove(several[0].url)
+        assert [len(state.members) for state in states.values] == [1, 2, 1]
+        assert Recorder(fleet.send_request(ask())).wait().completions
+        assert received(several) == [0, 1]
+
+
 def test_a_closed_fleet_takes_no_members() -> None:
     with servers(2) as several:
         fleet = fleet_of(several[:1])
         fleet.close()
         fleet.add(several[1].url)
         assert len(fleet.urls) == 1
+
+
+def test_what_waits_for_the_connection_of_a_removed_member_goes_elsewhere() -> None:
+    with servers(2) as several, fleet_of(several) as fleet:
+        several[0].fault(Fault(DelayUpgrade(10 * WAIT)))
+        got = [Recorder(fleet.send_request(ask(str(number)))) for number in range(6)]
+        states = Recorder(fleet.state)
+        until_fleet(states, lambda state: state.members[0].queued == 3)
+        fleet.remove(several[0].url)
+        assert all(one.wait().completions for one in got)
+        assert received(several) == [0, 6]
+        until_fleet(states, lambda state: len(state.members) == 1)
+
+
+def test_the_queue_timeout_counts_the_wait_for_a_connection() -> None:
+    with servers(1) as several:
+        several[0].fault(Fault(DelayUpgrade(10 * WAIT)))
+        options = ConnectionOptions(lanes=True, queue_timeout=0.05)
+        with fleet_of(several, options=options) as fleet:
+            error = Recorder(fleet.send_request(ask())).wait().error
+            assert type(error) is QueueTimeoutError
+            assert error.delivery == "not_sent"

@@ -6,7 +6,7 @@ from rxresponses import Budget, BudgetExceededError, Limits
 from rxresponses.limits.admission import ServerLimits
 from rxresponses.limits.local import LocalAdmission
 from rxresponses.senders.client_admission import MemberAdmission
-from rxresponses.testing import Failure, Fault
+from rxresponses.testing import Failure, Fault, Hold
 
 from ..support.clients import ask
 from ..support.fleets import counts, fleet_of, received, servers, until_fleet
@@ -45,6 +45,26 @@ def test_limits_are_for_all_members_together() -> None:
             lambda state: sum(row.queued for row in state.members) == 4 and any(one.completions for one in got),
         )
         assert [sum(one.completions for one in got), sum(received(several))] == [1, 1]
+        limited = until_fleet(states, lambda state: state.limited_for is not None).limited_for
+        assert limited is not None
+        assert 0 < limited <= 10.5
+
+
+def test_the_state_tells_that_requests_wait_for_the_budget() -> None:
+    with servers(2) as several:
+        gates = [server.gate() for server in several]
+        for server, gate in zip(several, gates, strict=True):
+            server.on("hold", ["text", Hold(gate)])
+        with fleet_of(several, budget=Budget(requests=2)) as fleet:
+            states = Recorder(fleet.state)
+            held = [Recorder(fleet.send_request(ask("hold"))).wait_for(1) for _ in range(2)]
+            late = Recorder(fleet.send_request(ask("late")))
+            if not late.ended:
+                until_fleet(states, lambda state: state.awaits_budget or late.ended)
+            for gate in gates:
+                gate.open()
+            assert all(one.wait().completions for one in held)
+            assert isinstance(late.wait().error, BudgetExceededError)
 
 
 def test_the_limit_of_one_member_is_none_for_the_others() -> None:
