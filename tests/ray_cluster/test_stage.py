@@ -22,7 +22,8 @@ class TestResponsesStage:
         gate = SharedGate.start(requests=ROWS)
         with ResponsesServer() as server:
             server.on(lambda request: True, answer)
-            rows = from_items([{"prompt": f"question {number}", "number": number} for number in range(ROWS + 9)])
+            items = [{"prompt": f"question {number}", "number": number} for number in range(ROWS + 9)]
+            rows = from_items(items, override_num_blocks=4)
             settings = {"url": server.url, "api_key": "key", "fields": {"model": "m"}, "concurrency": 16, "gate": gate}
             answered = rows.map_batches(
                 ResponsesStage,
