@@ -48,6 +48,7 @@ class Progress:
         self._copies = copies
         self._copied = copied
         self._budget = budget
+        self._detail: Callable[[], str] = str
         self._tokens = 0
         self._clock = clock
         self._before = answered + failed
@@ -76,12 +77,18 @@ class Progress:
         if self._budget is not None:
             left = self._total - self._copies - done
             text += f", {shown_spending(self._budget, done - self._copied, left)}"
+        if detail := self._detail():
+            text += f", {detail}"
         waiting = self._waiting
         if new and seconds > 0 and waiting is None:  # nobody knows how long a wait lasts
             # The time since the latest result does not count, or the time left would grow while no result comes.
             pace = (self._latest - self._start or seconds) / new
             text += f", {timedelta(seconds=round((self._total - self._copies - done) * pace))} left"
         return text if waiting is None else f"{text}, {waiting.at(self._clock())}"
+
+    def show(self, detail: Callable[[], str]) -> None:
+        """Show this text as well from now on."""
+        self._detail = detail
 
     def add(self, result: Result) -> None:
         """Count a result, and show the counts if a line is due."""

@@ -42,6 +42,11 @@ class TestText:
         clock.now += 5
         assert str(progress) == "3 of 8 done, 1 failed"
 
+    def test_more_may_be_shown(self, clock: Clock) -> None:
+        progress = Progress(8, clock=clock)
+        progress.show(lambda: "3 workers")
+        assert str(progress) == "0 of 8 done, 0 failed, 3 workers"
+
     def test_rates_count_only_this_run(self, clock: Clock) -> None:
         progress = Progress(8, 2, 1, clock=clock)
         progress.add(ANSWER)

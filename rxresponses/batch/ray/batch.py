@@ -62,6 +62,7 @@ class RayBatch(Batch):
                 waits=progress.wait,
                 note=self._note,
             )
+            progress.show(run.__str__)
             if gate is None or self._budget is None:
                 yield run
             else:

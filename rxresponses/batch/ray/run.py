@@ -89,11 +89,26 @@ class RayRun:
         self._in_flight: dict[str, int] = {}
         self._failed_starts = 0
         self.metrics = Metrics(clock)
+        self._text = ""
 
     @property
     def in_flight(self) -> int:
         """The number of requests that were written and that have no result yet, as the workers have told."""
         return sum(self._in_flight.values())
+
+    def __str__(self) -> str:
+        return self._text
+
+    def _describe(self) -> str:
+        """Return what the workers do now.  Only the thread of the run does: a bar on a terminal is drawn on another."""
+        working = len(self._alive) - len(self._starting)
+        text = f"{working} workers, {self.in_flight} in flight, {self.metrics.rate:.0f} requests/s"
+        return f"{text}, {self.metrics.lost_workers} workers lost" if self.metrics.lost_workers else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what all workers have done, and do now."""
+        working = len(self._alive) - len(self._starting)
+        return {**self.metrics.to_dict(), "in_flight": self.in_flight, "workers": working}
 
     def stop(self) -> None:
         """Send no more tasks; those in flight go on.  Call from any thread, or from a signal handler."""
@@ -121,6 +136,7 @@ class RayRun:
                     for result in self._ended(dispatch, call):
                         self.metrics.add(result)
                         yield result
+                self._text = self._describe()
                 self._tell_of_missing_workers()
         finally:
             for worker in tuple(self._alive):

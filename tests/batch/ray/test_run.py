@@ -43,6 +43,8 @@ class TestResults:
         assert len(results) == 100
         assert texts(results) == {line: f"answer {line}" for line in range(1, 101)}
         assert run.metrics.answered == 100
+        assert run.to_dict()["answered"] == 100
+        assert (run.to_dict()["in_flight"], run.to_dict()["workers"]) == (0, 0)
         assert run.in_flight == 0
         assert sorted(workers.ended) == ["worker 1", "worker 2", "worker 3"]
 
@@ -69,6 +71,8 @@ class TestResults:
         assert workers.given == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]
         assert notes == ["a worker is lost, and its 4 lines go to others: the process ended"]
         assert run.metrics.lost_workers == 1
+        assert str(run).startswith("1 workers, 0 in flight, ")
+        assert str(run).endswith(" requests/s, 1 workers lost")
         assert workers.ended.count("worker 1") == 1
 
     def test_a_line_that_ends_every_worker_fails(self, workers: ThreadWorkers) -> None:
