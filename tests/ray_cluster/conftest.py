@@ -17,10 +17,18 @@ from rxresponses.cli.main import main
 from rxresponses.testing import ResponsesServer
 from rxresponses.testing.request import Request
 
-pytest.importorskip("ray", reason="needs Ray: pip install 'rxresponses[ray]'")
-
 CPUS = 8
 LINES = int(os.environ.get("RXRESPONSES_RAY_LINES", "400"))  # more lines show the same, and take longer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of this folder where Ray is not installed."""
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason="needs Ray: pip install 'rxresponses[ray]'"))
 
 
 @pytest.fixture(scope="session")
