@@ -89,7 +89,7 @@ def test_each_link_leads_to_a_file() -> None:
 def test_the_names_in_the_table_of_classes_are_public() -> None:
     (table,) = re.findall(r"^\| You have \| Take \|\n(.*?)\n\n", README, re.MULTILINE | re.DOTALL)
     names = re.findall(r"\| `(\w+)", table)
-    assert names == ["ResponsesClient", "Conversation", "run_tools", "fallback", "ResponsesWebSocket"]
+    assert names == ["ResponsesClient", "Conversation", "run_tools", "fallback", "ResponsesFleet", "ResponsesWebSocket"]
     assert set(names) <= set(rxresponses.__all__)
 
 
