@@ -84,9 +84,9 @@ def test_a_member_with_new_requests_does_not_hold_up_the_others() -> None:
     with servers(2) as several, fleet_of(several, limits=Limits(requests_per_minute=3000)) as fleet:
         for got in [Recorder(fleet.send_request(ask("first"))) for _ in several]:  # so that both are connected
             assert got.wait().completions == 1
-        many = [Recorder(fleet.send_request(ask(str(number)))) for number in range(60)]
+        many = [Recorder(fleet.send_request(ask(str(number)))) for number in range(16)]
         for got in many:
             assert got.wait().completions == 1
         order = sorted((one.received, index) for index, server in enumerate(several) for one in server.exchanges)
-        first_half = [index for _, index in order[2:32]]
-        assert 3 <= first_half.count(0) <= 27, "both get their turns from the beginning"
+        first_half = [index for _, index in order[2:10]]
+        assert set(first_half) == {0, 1}, "both get their turns from the beginning"
