@@ -90,6 +90,7 @@ class ResponsesFleet(Source):
             self._unrouted,
             weakly(self._wake, None),
             weakly(self._connection_cancelled, None),
+            weakly(self._is_limited, False),
         )
         self._rules = self._new_rules()
         self._clients: dict[Member, FleetClient] = {}
@@ -249,8 +250,7 @@ class ResponsesFleet(Source):
     # On the loop.
 
     def _now(self) -> float:
-        assert self._loop is not None
-        return self._loop.time()
+        return 0.0 if self._loop is None else self._loop.time()
 
     def _handle(self) -> FleetHandle:
         assert self._loop is not None
@@ -322,8 +322,6 @@ class ResponsesFleet(Source):
                 self._rules.withdraw(request)
             else:
                 self._give(request, self._clients[action.member])
-        elif self._closing:
-            pass
         elif request.member is action.member and self._clients[action.member].take_back(request.latest_try):
             request.take_back()
             self._rules.taken_back(request, now)
@@ -378,6 +376,9 @@ class ResponsesFleet(Source):
         for collector in self._collectors:
             client._collect(collector)
 
+    def _is_limited(self) -> bool:
+        return any(client.is_limited for client in self._clients.values())
+
     def _let_go(self) -> None:
         """Close the clients of the members that leave and have nothing more to do."""
         for member, client in tuple(self._clients.items()):
@@ -394,6 +395,6 @@ class ResponsesFleet(Source):
 
     def _show_state(self) -> None:
         rows = [(member, client.pool) for member, client in self._clients.items()]
-        state = self._state_changes.next(rows, self._rules.queued, 0.0 if self._loop is None else self._now())
+        state = self._state_changes.next(rows, self._rules.queued, self._now())
         if state is not None:
             self._state.on_next(state)

@@ -27,6 +27,9 @@ from .client_admission import MemberAdmission
 from .client_request import ClientRequest, ClientSteer, History, PreparedRequest
 from .pool_driver import PoolDriver
 
+# How many requests a member may have that are not sent yet, if there are limits: these may be passed by later ones of
+# other members, and fewer cost more turns of the loop.
+_MOST_UNSENT = 4
 _NO_LIMIT = 2**31  # requests: those of a member wait in the fleet, which has a limit for all
 
 
@@ -87,6 +90,8 @@ class FleetHooks(NamedTuple):
     changed: Callable[[], None]
     """Something is different in the client, such as how many requests run."""
     connection_cancelled: Callable[[], None]
+    is_limited: Callable[[], bool]
+    """Whether a request of any member waits for the limits or the budget."""
 
 
 class FleetClient(ResponsesClient):
@@ -124,8 +129,15 @@ class FleetClient(ResponsesClient):
         return pool.active + pool.queued
 
     def room(self, now: float) -> float:
-        """Return how many requests may run here at once."""
-        return self._pool_here().room(now)
+        """Return how many requests may run here at once.
+
+        With limits or a budget it is none while a request waits for them, here or in another member: the next one
+        waits in the fleet.  So requests are admitted nearly in the order of their arrival, whatever their member.
+        """
+        pool = self._pool_here()
+        if self._admission is not None and (pool.queued >= _MOST_UNSENT or self._hooks.is_limited()):
+            return 0
+        return pool.room(now)
 
     def has_lost(self, response_id: str) -> bool:
         """Whether it is known that this response cannot be continued here."""
@@ -155,7 +167,7 @@ class FleetClient(ResponsesClient):
 
     def take_back(self, request: ClientRequest | None) -> bool:
         """Forget a request that has not been sent; return whether that is so."""
-        if request is None or request.state is not PoolRequestState.WAITING:
+        if request is None or self._closing or request.state is not PoolRequestState.WAITING:
             return False
         detach_observer(request)
         self._dispose(request)
@@ -170,6 +182,11 @@ class FleetClient(ResponsesClient):
     def pool(self) -> Pool | None:
         """The pool, once there is one."""
         return None if self._driver is None else self._driver.pool
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a request waits here for the limits or the budget."""
+        return self.pool is not None and self.pool.limited_until is not None
 
     def is_at(self, url: str) -> bool:
         """Whether this is the client for a URL: the base URL, or that of the endpoint."""

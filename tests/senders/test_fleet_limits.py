@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rxresponses import Budget, BudgetExceededError, Limits
+from rxresponses import Budget, BudgetExceededError, FleetState, Limits
 from rxresponses.limits.admission import ServerLimits
 from rxresponses.limits.local import LocalAdmission
 from rxresponses.senders.client_admission import MemberAdmission
@@ -48,6 +48,21 @@ def test_limits_are_for_all_members_together() -> None:
         limited = until_fleet(states, lambda state: state.limited_for is not None).limited_for
         assert limited is not None
         assert 0 < limited <= 10.5
+
+
+def test_few_requests_wait_for_the_limits_in_members_so_that_they_are_sent_in_order() -> None:
+    """The gate lets in the member that asks first: what waits in the others would be passed again and again."""
+    with servers(3) as several, fleet_of(several, limits=Limits(requests_per_minute=6)) as fleet:
+        got = [Recorder(fleet.send_request(ask(str(number)))) for number in range(60)]
+        states = Recorder(fleet.state)
+
+        def is_settled(state: FleetState) -> bool:
+            waiting = state.queued + sum(row.queued for row in state.members)
+            return waiting == 59 and any(one.completions for one in got) and state.limited_for is not None
+
+        state = until_fleet(states, is_settled)
+        assert sum(row.queued for row in state.members) <= 3 * 4
+        assert received(several).count(0) == 2
 
 
 def test_the_state_tells_that_requests_wait_for_the_budget() -> None:
