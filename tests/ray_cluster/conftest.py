@@ -64,21 +64,30 @@ def answer(request: Request) -> str:
     return f"answer to {request.text}"
 
 
-def worker_processes() -> list[int]:
-    """Return the ids of the processes of all workers of a batch."""
+def kill_an_actor(name: str) -> int:
+    """End the process of an actor of this class in the cluster of these tests, as the system does; return its id."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes().startswith(b"ray::Worker"):
+            title = (process / "cmdline").read_bytes()
+            if title.startswith(f"ray::{name}".encode()) and is_descendant(int(process.name)):
                 found.append(int(process.name))
-    return sorted(found)
+    os.kill(min(found), signal.SIGKILL)
+    return min(found)
+
+
+def is_descendant(process: int) -> bool:
+    """Whether a process was started by this one, or by one that was."""
+    while process > 1:
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        if process == os.getpid():
+            return True
+    return False
 
 
 def kill_a_worker() -> int:
-    """End the process of one worker as the system does when memory is short; return its id."""
-    pid = worker_processes()[0]
-    os.kill(pid, signal.SIGKILL)
-    return pid
+    """End the process of one worker of a batch."""
+    return kill_an_actor("Worker")
 
 
 @pytest.fixture

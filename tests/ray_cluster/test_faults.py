@@ -15,7 +15,7 @@ LINES = max(LEAST, 720)  # more than begin in 10 seconds
 SERVERS = 3
 WORKERS = 4
 IN_FLIGHT = 64
-PER_SECOND = max(60, LINES // 100)
+PER_SECOND = max(60, LINES // 200)
 TOKENS = 60  # of a request at most, with its estimate
 
 

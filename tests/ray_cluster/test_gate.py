@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 import pytest
 
 from rxresponses import ConfigurationError, Limits
-from rxresponses.batch.ray.gate import SharedGate
+from rxresponses.batch.ray import GateLostError, SharedGate
 from rxresponses.limits.admission import Estimate
 from rxresponses.limits.permits import Permit, Report
-from rxresponses.testing import ResponsesServer
+from rxresponses.testing import Hold, ResponsesServer
 
-from .conftest import Batch
+from .conftest import Batch, kill_an_actor
 
 
 class TestSharedGate:
@@ -24,7 +25,7 @@ class TestSharedGate:
         gate.close()
         with pytest.raises(ConfigurationError, match="no gate named 'a gate'"):
             SharedGate.find("a gate")
-        with pytest.raises(RuntimeError):
+        with pytest.raises(GateLostError):
             found.metrics()
 
     def test_limits_that_cannot_be_used(self, ray: Any) -> None:
@@ -44,6 +45,27 @@ class TestSharedGate:
 
 
 class TestBatch:
+    def test_a_lost_gate_stops_the_run(self, batch: Batch) -> None:
+        with ResponsesServer() as server:
+            gate = server.gate()
+            server.reply(*[Hold(gate)] * 4)
+            batch.ask(60)
+
+            def kill() -> None:
+                server.wait_until(lambda: len(server.requests) >= 4, timeout=60)
+                kill_an_actor("GateServer")
+                gate.open()
+
+            thread = threading.Thread(target=kill)
+            thread.start()
+            arguments = ("--url", server.url, "--on", "ray", "--workers", "1", "--concurrency", "4", "--rpm", "240")
+            code, err = batch("out", *arguments)
+            thread.join()
+            assert code == 2, err
+            assert "the process with the shared limits and budget has ended" in err
+            assert "Traceback" not in err
+            assert len(batch.lines("out")) == len(server.requests) < 60  # what was in flight has finished
+
     def test_a_spent_budget_stops_the_workers(self, batch: Batch, server: ResponsesServer) -> None:
         batch.ask(200, max_output_tokens=16)
         arguments = ("--url", server.url, "--on", "ray", "--workers", "3", "--concurrency", "12", "--max-tokens", "500")

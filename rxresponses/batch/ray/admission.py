@@ -117,8 +117,9 @@ class LeasedAdmission:
             try:
                 grant = self._exchange(report)
             except Exception as error:
+                lost = error if isinstance(error, GateLostError) else GateLostError(str(error) or type(error).__name__)
                 with self._changed:
-                    self._lost = GateLostError(str(error) or type(error).__name__)
+                    self._lost = lost
                     self._sleeps_until = -math.inf
                 self._tell()
                 return

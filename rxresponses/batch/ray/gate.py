@@ -18,6 +18,7 @@ from ...limits.permits import Grant, Report
 from ...limits.prices import Prices
 from .admission import LeasedAdmission
 from .cluster import first_line, import_ray
+from .lost import GateLostError
 from .metrics import Metrics
 
 _NAMESPACE = "rxresponses"
@@ -185,4 +186,4 @@ def _get(ray: Any, reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        raise RuntimeError(first_line(error)) from error
+        raise GateLostError(first_line(error)) from error
