@@ -137,9 +137,7 @@ class ConnectionLostError(RequestError):
         code: str | None = None,
     ) -> None:
         super().__init__(message, delivery=delivery, response_id=response_id, stream_id=stream_id)
-        self.close_code = close_code
-        self.close_reason = close_reason
-        self.code = code
+        self.close_code, self.close_reason, self.code = close_code, close_reason, code
 
 
 class MessageTooBigError(ConnectionLostError):
@@ -218,14 +216,10 @@ class ResponseFailedError(RequestError):
     ) -> None:
         super().__init__(message, delivery=delivery, response_id=response_id, stream_id=stream_id)
         self.event = event
-        self.code = code
-        self.type = type
-        self.status = status
-        self.param = param
+        self.code, self.type, self.status, self.param = code, type, status, param
         self.headers: Mapping[str, str] = Headers(headers or {})
         self.without_output = without_output
-        self.retry_after = retry_after
-        self.resets_at = resets_at
+        self.retry_after, self.resets_at = retry_after, resets_at
 
 
 class UnreadableResponseError(RequestError, DecodeError):
@@ -300,8 +294,9 @@ class TerminalTimeoutError(ResponseTimeoutError):
     _text_for: ClassVar[Mapping[Delivery, str]] = {
         "unknown": (
             "no terminal event within {seconds:g} s, and no other event either; the client gave the request up: it "
-            "may still have waited in the client for a connection or its lane, or the server may be working on it; "
-            "allow more time, or set `queue_timeout` to tell the two cases apart"
+            "may still have waited in the client for a connection or its lane, or for another try after a rate limit "
+            "or a lost connection, or the server may be working on it; allow more time, set `queue_timeout`, whose "
+            "error says why a request was not sent, or watch `paused_for` in the `state` of the client"
         )
     }
 
@@ -334,15 +329,22 @@ class IdleTimeoutError(ResponseTimeoutError):
 
 
 class QueueTimeoutError(ResponseTimeoutError):
-    """A request waited in this client's queue for `seconds`, and was never sent."""
+    """A request waited in this client's queue for `seconds`, and was never sent.
+
+    The text says why.  If no connection could be made, or the server reported a rate limit, that is `__cause__`.
+    """
 
     _text = (
         "the request waited {seconds:g} s in the client, for its lane or for fewer responses on the connection; it was "
         "not sent, so it may be sent again: use another lane or connection, or allow more time"
     )
 
-    def __init__(self, seconds: float, *, stream_id: str | None = None) -> None:
+    def __init__(self, seconds: float, *, stream_id: str | None = None, why: str | None = None) -> None:
         super().__init__(seconds, delivery="not_sent", stream_id=stream_id)
+        self.why = why
+        if why is not None:
+            told = "it was not sent, so it may be sent again: wait until that is over, or allow more time"
+            self.args = (f"the request waited {seconds:g} s in the client: {why}; {told}",)
 
 
 class SteerTimeoutError(ResponseTimeoutError):

@@ -119,7 +119,7 @@ ALL: list[tuple[Callable[..., ResponsesError], tuple[Any, ...], dict[str, Any]]]
     (TerminalTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
     (FirstEventTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
     (IdleTimeoutError, (), {"seconds": 1.5, "delivery": "started", **WHERE}),
-    (QueueTimeoutError, (), {"seconds": 1.5, "stream_id": "main"}),
+    (QueueTimeoutError, (), {"seconds": 1.5, "stream_id": "main", "why": "nobody answers"}),
     (SteerTimeoutError, (), {"seconds": 1.5, "delivery": "unknown", **WHERE}),
     (ObserverExitError, ("broken",), {}),
     (BudgetExceededError, ("broken",), {"unit": "usd", "limit": 1.0, "spent": 0.5}),
@@ -231,6 +231,19 @@ def test_the_text_says_that_a_request_without_events_may_not_have_been_sent(make
     assert "still have waited" in str(make(5.0, delivery="unknown"))
     assert "have waited" not in str(make(5.0, delivery="started"))
     assert " 5 s" in str(make(5.0, delivery="started"))
+
+
+def test_a_timeout_before_any_event_may_be_one_of_three_waits() -> None:
+    text = str(TerminalTimeoutError(5.0, delivery="unknown"))
+    for wanted in ("its lane", "another try after a rate limit", "`queue_timeout`", "`paused_for`"):
+        assert wanted in text
+
+
+def test_a_queue_timeout_says_why() -> None:
+    assert "its lane" in str(QueueTimeoutError(5.0))
+    text = str(QueueTimeoutError(5.0, why="nobody answers"))
+    assert text.startswith("the request waited 5 s in the client: nobody answers; it was not sent")
+    assert "lane" not in text
 
 
 def test_a_steer_timeout_says_what_did_not_come() -> None:

@@ -166,6 +166,10 @@ class PoolConnections:
         """Return why the latest connection could not be made, `None` if none is missing for that."""
         return next((backoff.error for backoff in reversed(self._backoffs.values()) if backoff.error is not None), None)
 
+    def connect_error_on(self, route: Route) -> Exception | None:
+        """Return why the latest connection of a route could not be made, `None` if there was no failure since."""
+        return self._backoff(route).error
+
     def retry_at(self, now: float, wanted: Container[Route]) -> float | None:
         """Return when the next connection is tried after a failure, `None` if none waits for that.
 

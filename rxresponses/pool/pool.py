@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 
 from ..backoff import is_rate_limit, requested_wait
-from ..errors import QueueTimeoutError
 from ..limits.admission import Admission
 from ..options import PoolOptions
 from .actions import Action, SendRequest
 from .admission import PoolAdmission
 from .connections import PoolConnections, Route
 from .lanes import HeldResponse, PoolConnection, PoolConnectionState, PoolLane, PoolRequest, PoolRequestState
+from .overdue import overdue_error
 from .queue import RequestQueue
 from .rate_limit import RateLimit
 from .routing import GivenUp, RequestRouter
@@ -185,7 +185,7 @@ class Pool:
         """
         wait = requested_wait(error)
         if not self.options.backoff.is_too_long(wait):
-            self.rate_limit.limited(now, self.active, wait, hits_when_sent=hits_when_sent)
+            self.rate_limit.limited(now, self.active, wait, hits_when_sent=hits_when_sent, error=error)
             if self.admission is not None:
                 self.admission.limited(error, wait, now)
 
@@ -297,7 +297,8 @@ class Pool:
         self._router.fail_without_connection(self._given_up)
         self._given_up.clear()
         while (overdue := self._queue.overdue(now)) is not None:
-            error = QueueTimeoutError(self._queue.timeout or 0.0, stream_id=overdue.stream_id)
+            seconds = self._queue.timeout or 0.0
+            error = overdue_error(overdue, seconds, now, self._connections, self.rate_limit, self.admission)
             self._router.fail(overdue, error)
         self._queue.release_delayed(now)
         opens = True
@@ -325,8 +326,7 @@ class Pool:
         retry_at = self.retry_at(now)
         if retry_at is not None:
             times.append(retry_at)
-        earliest = min(times)
-        return earliest if earliest < math.inf else None
+        return None if min(times) == math.inf else min(times)
 
     def connect_error(self) -> Exception | None:
         """Return why the latest connection could not be made, `None` if none is missing for that."""

@@ -24,14 +24,24 @@ class RateLimit:
         self._draw = draw
         self._hits_in_a_row = 0
         self.hits = 0
+        self.error: Exception | None = None  # the latest refusal, until a request that was sent after it is answered
         self.max_active = math.inf
         self.resumes_at = -math.inf
 
-    def limited(self, now: float, active: int, requested_wait: float | None, *, hits_when_sent: int) -> None:
-        """Slow down: the server refused a request at a rate limit while `active` requests ran.
+    def limited(
+        self,
+        now: float,
+        active: int,
+        requested_wait: float | None,
+        *,
+        hits_when_sent: int,
+        error: Exception | None = None,
+    ) -> None:
+        """Slow down: the server refused a request at a rate limit, with `error`, while `active` requests ran.
 
         `requested_wait` are the seconds that the server asks to wait, if it says so.
         """
+        self.error = error
         if hits_when_sent == self.hits and now >= self.resumes_at:
             # The requests that were on their way are refused together: that is one hit.
             self.hits += 1
@@ -49,6 +59,7 @@ class RateLimit:
         if hits_when_sent < self.hits:
             return
         self._hits_in_a_row = 0
+        self.error = None
         if self.max_active < math.inf:
             self.max_active += 1 / self.max_active
             if self.max_active > 2 * wanted + 16:  # far more than is wanted

@@ -88,6 +88,7 @@ class TestQueue:
                 got = AsyncRecorder(client.send_request(ask()))
                 await loop.advance(5.0)
                 assert isinstance(got.error, QueueTimeoutError)
+                assert "its connection is not open yet" in str(got.error)
                 go.set()
                 assert (await AsyncRecorder(client.send_request(ask("second"))).until_end()).completions == 1
             assert inputs(server) == ["second"]

@@ -13,6 +13,7 @@ from rxresponses import (
     PoolOptions,
     QueueTimeoutError,
     ResponseErrorEvent,
+    ResponseFailedError,
     ResponsesClient,
 )
 from rxresponses.testing import Close, Expire, Failure, Fault, Hold, Raw, RefuseUpgrade, ResponsesServer
@@ -448,6 +449,10 @@ class TestRateLimits:
                 waiting = AsyncRecorder(client.send_request(ask()))
                 await loop.advance(10.0)
                 assert isinstance(waiting.error, QueueTimeoutError)
+                assert "sends nothing for 50 s more because of a rate limit" in str(waiting.error)
+                refusal = waiting.error.__cause__
+                assert isinstance(refusal, ResponseFailedError)
+                assert refusal.code == "rate_limit_exceeded"
 
         run_in_virtual_time(main)
 
