@@ -40,6 +40,8 @@ class RayBatch(Batch):
 
     @contextmanager
     def _open_run(self, progress: Progress) -> Iterator[AnyRun]:
+        if self._address is not None:
+            self._note(f"connecting to the Ray cluster at {self._address}")  # Ray tries for minutes, and says nothing
         with cluster(self._address, self._workers) as ray, self._open_gate() as gate:
             count = self._workers or int(ray.cluster_resources().get("CPU", 0))
             if count < 1:
