@@ -17,10 +17,13 @@ import pytest
 
 from rxresponses import (
     ConfigurationError,
+    ConnectFailedError,
     IdleTimeoutError,
     InvalidRequestError,
     QueueFullError,
     QueueTimeoutError,
+    ResponseErrorEvent,
+    ResponseFailedError,
     ResponseIncompleteError,
     ResponseRefusedError,
 )
@@ -121,6 +124,17 @@ def test_what_a_reader_is_told_is_no_text_of_an_error(server: ResponsesServer, a
         )
 
 
+def failed(code: str) -> ResponseFailedError:
+    return ResponseFailedError("failed", delivery="rejected", event=ResponseErrorEvent(message="failed"), code=code)
+
+
+def test_a_service_that_nobody_serves(address: str, server: ResponsesServer) -> None:
+    server.close()
+    with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+        shown = ask(connection, "anything").read()
+    assert shown == b'event: error\ndata: "The service cannot be reached. Try again later."\n\n'
+
+
 def test_each_error_has_its_sentence() -> None:
     names: dict[str, Any] = {"__name__": "app"}
     exec(APPLICATION, names)
@@ -131,10 +145,14 @@ def test_each_error_has_its_sentence() -> None:
         InvalidRequestError("no"),
         QueueTimeoutError(10.0),
         IdleTimeoutError(120.0, delivery="started"),
+        ConnectFailedError("down"),
+        failed("rate_limit_exceeded"),
         ConfigurationError("no"),
     ]
     assert len({told(error) for error in errors}) == len(errors)
     assert told(QueueFullError("full", delivery="not_sent")) == told(QueueTimeoutError(10.0))
+    assert told(ConnectFailedError("busy", status=429)) == told(failed("rate_limit_exceeded"))
+    assert told(failed("invalid_prompt")) == told(ConfigurationError("no"))
 
 
 def test_the_tests_of_the_page(tmp_path: Path) -> None:
@@ -151,4 +169,4 @@ def test_the_tests_of_the_page(tmp_path: Path) -> None:
         env=environment(NO_PROXY="127.0.0.1"),
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "4 passed" in ended.stdout
+    assert "6 passed" in ended.stdout
