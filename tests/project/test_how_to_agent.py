@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from rxresponses import ResponsesError, ToolRunError
-from rxresponses.testing import Close, Fault, RefuseUpgrade, ResponsesServer
+from rxresponses import ResponseIncompleteError, ResponseRefusedError, ResponsesError, ToolRunError
+from rxresponses.testing import (
+    Close,
+    Fault,
+    FunctionCall,
+    Incomplete,
+    Refusal,
+    RefuseUpgrade,
+    Reply,
+    ResponsesServer,
+    When,
+)
 from tests.support.pages import ANSWERS, blocks_of
 from tests.support.paths import ROOT
 
@@ -63,4 +73,24 @@ def test_a_run_that_was_interrupted_goes_on(
         assert isinstance(caught.value.__cause__, kind)
         exec(program.code, {"__name__": "__main__"})
     assert capsys.readouterr().out == program.output  # also no second booking
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(Refusal("I cannot."), ResponseRefusedError), (["It is", Incomplete()], ResponseIncompleteError)],
+)
+def test_a_run_that_is_over_leaves_no_ledger(
+    answer: Reply, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = next(block for block in PAGE if "open_ledger" in block.code)
+    monkeypatch.chdir(tmp_path)
+    with ResponsesServer() as server:
+        server.on("Dinner", FunctionCall("book_table", {"restaurant": "Ramiro", "guests": 2}))
+        server.on(When(tool="book_table"), answer)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        with pytest.raises(SystemExit, match="is over") as caught:
+            exec(program.code, {"__name__": "__main__"})
+    assert isinstance(caught.value.__cause__, kind)
     assert list(tmp_path.iterdir()) == []
