@@ -147,6 +147,22 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
             assert hasattr(import_module(module), attribute)
 
 
+def test_every_type_with_several_forms_has_a_row_with_its_forms() -> None:
+    page = (DOCS / "reference/types.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
+    types = {
+        name: value
+        for module in (rxresponses, testing)
+        for name in module.__all__
+        if hasattr(value := getattr(module, name), "__args__")
+    }
+    assert set(rows) == set(types)
+    for name, value in types.items():
+        forms = {form.__name__ for form in value.__args__ if isinstance(form, type)}
+        if "UnknownItem" in forms and "such as" not in rows[name]:  # an example is enough where there are many
+            assert set(re.findall(r"`(\w+)`", rows[name])) == forms, name
+
+
 def test_the_message_of_a_marble_test_is_that_of_the_page() -> None:
     with pytest.raises(AssertionError) as caught:
         assert_marbles("c-(He)-(llo)-C|", "--(HE)-(llo)--|", operators.text_deltas(), ops.map(str.upper))
