@@ -16,7 +16,14 @@ import pytest
 from reactivex import operators as ops
 
 import rxresponses
-from rxresponses import ConnectionOptions, ResponsesClient, ResponsesError, operators, testing
+from rxresponses import (
+    ConnectionOptions,
+    ResponseCreate,
+    ResponsesClient,
+    ResponsesError,
+    operators,
+    testing,
+)
 from rxresponses.testing import ResponsesServer
 from rxresponses.testing.marbles import assert_marbles
 from tests.support.pages import Block, answering, blocks_of, environment
@@ -161,6 +168,29 @@ def test_every_type_with_several_forms_has_a_row_with_its_forms() -> None:
         forms = {form.__name__ for form in value.__args__ if isinstance(form, type)}
         if "UnknownItem" in forms and "such as" not in rows[name]:  # an example is enough where there are many
             assert set(re.findall(r"`(\w+)`", rows[name])) == forms, name
+
+
+@pytest.mark.parametrize(
+    ("row", "reply"),
+    [
+        ("a text, `Text`, `Json`", "Hello"),
+        ("a text, `Text`, `Json`", testing.Json({"a": 1})),
+        ("`Refusal`", testing.Refusal("No.")),
+        ("`Reasoning`", testing.Reasoning("Hm.")),
+        ("`FunctionCall`", testing.FunctionCall("f", {"a": 1})),
+    ],
+)
+def test_the_events_before_the_first_delta_are_those_of_the_page(row: str, reply: testing.Reply) -> None:
+    page = (DOCS / "testing.md").read_text(encoding="utf-8")
+    (cells,) = re.findall(rf"^\| {re.escape(row)} \| (.*) \| (\d) \|$", page, re.MULTILINE)
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+    request = ResponseCreate(model="gpt-5.2", input="Hi", tools=[tool])
+    with ResponsesServer() as server, ResponsesClient(server.url) as client:
+        server.reply(reply)
+        events = client.send_request(request).pipe(ops.to_list()).run()
+    types = [event.type.removeprefix("response.") for event in events]
+    first = next(place for place, name in enumerate(types) if name.endswith(".delta"))
+    assert cells == (", ".join(types[:first]), str(first + 1))
 
 
 def test_the_message_of_a_marble_test_is_that_of_the_page() -> None:
