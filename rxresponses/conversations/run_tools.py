@@ -78,7 +78,10 @@ def run_tools(
     was denied.
 
     **Errors.** Before any call they are those of `send_request`.  Afterwards a `ToolRunError` lists the calls, and has
-    the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.
+    the original error as its `__cause__`.  Calls that run are awaited first, so that their outputs are known.  A
+    response that fails or is refused is no error of the run, also after calls: its terminal event is the last event.
+    Operators behind the run, such as `collect_text`, make it the error that they make of any response, for example
+    `ResponseFailedError`.  That error knows no calls; a `ledger` of your own does, and lets the run go on.
 
     **Going on.** A run whose connection was lost in the middle of a response ends with an error.  Give the `ledger` of
     the error back with the same request to go on; no call is made twice.  The lost response is asked for again, and the

@@ -13,6 +13,7 @@ from rxresponses import (
     ConnectionLostError,
     Conversation,
     MaxTurnsError,
+    ResponseFailedError,
     ResponseUsage,
     ServerEvent,
     ToolLedger,
@@ -23,7 +24,7 @@ from rxresponses import (
 from rxresponses import operators as rops
 from rxresponses.conversations.items import item_field
 
-from ..support.events import created, failed, item_done
+from ..support.events import completed, created, failed, item_done
 from ..support.recorder import Recorder
 from .hand_sender import HandSender, add_call
 from .talk import reasons
@@ -185,6 +186,24 @@ class TestTheNextRequest:
         assert sent(sender)[1:] == [("call_1", None), ("call_1", "did 1")]
         sender.say()
         assert got.wait().values == ["Done."]
+        assert steps.made == [1]
+
+    def test_an_operator_tells_of_a_failed_response_as_always_and_the_ledger_of_the_calls(self) -> None:
+        sender, steps, ledger = HandSender(), Steps(), ToolLedger()
+        source = run_tools(sender, ASK, [steps.step], ledger=ledger)
+        got = Recorder(source.pipe(rops.collect_text()))
+        sender.end(created("resp_1"), completed(step_call(1), id="resp_1"))
+        sender.wait_for(2)
+        sender.end(created("resp_2"), failed(id="resp_2"))
+        error = got.wait().error
+        assert isinstance(error, ResponseFailedError)
+        assert error.response_id == "resp_2"
+        assert [(call.name, call.is_finished) for call in ledger.calls] == [("step", True)]
+        again = Recorder(source.pipe(rops.collect_text()))
+        sender.wait_for(3)
+        assert sender.requests[-1]["previous_response_id"] == "resp_1"
+        sender.say()
+        assert again.wait().values == ["Done."]
         assert steps.made == [1]
 
     def test_in_a_conversation(self) -> None:
