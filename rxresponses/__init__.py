@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .limits.budget import Budget
     from .limits.limits import Limits
     from .limits.prices import Prices
+    from .net.observable import NoValueError
     from .net.sender import Sender
     from .operators.metrics import ResponseMetrics
     from .operators.to_async_iterable import AsyncStream
@@ -449,6 +450,7 @@ _MODULES = {
     "Limits": "limits.limits",
     "MaxTurnsError": "conversations.errors",
     "MessageTooBigError": "errors",
+    "NoValueError": "net.observable",
     "ObserverExitError": "errors",
     "OutputParseError": "wire.endings",
     "PongTimeoutError": "errors",
@@ -635,6 +637,7 @@ __all__ = [
     "Misalignment",
     "MisalignmentSteer",
     "NamespaceTool",
+    "NoValueError",
     "ObserverExitError",
     "OperationCreateFile",
     "OperationDeleteFile",

@@ -45,9 +45,9 @@ def run_tools(
         run_tools():     T-created--call 1--S--call 2--S--completed--O--O----T---created--"Done"--completed|
 
     T is a `TurnStartedEvent`, S a `ToolCallStartedEvent`, O a `ToolCallOutputEvent`.  These and all other events that
-    the library makes itself are `ConversationEvent`s; all operators ignore them.  Operators that reduce events emit a
-    value for each response, so the last value of `collect_text()` or `final_response()` is the answer; `.run()` returns
-    it.
+    the library makes itself are `ConversationEvent`s; operators ignore them, except for `BudgetReachedEvent`.
+    Operators that reduce events emit a value for each response, so the last value of `collect_text()` or
+    `final_response()` is the answer; `.run()` returns it.
 
     `tools` holds functions, plain or async, with or without `tool`; `ClientTool`s for custom tools, shells, patches and
     computers; and tools that the server runs, such as `WebSearchTool()`, which only go into the request.  If the
@@ -58,7 +58,8 @@ def run_tools(
     that forces a call is for the first response only; later responses need not call a tool.  The run completes when a
     response has no calls, is refused, failed, or was steered: its terminal event is the last event.  After `max_turns`
     responses the run ends with `MaxTurnsError`; the calls of the last response are not made.  When the responses have
-    used `max_tokens` tokens together, the run completes with a `BudgetReachedEvent`.
+    used `max_tokens` tokens together, the run completes with a `BudgetReachedEvent`.  Operators that make values of the
+    answer, such as `parse_output`, then end with `ResponseIncompleteError`.
 
     **Calls.** A call starts as soon as its arguments are whole, while the response still streams; with `eager=False`
     when the response has completed, so that no call is made for a response that fails later.  At most `max_concurrent`

@@ -14,6 +14,7 @@ from reactivex.internal.exceptions import SequenceContainsNoElementsError
 from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
+from ..errors import ResponsesError
 from ..raised import as_exception
 from .direct_observer import DirectObserver, latest_on_next
 from .run_check import check_shared_run
@@ -22,6 +23,20 @@ T = TypeVar("T")
 _ASYNC_FORM = (
     "write `async with events.pipe(rops.to_async_iterable()) as stream:`, and in it `async for event in stream:`"
 )
+
+
+class NoValueError(ResponsesError, SequenceContainsNoElementsError):
+    """`run()` or `await` of an Observable has no value to return: the Observable completed without any.
+
+    Raised by the Observables of this library, in place of the `SequenceContainsNoElementsError` of RxPY, which it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the Observable completed without a value: for example, `parse_output` emits none for a response that "
+            "calls functions (`run_tools` answers the calls), and `function_calls` none for a response without calls; "
+            "where that may happen, put `ops.default_if_empty(…)` behind the operator"
+        )
 
 
 class EventObservable(Observable[T]):
@@ -87,8 +102,15 @@ class EventObservable(Observable[T]):
 
     __iadd__ = __add__
 
+    def run(self, scheduler: SchedulerBase | None = None) -> T:
+        """Block until the end; return the last value, or raise the error; `NoValueError` if there was no value."""
+        try:
+            return super().run(scheduler)
+        except SequenceContainsNoElementsError as error:
+            raise _told(error) from None
+
     def __await__(self) -> Generator[Any, None, T]:
-        """Wait for the end; return the last value, or raise the error.
+        """Wait for the end; return the last value, or raise the error; `NoValueError` if there was no value.
 
         As RxPY's, but that cannot give a `StopIteration` to its future, and waits for ever.
         """
@@ -101,13 +123,13 @@ class EventObservable(Observable[T]):
 
         def on_error(error: Exception) -> None:
             if not future.done():
-                future.set_exception(as_exception(error))
+                future.set_exception(_told(as_exception(error)))
 
         def on_completed() -> None:
             if latest and not future.done():
                 future.set_result(latest[0])
             elif not future.done():
-                future.set_exception(SequenceContainsNoElementsError())
+                future.set_exception(NoValueError())
 
         subscription = self.subscribe(on_next, on_error, on_completed, scheduler=AsyncIOScheduler(loop))
         future.add_done_callback(lambda _: subscription.dispose())
@@ -121,6 +143,11 @@ class EventObservable(Observable[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         raise TypeError(f"an Observable is no asynchronous iterable: {_ASYNC_FORM}")
+
+
+def _told(error: Exception) -> Exception:
+    """Return an error, with a text that helps in place of RxPY's, as also `ops.first()` and `ops.last()` end with."""
+    return NoValueError() if type(error) is SequenceContainsNoElementsError else error
 
 
 def _as_ours(result: Any) -> Any:

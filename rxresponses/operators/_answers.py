@@ -12,7 +12,15 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from ..errors import DecodeError
 from ..wire.base import Model
 from ..wire.client_calls import is_client_call
-from ..wire.endings import OutputParseError, RefusalReader, cut, has_json_format, is_cut, refused
+from ..wire.endings import (
+    OutputParseError,
+    RefusalReader,
+    ResponseIncompleteError,
+    cut,
+    has_json_format,
+    is_cut,
+    refused,
+)
 from ..wire.events import ResponseOutputItemAddedEvent, ResponseOutputItemDoneEvent, ServerEvent
 from ..wire.fields import response_id_of, was_steered
 from ..wire.output_text import TextReader
@@ -57,6 +65,8 @@ class Answers:
 
     def _on_event(self, event: ServerEvent) -> None:
         self._latest = event
+        if event.type == "rxresponses.budget_reached":
+            self._observer.on_error(_without_answer(event))
         if event.type == "response.created":
             self._has_format = has_json_format(event)
             self._forget_calls()
@@ -124,6 +134,14 @@ class Answers:
             if shown == str(cause) and error.text == text:  # no secrets are in the cause
                 error.__cause__ = cause
         self._observer.on_error(error)
+
+
+def _without_answer(event: Any) -> ResponseIncompleteError:
+    reason = (
+        f"the run of tools has used {event.tokens} tokens before the model has answered, and its `max_tokens` allows "
+        f"{event.max_tokens}: allow more"
+    )
+    return ResponseIncompleteError(reason, event=event, stream_id=event.stream_id)
 
 
 def _ignore(*_: object) -> None:

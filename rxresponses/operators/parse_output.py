@@ -41,10 +41,11 @@ def parse_output(answer_type: Any) -> Callable[[Observable[ServerEvent]], Observ
     The answer is the text of the last message.  Commentary, which a model says between its tool calls, is no answer.  A
     response emits nothing if it has no text, such as a warm-up, if it calls functions of the program, or if it ended
     early because it was steered.  Servers without strict schemas may put the JSON into a Markdown fence.  Of several
-    responses in a row, each emits its answer.
+    responses in a row, each emits its answer.  Without an answer, `.run()` and `await` raise `NoValueError`.
 
     Runs on the source's thread.  Disposing disposes the source.  A refusal becomes `on_error(ResponseRefusedError)`,
     and a response that was cut short becomes `on_error(ResponseIncompleteError)`, with the reason and the text so far.
+    So does a run of tools that ends at its `max_tokens`, before the model has answered.
     A text that is no JSON or does not fit the type becomes `on_error(OutputParseError)`, which has the text, the reason
     and the path.  So does a `ValueError` that code of the type raises, such as a `field_validator` of pydantic or
     `__post_init__` of a dataclass: it says that the value does not fit.  pydantic adds `AssertionError`, and the other

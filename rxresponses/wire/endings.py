@@ -44,7 +44,7 @@ class ResponseIncompleteError(RequestError):
 
     Emitted by `raise_on_incomplete`, and by the operators that make values of the answer.  `reason` is the server's,
     such as "max_output_tokens" or "content_filter", and `None` if there is none.  `text` is the output text so far.
-    `event` is the terminal event.
+    `event` is the terminal event; that of a run of tools which ended at its `max_tokens` is a `BudgetReachedEvent`.
     """
 
     def __init__(

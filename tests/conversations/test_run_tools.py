@@ -22,6 +22,7 @@ from rxresponses import (
     MaxTurnsError,
     ResponseCreate,
     ResponseCustomToolCall,
+    ResponseIncompleteError,
     ResponsesWebSocket,
     ServerEvent,
     ToolCallOutputEvent,
@@ -303,6 +304,25 @@ class TestLimits:
         assert isinstance(last, BudgetReachedEvent)
         assert (last.tokens, last.max_tokens) == (14, 10)
         assert [plain_json(item)["call_id"] for item in last.outputs] == ["call_2"]
+
+    @pytest.mark.parametrize("operator", [rops.parse_output, rops.partial_output, rops.elements])
+    def test_tokens_without_a_typed_answer(self, operator: Any) -> None:
+        sender = HandSender()
+        got = Recorder(run_tools(sender, ASK, [add], max_tokens=5).pipe(operator(list[int])))
+        sender.call(add_call(1), usage=USAGE)
+        assert (got.values, len(sender.requests)) == ([], 1)
+        error = got.wait().error
+        assert isinstance(error, ResponseIncompleteError)
+        assert isinstance(error.event, BudgetReachedEvent)
+        for wanted in ("has used 7 tokens", "`max_tokens` allows 5"):
+            assert wanted in str(error)
+
+    def test_a_typed_answer_after_turns_without_one(self) -> None:
+        sender = HandSender()
+        got = Recorder(run_tools(sender, ASK, [add], max_tokens=50).pipe(rops.parse_output(list[int])))
+        sender.call(add_call(1), usage=USAGE)
+        sender.say("[3]", usage=USAGE)
+        assert (got.wait().values, got.completions) == ([[3]], 1)
 
     def test_a_budget_that_is_reached_when_the_model_is_done(self) -> None:
         sender = HandSender()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any
 
 import pytest
+import reactivex
 from reactivex import operators as ops
 from reactivex.internal.exceptions import SequenceContainsNoElementsError
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
+from rxresponses import NoValueError, ResponsesError
 from rxresponses import operators as rops
 from rxresponses.net.observable import EventObservable
 
@@ -42,10 +45,27 @@ def test_await_raises_the_error_or_that_there_was_no_value() -> None:
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
             await awaiting(lambda it: (it.emit(1), it.fail(ZeroDivisionError())), ManualSource())
-        with pytest.raises(SequenceContainsNoElementsError):
-            await awaiting(lambda it: it.complete(), ManualSource())
+        some: list[tuple[Any, ...]] = [(), (ops.first(),)]
+        for operators in some:
+            with pytest.raises(NoValueError, match="completed without a value"):
+                await awaiting(lambda it: it.complete(), ManualSource(), *operators)
 
     run(main())
+
+
+@pytest.mark.parametrize("operators", [(), (ops.last(),)])
+def test_run_says_that_there_was_no_value(operators: Any) -> None:
+    with pytest.raises(NoValueError, match="run_tools") as raised:
+        EventObservable[int](reactivex.empty()._subscribe_core).pipe(*operators).run()
+    assert isinstance(raised.value, ResponsesError)
+    assert isinstance(raised.value, SequenceContainsNoElementsError)
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+
+
+def test_run_returns_the_last_value_or_raises_the_error() -> None:
+    assert EventObservable[int](reactivex.of(1, 2)._subscribe_core).run() == 2
+    with pytest.raises(ZeroDivisionError):
+        EventObservable[int](reactivex.throw(ZeroDivisionError())._subscribe_core).run()
 
 
 @pytest.mark.parametrize("end", ["complete", "empty", "fail"])
