@@ -42,12 +42,16 @@ def record(
     `contents="redacted"` replaces each text by as many `x`; credentials are hidden in any case.  At `max_bytes` the
     recording says in its last line that it stops, and the stream goes on.  An existing file is refused, with
     `FileExistsError`, unless `existing="overwrite"`.  For several subscriptions in one file, as with `ops.retry`, pass
-    a `Recorder`, which stays open; each subscription is then a request of its own.
+    a `Recorder`, which stays open; each subscription is then a request of its own.  The call raises `ValueError` for a
+    `Recorder` that is closed.
 
     Runs on the source's thread; the file is written on another one.  Disposing disposes the source and ends the
     recording.  If the file cannot be created, the source is not subscribed to, and the stream ends with the `OSError`;
     if it cannot be written later, the stream goes on (see `Recorder.error`).
     """
+
+    if isinstance(path, Recorder):
+        path.check_not_closed()
 
     def operator(source: Observable[E]) -> Observable[E]:
         def subscribe(observer: ObserverBase[E], scheduler: SchedulerBase | None = None) -> DisposableBase:

@@ -71,6 +71,7 @@ class Recorder(TapeCollector):
         self._path = Path(os.path.abspath(os.fsdecode(path)))  # the program may go to another folder later
         self._max_bytes = max_bytes
         self._ending = threading.Event()
+        self._was_closed = False  # by the program
         created = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if existing == "overwrite" else os.O_EXCL)
         try:
@@ -109,10 +110,19 @@ class Recorder(TapeCollector):
         if self._is_of_parent:
             return
         self._ending.set()
+        self._was_closed = True
         atexit.unregister(self.close)
         with self._lock:
             self._write_all()
             self._end()
+
+    def check_not_closed(self) -> None:
+        """Raise `ValueError` after `close`: nothing of a stream that begins now would be recorded.
+
+        A recording that has ended by itself, at its bound or with a full disk, is no reason to refuse a stream.
+        """
+        if self._was_closed:
+            raise ValueError(f"the recording {self._path} is closed, and would record nothing: make another `Recorder`")
 
     # Writing: on the thread, and in `close`.
 

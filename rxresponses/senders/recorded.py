@@ -52,11 +52,13 @@ class RecordedSender(LoopBound):
 
         Callable from any thread; the file is written on a thread of its own.  A file that cannot be written ends the
         recording and no stream: see `Recorder.error`.  Raises `RuntimeError` if a recording runs, `OSError` if the file
-        cannot be made, and `ValueError` for an argument that is wrong.
+        cannot be made, and `ValueError` for an argument that is wrong, such as a `Recorder` that is closed.
         """
         with self._lock:
             if self._recorder is not None and self._recorder.is_open:
                 raise RuntimeError(f"{self!r} is recorded already, to {self._recorder.path}")
+            if isinstance(path, Recorder):
+                path.check_not_closed()
             self._owns_recorder = not isinstance(path, Recorder)
             if not isinstance(path, Recorder):
                 path = Recorder(path, contents=contents, max_bytes=max_bytes, existing=existing)

@@ -95,9 +95,12 @@ def test_several_subscriptions_in_one_file(path: Path) -> None:
 
 def test_a_recording_that_has_ended_lets_the_stream_go_on(path: Path) -> None:
     recorder = Recorder(path)
+    events = reactivex.of(created()).pipe(record(recorder))
     recorder.close()
-    assert reactivex.of(created()).pipe(record(recorder)).run() == created()
+    assert events.run() == created()
     assert not load_recording(path).records
+    with pytest.raises(ValueError, match=r"stream.jsonl is closed, and would record nothing: make another `Recorder`"):
+        record(recorder)
 
 
 def test_secrets_that_the_server_sends_back(path: Path) -> None:
@@ -142,3 +145,11 @@ def test_with_a_server(server: ResponsesServer, path: Path) -> None:
 def test_type() -> None:
     source = ManualSource[ResponseTextDeltaEvent]().observable
     assert_type(source.pipe(record("x")), Observable[ResponseTextDeltaEvent])
+
+
+def test_a_recorder_that_has_ended_at_its_bound_is_no_mistake(path: Path) -> None:
+    with Recorder(path, max_bytes=1000) as recorder:
+        reactivex.of(*[delta("x" * 500)] * 3).pipe(record(recorder)).run()
+        recorder._write_all()
+        assert not recorder.is_open
+        assert reactivex.of(completed()).pipe(record(recorder)).run().type == "response.completed"

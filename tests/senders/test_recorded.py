@@ -185,6 +185,8 @@ def test_two_senders_in_one_file(server: ResponsesServer, path: Path) -> None:
             one.send_request(REQUEST).run()
             two.send_request(REQUEST).run()
         assert recorder.is_open
+    with ResponsesWebSocket(server.url, api_key=KEY) as late, pytest.raises(ValueError, match="is closed"):
+        late.record(recorder)
     assert ends(path) == [("r1", "completed"), ("r2", "completed")]
     assert {event.connection for event in load_recording(path).events()} == {"c1", "c2"}
 
