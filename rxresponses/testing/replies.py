@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from .arguments import CheckedArguments
@@ -232,6 +232,7 @@ class Usage(CheckedArguments):
     """
 
     input_tokens: int | None = None
+    _: KW_ONLY  # the order of the others says nothing
     cached_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None

@@ -133,6 +133,12 @@ def test_an_argument_with_a_wrong_value(kind: Any, arguments: dict[str, Any], me
         kind(**arguments)
 
 
+def test_the_numbers_of_tokens_are_given_by_name() -> None:
+    assert Usage(1500, output_tokens=600) == Usage(input_tokens=1500, output_tokens=600)
+    with pytest.raises(TypeError, match="positional"):
+        Usage(1500, 600)  # type: ignore[call-arg]
+
+
 def test_right_arguments_are_kept_as_they_are() -> None:
     gate = Gate()
     assert Hold(gate).gate is gate
