@@ -16,6 +16,7 @@ _ENCODED = b";base64,"
 _BYTES_OF_FILE = 1000 * BYTES_PER_TOKEN
 _WEIGHT = 1 / 8  # of the latest response in an average
 _REMEMBERED = 256  # models
+_MOST_TOKENS = 2**53 - 1  # of a response, as in what a server tells; a number of any length would overflow floats
 
 
 class RequestSize(NamedTuple):
@@ -37,7 +38,7 @@ def size_of(create: ResponseCreate, frame_bytes: int) -> RequestSize:
     return RequestSize(
         create.model if isinstance(create.model, str) else None,
         frame_bytes,
-        most if isinstance(most, int) else None,
+        min(most, _MOST_TOKENS) if isinstance(most, int) else None,
         any(isinstance(value, str) for value in (create.previous_response_id, create.conversation)),
         create.generate is not False,
     )

@@ -45,11 +45,11 @@ class Pace:
         """Return when the next may begin, `now` or before if it may begin now."""
         self._leave_window(now)
         ready_at = self._paid_at - _LEEWAY
-        excess = self._in_window - self.per_minute * WINDOW / 60
-        steps = iter(self._begun)
-        while excess >= 0:  # so much has to leave the window
-            step = next(steps)
-            excess -= step.amount
+        room, left = self.per_minute * WINDOW / 60, self._in_window
+        for step in self._begun:  # in whole numbers, since a float has no room for a few beside very many
+            if left < room:
+                break
+            left -= step.amount  # it has to leave the window
             ready_at = max(ready_at, step.at + _STEP + WINDOW)
         return ready_at
 

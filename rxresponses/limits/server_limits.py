@@ -46,9 +46,9 @@ def limits_in_message(message: str) -> ServerLimits:
 
 
 def _number(text: str) -> float | None:
-    """Read a limit; 0 and less is none, since some servers mean no limit by it."""
+    """Read a limit; less than 1 is none: some servers mean no limit by 0, and with less nothing would ever be sent."""
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if 0 < number < math.inf else None
+    return number if 1 <= number < math.inf else None

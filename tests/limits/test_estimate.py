@@ -98,3 +98,10 @@ def test_the_bytes_of_images_and_files_are_no_tokens(files: list[bytes], expecte
 
 def test_a_frame_that_ends_within_a_file_is_counted_too() -> None:
     assert text_bytes(b";base64,AAAA") == 12
+
+
+def test_a_limit_of_any_length_for_the_output_is_estimated_too() -> None:
+    size = size_of(ResponseCreate(model="m", input="?", max_output_tokens=10**400), 400)
+    estimate = Estimator(PRICES).estimate(size)
+    assert estimate.output_tokens == 2**53 - 1
+    assert estimate.usd == pytest.approx((2**53 - 1) * 8.0 / 1e6)

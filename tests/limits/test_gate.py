@@ -211,3 +211,11 @@ def test_a_gate_settles_to_what_was_really_used(pairs: list[tuple[int, int, int,
         estimated.settle(passage, (used[0], used[1]))
         right.begin(Estimate(used[0], used[1]), 0.0)
     assert estimated.ready_at(0.0) == pytest.approx(right.ready_at(0.0))
+
+
+@pytest.mark.parametrize(("per_minute", "used"), [(1e-20, 5), (100.0, 2**53 - 1), (1e9, 10**30)])
+def test_a_tiny_limit_or_an_enormous_count_only_lets_the_next_request_wait_long(per_minute: float, used: int) -> None:
+    gate = Gate(Limits(tokens_per_minute=per_minute))
+    passage = gate.begin(Estimate(1, 1), 0.0)
+    gate.settle(passage, (0, used))
+    assert gate.ready_at(1.0) > 10.0

@@ -40,7 +40,7 @@ def test_other_spellings(name: str, expected: ServerLimits) -> None:
     assert limits_in_headers({name: "5"}) == expected
 
 
-@pytest.mark.parametrize("value", ["", "many", "-1", "0", "nan", "inf", "5, 6"])
+@pytest.mark.parametrize("value", ["", "many", "-1", "0", "0.5", "1e-300", "nan", "inf", "5, 6"])
 def test_what_is_no_limit_is_none(value: str) -> None:
     assert limits_in_headers({"x-ratelimit-limit-requests": value}) == ServerLimits()
 
