@@ -92,6 +92,11 @@ class Account:
         self.spent = self.spent.plus(reserved if used is None else used)
         return True
 
+    def forget_reservations(self) -> None:
+        """Forget what is reserved, as if it had not been sent."""
+        self._open.clear()
+        self.reserved = Sum()
+
 
 def _exceeded(unit: Unit, limit: int, spent: int, wanted: int) -> BudgetExceededError:
     shown_spent, shown_wanted, shown_limit = (_shown(unit, value) for value in (spent, wanted, limit))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import logging
+import os
+import weakref
 from collections.abc import Callable
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from ..errors import BudgetExceededError, ConfigurationError
 from ..scalars import plain_scalar
@@ -13,6 +15,9 @@ from ..wire.models import ResponseUsage
 from .account import Account, Sum
 from .admission import Estimate, Reservation
 from .prices import PER_USD, Prices, is_known, tokens_of, units_of
+
+_MOST_USD = 10**15  # as 10^-12 USD, still far from the end of floats
+_living: weakref.WeakSet[Budget] = weakref.WeakSet()
 
 
 class Amount(NamedTuple):
@@ -46,6 +51,9 @@ class Budget:
     `prices` are needed for `usd`, by default `Prices.default()`.  Without a limit of `usd`, prices only make `spent`
     tell the cost of the models that they know.
 
+    A budget cannot be copied or pickled.  A forked process has its own copy, from which what runs in the parent is
+    taken out.  An error that a callback of `on_change` raises goes to the log `rxresponses`.
+
     Raises `ConfigurationError` for a limit that is no number from 0 on.
     """
 
@@ -58,8 +66,9 @@ class Budget:
         prices: Prices | None = None,
     ) -> None:
         usd, tokens, requests = plain_scalar(usd), plain_scalar(tokens), plain_scalar(requests)
-        if usd is not None and (isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < math.inf):
-            raise ConfigurationError(f"`usd` must be a number from 0 on, not {usd!r}")
+        is_number = isinstance(usd, (int, float)) and not isinstance(usd, bool)
+        if usd is not None and not (is_number and 0 <= usd <= _MOST_USD):
+            raise ConfigurationError(f"`usd` must be a number from 0 to 10^15, not {usd!r}")
         for name, value in (("tokens", tokens), ("requests", requests)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise ConfigurationError(f"`{name}` must be a whole number from 0 on, not {value!r}")
@@ -71,6 +80,14 @@ class Budget:
         self._lock = Lock()
         self._awaited = False  # a reservation has not fitted since the latest settlement
         self._callbacks: dict[object, Callable[[], None]] = {}
+        _living.add(self)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            "a budget cannot be copied or sent to another process, because what it counts would be counted twice: "
+            "share the budget itself between threads, and give each process a budget of its own"
+        )
 
     def __repr__(self) -> str:
         limits = ", ".join(
@@ -198,7 +215,16 @@ class Budget:
         with self._lock:
             callbacks = tuple(self._callbacks.values())
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:  # it would end the work of another client, whose request was settled
+                logging.getLogger("rxresponses").error("a callback of a budget raised", exc_info=error)
+
+    def _forget_parent(self) -> None:
+        """In a forked process, forget what runs and waits in the parent, which pays for it."""
+        self._lock = Lock()  # a thread of the parent may have held it
+        self._account.forget_reservations()
+        self._callbacks, self._awaited = {}, False
 
     def _used(self, usage: ResponseUsage, model: str | None, reservation: Reservation) -> Sum:
         price = None
@@ -214,3 +240,12 @@ def _wanted(estimate: Estimate) -> Sum:
 
 def _amount(total: Sum) -> Amount:
     return Amount(total.usd / PER_USD, total.tokens, total.requests)
+
+
+def _forget_parents() -> None:
+    for budget in tuple(_living):
+        budget._forget_parent()
+
+
+# Windows has no fork.
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_forget_parents)

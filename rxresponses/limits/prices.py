@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -21,6 +20,7 @@ PER_USD = 10**12
 
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
 _ANY = "*"
+_HIGHEST = 10**9  # price, in USD for a million tokens: more than any, and far from the end of floats
 
 
 class Price(NamedTuple):
@@ -58,9 +58,8 @@ class Prices:
         Raises `ConfigurationError` for a file that cannot be read or has no such prices.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-            data = json.loads(text)
-        except (OSError, ValueError) as error:
+            data = json.loads(Path(path).read_bytes())  # `loads` finds out which UTF it is
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"the prices in {str(path)!r} cannot be read: {error}") from error
         try:
             return cls._of_json(data)
@@ -155,6 +154,8 @@ def _price(model: str, fields: object) -> Price:
     if values["cached_input"] is None:
         values["cached_input"] = values["input"]
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise ConfigurationError(f"`{name}` of {model!r} must be USD for a million tokens, not {value!r}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _HIGHEST:
+            raise ConfigurationError(
+                f"`{name}` of {model!r} must be USD for a million tokens, from 0 to 10^9, not {value!r}"
+            )
     return Price(**values)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+import os
+import pickle
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from rxresponses.backoff import is_retryable
 from rxresponses.errors import BudgetExceededError, ConfigurationError
 from rxresponses.limits.admission import NOTHING_USED, Estimate, Reservation
-from rxresponses.limits.budget import Amount, Budget, Remaining
+from rxresponses.limits.budget import Amount, Budget, Remaining, _forget_parents
 from rxresponses.limits.prices import Prices
 from rxresponses.wire.models import ResponseUsage
 
@@ -211,3 +216,60 @@ def test_what_was_spent_elsewhere_counts() -> None:
     assert first is not None
     budget.settle(first, NOTHING_USED)
     assert budget.spent == Amount(1.0, 70, 4)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_budget_cannot_be_copied(copied: Callable[[Budget], object]) -> None:
+    with pytest.raises(TypeError, match="a budget cannot be copied or sent to another process"):
+        copied(Budget(tokens=5))
+
+
+@pytest.mark.parametrize("usd", [1e300, 10**400, float("inf"), float("nan")])
+def test_an_amount_beyond_all_money_is_refused(usd: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"`usd` must be a number from 0 to 10\^15"):
+        Budget(usd=usd)
+    assert Budget(usd=10**15).remaining.usd == 1e15
+
+
+def test_a_callback_that_raises_stops_neither_the_others_nor_the_settlement(caplog: pytest.LogCaptureFixture) -> None:
+    budget, told = Budget(tokens=100), []
+    reservation = reserve(budget, 90)
+    assert budget.reserve(Estimate(90, 0)) is None
+
+    def fail() -> None:
+        raise ValueError("a wrong callback")
+
+    budget.on_change(fail)
+    budget.on_change(lambda: told.append(budget.spent.tokens))
+    with caplog.at_level(logging.ERROR, "rxresponses"):
+        budget.settle(reservation, ResponseUsage(total_tokens=7))
+    assert told == [7]
+    assert "a callback of a budget raised" in caplog.text
+    assert "a wrong callback" in caplog.text
+
+
+def test_a_forked_process_is_not_charged_for_what_runs_in_its_parent() -> None:
+    budget, told = Budget(tokens=100), []
+    budget.settle(reserve(budget, 10), None)
+    budget.settle(reserve(budget, 10), ResponseUsage(total_tokens=10))
+    reservation = reserve(budget, 90)
+    assert budget.reserve(Estimate(90, 0)) is None
+    budget.on_change(lambda: told.append(1))
+    with budget._lock:  # a thread of the parent may have held it during the fork
+        _forget_parents()
+        assert (budget.spent.tokens, budget.reserved.tokens) == (10, 0)
+        budget.settle(reservation, ResponseUsage(total_tokens=90))
+    assert (budget.spent.tokens, told) == (10, [])
+    reserve(budget, 90)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_that_is_done_at_a_fork() -> None:
+    budget = Budget(tokens=100)
+    reserve(budget, 90)
+    child = os.fork()
+    if child == 0:  # no assertion may leave this branch
+        os._exit(budget.reserved.tokens)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert budget.reserved.tokens == 90

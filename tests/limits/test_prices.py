@@ -99,7 +99,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ('{"models": {"m": {"input": -1, "output": 2}}}', "`input` of 'm' must be USD"),
         ('{"models": {"m": {"input": true, "output": 2}}}', "`input` of 'm' must be USD"),
         ('{"models": {"m": {"input": 1, "output": 2, "batch": 3}}}', "has 'batch'"),
+        ('{"models": {"m": {"input": 1e10, "output": 2}}}', "`input` of 'm' must be USD"),
         ("no json", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
         (None, "cannot be read"),
     ],
 )
@@ -138,3 +140,10 @@ def test_costs_are_exact(input_tokens: int, cached: int, output_tokens: int, pri
     expected = sum(count * round(price * 10**6) for count, price in zip(counts, prices, strict=True))
     assert units_of(usage, Price(*prices)) == expected
     assert PER_USD == 10**12
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_may_be_what_a_shell_of_windows_writes(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "prices.json"
+    file.write_text('{"models": {"m": {"input": 1, "output": 2}}}', encoding=encoding)
+    assert Prices.load(file).price_of("m") == Price(1, 1, 2)
