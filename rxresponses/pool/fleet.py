@@ -234,6 +234,9 @@ class Fleet:
             self._queue.wait_for_any_lane(request)
             return
         others = self._without_parent(request)
+        if not others:  # the one that was still to be asked has left
+            self._fail(request, lost_error(request.parent_id or "", request.stream_id, _OWN_HISTORY))
+            return
         self._wait_for(min(others, key=lambda member: (not member.may_get(now), member.number)), request)
 
     def _without_parent(self, request: FleetRequest) -> list[Member]:
@@ -336,7 +339,9 @@ class Fleet:
                 self._empty(member)
             return
         if isinstance(error, ConnectionLostError):
-            if connection is not None and connection == member.lost_connection:
+            # The end of a trial decides by itself, also if an earlier request was on the same connection.
+            is_known = connection is not None and connection == member.lost_connection
+            if is_known and not breaker.is_trial(request.generation):
                 return
             member.lost_connection = connection
         if breaker.failed(request.generation, now, error, gone=verdict == "gone", requested_wait=wait):

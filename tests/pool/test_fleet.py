@@ -186,6 +186,19 @@ def test_each_member_is_asked_once_for_an_unknown_parent() -> None:
     assert request not in fleet.errors  # the subscriber gets the failure event
 
 
+def test_the_search_for_a_parent_ends_when_the_last_member_that_was_not_asked_leaves() -> None:
+    fleet = FleetDriver(2, rooms=(1, 1))
+    early, _ = fleet.send(), fleet.send()
+    fleet.succeed(early)
+    request = fleet.send(parent_id="resp_unknown")
+    assert fleet.at(request) == 0
+    assert fleet.fail(request, failure(NOT_FOUND))
+    assert fleet.at(request) is None  # waits for room at the other member
+    fleet.fleet.leave(fleet.members[1])
+    fleet.act()
+    assert isinstance(fleet.errors[request], PreviousResponseLostError)
+
+
 def test_a_member_that_knows_an_unknown_parent_ends_the_search() -> None:
     fleet = FleetDriver(2)
     request = fleet.send(parent_id="r")
@@ -398,6 +411,22 @@ def test_a_trial_ends_with_the_first_output() -> None:
     fleet.fleet.answers(other)
     fleet.fail(trial, lost())
     assert fleet.members[0].breaker.failures == 1
+
+
+def test_a_trial_that_loses_its_connection_after_an_earlier_request_has_ended() -> None:
+    fleet = FleetDriver(1, breaker={"failures": 3})
+    early = fleet.send()
+    for request in [fleet.send() for _ in range(3)]:
+        fleet.fail(request, failure("server_error", 500), may_move=False)
+    trial = fleet.send()
+    fleet.until()
+    assert fleet.at(trial) == 0
+    fleet.fail(early, lost(), connection="the same")
+    fleet.fail(trial, lost(), connection="the same")
+    assert fleet.members[0].breaker.state == "open"
+    late = fleet.send()
+    fleet.until()
+    assert fleet.at(late) == 0  # the next trial
 
 
 def test_a_disposed_trial_lets_another_request_try() -> None:
