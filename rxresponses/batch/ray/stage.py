@@ -33,13 +33,17 @@ COLUMNS = (
     "retryable",
 )
 
+_EXACT = 2**53  # below it, a floating-point number has all whole numbers
+
 
 class ResponsesStage:
     """A class for `map_batches` of a `ray.data.Dataset`: each actor holds a client, and each row is a request.
 
     A row has its request in the column `request`, in any form that a line of `rxresponses batch` may have, or a prompt
-    in the column `prompt`; `request_column` and `prompt_column` are other names.  `fields` are the fields of
-    `response.create` that a request does not have itself, such as `{"model": "gpt-5.2", "instructions": "…"}`.
+    in the column `prompt`; `request_column` and `prompt_column` are other names.  All structs of a column have the same
+    fields, so a field of a struct without a value is one that the request does not have; JSON keeps its nulls.
+    `fields` are the fields of `response.create` that a request does not have itself, such as
+    `{"model": "gpt-5.2", "instructions": "…"}`.
 
     The output has the columns of the input and, all with `prefix` before their names: `response` (JSON), `text`,
     `input_tokens`, `output_tokens`, `total_tokens`, and for a row that has failed `error_type`, `error_message`,
@@ -110,13 +114,13 @@ class ResponsesStage:
         if request_column in rows:
             return [self._task(value) for value in rows[request_column]]
         if prompt_column in rows:
-            return [self._task({"input": value}) for value in rows[prompt_column]]
+            return [self._task(None if _is_missing(value) else {"input": value}) for value in rows[prompt_column]]
         raise ConfigurationError(f"the rows have neither a column {request_column!r} nor {prompt_column!r}")
 
     def _task(self, request: Any) -> Task:
         number = next(self._numbers)
         try:
-            line = request if isinstance(request, str) else json.dumps(request, default=_plain)
+            line = request if isinstance(request, str) else json.dumps(_plain(request))
         except (TypeError, ValueError) as error:
             return Task(number, "", InvalidRequestError(f"the request is no JSON: {error}"))
         task = task_of(number, line.encode("utf-8", "surrogatepass"), "")
@@ -168,11 +172,32 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether this is how a table of Arrow, NumPy or pandas says that there is no value."""
+    is_nan = isinstance(value, float) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
 def _plain(value: Any) -> Any:
-    """Return a value of NumPy, as the rows of Ray have, as one that JSON knows."""
-    for name in ("tolist", "as_py"):
+    """Return a value of a table as JSON has it, `None` for a missing one.
+
+    The structs of a column all have the same fields, so a field that is missing in a struct means that the request does
+    not have it.  Whole numbers with missing ones among them are floating-point numbers in some tables.
+    """
+    if _is_missing(value):
+        return None
+    if isinstance(value, Mapping):
+        fields = ((name, _plain(field)) for name, field in value.items())
+        return {name: field for name, field in fields if field is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _EXACT else float(value)
+    if isinstance(value, (str, int)):
+        return value
+    for name in ("tolist", "as_py"):  # of NumPy, of Arrow
         if hasattr(value, name):
-            return getattr(value, name)()
+            return _plain(getattr(value, name)())
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
@@ -180,9 +205,11 @@ def _opened(batch: Any) -> tuple[Mapping[str, Sequence[Any]], Any]:
     """Return the columns of a batch, and a function that returns the batch with more columns."""
     import pyarrow as pa
 
+    def kind_of(name: str) -> Any:
+        return pa.int64() if name.endswith("_tokens") else pa.bool_() if name.endswith("retryable") else pa.string()
+
     def typed(name: str, values: list[Any]) -> Any:
-        kind = pa.int64() if name.endswith("_tokens") else pa.bool_() if name.endswith("retryable") else pa.string()
-        return pa.array(values, kind)
+        return pa.array(values, kind_of(name))
 
     if isinstance(batch, pa.Table):
 
@@ -195,8 +222,9 @@ def _opened(batch: Any) -> tuple[Mapping[str, Sequence[Any]], Any]:
         return _Lists(batch), add_to_table
     if isinstance(batch, Mapping):
         return batch, lambda columns: {**batch, **{name: typed(name, values) for name, values in columns.items()}}
-    # A data frame of pandas.
-    return batch, lambda columns: batch.assign(**columns)
+    # A data frame of pandas, with types that have missing values: else the type of a column would depend on its values.
+    kinds = {pa.int64(): "Int64", pa.bool_(): "boolean", pa.string(): "string"}
+    return batch, lambda columns: batch.assign(**columns).astype({name: kinds[kind_of(name)] for name in columns})
 
 
 class _Lists(Mapping[str, Sequence[Any]]):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -84,6 +85,39 @@ class TestRows:
         assert server.requests[0]["max_output_tokens"] == 16
         assert list(columns) == ["request", *COLUMNS]
 
+    def test_fields_without_a_value_are_not_sent(self, stage: Make, server: ResponsesServer) -> None:
+        bodies = [
+            {"input": "one", "max_output_tokens": 16, "metadata": {"a": "x"}},
+            {"input": [{"role": "user", "content": "two"}, {"role": "user", "content": "three"}], "temperature": 0.5},
+        ]
+        fields = {"model": "m", "max_output_tokens": 99}
+        # Each struct of a table of Arrow has all fields, and pandas makes floating-point numbers of whole ones.
+        for first, second in (
+            (bodies[0] | {"temperature": None}, bodies[1] | {"metadata": {"a": None}}),
+            (
+                bodies[0] | {"temperature": math.nan, "max_output_tokens": 16.0},
+                bodies[1] | {"max_output_tokens": math.nan},
+            ),
+        ):
+            seen = len(server.requests)
+            assert answer(stage(fields=fields), {"request": [first, second]})["error_type"].null_count == 2
+            asked = {isinstance(request["input"], str): request for request in server.requests[seen:]}
+            assert (asked[True]["max_output_tokens"], asked[False]["max_output_tokens"]) == (16, 99)
+            assert "temperature" not in asked[True]
+            assert asked[False]["temperature"] == 0.5
+            assert asked[False].get("metadata") in (None, {})
+
+    def test_nulls_of_json_are_sent(self, stage: Make, server: ResponsesServer) -> None:
+        answer(stage(), {"request": ['{"input": "one", "temperature": null}']})
+        assert server.requests[0]["temperature"] is None
+
+    @pytest.mark.parametrize("missing", [None, math.nan])
+    def test_a_missing_prompt_is_an_error(self, stage: Make, server: ResponsesServer, missing: object) -> None:
+        for column in ("prompt", "request"):
+            columns = answer(stage(), {column: [missing]})
+            assert columns["error_type"].to_pylist() == ["InvalidRequestError"]
+        assert not server.requests
+
     def test_no_rows(self, stage: Make) -> None:
         table = answer(stage(), pa.table({"prompt": pa.array([], pa.string())}))
         assert table.num_rows == 0
@@ -94,6 +128,8 @@ class TestRows:
         frame = answer(stage(), pandas.DataFrame({"prompt": ["one", "two"]}))
         assert list(frame.columns) == ["prompt", *COLUMNS]
         assert frame["error_type"].isna().all()
+        failed = answer(stage(), pandas.DataFrame({"prompt": [pandas.NA]}))
+        assert list(failed.dtypes[-len(COLUMNS) :]) == list(frame.dtypes[-len(COLUMNS) :])  # so Ray can join the blocks
 
     def test_other_names(self, stage: Make) -> None:
         table = answer(stage(prompt_column="question", prefix="answer_"), pa.table({"question": ["x"], "text": ["y"]}))
