@@ -14,6 +14,8 @@ from .run import Call, LostError
 from .running import Opened
 from .worker import Worker
 
+_IN_INIT = "creation task"  # in the errors of Ray: followed by the traceback of what the actor has raised
+
 
 def import_ray() -> Any:
     """Return the module `ray`; raise `ConfigurationError` if it is not installed."""
@@ -127,5 +129,6 @@ class RayWorkers:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of the text of an error of Ray, which may have a traceback behind it."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of the text of an error of Ray, or the last one of the traceback that it may have."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next(iter(reversed(lines) if _IN_INIT in str(error) else lines), type(error).__name__)

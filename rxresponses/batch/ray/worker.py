@@ -37,16 +37,22 @@ class Worker:
 
     @discreet
     def __init__(self, open_run: Callable[[str], Opened], name: str) -> None:
-        opened = open_run(name)
         self._state: ClientState | FleetState | None = None
-        state: Observable[Any] = opened.client.state
-        state.subscribe(self._see)
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._problem: BaseException | None = None
+        try:
+            opened = open_run(name)
+        except Exception as error:
+            self._problem = error  # what is raised here is for Ray a lost worker, and the driver would start another
+            return
+        state: Observable[Any] = opened.client.state
+        state.subscribe(self._see)
         self._running = RunningRun(opened, self._results.put, self._end)
 
     def ready(self) -> bool:
-        """Return at once: the process runs, and the client could be made."""
+        """Return at once: the process runs, and the client could be made; raise why it could not."""
+        if self._problem is not None:
+            raise self._problem
         return True
 
     def exchange(self, tasks: list[Task], wait: float, stop: bool) -> Exchanged:

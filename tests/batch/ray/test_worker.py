@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rxresponses import ResponseFailedError
+from rxresponses import ConfigurationError, ResponseFailedError
 from rxresponses.batch.ray.settings import ClientSettings, RunSettings
 from rxresponses.batch.ray.worker import MOST_RESULTS, Exchanged, Worker
 from rxresponses.testing import Failure, Hold, ResponsesServer
@@ -60,3 +60,10 @@ class TestExchange:
         worker.exchange([], 0.0, True)
         worker._running._thread.join()
         assert worker.exchange([], 0.0, True).has_ended
+
+
+def test_a_client_that_cannot_be_made_is_told_by_ready() -> None:
+    settings = ClientSettings(url="http://127.0.0.1:1/v1", api_key="key", ca_file="/nowhere/ca.pem")
+    worker = Worker(RunSettings(client=settings), "one")  # Ray would take an error here for a lost worker
+    with pytest.raises(ConfigurationError, match="cannot read the certificates in /nowhere"):
+        worker.ready()
