@@ -20,6 +20,8 @@ class TestSharedGate:
         gate = SharedGate.start(limits=Limits(requests_per_minute=60), usd=5.0, name="a gate")
         found = SharedGate.find("a gate")
         assert found.metrics()["remaining"]["usd"] == 5.0
+        with pytest.raises(ConfigurationError, match="has a gate named 'a gate' already"):
+            SharedGate.start(name="a gate")
         assert found.admission().needs_price
         found.stop()
         gate.close()

@@ -121,7 +121,7 @@ class SharedGate:
     ) -> SharedGate:
         """Start a gate on the machine of this program, with these limits, and a budget as that of `Budget`.
 
-        Raises `ConfigurationError` for limits that cannot be used, or without Ray.
+        Raises `ConfigurationError` for limits that cannot be used, for a name that is taken, or without Ray.
         """
         given = {"usd": usd, "tokens": tokens, "requests": requests, "prices": prices}
         budget = Budget(**given)  # type: ignore[arg-type]  # checks them here
@@ -132,7 +132,10 @@ class SharedGate:
         )
         # Another process could not know what was spent, so Ray must not start the gate again.
         options = {"name": name, "namespace": _NAMESPACE, "num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here}
-        actor = ray.remote(GateServer).options(**options).remote(limits or Limits(), given)
+        try:
+            actor = ray.remote(GateServer).options(**options).remote(limits or Limits(), given)
+        except ValueError as error:  # the only one that it raises for these options
+            raise ConfigurationError(f"the cluster has a gate named {name!r} already: take another name") from error
         return cls(name, actor, budget.prices, budget.limits_usd)
 
     @classmethod
