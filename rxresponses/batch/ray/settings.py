@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 from ...limits.admission import Admission
+from ...net.credentials import ApiKey
 from ...options import ConnectionOptions, PoolOptions
 from ...senders.client import ResponsesClient
 from ...senders.client_admission import GivenLimits
@@ -31,7 +32,7 @@ class ClientSettings:
     """
 
     url: str | Sequence[str] | None = field(default=None, repr=False)  # its query may be secret
-    api_key: str | None = field(default=None, repr=False)
+    api_key: ApiKey | None = field(default=None, repr=False)
     concurrency: int = 16
     ca_file: str | None = None
     connection: Mapping[str, Any] = field(default_factory=dict, repr=False)

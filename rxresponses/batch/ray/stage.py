@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from ...backoff import is_retryable
 from ...errors import ConfigurationError, InvalidRequestError
+from ...net.credentials import ApiKey
 from ...redaction import discreet
 from ..lines import Task, task_of
 from ..outcomes import Outcome, text_of
@@ -50,10 +51,11 @@ class ResponsesStage:
     `delivery`, `code` and `retryable`: whether another try may succeed without doing anything twice.  A request that
     fails never ends the dataset.
 
-    `url` is the base URL, or several of a fleet; it and `api_key` default to the environment of the actor. Each actor
-    has at most `concurrency` requests in flight, each for at most `timeout` seconds. Answers with one of the outcomes
-    `failing` ("refused", "incomplete") fail. `gate` is what all actors share: see `SharedGate`. `connection` are fields
-    of `ConnectionOptions`.
+    `url` is the base URL, or several of a fleet; it and `api_key` default to the environment of the actor.  Ray may
+    write the arguments of a stage to its log of events, so the key is better a function that returns it there.  Each
+    actor has at most `concurrency` requests in flight, each for at most `timeout` seconds.  Answers with one of the
+    outcomes `failing` ("refused", "incomplete") fail.  `gate` is what all actors share: see `SharedGate`.  `connection`
+    are fields of `ConnectionOptions`.
 
     Ray gives an actor four batches at once.  So a `batch_size` of half of `concurrency` keeps the actor busy.  When an
     actor is lost, Ray gives its whole block to another one, which sends all requests of that block again.
@@ -66,7 +68,7 @@ class ResponsesStage:
         self,
         *,
         url: str | Sequence[str] | None = None,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         fields: Mapping[str, Any] | None = None,
         concurrency: int = 64,
         timeout: float | None = None,

@@ -118,6 +118,12 @@ class TestRows:
             assert columns["error_type"].to_pylist() == ["InvalidRequestError"]
         assert not server.requests
 
+    def test_the_key_may_be_a_function(self) -> None:
+        with ResponsesServer(api_key="sk-of-a-function") as server:
+            made = ResponsesStage(url=server.url, api_key=lambda: "sk-of-a-function", fields={"model": "m"})
+            assert answer(made, {"prompt": ["one"]})["error_type"].to_pylist() == [None]
+            made._running.close()
+
     def test_no_rows(self, stage: Make) -> None:
         table = answer(stage(), pa.table({"prompt": pa.array([], pa.string())}))
         assert table.num_rows == 0
