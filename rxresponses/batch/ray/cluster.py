@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from .run import Call, LostError
 from .running import Opened
 from .worker import Worker
 
+_PATIENCE = 10.0  # seconds for a connection to the cluster
 _IN_INIT = "creation task"  # in the errors of Ray: followed by the traceback of what the actor has raised
 
 
@@ -44,6 +46,7 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[Any]:
         options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     else:
         options |= {"address": address}
+        _check_reachable(address)
     try:
         ray.init(**options)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
@@ -52,6 +55,17 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `ConfigurationError` if nothing listens at `HOST:PORT`: Ray itself tries for more than a minute."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return  # `auto`, a URL, or what Ray refuses at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"cannot connect to the Ray cluster {address}: {error}") from error
 
 
 class RayCall:

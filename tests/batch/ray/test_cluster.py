@@ -1,6 +1,24 @@
 from __future__ import annotations
 
-from rxresponses.batch.ray.cluster import first_line
+import socket
+
+import pytest
+
+from rxresponses import ConfigurationError
+from rxresponses.batch.ray.cluster import _check_reachable, first_line
+
+
+class TestAddress:
+    def test_nothing_listens_there(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            _check_reachable(f"127.0.0.1:{listener.getsockname()[1]}")
+        for address in ("127.0.0.1:1", "[::1]:1", "127.0.0.1:99999"):
+            with pytest.raises(ConfigurationError, match="cannot connect to the Ray cluster"):
+                _check_reachable(address)
+
+    @pytest.mark.parametrize("address", ["auto", "nonsense", "ray://127.0.0.1:1", "host:port"])
+    def test_what_ray_itself_judges_at_once(self, address: str) -> None:
+        _check_reachable(address)
 
 
 class TestFirstLine:
