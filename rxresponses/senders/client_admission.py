@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..limits.admission import Admission, ServerLimits
+from ..limits.admission import Admission, Answer, Estimate, ServerLimits
 from ..limits.budget import Budget
 from ..limits.estimate import RequestSize, size_of
 from ..limits.gate import Gate
@@ -12,6 +14,8 @@ from ..limits.limits import Limits
 from ..limits.local import LocalAdmission
 from ..limits.prices import Prices
 from ..wire.requests import ResponseCreate
+
+_KEYS = 2**40  # more requests than a pool ever has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +49,25 @@ class MemberAdmission:
     The pool of that member pauses by itself.
     """
 
-    def __init__(self, shared: Admission) -> None:
+    def __init__(self, shared: Admission, first_keys: Iterator[int] | None = None) -> None:
         self._shared = shared
-        self.ask, self.ask_now, self.forget = shared.ask, shared.ask_now, shared.forget
-        self.settle, self.settle_unknown, self.on_change = shared.settle, shared.settle_unknown, shared.on_change
+        self._first_keys = itertools.count(0, _KEYS) if first_keys is None else first_keys
+        self._first_key = next(self._first_keys)
+        self.ask_now, self.on_change = shared.ask_now, shared.on_change
+        self.settle, self.settle_unknown = shared.settle, shared.settle_unknown
 
     def another(self) -> MemberAdmission:
         """Return the admission of another member, which takes its turn."""
-        return MemberAdmission(self._shared.another() if isinstance(self._shared, LocalAdmission) else self._shared)
+        shared = self._shared.another() if isinstance(self._shared, LocalAdmission) else self._shared
+        return MemberAdmission(shared, self._first_keys)
+
+    def ask(self, request_key: int, estimate: Estimate, now: float) -> Answer:
+        """Ask the shared one.  Each pool counts its requests from 1, so each has keys of its own there."""
+        return self._shared.ask(self._first_key + request_key, estimate, now)
+
+    def forget(self, request_key: int) -> None:
+        """Have the shared one forget a request."""
+        self._shared.forget(self._first_key + request_key)
 
     @property
     def prices(self) -> Prices | None:

@@ -283,7 +283,9 @@ class TestAsking:
         driver.withdraw(waiting)
         assert admission.forgotten == [waiting.number]
         driver.wait(5.0)
-        assert "for the limits or the budget of the client" in str(driver.error(next_one, QueueTimeoutError))
+        assert "the limits or the budget of the client let no other request begin" in str(
+            driver.error(next_one, QueueTimeoutError)
+        )
         assert admission.forgotten == [waiting.number, next_one.number]
 
     def test_an_admitted_request_is_not_forgotten(self) -> None:

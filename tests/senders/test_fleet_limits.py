@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rxresponses import Budget, BudgetExceededError, FleetState, Limits
-from rxresponses.limits.admission import ServerLimits
+from rxresponses.limits.admission import Estimate, Refused, ServerLimits, Wait
 from rxresponses.limits.local import LocalAdmission
+from rxresponses.limits.permits import Grant, Permits
 from rxresponses.senders.client_admission import MemberAdmission
 from rxresponses.testing import Failure, Fault, Hold
 
@@ -92,6 +95,30 @@ def test_the_limit_of_one_member_is_none_for_the_others() -> None:
     assert isinstance(member.another()._shared, LocalAdmission)
     assert member.another()._shared is not shared, "each member takes its turn"
     assert MemberAdmission(member).another()._shared is member
+
+
+class SharedPermits(Permits):
+    """The permits of a worker, with the rest of an `Admission`."""
+
+    prices = None
+    needs_price = False
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return callback
+
+
+def test_requests_of_two_members_are_different_ones_for_an_admission_that_they_share() -> None:
+    """As for the permits of a worker: a refusal of a request of one pool must not end one of another pool."""
+    permits = SharedPermits()
+    first = MemberAdmission(permits)
+    second = first.another()
+    assert isinstance(first.ask(1, Estimate(10, 10), 0.0), Wait)
+    permits.report(0.0)
+    permits.granted(Grant(refusal=BudgetExceededError("used up", unit="tokens", limit=1, spent=1)), 0.0)
+    assert isinstance(second.ask(1, Estimate(10, 10), 0.0), Wait)
+    assert isinstance(first.ask(1, Estimate(10, 10), 0.0), Refused)
+    second.forget(1)
+    assert permits.report(0.0).waiting is None
 
 
 def test_a_member_with_new_requests_does_not_hold_up_the_others() -> None:
