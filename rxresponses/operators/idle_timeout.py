@@ -48,7 +48,9 @@ def idle_timeout(
     tools, may be silent for minutes.
 
     The time in which the observer handles an event does not count: the time starts again when the observer
-    returns.  Other delays in this program count as silence of the server, for example another observer on the
+    returns.  Behind a run of several responses, such as `run_tools`, the terminal event of the first response stops the
+    timer for good, since a tool may be silent for long; the option of `ConnectionOptions` holds for each response of
+    the run.  Other delays in this program count as silence of the server, for example another observer on the
     same thread, or a lagging consumer for which the socket pauses.
 
     A source that completes or fails passes unchanged.  At the timeout the source is disposed (`send_request`

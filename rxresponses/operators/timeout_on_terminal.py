@@ -42,7 +42,9 @@ def timeout_on_terminal(
         (…, other):             --created--"He"--"llo"----other's events|
 
     A terminal event in time stops the timer; no event after it is too late.  A source that completes or fails
-    without a terminal event passes unchanged.
+    without a terminal event passes unchanged.  Behind a run of several responses, such as `run_tools`, the limit is for
+    the first response only, because its terminal event stops the timer.  Its tools and the responses after it have the
+    limits of `run_tools(timeout=…, max_turns=…)` and the timeouts of `ConnectionOptions`, which hold for each response.
 
     At the timeout the source is disposed (`send_request` says what that does to the request), and the observer
     gets `TerminalTimeoutError`.  Its `delivery` is `unknown` before the first event, even if the request still

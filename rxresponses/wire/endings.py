@@ -72,8 +72,8 @@ class OutputParseError(RequestError, DecodeError):
 
     Emitted by the operators that make values of the answer.  `text` is the text of the answer, or of the element of a
     list.  `reason` says what is wrong with it, with the place of each mistake; an application can show it alone, or
-    send it to the model.  `path` is the place of the first mistake, such as `$.days[0].name`; `None` if the text is no
-    JSON.
+    send it to the model.  `path` is the place of the first mistake once more, such as `$.days[0].name`, for a program
+    that looks at the value there; `None` if the text is no JSON.
     """
 
     def __init__(

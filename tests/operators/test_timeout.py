@@ -398,3 +398,11 @@ def test_a_retry_after_the_timeout_has_its_own_timer(timeout: Timeout) -> None:
     assert seen.values == [created(), completed()]
     assert seen.completions == [280]
     assert seen.subscriptions == [(200, 250), (250, 280)]
+
+
+@pytest.mark.parametrize("operator", [timeout_on_terminal, idle_timeout])
+def test_a_run_of_responses_has_the_limit_of_the_first(operator: Any) -> None:
+    first = [(220, created()), (240, completed())]
+    later = [(400, created("resp_2")), (900, delta("late")), (990, completed())]
+    seen = marbles(operator(50), *first, *later, (999, None))
+    assert (len(seen.values), seen.completions) == (5, [999])
