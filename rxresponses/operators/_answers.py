@@ -121,12 +121,12 @@ class Answers:
         """End with an error: `OutputParseError` for a text that does not fit, any other error as it is."""
         if isinstance(error, DecodeError):
             assert self._latest is not None  # the event that began the message
-            path = _PATH.search(str(error))
             shown, cause = hide_secrets(self._latest, str(error)), error
+            paths = _PATH.findall(shown)
             error = OutputParseError(
-                shown,
+                shown if len(paths) > 1 else _PATH.sub("", shown),
                 text=hide_secrets(self._latest, text),
-                path=path and path[1],
+                path=paths[0] if paths else None,
                 has_format=self._has_format,
                 response_id=self._response_id or self._text.response_id,
                 stream_id=self._latest.stream_id,

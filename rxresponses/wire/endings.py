@@ -15,6 +15,7 @@ from .events import TERMINAL_TYPES, ResponseRefusalDeltaEvent, ServerEvent
 from .fields import response_id_of
 from .redacted import hide_secrets, without_secrets
 
+_PLACE = " - at `"  # what the readers of answers write between a mistake and its path
 _CUT = ("incomplete", "cancelled", "canceled")
 _FAILURES = ("response.failed", "error")
 
@@ -71,9 +72,9 @@ class OutputParseError(RequestError, DecodeError):
     """The answer is whole, but its text is no JSON, or does not fit the type.
 
     Emitted by the operators that make values of the answer.  `text` is the text of the answer, or of the element of a
-    list.  `reason` says what is wrong with it, with the place of each mistake; an application can show it alone, or
-    send it to the model.  `path` is the place of the first mistake once more, such as `$.days[0].name`, for a program
-    that looks at the value there; `None` if the text is no JSON.
+    list.  `reason` says what is wrong with it.  `path` is the place of the mistake, such as `$.days[0].name`; `None` if
+    the text is no JSON.  Of several mistakes, `reason` has the place of each, and `path` is the first.  The text of the
+    error has all of that; a program can show it, or send it to the model.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class OutputParseError(RequestError, DecodeError):
         response_id: str | None = None,
         stream_id: str | None = None,
     ) -> None:
+        place = "" if path is None or _PLACE in reason else f"{_PLACE}{path}`"
         advice = "" if has_format else "ask for the type with `text_format`, or "
         super().__init__(
-            f"the answer does not fit: {reason}; {advice}send the request again",
+            f"the answer does not fit: {reason}{place}; {advice}send the request again",
             delivery="started",
             response_id=response_id,
             stream_id=stream_id,

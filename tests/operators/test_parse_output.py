@@ -234,8 +234,10 @@ def test_an_answer_that_does_not_fit(text: str, path: str | None, reason: str) -
         assert isinstance(error, OutputParseError)
         assert (error.text, error.path, error.response_id, error.delivery) == (text, path, "resp_1", "started")
         assert reason in error.reason
+        assert " - at " not in error.reason
+        place = "" if path is None else f" - at `{path}`"
         advice = "ask for the type with `text_format`, or send the request again"
-        assert str(error) == f"the answer does not fit: {error.reason}; {advice}"
+        assert str(error) == f"the answer does not fit: {error.reason}{place}; {advice}"
         assert "does not fit" in str(error)
         assert error.__cause__ is not None
         assert not is_retryable(error)
@@ -249,7 +251,7 @@ def test_the_advice_depends_on_whether_the_request_asked_for_the_type(place: str
     last = ResponseCompletedEvent(response=asked if place == "last" else plain)
     error = run(parse_output(Place), first, delta("{}"), last).error
     assert isinstance(error, OutputParseError)
-    assert str(error) == f"the answer does not fit: {error.reason}; send the request again"
+    assert str(error) == f"the answer does not fit: {error.reason} - at `$`; send the request again"
     in_the_middle = run(elements(Place), first, delta("[{}"), completed()).error
     assert ("text_format" in str(in_the_middle)) is (place == "last")
 
@@ -285,6 +287,23 @@ def test_a_type_without_a_schema_is_an_error_at_once() -> None:
 def test_other_kinds_of_types(type_: Any, value: Any) -> None:
     assert run(parse_output(type_), created(), delta('{"city": "Rome"}'), completed()).values == [value]
     assert run(elements(type_), created(), delta('[{"city": "Rome"}]'), completed()).values == [value]
+
+
+def test_several_mistakes_have_the_place_of_each() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class Two(pydantic.BaseModel):  # type: ignore[name-defined, misc]
+        name: str
+        age: int
+
+    error = run(parse_output(Two), created(), delta('{"name": 1, "age": "x"}'), completed()).error
+    assert isinstance(error, OutputParseError)
+    assert error.path == "$.name"
+    assert [" - at `$.name`; " in error.reason, error.reason.endswith(" - at `$.age`")] == [True, True]
+    assert f"{error.reason}; ask" in str(error)
+    one = run(parse_output(Two), created(), delta('{"name": "Tom", "age": "x"}'), completed()).error
+    assert isinstance(one, OutputParseError)
+    assert (one.path, "$" in one.reason) == ("$.age", False)
 
 
 def test_a_model_of_pydantic() -> None:
