@@ -26,7 +26,7 @@ _ABSENT: dict[str, Any] = {
     "headers": {},
     "without_output": False,
 }
-_ABSENT |= dict.fromkeys(("code", "type", "status", "param", "field", "event", "retry_after", "resets_at"))
+_ABSENT |= dict.fromkeys(("code", "type", "status", "param", "field", "event", "retry_after", "resets_at", "why"))
 _ABSENT |= {"seconds": 0.0, "max_buffered": 0, "unit": "values", "limit": math.nan, "spent": math.nan}
 _ABSENT |= {"previous_response_id": "", "required_input": ()}
 

@@ -292,6 +292,7 @@ ERRORS: list[Exception] = [
     errors.MessageTooBigError("big", delivery="unknown", stream_id="main"),
     errors.ConnectFailedError("refused", status=429, headers=LIMITS, retry_after=2.0, lasting=True),
     errors.QueueTimeoutError(3.0, stream_id="a"),
+    errors.QueueTimeoutError(3.0, why="nobody answers"),
     errors.IdleTimeoutError(1.5, delivery="started"),
     errors.BufferOverflowError(100),
     errors.BudgetExceededError("used up", unit="tokens", limit=100.0, spent=99.5),
