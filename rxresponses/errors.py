@@ -335,9 +335,8 @@ class QueueTimeoutError(ResponseTimeoutError):
     """
 
     _text = (
-        "the request waited {seconds:g} s in the client, for its lane, for fewer responses on the connection, or for "
-        "the limits or the budget of the client; it was not sent, so it may be sent again: use another lane or "
-        "connection, or allow more time"
+        "the request waited {seconds:g} s in the client, for its lane or for fewer responses on the connection; it was "
+        "not sent, so it may be sent again: use another lane or connection, or allow more time"
     )
 
     def __init__(self, seconds: float, *, stream_id: str | None = None, why: str | None = None) -> None:

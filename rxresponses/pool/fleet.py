@@ -381,7 +381,8 @@ class Fleet:
         home = self._home_for(request)
         needed: Sequence[Member] = [one for one in self.members if not one.is_leaving] if home is None else [home]
         if any(one.breaker.state == "closed" for one in needed):
-            return QueueTimeoutError(seconds, stream_id=request.stream_id)
+            why = "no member that could take it had room, or the limits or the budget of the fleet let none begin"
+            return QueueTimeoutError(seconds, stream_id=request.stream_id, why=why)
         return unavailable_error(request, needed, now, waited=seconds)
 
 

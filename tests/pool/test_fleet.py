@@ -485,7 +485,9 @@ def test_an_overdue_request_with_members_that_work_gets_a_queue_timeout() -> Non
     fleet.send()
     overdue = fleet.send()
     fleet.until()
-    assert type(fleet.errors[overdue]) is QueueTimeoutError
+    error = fleet.errors[overdue]
+    assert type(error) is QueueTimeoutError
+    assert "no member that could take it had room, or the limits" in str(error)
 
 
 def test_a_request_that_waits_in_the_client_of_its_member_is_overdue_too() -> None:
