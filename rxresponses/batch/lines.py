@@ -249,12 +249,14 @@ def _request(data: Any) -> dict[str, Any]:
             raise InvalidRequestError("the prompt is empty", field="input")
         return {"input": data}
     if not isinstance(data, dict):
-        raise InvalidRequestError(
-            f"a line holds an object or a string, not {'null' if data is None else type(data).__name__}"
-        )
+        raise InvalidRequestError(f"a line holds an object or a string, not {_kind(data)}")
     body = _unwrap(data) if "body" in data else data
     body.pop("stream", None)  # batch files for HTTP may have it; the result is the whole response either way
     return body
+
+
+def _kind(data: object) -> str:
+    return "null" if data is None else type(data).__name__
 
 
 def _unwrap(envelope: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,5 +268,5 @@ def _unwrap(envelope: Mapping[str, Any]) -> dict[str, Any]:
             f"`url` must be {_ENDPOINT!r}, not {url!r}: only responses are made here", field="url"
         )
     if not isinstance(body, dict):
-        raise InvalidRequestError(f"`body` must be an object, not {type(body).__name__}", field="body")
+        raise InvalidRequestError(f"`body` must be an object, not {_kind(body)}", field="body")
     return body

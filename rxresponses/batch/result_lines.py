@@ -40,10 +40,9 @@ class Head(msgspec.Struct):
         return [] if self.copy_of is not None else [*self.earlier_usage, *([] if told.usage is None else [told.usage])]
 
     @property
-    def priced_model(self) -> str | None:
-        """The model that answered, or else the one that the command chose."""
-        model = self._told.model
-        return model if isinstance(model, str) else self.model
+    def models(self) -> tuple[str, ...]:
+        """The model that answered, and the one that the command chose, as far as they are known."""
+        return tuple(model for model in (self._told.model, self.model) if isinstance(model, str))
 
     @property
     def _told(self) -> Told:

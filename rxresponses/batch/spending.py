@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..limits.admission import Estimate
 from ..limits.budget import Budget
-from ..limits.prices import tokens_of
+from ..limits.prices import Prices, tokens_of
 from ..wire.base import build_received
 from ..wire.models import InputTokensDetails, ResponseUsage
 from .result_lines import Head
@@ -16,7 +16,7 @@ class Spending:
     """Adds up what the results of earlier runs used, and charges it to the budget of this run."""
 
     def __init__(self) -> None:
-        self._sums: dict[str | None, list[int]] = {}
+        self._sums: dict[tuple[str, ...], list[int]] = {}
 
     def add(self, head: Head) -> None:
         """Count a result, if the server told what its answers used; a copy has used nothing."""
@@ -26,14 +26,18 @@ class Spending:
                 input_tokens, output_tokens = tokens_of(usage)
                 details = usage.input_tokens_details
                 cached = min(input_tokens, max(0, (details.cached_tokens or 0) if details is not None else 0))
-                sums = self._sums.setdefault(head.priced_model, [0, 0, 0])
+                sums = self._sums.setdefault(head.models, [0, 0, 0])
                 for index, tokens in enumerate((input_tokens, cached, output_tokens)):
                     sums[index] += tokens
 
     def charge(self, budget: Budget) -> None:
-        """Charge all of it; raise `ConfigurationError` if a budget in USD has no price for a model that answered."""
+        """Charge all of it, by the price of the model that answered, or else of the one that the command chose.
+
+        Raises `ConfigurationError` if a budget in USD has no price for either.
+        """
         reservations = []
-        for model in self._sums:
+        for models in self._sums:
+            model = _priced(budget.prices, models)
             if budget.limits_usd and budget.prices is not None:
                 budget.prices.price_of(model)
             reservations.append(budget.reserve(Estimate(0, 0, model=model), waits=False))
@@ -42,6 +46,12 @@ class Spending:
             details = InputTokensDetails(cached_tokens=cached)
             usage = ResponseUsage(input_tokens=input_tokens, input_tokens_details=details, output_tokens=output_tokens)
             budget.settle(reservation, usage)
+
+
+def _priced(prices: Prices | None, models: tuple[str, ...]) -> str | None:
+    """Return the first of the models that has a price, since servers may answer under another name; else the first."""
+    has_price = (model for model in models if prices is not None and prices.find(model) is not None)
+    return next(has_price, models[0] if models else None)
 
 
 def shown_spending(budget: Budget, paid: int, left: int) -> str:

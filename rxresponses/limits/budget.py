@@ -91,7 +91,7 @@ class Budget:
 
     def __repr__(self) -> str:
         limits = ", ".join(
-            f"{unit}={limit / PER_USD if unit == 'usd' else limit:g}"
+            f"{unit}={f'{limit / PER_USD:g}' if unit == 'usd' else limit}"
             for unit, limit in self._account.limits
             if limit is not None
         )

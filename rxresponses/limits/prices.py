@@ -98,9 +98,9 @@ class Prices:
             dated = f" of {self.as_of}" if self.as_of else ""
             named = f"the model {model!r}" if model is not None else "a request that names no model"
             raise ConfigurationError(
-                f"the prices{dated} have none for {named}, so a budget in USD cannot be kept; nothing was sent: add "
-                'its price to a file and pass `prices=Prices.load(FILE)`, or limit the budget by `tokens`; "*" in the '
-                "file is the price of every other model"
+                f"the prices{dated} have none for {named}, so a budget in USD cannot be kept, and such a request is "
+                "not sent: add its price to a file of prices (`Prices.load`, or `--prices` of the command), or limit "
+                'the budget by tokens; "*" in the file is the price of every other model'
             )
         return price
 

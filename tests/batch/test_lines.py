@@ -74,6 +74,7 @@ class TestBadLines:
             (b'{"body": {}, "url": "/v1/chat/completions"}', "`url` must be '/v1/responses', not '/v1/chat/compl"),
             (b'{"body": {}, "custom_id": [1]}', "`custom_id` must be a string"),
             (b'{"body": "Hi"}', "`body` must be an object, not str"),
+            (b'{"body": null}', "`body` must be an object, not null"),
         ],
     )
     def test_the_error_says_what_is_wrong(self, line: bytes, said: str) -> None:

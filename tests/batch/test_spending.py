@@ -65,7 +65,7 @@ class TestEarlierRuns:
             Result(task(6), {"usage": None}),
             Result(task(7), {"usage": "none"}),
         )
-        budget = spent(path)
+        budget = spent(path, usd=5.0)
         assert budget.spent.usd == pytest.approx(0.00125)
         assert budget.spent.tokens == 550
 
@@ -83,11 +83,16 @@ class TestEarlierRuns:
         assert (budget.spent.tokens, budget.stopped) == (220, True)
 
     def test_a_model_without_a_price(self, path: Path) -> None:
-        write(path, Result(task(1), {"usage": USAGE, "model": "other"}))
+        write(path, Result(Task(1, digest(b"1"), {}), {"usage": USAGE, "model": "other"}))
         with pytest.raises(ConfigurationError, match="the model 'other'"):
             spent(path, usd=1)
         assert spent(path).spent == (0, 110, 1)
         assert spent(path, None).spent == (0, 110, 1)
+
+    def test_a_server_may_answer_under_another_name(self, path: Path) -> None:
+        write(path, Result(task(1), {"usage": USAGE, "model": "other"}))
+        assert spent(path, usd=1).spent.usd == pytest.approx(0.0003)
+        assert spent(path, Prices({"*": {"input": 1, "output": 0}})).spent.usd == pytest.approx(0.0001)
 
     def test_failures_that_are_tried_again_still_count(self, path: Path) -> None:
         write(path, Result(task(1), {"usage": USAGE}, error=WRONG), Result(task(2), error=WRONG))
@@ -105,7 +110,7 @@ class TestEarlierRuns:
         for line in (b"{}", b'{"error":{}}', b'{"error":{"response":7}}', b'{"response":null}', b'{"response":{}}'):
             head = read_head(b'{"line":1,"digest":"0123456789abcdef",' + line[1:].replace(b",}", b"}"))
             assert (line == b"{}") == (head is None)
-            assert head is None or (head.usages, head.priced_model) == ([], None)
+            assert head is None or (head.usages, head.models) == ([], ())
 
 
 def budget_of(usd: float, tokens: int, *, priced: bool = True) -> Budget:

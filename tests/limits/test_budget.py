@@ -157,6 +157,7 @@ def test_a_limit_of_usd_needs_prices_and_has_the_default_ones() -> None:
     assert Budget(tokens=1).prices is None
     assert Budget(usd=1, prices=PRICES).prices is PRICES
     assert repr(Budget(usd=0.5, tokens=7)) == "<Budget usd=0.5, tokens=7; spent: Amount(usd=0.0, tokens=0, requests=0)>"
+    assert repr(Budget(tokens=1_234_567)).startswith("<Budget tokens=1234567; ")
 
 
 @pytest.mark.parametrize("name", ["usd", "tokens", "requests"])

@@ -66,7 +66,7 @@ def test_a_model_without_a_price_is_named_with_what_to_do(model: str | None) -> 
     with pytest.raises(ConfigurationError) as raised:
         PRICES.cost(ResponseUsage(), model)
     assert (repr(model) if model is not None else "no model") in str(raised.value)
-    assert "Prices.load(FILE)" in str(raised.value)
+    assert "`Prices.load`, or `--prices`" in str(raised.value)
 
 
 def test_a_star_is_every_other_model() -> None:
