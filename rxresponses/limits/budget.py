@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import weakref
 from collections.abc import Callable
@@ -145,7 +146,7 @@ class Budget:
         `on_change` tells when to try again.  With `waits=False` it does not wait, and may exceed the budget.
 
         Raises `BudgetExceededError` if the request can never be admitted, and `ConfigurationError` if the budget has a
-        limit of USD and no price for the model.
+        limit of USD and no price for the model, or for a negative estimate.
         """
         if self.limits_usd and self.prices is not None:
             self.prices.price_of(estimate.model)
@@ -235,6 +236,8 @@ class Budget:
 
 
 def _wanted(estimate: Estimate) -> Sum:
+    if min(estimate.input_tokens, estimate.output_tokens) < 0 or not 0 <= estimate.usd < math.inf:
+        raise ConfigurationError(f"an estimate must be of amounts from 0 on, not {estimate}")
     return Sum(round(estimate.usd * PER_USD), estimate.tokens, 1)
 
 

@@ -19,12 +19,15 @@ from ..limits.used import usage_at_error, usage_of
 from ..net.loops import running_loop
 from ..net.observable import EventObservable
 from ..net.timing import current_timings, recording
+from ..scalars import plain_scalar
 from ..wire.events import ServerEvent
 from ..wire.failures import failure_of, response_of
 from ..wire.fields import begins_response, shows_output
 from ..wire.models import ResponseUsage
 from ._arguments import makes_operator, no_event
 from ._results import E
+
+_MOST_TOKENS = 2**53 - 1  # as in what a server tells
 
 
 @makes_operator
@@ -51,10 +54,12 @@ def charge(
 
     Runs on the source's thread.  A subscription that has waited begins on the loop where it was made, or else on the
     thread that made room in the budget.  Disposing disposes the source, or ends the wait.  Raises `ConfigurationError`
-    if the budget is in USD and there is no price for `model`, and `TypeError` for anything else than a budget.
+    if the budget is in USD and there is no price for `model`, or for tokens that are no whole numbers from 0 on, and
+    `TypeError` for anything else than a budget.
     """
     if not isinstance(budget, Budget):
         raise TypeError(f"budget must be a Budget, not {budget!r}")
+    input_tokens, output_tokens = plain_scalar(input_tokens), plain_scalar(output_tokens)
     estimate = _estimate(budget, model, input_tokens, output_tokens)
 
     def operator(source: Observable[E]) -> Observable[E]:
@@ -69,6 +74,11 @@ def charge(
 
 
 def _estimate(budget: Budget, model: str | None, input_tokens: int, output_tokens: int) -> Estimate:
+    for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
+            raise ConfigurationError(f"`{name}` must be a whole number from 0 to 2^53 - 1, not {value!r}")
+    if model is not None and not isinstance(model, str):
+        raise ConfigurationError(f"`model` must be the name of a model, not {model!r}")
     usd = 0.0
     if budget.limits_usd and budget.prices is not None:
         if model is None:

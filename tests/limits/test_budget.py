@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import os
 import pickle
 import threading
@@ -274,3 +275,11 @@ def test_that_is_done_at_a_fork() -> None:
         os._exit(budget.reserved.tokens)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert budget.reserved.tokens == 90
+
+
+@pytest.mark.parametrize("estimate", [Estimate(-1, 5), Estimate(5, -1), Estimate(1, 1, -0.1), Estimate(1, 1, math.nan)])
+def test_a_negative_estimate_makes_no_room(estimate: Estimate) -> None:
+    budget = Budget(tokens=10)
+    with pytest.raises(ConfigurationError, match="an estimate must be of amounts from 0 on"):
+        budget.reserve(estimate)
+    assert budget.reserved == Amount(0.0, 0, 0)

@@ -251,3 +251,12 @@ def test_wrong_arguments_are_refused_at_the_call() -> None:
 def test_the_types_stay() -> None:
     source: Observable[ServerEvent] = reactivex.never()
     assert_type(source.pipe(charge(Budget())), Observable[ServerEvent])
+
+
+@pytest.mark.parametrize("tokens", [-1, 1.5, "5", None, True, 10**400])
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
+def test_tokens_that_are_no_count(name: str, tokens: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"`{name}` must be a whole number from 0"):
+        charge(Budget(usd=1, prices=PRICES), model="m", **{name: tokens})
+    with pytest.raises(ConfigurationError, match="`model` must be the name of a model, not 5"):
+        charge(Budget(), model=5)  # type: ignore[arg-type]
