@@ -125,11 +125,17 @@ def units_of(usage: ResponseUsage, price: Price) -> int:
 
 
 def tokens_of(usage: ResponseUsage) -> tuple[int, int]:
-    """Return the input tokens and the output tokens; of a mere total, all count as output."""
+    """Return the input tokens and the output tokens; what only the total has counts as those that are not told.
+
+    Of a mere total, all count as output.
+    """
     input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
-    if input_tokens is None and output_tokens is None:
-        return 0, max(0, usage.total_tokens or 0)
-    return max(0, input_tokens or 0), max(0, output_tokens or 0)
+    rest = (usage.total_tokens or 0) - (input_tokens or 0) - (output_tokens or 0)
+    if output_tokens is None:
+        output_tokens = rest
+    elif input_tokens is None:
+        input_tokens = rest
+    return max(0, input_tokens or 0), max(0, output_tokens)
 
 
 def is_known(usage: ResponseUsage | None) -> bool:

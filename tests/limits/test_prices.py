@@ -44,7 +44,7 @@ def test_more_cached_tokens_than_input_tokens_count_as_the_input() -> None:
 
 def test_a_mere_total_is_priced_as_output() -> None:
     assert tokens_of(ResponseUsage(total_tokens=7)) == (0, 7)
-    assert tokens_of(ResponseUsage(input_tokens=3, total_tokens=7)) == (3, 0)
+    assert tokens_of(ResponseUsage(input_tokens=3, total_tokens=7)) == (3, 4)
     assert tokens_of(ResponseUsage(input_tokens=-3, output_tokens=-1)) == (0, 0)
     assert PRICES.cost(ResponseUsage(total_tokens=7), "m") == pytest.approx(7 * 8.0 / 1e6)
 
@@ -147,3 +147,20 @@ def test_a_file_may_be_what_a_shell_of_windows_writes(tmp_path: Path, encoding: 
     file = tmp_path / "prices.json"
     file.write_text('{"models": {"m": {"input": 1, "output": 2}}}', encoding=encoding)
     assert Prices.load(file).price_of("m") == Price(1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (ResponseUsage(input_tokens=5, output_tokens=7, total_tokens=99), (5, 7)),
+        (ResponseUsage(input_tokens=5, total_tokens=30), (5, 25)),
+        (ResponseUsage(output_tokens=7, total_tokens=30), (23, 7)),
+        (ResponseUsage(total_tokens=30), (0, 30)),
+        (ResponseUsage(input_tokens=5), (5, 0)),
+        (ResponseUsage(output_tokens=7), (0, 7)),
+        (ResponseUsage(output_tokens=7, total_tokens=3), (0, 7)),
+        (ResponseUsage(), (0, 0)),
+    ],
+)
+def test_what_only_the_total_has_counts(usage: ResponseUsage, tokens: tuple[int, int]) -> None:
+    assert tokens_of(usage) == tokens
