@@ -140,7 +140,7 @@ def on_ray(lines: int, rounds: int) -> tuple[list[dict[str, float]], dict[str, f
 
 def _run(ray: Any, urls: list[str], count: int, lines: int) -> dict[str, float]:
     client = ClientSettings(url=urls, api_key="key", concurrency=IN_FLIGHT)
-    run = RayRun(RayWorkers(ray, RunSettings(client=client)), count=count, ahead=2 * IN_FLIGHT)
+    run = RayRun(RayWorkers(ray, [RunSettings(client=client)] * count), count=count, ahead=2 * IN_FLIGHT)
     tasks = (task_of(number, b'"question %d"' % number, "m") for number in range(1, lines + 1))
     ended: list[float] = []
     cpu = math.nan

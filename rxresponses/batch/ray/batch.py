@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -47,20 +46,20 @@ class RayBatch(Batch):
             if count < 1:
                 raise ConfigurationError("the Ray cluster has no CPU for a worker")
             count = min(count, self._concurrency)
-            each = -(-self._concurrency // count)  # rounded up
             settings = RunSettings(
-                client=dataclasses.replace(self._client_settings, concurrency=each),
+                client=self._client_settings,
                 timeout=self._timeout,
                 failing=tuple(self._failing),
                 schema=self._schema,
                 schema_retries=self._schema_retries,
                 gate=gate,
             )
+            shares = shares_of(self._concurrency, count)
             ended: Callable[[str], None] = (lambda worker: None) if gate is None else gate.gone
             run = RayRun(
-                RayWorkers(ray, settings, ended=ended),
+                RayWorkers(ray, [settings.with_concurrency(each) for each in shares], ended=ended),
                 count=count,
-                ahead=2 * each,
+                ahead=2 * shares[0],
                 waits=progress.wait,
                 note=self._note,
             )
@@ -85,6 +84,12 @@ class RayBatch(Batch):
             yield gate
         finally:
             gate.close()
+
+
+def shares_of(concurrency: int, workers: int) -> list[int]:
+    """Return how many lines each worker may have in flight, so that all together have `concurrency`; the most first."""
+    least, more = divmod(concurrency, workers)
+    return [least + 1] * more + [least] * (workers - more)
 
 
 class _Watched:

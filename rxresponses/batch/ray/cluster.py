@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -88,13 +89,14 @@ class RayCall:
 class RayWorkers:
     """Workers as actors, each with `cpus` of the cluster.
 
-    `open_run` is called in the process of each, with its name, and `ended` here when a worker has ended.
+    There is a function of `open_runs` for each worker, which is called in its process with its name; the one that takes
+    the place of a lost worker has its function.  `ended` is called here when a worker has ended.
     """
 
     def __init__(
         self,
         ray: Any,
-        open_run: Callable[[str], Opened],
+        open_runs: Iterable[Callable[[str], Opened]],
         *,
         ended: Callable[[str], None] = lambda worker: None,
         cpus: float = 1.0,
@@ -104,27 +106,27 @@ class RayWorkers:
         self._make = ray.remote(Worker).options(
             num_cpus=cpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
         )
-        self._open_run = open_run
+        self._free = deque(open_runs)
         self._ended = ended
-        self._actors: dict[str, Any] = {}
+        self._actors: dict[str, tuple[Any, Callable[[str], Opened]]] = {}
 
     def start(self) -> str:
         """Start a worker; return its name."""
-        name = uuid4().hex
-        self._actors[name] = self._make.remote(self._open_run, name)
+        name, open_run = uuid4().hex, self._free.popleft()
+        self._actors[name] = self._make.remote(open_run, name), open_run
         return name
 
     def ready(self, worker: str) -> Call:
         """Begin a call that returns when the worker can be given tasks."""
-        return RayCall(self._ray, self._actors[worker].ready.remote())
+        return RayCall(self._ray, self._actors[worker][0].ready.remote())
 
     def exchange(self, worker: str, tasks: list[Task], wait: float, stop: bool) -> Call:
         """Begin a call of `Worker.exchange`."""
-        return RayCall(self._ray, self._actors[worker].exchange.remote(tasks, wait, stop))
+        return RayCall(self._ray, self._actors[worker][0].exchange.remote(tasks, wait, stop))
 
     def close(self, worker: str) -> Call:
         """Begin a call of `Worker.close`."""
-        return RayCall(self._ray, self._actors[worker].close.remote())
+        return RayCall(self._ray, self._actors[worker][0].close.remote())
 
     def wait(self, calls: Sequence[Call], timeout: float) -> list[Call]:
         """Return the calls that have ended; wait at most `timeout` seconds for the first of them."""
@@ -136,8 +138,9 @@ class RayWorkers:
 
     def end(self, worker: str) -> None:
         """End the process of a worker, if it has not ended."""
-        actor = self._actors.pop(worker, None)
-        if actor is not None:
+        if worker in self._actors:
+            actor, open_run = self._actors.pop(worker)
+            self._free.append(open_run)
             self._ray.kill(actor)
             self._ended(worker)
 

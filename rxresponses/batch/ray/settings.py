@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,10 @@ class RunSettings:
     schema: AnswerSchema | None = None
     schema_retries: int = 0
     gate: SharedGate | None = None
+
+    def with_concurrency(self, concurrency: int) -> RunSettings:
+        """Return these settings with so many requests in flight."""
+        return dataclasses.replace(self, client=dataclasses.replace(self.client, concurrency=concurrency))
 
     def __call__(self, worker: str) -> Opened:
         """Make both, in the process of the worker of this name."""
