@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import pickle
+import re
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,12 @@ def imported(program: str, names: str = "*sys.modules") -> set[str]:
 def test_importing_the_package_imports_no_other_module_of_it() -> None:
     program = "import importlib, typing\nbefore = set(sys.modules)\nimport rxresponses"
     assert imported(program, "*(set(sys.modules) - before)") == {"rxresponses"}
+
+
+def test_an_installation_without_extras_needs_four_packages() -> None:
+    needed = [each for each in requires("rxresponses") or () if "extra ==" not in each]
+    names = [re.split(r"[^\w-]", each)[0] for each in needed]
+    assert sorted(names) == ["dataclasses-json", "msgspec", "reactivex", "websockets"]
 
 
 def test_each_public_name_is_that_of_the_module_which_a_type_checker_sees() -> None:
