@@ -241,8 +241,9 @@ for its turn anyway, and a call for each request does not slow it.
 
 ## Where it ends
 
-- **The rate.** A permit may be used for 0.1 s after it was granted, and it counts from the grant. So a window of 10 s
-  has at most 1% more than the limit by that, and the gate itself stays 1% below.
+- **The rate.** A permit may be used for 0.1 s after it has come to the worker, and it counts from the grant. So
+  10 s may have 1% more than the limit by that, and 0.1% for each 10 ms from the grant until the permit has come.
+  The gate itself stays 1% below the limit.
 - **The budget.** It is exceeded by no more than what running requests use beyond their estimates. Permits in advance
   reserve as well; near the end of the budget, workers wait for 0.1 s or a little more until these have come back.
 - **A lost worker.** What it held counts as estimated, although some of it was not sent.
