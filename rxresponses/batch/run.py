@@ -167,8 +167,9 @@ class Run:
 
     @property
     def in_flight(self) -> int:
-        """The number of tasks whose requests were written and that have no result yet."""
-        return sum(running.is_sent for running in self._running.values())
+        """The number of tasks whose requests were written and that have no result yet.  For any thread."""
+        # Of a copy, which is made at once: on a cluster, another thread asks while the run takes and ends tasks.
+        return sum(running.is_sent for running in list(self._running.values()))
 
     def stop(self) -> None:
         """Send no more tasks; those in flight go on.  Call from any thread, or from a signal handler."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from itertools import count, islice
@@ -130,6 +131,29 @@ class TestTasks:
     def test_each_task_has_its_result(self) -> None:
         results = Run(InstantSender(), concurrency=7).results(tasks(100))
         assert sorted(one.task.line for one in results if one) == list(range(1, 101))
+
+    def test_another_thread_may_ask_how_many_are_in_flight(self) -> None:
+        """As on a cluster, where the driver's call comes on a thread of its own."""
+        run, problems, is_over = Run(InstantSender(), concurrency=200), list[BaseException](), threading.Event()
+
+        def ask() -> None:
+            try:
+                while not is_over.is_set():
+                    run.in_flight  # noqa: B018
+            except BaseException as error:
+                problems.append(error)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            assert sum(1 for _ in run.results(tasks(500))) == 500
+        finally:
+            is_over.set()
+            thread.join()
+            sys.setswitchinterval(interval)
+        assert problems == []
 
     def test_an_endless_input(self) -> None:
         endless = (task_of(number, b'"x"', "m") for number in count(1))
