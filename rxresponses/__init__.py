@@ -381,9 +381,9 @@ else:
         A type checker must not see this function, because it would accept any misspelt name.
         """
         if name in _SUBMODULES:
-            value = import_module(f".{_SUBMODULES[name]}", __name__)
+            value = _import(f"{__name__}.{_SUBMODULES[name]}")
         elif name in _MODULES:
-            value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+            value = getattr(_import(f"{__name__}.{_MODULES[name]}"), name)
         elif name in __all__:
             value = next(found for module in _WIRE if (found := _in_module(module, name)) is not None)
         else:
@@ -392,14 +392,27 @@ else:
         return value
 
     def _in_module(module: str, name: str) -> Any:
-        return getattr(import_module(f".{module}", __name__), name, None)
+        return getattr(_import(f"{__name__}.{module}"), name, None)
+
+    def _import(path: str) -> Any:
+        """Import a module, also while other threads import modules of this package.
+
+        Each module is under a lock while it is imported.  Where threads wait for each other's, Python raises an error
+        in one of them, so that the others go on; then this one can too.
+        """
+        while True:
+            try:
+                return import_module(path)
+            except RuntimeError as error:
+                if type(error).__name__ != "_DeadlockError":  # of a module of Python that has no public name
+                    raise
 
     def _submodule(name: str) -> Any:
         """Import a submodule: type checkers know `rxresponses.errors` after `import rxresponses`, so it must work."""
         path = f"{__name__}.{name}"
         try:
             if not name.startswith("_"):
-                return import_module(path)
+                return _import(path)
         except ModuleNotFoundError as error:
             if error.name != path:
                 raise

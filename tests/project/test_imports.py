@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import pickle
 import re
 import subprocess
@@ -106,6 +107,36 @@ assert len(found) == 8 and len(names) > 100
 assert all(each == found[0] for each in found)
 """
     imported(program)
+
+
+class _DeadlockError(RuntimeError):
+    """As the one that Python raises in one of several threads that wait for modules of each other."""
+
+
+def test_an_import_that_waits_for_other_threads_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [_DeadlockError("deadlock detected"), _DeadlockError("again")]
+
+    def import_module(path: str) -> object:
+        if errors:
+            raise errors.pop()
+        return importlib.import_module(path)
+
+    monkeypatch.setattr(rxresponses, "import_module", import_module)
+    for name in ("tool", "codec", "ResponseTextDeltaEvent", "backoff"):
+        monkeypatch.delitem(vars(rxresponses), name, raising=False)
+        errors.append(_DeadlockError("deadlock detected"))
+        assert getattr(rxresponses, name) is not None
+        assert errors == []
+
+
+def test_any_other_error_of_an_import_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_module(path: str) -> object:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(rxresponses, "import_module", import_module)
+    monkeypatch.delitem(vars(rxresponses), "tool", raising=False)
+    with pytest.raises(RuntimeError, match="no such thing"):
+        rxresponses.tool  # noqa: B018
 
 
 def test_what_was_pickled_is_read_by_a_process_that_has_imported_nothing() -> None:
