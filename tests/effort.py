@@ -2,8 +2,8 @@
 
     python -m pytest --full
 
-The numbers in the tests are those of the full run.  Only that run has the tests with the mark `full`, which are the
-programs of the documentation: each of them takes a process of its own.
+The numbers in the tests are those of the full run.  Only that run has the tests with the mark `full`, such as those of
+the programs of the documentation: they take a process of their own, or seconds.
 """
 
 from __future__ import annotations

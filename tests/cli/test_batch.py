@@ -197,6 +197,7 @@ class TestResuming:
         assert program.end()[0] == 0
         assert len(batch.answers) == 1
 
+    @pytest.mark.full
     def test_many_lines_killed_three_times(self, batch: Batch, server: ResponsesServer, start: Start) -> None:
         count = examples(5_000)
         kills = sorted(random.sample(range(count), 3))
@@ -301,6 +302,7 @@ class TestFailures:
         assert batch("--timeout", "0.2")[0] == 1
         assert batch.lines[1]["error"]["type"] == "TerminalTimeoutError"
 
+    @pytest.mark.full
     def test_a_pause_at_a_rate_limit_does_not_count_as_time_of_the_answer(
         self, batch: Batch, server: ResponsesServer
     ) -> None:

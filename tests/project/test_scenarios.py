@@ -27,6 +27,7 @@ def test_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.full
 def test_the_list_of_some_fails_for_the_others(workers: str) -> None:
     pytest.importorskip("xdist", reason="needs pytest-xdist")
     options = ["--scenarios", "-q", "-p", "no:cacheprovider", "-n", workers]

@@ -36,6 +36,7 @@ def test_each_line_decodes_to_a_typed_event(path: Path) -> None:
 
 
 @each_file
+@pytest.mark.full
 def test_both_codecs_agree(path: Path) -> None:
     for line in lines(path):
         event, other = codec.decode(line), ServerEvent.from_json(line)
