@@ -1,9 +1,11 @@
 """How much a test run does: a tenth of the examples of each property by default, all of them with `--full`.
 
     python -m pytest --full
+    python -m pytest --full --examples 50
 
-The numbers in the tests are those of the full run.  Only that run has the tests with the mark `full`, such as those of
-the programs of the documentation: they take a process of their own, or seconds.
+The numbers in the tests are those of the full run, of which `--examples` takes so many percent.  Only the full run has
+the tests with the mark `full`, such as those of the programs of the documentation: they take a process of their own, or
+seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ QUICK = FULL // 10
 _first_seed = 0
 
 # No deadline: how long an example takes says more about the machine than about the code.
-settings.register_profile("full", max_examples=FULL, deadline=None)
 settings.register_profile("quick", max_examples=QUICK, deadline=None)
 
 
@@ -34,8 +35,9 @@ def first_seed() -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option."""
+    """Add the options."""
     parser.addoption("--full", action="store_true", help="take all examples of the property tests, not a tenth of them")
+    parser.addoption("--examples", type=int, default=FULL, metavar="PERCENT", help="with --full, take so many of them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _first_seed
     with contextlib.suppress(TypeError, ValueError):  # there is none, or it is no number
         _first_seed = int(config.getoption("--hypothesis-seed", None))
+    settings.register_profile("full", max_examples=max(1, FULL * config.getoption("--examples") // 100), deadline=None)
     settings.load_profile("full" if config.getoption("--full") else "quick")
 
 
