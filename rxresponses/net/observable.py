@@ -105,7 +105,7 @@ class EventObservable(Observable[T]):
     def run(self, scheduler: SchedulerBase | None = None) -> T:
         """Block until the end; return the last value, or raise the error; `NoValueError` if there was no value."""
         try:
-            return super().run(scheduler)
+            return super().run() if scheduler is None else super().run(scheduler)  # RxPY 4 takes no scheduler
         except SequenceContainsNoElementsError as error:
             raise _told(error) from None
 
