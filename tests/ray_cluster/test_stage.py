@@ -29,7 +29,7 @@ class TestResponsesStage:
             answered = rows.map_batches(
                 ResponsesStage,
                 fn_constructor_kwargs=settings,
-                compute=ActorPoolStrategy(size=2),
+                compute=ActorPoolStrategy(size=1),
                 batch_size=8,
             ).take_all()
             sent = len(server.requests)
